@@ -1,0 +1,114 @@
+"""The whole way on one machine, offline: draw videos, extract, train, evaluate on unseen ones, ground, report."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.config import RunConfig, config_path, load_config
+from pipelines.evaluate import Questions, to_rows
+from pipelines.events import Report, silent
+from pipelines.extract import ExtractEvents, extract
+from pipelines.ground import Grounded, Grounder
+from pipelines.prepare import prepare_shapes
+from pipelines.report import Case, write_report
+from pipelines.scoring import score
+from pipelines.shapes_corpus import ShapesConfig
+from pipelines.train import TrainEvents, train
+from spikemba.checkpoint import load_checkpoint
+from spikemba.datasets.base import GroundingDataset
+from spikemba.grounding import answer_questions
+
+N_CASES = 5
+
+
+@dataclass
+class DemoResult:
+    """What the demo made."""
+
+    metrics: dict[str, float]
+    """Brief of the evaluation on held-out videos."""
+    grounded: Grounded
+    report: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Per stage."""
+
+
+def demo(
+    out: Path,
+    *,
+    stage: Callable[[str], None] = lambda _: None,
+    report: Report = silent,
+    events: TrainEvents | None = None,
+) -> DemoResult:
+    """Run every stage in `out`; what an earlier demo finished there is kept.
+
+    stage: told the name of each stage as it begins.  Raises OutputError when `out` cannot be written.
+    """
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
+        stage(name)
+        started = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - started
+
+    corpus = out / "shapes"
+    with timed("draw videos"):
+        prepared = prepare_shapes(corpus, ShapesConfig(train=8, val=4, test=4, seed=7), report)
+    queries = [corpus / f"{split}.jsonl" for split in ("train", "val", "test")]
+    with timed("extract features"):
+        extract([prepared.videos], "mini", corpus / "features", queries=queries, events=ExtractEvents(videos=report))
+    config = _config(corpus)
+    with timed("train"):
+        run = train(config, out / "run", resume=True, events=events).run
+    with timed("evaluate"):
+        metrics, cases = _evaluate(run, config, prepared.videos)
+    with timed("ground"):
+        case = cases[0]
+        (grounded,) = Grounder(run).ground(case.video, [case.query])
+    with timed("report"):
+        page = write_report(
+            out / "report",
+            "SpikeMba on shapes it has not seen",
+            "Videos were drawn and encoded, their features extracted, a small model trained for a minute on a CPU, and "
+            "asked about videos of other seeds.",
+            {
+                "Metrics on held-out videos": (("metric", "%"), [(k, f"{v:.2f}") for k, v in metrics.items()]),
+                "Time": (("stage", "seconds"), [(name, f"{s:.1f}") for name, s in seconds.items()]),
+            },
+            cases,
+        )
+    return DemoResult(metrics, grounded, page, seconds)
+
+
+def _config(corpus: Path) -> RunConfig:
+    """configs/demo.yaml, with the data where this demo has put them."""
+    splits = [f"data.{split}={corpus / split}.jsonl" for split in ("train", "val", "test")]
+    video, text = corpus / "features" / "mini", corpus / "features" / "mini_text"
+    return load_config(config_path("demo"), [*splits, f"data.video_features=[{video}]", f"data.text_features={text}"])
+
+
+def _evaluate(run: Path, config: RunConfig, videos: Path) -> tuple[dict[str, float], list[Case]]:
+    """The brief on the test split, and some of its queries with their answers, for people to look at."""
+    checkpoint, dataset = load_checkpoint(run), GroundingDataset(config.data, "test")
+    answers = list(
+        answer_questions(checkpoint.model, Questions(dataset), checkpoint.features.clip_s, checkpoint.grounding)
+    )
+    metrics: dict[str, float] = score(to_rows(dataset, answers), dataset.annotations)["brief"]
+    step = max(1, len(answers) // N_CASES)
+    cases = [
+        Case(
+            name=f"query_{annotation.query_id}",
+            video=videos / f"{annotation.video_id}.mp4",
+            query=annotation.query,
+            duration_s=annotation.duration_s,
+            clip_s=checkpoint.features.clip_s,
+            answer=answer,
+            truth=annotation.windows or (),
+        )
+        for annotation, answer in list(zip(dataset.annotations, answers, strict=True))[::step][:N_CASES]
+    ]
+    return metrics, cases

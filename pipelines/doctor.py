@@ -1,0 +1,78 @@
+"""What is installed, which weights are here, what will run where."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipelines.places import cache_folder, settings_folder
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    topic: str
+    state: Literal["ok", "absent", "fault"]
+    """`absent` is no fault: something optional is not there."""
+    detail: str
+
+
+PACKAGES = ("torch", "spikingjelly", "av", "open_clip_torch", "transformers", "safetensors", "typer", "mamba-ssm")
+OPTIONAL = ("mamba-ssm",)
+
+
+def examine() -> list[Finding]:
+    """Look at this installation."""
+    return [*_packages(), *_machine(), *_weights(), *_folders()]
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("python", "ok", platform.python_version())
+    for name in PACKAGES:
+        try:
+            yield Finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            optional = name in OPTIONAL
+            remedy = "nothing on a CPU needs it" if optional else "run `pip install spikemba`"
+            yield Finding(name, "absent" if optional else "fault", f"not installed; {remedy}")
+
+
+def _machine() -> Iterator[Finding]:
+    import torch
+
+    from spikemba.ops.selective_scan import BACKENDS
+
+    yield Finding("cpu", "ok", f"{os.cpu_count()} processors, {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        yield Finding("gpu", "ok", torch.cuda.get_device_name())
+    else:
+        yield Finding("gpu", "absent", "torch sees none; everything runs on the CPU")
+    yield Finding("scan", "ok", f"backends: {', '.join(BACKENDS)}")
+
+
+def _weights() -> Iterator[Finding]:
+    from spikemba.checkpoint import BUNDLED
+    from spikemba.encoders import mini
+
+    for name, folder in {"mini encoder": mini.FOLDER, **{f"{k} checkpoint": v for k, v in BUNDLED.items()}}.items():
+        path = folder / "model.safetensors"
+        if path.is_file():
+            yield Finding(name, "ok", f"{path.stat().st_size / 1e6:.1f} MB")
+        else:
+            yield Finding(name, "fault", f"{path} is missing; install the package again")
+
+
+def _folders() -> Iterator[Finding]:
+    for name, folder in {"cache": cache_folder(), "settings": settings_folder()}.items():
+        yield Finding(name, *_writable(folder))
+
+
+def _writable(folder: Path) -> tuple[Literal["ok", "fault"], str]:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if os.access(existing, os.W_OK):
+        return "ok", str(folder)
+    return "fault", f"{folder} cannot be written"

@@ -1,0 +1,35 @@
+"""Where this program keeps things of the user's: settings and cached features."""
+
+import os
+from pathlib import Path
+
+from spikemba.config import Config, load_yaml
+
+
+class Settings(Config):
+    """The user's settings, `settings.yaml` in `settings_folder()`."""
+
+    checkpoint: str | None = None
+    """What `ground` uses without --checkpoint: a run folder, a checkpoint folder, or the name of a bundled model."""
+
+
+def settings_folder() -> Path:
+    """$SPIKEMBA_HOME, or spikemba/ in the user's configuration folder."""
+    return _folder("SPIKEMBA_HOME", "XDG_CONFIG_HOME", ".config")
+
+
+def cache_folder() -> Path:
+    """$SPIKEMBA_CACHE, or spikemba/ in the user's cache folder. Everything in it can be made again."""
+    return _folder("SPIKEMBA_CACHE", "XDG_CACHE_HOME", ".cache")
+
+
+def load_settings() -> Settings:
+    """The user's settings; defaults when there are none. Raises ConfigError when they have faults."""
+    path = settings_folder() / "settings.yaml"
+    return Settings.parse(load_yaml(path), str(path)) if path.is_file() else Settings()
+
+
+def _folder(own: str, base: str, default: str) -> Path:
+    if own in os.environ:
+        return Path(os.environ[own])
+    return Path(os.environ.get(base) or Path.home() / default) / "spikemba"

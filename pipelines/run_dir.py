@@ -1,0 +1,98 @@
+"""A run folder: what one training writes, and what resuming reads.
+
+config.yaml     the resolved configuration        best/, last/      checkpoints
+metrics.jsonl   one row per epoch                 train_state.pt    all that resuming needs
+events.*        TensorBoard
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.config import RunConfig, load_config
+from spikemba.config import to_yaml
+from spikemba.errors import CheckpointError, ConfigError, OutputError
+from spikemba.files import read_jsonl, write_jsonl, write_text, writing
+
+
+class RunDir:
+    """The folder of one run. Files are replaced whole; the folder itself is never emptied."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def best(self) -> Path:
+        """Checkpoint of the best validation so far."""
+        return self.path / "best"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint of the last epoch."""
+        return self.path / "last"
+
+    def start(self, config: RunConfig, *, resume: bool) -> None:
+        """Begin or continue a run here.
+
+        Raises OutputError when the folder holds a run that is not to be continued, ConfigError when it was started with
+        other settings; only the number of epochs may differ.
+        """
+        if not (self.path / "config.yaml").exists():
+            write_text(self.path / "config.yaml", to_yaml(config))
+        elif not resume:
+            raise OutputError(self.path, "it holds a run already; go on with --resume")
+        else:
+            _check_same(str(self.path), self.config(), config)
+
+    def config(self) -> RunConfig:
+        """The configuration that the run was started with. Raises CheckpointError when there is no run."""
+        if not (self.path / "config.yaml").is_file():
+            raise CheckpointError(f"{self.path} holds no run; expected config.yaml, written by `spikemba train`")
+        return load_config(self.path / "config.yaml")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, one per finished epoch."""
+        path = self.path / "metrics.jsonl"
+        return [row for _, row in read_jsonl(path)] if path.exists() else []
+
+    def write_rows(self, rows: list[dict[str, Any]]) -> None:
+        """Replace metrics.jsonl."""
+        write_jsonl(self.path / "metrics.jsonl", rows)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replace train_state.pt."""
+        with writing(self.path / "train_state.pt") as temporary:
+            torch.save(state, temporary)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The saved state, or None when no epoch was finished. Runs no code from the file."""
+        path = self.path / "train_state.pt"
+        if not path.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise CheckpointError(f"{path} is damaged ({type(error).__name__}); start a new run with --out") from None
+        return state
+
+
+def _check_same(source: str, old: RunConfig, new: RunConfig) -> None:
+    """Raise ConfigError that lists the settings in which two configurations differ, epochs aside."""
+    before, now = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    faults = [
+        f"{key}: the run was started with {before.get(key)!r}, now it is {now.get(key)!r}"
+        for key in {**before, **now}
+        if key != "train.epochs" and before.get(key) != now.get(key)
+    ]
+    if faults:
+        raise ConfigError(source, faults)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as `section.key`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

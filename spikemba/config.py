@@ -1,0 +1,122 @@
+"""Configuration: typed sections, YAML files, `section.key=value` overrides, all faults reported at once."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spikemba.errors import ConfigError
+
+Tree = dict[str, Any]
+
+
+class Config(BaseModel):
+    """Base of every configuration section: frozen, unknown keys refused, each field documented by the line below it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any], source: str = "the configuration") -> Self:
+        """Build from nested dictionaries. Raises ConfigError with every fault when one or more fields are wrong."""
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise ConfigError(source, [_describe(cls, fault) for fault in error.errors()]) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads `1e-3` as text, because it has no dot; here it is a number, as everybody means it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def load_yaml(path: Path) -> Tree:
+    """Read a YAML file that holds one mapping. Raises ConfigError when it is missing or holds anything else."""
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(str(path), [f"cannot be read: {reason}"]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(str(path), [f"{line}{getattr(error, 'problem', None) or 'not YAML'}"]) from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(str(path), [f"expected `section: {{key: value}}`, found {type(tree).__name__}"])
+    return tree
+
+
+def parse_overrides(assignments: Iterable[str]) -> Tree:
+    """Turn `["train.learning_rate=1e-3", ...]` into nested dictionaries; values are read as YAML."""
+    tree: Tree = {}
+    faults = []
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not all(key.split(".")):
+            faults.append(f"{assignment!r} is not of the form section.key=value")
+            continue
+        branch = tree
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        try:
+            branch[leaf] = yaml.load(value, _Loader)
+        except yaml.YAMLError:
+            branch[leaf] = value
+    if faults:
+        raise ConfigError("--set", faults)
+    return tree
+
+
+def merge(*trees: Mapping[str, Any]) -> Tree:
+    """Merge nested dictionaries; later ones win, key by key."""
+    merged: Tree = {}
+    for tree in trees:
+        for key, value in tree.items():
+            old = merged.get(key)
+            merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def to_yaml(config: Config) -> str:
+    """The configuration as YAML, every key written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def _describe(root: type[BaseModel], fault: Any) -> str:
+    """One line per fault: where, what was seen, what was expected."""
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _keys_beside(root, fault["loc"])
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        return f"{place}: no such key; {hint}"
+    if fault["type"] == "missing":
+        return f"{place}: is required and was not given"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    where = f"{place}: " if place else ""
+    # A fault of a whole section quotes no value: the section may be long, and the message says what clashes.
+    return f"{where}{message}" if isinstance(fault["input"], dict) else f"{where}{fault['input']!r}: {message}"
+
+
+def _keys_beside(root: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the section that `location` points into."""
+    section: type[BaseModel] = root
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            break
+        section = field.annotation
+    return list(section.model_fields)

@@ -1,0 +1,1 @@
+"""Benchmarks: annotation files, feature files, and the pairs that training sees."""

@@ -1,0 +1,176 @@
+"""Annotation and prediction rows in the field's JSON lines. Needs no torch."""
+
+# Shapes: K true windows, M moments, L clips, A annotators.
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikemba.errors import AnnotationError
+from spikemba.files import read_jsonl, write_jsonl
+from spikemba.moments import Moment, Window
+
+QueryId = int | str
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One query about one video."""
+
+    query_id: QueryId
+    query: str
+    video_id: str
+    duration_s: float
+    windows: tuple[Window, ...] | None = None
+    """True windows; None when the set has none (highlights) or hides them (a test split)."""
+    relevant_clips: tuple[int, ...] = ()
+    """Clips that `ratings` are about."""
+    ratings: tuple[tuple[int, ...], ...] = ()
+    """Three ratings 0-4, one per annotator, for each relevant clip; empty when nobody rated."""
+
+    def to_row(self) -> dict[str, Any]:
+        """The row as QVHighlights writes it."""
+        row: dict[str, Any] = {
+            "qid": self.query_id, "query": self.query, "duration": self.duration_s, "vid": self.video_id,
+        }  # fmt: skip
+        if self.windows is not None:
+            row["relevant_windows"] = [list(window) for window in self.windows]
+        if self.ratings:
+            row["relevant_clip_ids"] = list(self.relevant_clips)
+            row["saliency_scores"] = [list(rating) for rating in self.ratings]
+        return row
+
+    @property
+    def window_array(self) -> NDArray[np.float64]:
+        """(K, 2) seconds."""
+        return np.asarray(self.windows or (), dtype=np.float64).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class PredictedRow:
+    """What a model answered to one query."""
+
+    query_id: QueryId
+    video_id: str
+    query: str
+    moments: tuple[Moment, ...]
+    saliency: tuple[float, ...]
+    """One number per clip, the higher the better."""
+
+    def to_row(self) -> dict[str, Any]:
+        """The row as the official evaluators read it."""
+        return {
+            "qid": self.query_id,
+            "query": self.query,
+            "vid": self.video_id,
+            "pred_relevant_windows": [list(moment) for moment in self.moments],
+            "pred_saliency_scores": list(self.saliency),
+        }
+
+
+def read_annotations(path: Path) -> list[Annotation]:
+    """Read a jsonl of annotations. Raises AnnotationError that names every row that cannot be used."""
+    return _read(path, _annotation)
+
+
+def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
+    """Write annotations as a jsonl that `read_annotations` and the field's tools read."""
+    write_jsonl(path, (annotation.to_row() for annotation in annotations))
+
+
+def read_predictions(path: Path) -> list[PredictedRow]:
+    """Read a jsonl of predictions. Raises AnnotationError that names every row that cannot be used."""
+    return _read(path, _prediction)
+
+
+def write_predictions(path: Path, rows: Iterable[PredictedRow]) -> None:
+    """Write predictions as a jsonl that the official evaluators read."""
+    write_jsonl(path, (row.to_row() for row in rows))
+
+
+Row = TypeVar("Row", Annotation, PredictedRow)
+
+
+class _BadRow(Exception):
+    """Why a row cannot be used."""
+
+
+def _read(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row]:
+    rows: list[Row] = []
+    faults: list[str] = []
+    seen: dict[QueryId, int] = {}
+    for number, raw in read_jsonl(path):
+        try:
+            row = parse(raw)
+            if row.query_id in seen:
+                raise _BadRow(f"qid {row.query_id!r} stands on line {seen[row.query_id]} already")
+            seen[row.query_id] = number
+            rows.append(row)
+        except _BadRow as fault:
+            faults.append(f"line {number}: {fault}")
+    if not rows and not faults:
+        faults.append("no rows; expected one JSON object per line")
+    if faults:
+        raise AnnotationError(path, faults)
+    return rows
+
+
+def _annotation(row: Mapping[str, Any]) -> Annotation:
+    duration = _get(row, "duration", (int, float))
+    if not (isfinite(duration) and duration > 0):
+        raise _BadRow(f"duration {duration} is not a positive number of seconds")
+    windows = None
+    if row.get("relevant_windows") is not None:
+        windows = tuple(Window(*map(float, pair)) for pair in _numbers(row, "relevant_windows", width=2))
+    clips, ratings = row.get("relevant_clip_ids") or (), row.get("saliency_scores") or ()
+    if ratings and len(clips) != len(ratings):
+        raise _BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids")
+    return Annotation(
+        query_id=_get(row, "qid", (int, str)),
+        query=_get(row, "query", (str,)),
+        video_id=_get(row, "vid", (str,)),
+        duration_s=duration,
+        windows=windows,
+        relevant_clips=tuple(int(clip) for clip in clips) if ratings else (),
+        ratings=tuple(tuple(map(int, scores)) for scores in _numbers(row, "saliency_scores", width=3))
+        if ratings
+        else (),
+    )
+
+
+def _prediction(row: Mapping[str, Any]) -> PredictedRow:
+    windows = _numbers(row, "pred_relevant_windows", width=3) if row.get("pred_relevant_windows") else []
+    saliency = row.get("pred_saliency_scores") or []
+    if not all(isinstance(score, int | float) and isfinite(score) for score in saliency):
+        raise _BadRow("pred_saliency_scores holds something that is not a finite number")
+    return PredictedRow(
+        query_id=_get(row, "qid", (int, str)),
+        video_id=str(row.get("vid", "")),
+        query=str(row.get("query", "")),
+        moments=tuple(Moment(*map(float, window)) for window in windows),
+        saliency=tuple(map(float, saliency)),
+    )
+
+
+def _get(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
+    if key not in row:
+        raise _BadRow(f"has no {key!r}")
+    if not isinstance(row[key], kinds) or isinstance(row[key], bool):
+        raise _BadRow(f"{key} is {row[key]!r}; expected {' or '.join(kind.__name__ for kind in kinds)}")
+    return row[key]
+
+
+def _numbers(row: Mapping[str, Any], key: str, width: int | None = None) -> list[list[float]]:
+    """A list of lists of finite numbers, each `width` long."""
+    for item in row[key] if isinstance(row[key], list) else [None]:
+        numbers = item if isinstance(item, list) else [None]
+        right_width = width is None or len(numbers) == width
+        if not right_width or not all(isinstance(x, int | float) and isfinite(x) for x in numbers):
+            expected = f"lists of {width} finite numbers" if width else "lists of finite numbers"
+            raise _BadRow(f"{key} holds {item!r}; expected {expected}")
+    return list(row[key])

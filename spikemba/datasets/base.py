@@ -1,0 +1,202 @@
+"""A benchmark as training sees it: annotations joined with feature files, one video-query pair at a time."""
+
+# Shapes: L clips, W query tokens, F feature width, K true windows.
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch.utils.data import Dataset
+
+from spikemba.config import Config
+from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
+from spikemba.errors import ConfigError, FeaturesMissing
+from spikemba.features import Array, FeatureFolder, FeatureSpec
+
+Split = Literal["train", "val", "test"]
+
+
+class DataConfig(Config):
+    """Annotations and features: any QVHighlights-style jsonl with any npz feature folders."""
+
+    train: Path | None = None
+    """Annotations to train on, jsonl."""
+    val: Path | None = None
+    """Annotations that choose the best epoch, jsonl."""
+    test: Path | None = None
+    """Annotations of the test split, jsonl."""
+    video_features: tuple[Path, ...] = ()
+    """Folders of clip features, in the order in which they are joined."""
+    text_features: Path | None = None
+    """Folder of query features."""
+    clip_s: PositiveFloat = 2.0
+    """Seconds of video per clip."""
+    max_clips: PositiveInt | None = None
+    """Longer videos are cut to this many clips in training; None keeps all. Evaluation reads long videos in chunks."""
+    max_tokens: PositiveInt | None = 32
+    """Longer queries are cut to this many tokens."""
+    normalise_video: bool = True
+    """Scale each feature stream to unit length per clip."""
+    normalise_text: bool = True
+    """Scale each token to unit length."""
+    memory_gb: NonNegativeFloat = 4.0
+    """Features kept in memory after they were first read, at most; 0 reads them from disk every time."""
+
+
+@dataclass(frozen=True)
+class ClipTargets:
+    """What a true answer says about each clip; times are fractions of n_clips * clip_s."""
+
+    foreground: NDArray[np.bool_]
+    """(L,): the clip's centre lies in a true window."""
+    boundaries: Array
+    """(L, 2): begin and end of the true window around the clip, or of the nearest."""
+    relevance: Array
+    """(L,): 0 for clips that do not matter."""
+    has_windows: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One video-query pair with its features."""
+
+    query_id: QueryId
+    video: Array
+    """(L, F)."""
+    tokens: Array
+    """(W, F)."""
+    targets: ClipTargets | None
+    video_group: int
+    """Equal for pairs whose videos come from one source."""
+    query_group: int
+    """Equal for pairs with the same sentence."""
+    n_ranks: int
+    """Relevance levels of the data set."""
+
+
+class GroundingDataset(Dataset[Pair]):
+    """The pairs of one split, in the order of its annotation file."""
+
+    def __init__(self, config: DataConfig, split: Split) -> None:
+        """Raises AnnotationError, FeaturesMissing or ConfigError, each naming what is missing and how to make it."""
+        self.config, self.split = config, split
+        self.annotations = read_annotations(_required(getattr(config, split), split))
+        self._streams = [FeatureFolder(folder) for folder in config.video_features]
+        self._text = FeatureFolder(_required(config.text_features, "text_features"))
+        _check_present(self.annotations, self._streams, self._text)
+        self.spec = FeatureSpec(
+            video=tuple(stream.manifest for stream in self._streams),
+            text=self._text.manifest,
+            clip_s=config.clip_s,
+            normalise_video=config.normalise_video,
+            normalise_text=config.normalise_text,
+            max_tokens=config.max_tokens,
+        )
+        self.n_ranks = 12 if any(annotation.ratings for annotation in self.annotations) else 1
+        self._video_groups = _groups([source_video(a.video_id) for a in self.annotations])
+        self._query_groups = _groups([a.query.lower().strip(" .") for a in self.annotations])
+        self._memory: dict[str, Array] = {}
+        self._memory_bytes = 0.0
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def __getitem__(self, index: int) -> Pair:
+        annotation = self.annotations[index]
+        video = self._remember(f"video {annotation.video_id}", lambda: self._video(annotation.video_id))
+        tokens = self._remember(
+            f"query {annotation.query_id}", lambda: self.spec.tokens(self._text.text(annotation.query_id))
+        )
+        known = annotation.windows is not None or annotation.ratings
+        return Pair(
+            query_id=annotation.query_id,
+            video=video,
+            tokens=tokens,
+            targets=clip_targets(annotation, len(video), self.config.clip_s) if known else None,
+            video_group=self._video_groups[index],
+            query_group=self._query_groups[index],
+            n_ranks=self.n_ranks,
+        )
+
+    def _video(self, video_id: str) -> Array:
+        joined = self.spec.join([stream.video(video_id) for stream in self._streams])
+        return joined[: self.config.max_clips] if self.split == "train" else joined
+
+    def _remember(self, key: str, load: Callable[[], Array]) -> Array:
+        """The array from memory, or loaded and remembered while the budget lasts."""
+        if key in self._memory:
+            return self._memory[key]
+        array = load()
+        if self._memory_bytes + array.nbytes <= self.config.memory_gb * 1e9:
+            self._memory[key] = array
+            self._memory_bytes += array.nbytes
+        return array
+
+
+def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTargets:
+    """What the annotation says about each of the first n_clips clips of its video.
+
+    A window that holds no clip's centre claims the clip at its own centre, so that short moments are learned too.
+    Windows beyond the last clip are left out.
+    """
+    total_s = n_clips * clip_s
+    centres = (np.arange(n_clips) + 0.5) * clip_s
+    windows = annotation.window_array
+    windows = windows[windows[:, 0] < total_s].clip(0, total_s)
+    foreground = np.zeros(n_clips, dtype=np.bool_)
+    boundaries = np.zeros((n_clips, 2), dtype=np.float32)
+    if len(windows):
+        before, after = windows[None, :, 0] - centres[:, None], centres[:, None] - windows[None, :, 1]
+        distance = np.maximum(np.maximum(before, after), 0)  # (L, K), 0 inside
+        foreground = (distance == 0).any(1)
+        boundaries = (windows[distance.argmin(1)] / total_s).astype(np.float32)
+        for k in np.flatnonzero(~(distance == 0).any(0)):
+            clip = min(int(windows[k].mean() / clip_s), n_clips - 1)
+            foreground[clip], boundaries[clip] = True, windows[k] / total_s
+    relevance = foreground.astype(np.float32)
+    if annotation.ratings:
+        relevance = np.zeros(n_clips, dtype=np.float32)
+        for clip, ratings in zip(annotation.relevant_clips, annotation.ratings, strict=True):
+            if clip < n_clips:
+                relevance[clip] = 3 * np.mean(ratings)  # the sum of QVHighlights' three ratings, for any number
+    return ClipTargets(foreground, boundaries, relevance, has_windows=bool(len(windows)))
+
+
+def source_video(video_id: str) -> str:
+    """The video that a clip was cut from: QVHighlights names clips `<source>_<start>_<end>`."""
+    return re.sub(r"_\d+\.\d+_\d+\.\d+$", "", video_id)
+
+
+def _groups(keys: Sequence[str]) -> list[int]:
+    """A number per key, equal for equal keys."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(key, len(numbers)) for key in keys]
+
+
+def _required(path: Path | None, name: str) -> Path:
+    if path is None:
+        raise ConfigError("data", [f"{name}: is required and was not given"])
+    return path
+
+
+def _check_present(annotations: Sequence[Annotation], streams: Sequence[FeatureFolder], text: FeatureFolder) -> None:
+    """Raise FeaturesMissing for the first missing file, saying how many are missing."""
+    if not streams:
+        raise ConfigError("data", ["video_features: is empty; name at least one folder of clip features"])
+    videos = sorted({annotation.video_id for annotation in annotations})
+    for stream in streams:
+        missing = [video_id for video_id in videos if not stream.has_video(video_id)]
+        if missing:
+            raise FeaturesMissing(_some("video", missing), stream.folder)
+    missing = [str(a.query_id) for a in annotations if not text.has_text(a.query_id)]
+    if missing:
+        raise FeaturesMissing(_some("query", missing), text.folder)
+
+
+def _some(kind: str, names: Sequence[str]) -> str:
+    return f"{kind} {names[0]!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")

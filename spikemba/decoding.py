@@ -1,0 +1,160 @@
+"""Opening a video file and decoding its frames with exact times; what is peculiar to one container stands here."""
+
+# Times are seconds from the container's start, as ffmpeg counts them; they are compared as exact fractions, because
+# sums of floats pick a neighbouring frame after a few minutes of 29.97 fps.
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from spikemba.errors import VideoError
+
+Threads = Literal["AUTO", "NONE"]
+
+AGAIN = "copy or download it again"
+_EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
+
+
+class TimedFrame(NamedTuple):
+    """A source frame and the time for which it is shown."""
+
+    start: Fraction
+    end: Fraction
+    frame: VideoFrame
+
+
+@contextmanager
+def opened(path: Path, threads: Threads) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its best video stream.  Raises VideoError."""
+    head = _head(path)
+    foreign = "is not a video that FFmpeg can read; expected MP4, Matroska, WebM, AVI or the like"
+    try:
+        # A relative name with a colon would be taken for a protocol, a title in Latin-1 for an error.
+        container = av.open(str(path.absolute()), metadata_errors="replace")
+    except av.FFmpegError as error:
+        headless = f"is an MP4 without its index; the recording was cut short or damaged, {AGAIN}"
+        raise VideoError(path, headless if head[4:8] == b"ftyp" else foreign) from error
+    with container:
+        if container.format.name == "tty":  # libav plays any text file as a film of its letters
+            raise VideoError(path, foreign)
+        stream = _best_stream(path, container)
+        stream.thread_type = threads
+        yield container, stream
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file.  Raises VideoError when there is no file to read."""
+    try:
+        if path.is_dir():
+            raise VideoError(path, "is a folder; expected a video file")
+        if path.exists() and not path.is_file():
+            raise VideoError(path, "is not a regular file; expected a video file")
+        with path.open("rb") as file:
+            head = file.read(8)
+    except FileNotFoundError as error:
+        raise VideoError(path, "no such file; expected a video file") from error
+    except OSError as error:
+        raise VideoError(path, f"cannot be opened ({error.strerror}); expected a readable video file") from error
+    if not head:
+        raise VideoError(path, f"is empty (0 bytes); expected a video file, {AGAIN}")
+    return head
+
+
+def _best_stream(path: Path, container: InputContainer) -> VideoStream:
+    """libav's choice among the video streams, cover art aside.  Raises VideoError when there is none to decode."""
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not videos:
+        found = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a picture"
+        raise VideoError(path, f"has no video stream, only {found}; expected a video file")
+    best = container.streams.best("video")
+    stream = next((s for s in videos if s is best), videos[0])
+    if stream.codec_context is None:
+        raise VideoError(path, "its video codec is not supported; convert it to H.264, HEVC, VP9 or AV1")
+    return stream
+
+
+def rate(stream: VideoStream) -> Fraction:
+    return stream.average_rate or stream.guessed_rate or Fraction(0)
+
+
+def start_of(container: InputContainer) -> Fraction:
+    return Fraction(container.start_time or 0, av.time_base)
+
+
+def declared_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """When the video stream says it ends, in seconds from the container's start; None when it does not say."""
+    if container.format.name not in (*_EXACT_FORMATS, "avi"):
+        return None  # elsewhere libav estimates, from the bit rate if nothing else
+    if stream.duration is not None and stream.time_base is not None:
+        return ((stream.start_time or 0) + stream.duration) * stream.time_base - start_of(container)
+    if container.duration is None:
+        return None
+    whole = Fraction(container.duration, av.time_base)
+    if tag := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):  # 00:01:02.500000000
+        # Held to the file's length: another program may have copied the tag from a longer file.
+        whole = min(whole, int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3]))
+    elif len(container.streams) > 1:
+        return None
+    return whole - start_of(container)  # Matroska counts from 0, whenever the first frame comes
+
+
+def seek_before(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
+    """Move to a key frame at or before `time`; False where that is not possible."""
+    # Elsewhere a frame's time depends on the frames before it: a clock restarts, a stamp is missing and guessed.
+    if stream.time_base is None or container.format.name not in _EXACT_FORMATS:
+        return False
+    try:
+        container.seek(math.floor((start_of(container) + time) / stream.time_base), stream=stream)
+    except av.FFmpegError:
+        return False
+    return True
+
+
+def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Every frame that decodes, in display order. Damaged packets cost their own frames, not the file."""
+    packets = container.demux(stream)
+    packet = None
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, IndexError):  # PyAV trips over streams that appear late; frames may wait in the decoder
+            packet = None
+        try:
+            frames = stream.decode(packet)
+        except av.FFmpegError:
+            frames = []
+        yield from frames
+        if packet is None:
+            return
+
+
+def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
+    """Decoded frames with their times from the container's start."""
+    tick = stream.time_base or Fraction(1, av.time_base)
+    # The start is known in microseconds only: in whole ticks, as in ffmpeg, the first frame is at 0 and not at 3e-7.
+    offset = math.floor(start_of(container) / tick + Fraction(1, 2))
+    gap = 1 / rate(stream) if rate(stream) else Fraction(0)
+    form, shift, last = container.format.name, Fraction(0), None
+    for frame in decoded(container, stream):
+        stamp = frame.dts if form == "avi" else frame.pts  # AVI has no display times, and libav's guess runs backwards
+        due = last.end if last else Fraction(0)
+        start = due if stamp is None else (stamp - offset) * tick + shift
+        jump = start - last.start if last else 0
+        # The same lines as ffmpeg draws: broadcast streams are joined end to end, each with its own clock; and a jump
+        # of more than 30 hours is a damaged stamp, which would otherwise be filled with copies of one frame.
+        if form in ("mpegts", "mpeg") and not -0.1 < jump < 10:
+            shift, start = shift + due - start, due
+        elif jump > 30 * 3600:
+            start = due
+        last = TimedFrame(start, start + (frame.duration * tick or gap), frame)
+        yield last

@@ -1,0 +1,194 @@
+"""mini: a small video and text encoder that is bundled, so that everything can be tried offline on a CPU.
+
+It was trained on the synthetic shapes corpus (`pipelines/pretrain_mini.py`) and knows nothing else of the world.
+Frames enter together with their change since the frame before, because what it must tell apart is motion.
+"""
+
+# Shapes: n clips, T frames of a clip, H, Wd pixels, W query tokens, F feature width, C channels.
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from spikemba.config import Config
+from spikemba.encoders.base import Array, TextFeatures, check_query
+from spikemba.model.mamba_block import MambaMixer, MixerConfig
+from spikemba.video import FrameRule
+
+FOLDER = Path(__file__).parents[1] / "weights" / "mini"
+UNKNOWN = "<unknown>"
+MAX_WORDS = 64
+
+
+class MiniConfig(Config):
+    """Sizes of the mini encoder."""
+
+    dim: PositiveInt = 192
+    """F of clips, and of sentences to compare with them."""
+    text_dim: PositiveInt = 128
+    """F of tokens."""
+    frames_per_clip: PositiveInt = 8
+    """T."""
+    size_px: PositiveInt = 64
+    """Frames are scaled and cropped to this square."""
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
+    """C after each stage of the video tower."""
+    stride: PositiveInt = 8
+    """Pixels per place of the video tower's grid; fixed by its convolutions."""
+    n_text_layers: PositiveInt = 2
+    """Scans over the sentence."""
+    vocabulary: tuple[str, ...] = (UNKNOWN,)
+    """Words it knows; the first stands for all others."""
+
+
+class VideoTower(nn.Module):
+    """What goes on at each place and moment, as a unit vector and a gate; a clip sums places and averages moments.
+
+    A clip in which two things happen is the sum of their two vectors, one in which something happens half of the time
+    has half of its vector; so a product with a sentence's vector says how much of it is there.
+    """
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        sizes = (6, *config.channels)
+        grid, width = config.size_px // config.stride, config.channels[-1]
+        self.forms = nn.Sequential(*(_convolution(i, o, stride=2) for i, o in pairwise(sizes)))
+        self.place = nn.Parameter(torch.zeros(1, width, grid, grid))
+        self.moment = nn.Parameter(torch.zeros(config.frames_per_clip, width, 1, 1))
+        self.around = nn.ModuleList(_convolution(width, width) for _ in range(2))
+        self.motion = nn.ModuleList(
+            nn.Sequential(nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0)), nn.BatchNorm3d(width), nn.GELU())
+            for _ in range(2)
+        )
+        self.event = nn.Sequential(nn.Conv3d(width, 4 * width, 1), nn.GELU(), nn.Conv3d(4 * width, config.dim, 1))
+        self.gate = nn.Conv3d(width, 1, 1)
+        self.rest = nn.Parameter(0.05 * torch.randn(config.dim))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames: (n, T, H, Wd, 3) uint8 -> (n, F)."""
+        return self.pool(*self.events(self.places(frames)))
+
+    def places(self, frames: Tensor) -> Tensor:
+        """frames: (n, T, H, Wd, 3) uint8 -> (n, C, T, h, w) states of a grid of h x w places."""
+        n, steps = frames.shape[:2]
+        x = frames.permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+        change = x - torch.cat((x[:, :1], x[:, :-1]), dim=1)
+        x = self.forms(torch.cat((x, 2 * change), dim=2).flatten(0, 1))
+        x = (x.unflatten(0, (n, steps)) + self.place + self.moment).transpose(1, 2)
+        for around, motion in zip(self.around, self.motion, strict=True):
+            x = x + motion(x)
+            x = x + around(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (n, steps)).transpose(1, 2)
+        out: Tensor = x
+        return out
+
+    def events(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, C, T, h, w) -> unit vectors (n, F, T, h, w), and logits (n, 1, T, h, w) that something goes on there."""
+        return F.normalize(self.event(places).float(), dim=1), self.gate(places).float()
+
+    def pool(self, events: Tensor, gate: Tensor) -> Tensor:
+        """Unit vectors and gates of the places -> (n, F); without any event, the vector `rest`."""
+        return (events * gate.sigmoid()).sum((3, 4)).mean(2) + self.rest
+
+
+def _convolution(n_in: int, n_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1), nn.BatchNorm2d(n_out), nn.GELU())
+
+
+class TextTower(nn.Module):
+    """Words -> scans in both directions -> a state per word, and their strongest responses as the sentence."""
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        self.words = nn.Embedding(len(config.vocabulary), config.text_dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(config.text_dim) for _ in range(config.n_text_layers))
+        self.mixers = nn.ModuleList(MambaMixer(config.text_dim, MixerConfig()) for _ in range(config.n_text_layers))
+        self.norm = nn.LayerNorm(config.text_dim)
+        self.out = nn.Linear(config.text_dim, config.dim)
+
+    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """words: (n, W) indices, padded on the right.  mask: (n, W) bool.  Returns (n, W, F) and (n, F)."""
+        x = self.words(words)
+        for norm, mixer in zip(self.norms, self.mixers, strict=True):
+            x = x + mixer(norm(x), mask)
+        x = self.norm(x)
+        return x, self.out(x.masked_fill(~mask[..., None], -torch.inf).amax(1))
+
+
+class Mini(nn.Module):
+    """Both towers and the scale of their similarity."""
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.video = VideoTower(config)
+        self.text = TextTower(config)
+        self.log_scale = nn.Parameter(torch.tensor(2.3))
+        self.shift = nn.Parameter(torch.tensor(-4.0))
+        self._index = {word: i for i, word in enumerate(config.vocabulary)}
+
+    def match(self, events: Tensor, sentences: Tensor) -> Tensor:
+        """Logit that a sentence is true of a clip, or of a place. events: (n, F), sentences: (m, F) -> (n, m)."""
+        return events @ F.normalize(sentences, dim=-1).t() * self.log_scale.exp() + self.shift
+
+    def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Indices of the words, (n, W), padded on the right, and the mask."""
+        rows = [[self._index.get(word, 0) for word in split_words(sentence)] or [0] for sentence in sentences]
+        width = max(map(len, rows))
+        words = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        return words, torch.tensor([[i < len(row) for i in range(width)] for row in rows])
+
+
+class MiniEncoder:
+    """The bundled encoder behind the protocols of `base`."""
+
+    name = "mini"
+    max_words = MAX_WORDS
+
+    def __init__(self, model: Mini, weights: str) -> None:
+        self.model, self.weights = model.eval(), weights
+        self.dim, self.text_dim = model.config.dim, model.config.text_dim
+        self.frames_per_clip = model.config.frames_per_clip
+
+    def frame_rule(self, clip_s: float) -> FrameRule:
+        """T frames, spread evenly over each clip."""
+        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.model.config.size_px)
+
+    @torch.inference_mode()
+    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
+        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
+        out: Array = self.model.video(torch.from_numpy(frames)).numpy()
+        return out
+
+    @torch.inference_mode()
+    def encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
+        """One by one, so that a sentence's features do not depend on its neighbours' lengths."""
+        found = []
+        for sentence in sentences:
+            tokens, pooled = self.model.text(*self.model.words([check_query(sentence, self.max_words)]))
+            found.append(TextFeatures(tokens[0].numpy(), pooled[0].numpy()))
+        return found
+
+
+def split_words(sentence: str) -> list[str]:
+    """Lower-case words, without punctuation."""
+    return re.findall(r"[a-z0-9']+", sentence.lower())
+
+
+def load(folder: Path = FOLDER) -> MiniEncoder:
+    """The encoder stored in `folder`, by default the bundled one."""
+    config = MiniConfig.parse(json.loads((folder / "config.json").read_text(encoding="utf-8")), str(folder))
+    path = folder / "model.safetensors"
+    model = Mini(config)
+    model.load_state_dict(load_file(path))
+    return MiniEncoder(model, hashlib.sha256(path.read_bytes()).hexdigest())

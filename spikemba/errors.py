@@ -1,0 +1,85 @@
+"""Every error a user can mend: the command line prints the message alone and exits 1.
+
+Any other exception is a bug and keeps its traceback.
+"""
+
+from pathlib import Path
+
+
+class SpikeMbaError(Exception):
+    """Root of the errors that the user can mend; its message is one line that says how."""
+
+
+class ShapeError(SpikeMbaError):
+    """A tensor's shape does not fit its neighbours."""
+
+
+class ConfigError(SpikeMbaError):
+    """A configuration has faults; all of them are listed together."""
+
+    def __init__(self, source: str, faults: list[str]) -> None:
+        head = f"{source} has {len(faults)} fault{'s' if len(faults) != 1 else ''}"
+        super().__init__(f"{head}: {faults[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *faults]))
+        self.faults = faults
+
+
+class VideoError(SpikeMbaError):
+    """A file cannot be read as a video."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+class AnnotationError(SpikeMbaError):
+    """Rows of an annotation or prediction file cannot be used; each is named by its line."""
+
+    def __init__(self, path: Path | str, faults: list[str], shown: int = 10) -> None:
+        more = [f"... and {len(faults) - shown} more"] if len(faults) > shown else []
+        head = f"{path}: {len(faults)} bad row{'s' if len(faults) != 1 else ''}"
+        body = f"{head}: {faults[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *faults[:shown], *more])
+        super().__init__(body)
+        self.faults = faults
+
+
+class FeaturesMissing(SpikeMbaError):
+    """A video or query has no extracted features."""
+
+    def __init__(self, item: str, folder: Path) -> None:
+        super().__init__(f"no features for {item} in {folder}; run `spikemba extract VIDEOS --out {folder.parent}`")
+
+
+class FeaturesMismatch(SpikeMbaError):
+    """Features are not the ones that a checkpoint was trained on."""
+
+
+class CheckpointError(SpikeMbaError):
+    """A checkpoint folder is missing, incomplete or damaged."""
+
+
+class UnknownName(SpikeMbaError):
+    """A name is not in a fixed list; the message holds the list."""
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(f"no {kind} is called {name!r}; there are: {', '.join(known)}")
+
+
+class WeightsMissing(SpikeMbaError):
+    """Pretrained weights are needed and not on this machine."""
+
+
+class PackageMissing(SpikeMbaError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed; run `pip install 'spikemba[{extra}]'`")
+
+
+class QueryError(SpikeMbaError):
+    """A sentence cannot be used as a query."""
+
+
+class OutputError(SpikeMbaError):
+    """A result cannot be written."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"cannot write {path}: {problem}; choose another folder with --out")

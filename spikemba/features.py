@@ -1,0 +1,205 @@
+"""Feature files: where they lie, what made them, how they are normalised and joined.
+
+    <root>/<encoder>/<video_id>.npz["features"]                  (n_clips, F)
+    <root>/<encoder>_text/qid<query_id>.npz["last_hidden_state"] (n_tokens, F), ["pooler_output"] (F,)
+    <root>/<encoder>/manifest.json                               what made them
+
+This is the field's public layout, so published packs load and what is written here trains other toolkits. Everything
+that reads features goes through `FeatureSpec.join` and `tokens`, so that training and querying cannot drift apart.
+"""
+
+# Shapes: L clips, W query tokens, F feature width.
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveFloat, PositiveInt
+
+from spikemba.config import Config
+from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
+from spikemba.files import write_json, writing
+
+Array = NDArray[np.float32]
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(Config):
+    """What made one folder of features; a checkpoint keeps a copy and refuses features that differ."""
+
+    encoder: str
+    """Name of the encoder, as `extract --encoder` takes it; for published packs the folder's name."""
+    kind: Literal["video", "text"] = "video"
+    dim: PositiveInt
+    """F, numbers per clip or token."""
+    weights: str | None = None
+    """SHA-256 of the encoder's weights; None when it is not known, as for published packs."""
+    clip_s: PositiveFloat | None = None
+    """Seconds of video per row; None for text."""
+    frames: str | None = None
+    """Which frames were taken and how they were resized, in words."""
+    dtype: Literal["float16", "float32"] = "float32"
+    """Type of the stored numbers."""
+
+
+class FeatureSpec(Config):
+    """The features a model reads: the video streams in the order they are joined, and the text."""
+
+    video: tuple[Manifest, ...]
+    text: Manifest
+    clip_s: PositiveFloat
+    """Seconds of video per clip."""
+    normalise_video: bool = True
+    """Scale each stream's rows to length 1 before joining."""
+    normalise_text: bool = True
+    """Scale each token to length 1."""
+    max_tokens: PositiveInt | None = None
+    """Longer queries are cut to this many tokens."""
+
+    def join(self, streams: Sequence[NDArray[Any]]) -> Array:
+        """Streams of (L_i, F_i) as stored -> (L, F) as the model reads them: cut to the shortest, joined in order."""
+        length = min(len(stream) for stream in streams)
+        parts = [stream[:length].astype(np.float32) for stream in streams]
+        return np.concatenate([_normalise_rows(part) if self.normalise_video else part for part in parts], axis=1)
+
+    def tokens(self, states: NDArray[Any]) -> Array:
+        """(W, F) token states as stored -> as the model reads them."""
+        cut = states[: self.max_tokens].astype(np.float32)
+        return _normalise_rows(cut) if self.normalise_text else cut
+
+    @property
+    def n_video_features(self) -> int:
+        """Width of a joined clip."""
+        return sum(stream.dim for stream in self.video)
+
+    @property
+    def encoder(self) -> str:
+        """Names of the video encoders, joined by +."""
+        return "+".join(stream.encoder for stream in self.video)
+
+    def check(self, other: "FeatureSpec", what: str) -> None:
+        """Raise FeaturesMismatch when `other`, the features of `what`, are not the ones described here."""
+        wanted, found = [[_describe(stream) for stream in spec.video] for spec in (self, other)]
+        pairs = [*zip(self.video, other.video, strict=False), (self.text, other.text)]
+        if len(wanted) != len(found) or any(not _same(mine, theirs) for mine, theirs in pairs):
+            raise FeaturesMismatch(
+                f"{what} has features {' + '.join(found)} and text {_describe(other.text)}; the checkpoint was trained"
+                f" on {' + '.join(wanted)} and text {_describe(self.text)}, in that order"
+            )
+        if other.clip_s != self.clip_s:
+            raise FeaturesMismatch(f"{what} has clips of {other.clip_s:g} s; the checkpoint expects {self.clip_s:g} s")
+
+
+def _describe(stream: Manifest) -> str:
+    weights = f", weights {stream.weights[:12]}" if stream.weights else ""
+    return f"{stream.encoder} ({stream.dim}{weights})"
+
+
+def _same(mine: Manifest, theirs: Manifest) -> bool:
+    """Same width, and the same weights where both are known; names of folders may differ between machines."""
+    known = mine.weights is not None and theirs.weights is not None
+    return mine.dim == theirs.dim and (mine.weights == theirs.weights if known else True)
+
+
+def _normalise_rows(x: Array) -> Array:
+    """x / (|x| + 1e-5) per row, as the Moment-DETR family does."""
+    scaled: Array = x / (np.linalg.norm(x, axis=-1, keepdims=True) + np.float32(1e-5))
+    return scaled
+
+
+class FeatureFolder:
+    """One folder of features, of one encoder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises FeaturesMissing when there is no such folder or nothing in it."""
+        self.folder = folder
+        self.manifest = read_manifest(folder) or self._guess()
+
+    def video(self, video_id: str) -> NDArray[Any]:
+        """(L, F) clip features as stored. Raises FeaturesMissing, FeaturesMismatch."""
+        path = self.folder / f"{video_id}.npz"
+        if not path.is_file():
+            raise FeaturesMissing(f"video {video_id!r}", self.folder)
+        return _load(path, "features", self.manifest.dim)
+
+    def text(self, query_id: str | int) -> NDArray[Any]:
+        """(W, F) token states as stored. Raises FeaturesMissing, FeaturesMismatch."""
+        for name in (f"qid{query_id}.npz", f"{query_id}.npz"):  # both forms are in circulation
+            if (self.folder / name).is_file():
+                return _load(self.folder / name, "last_hidden_state", self.manifest.dim)
+        raise FeaturesMissing(f"query {query_id!r}", self.folder)
+
+    def has_video(self, video_id: str) -> bool:
+        """Whether the video's features are there."""
+        return (self.folder / f"{video_id}.npz").is_file()
+
+    def has_text(self, query_id: str | int) -> bool:
+        """Whether the query's features are there."""
+        return any((self.folder / name).is_file() for name in (f"qid{query_id}.npz", f"{query_id}.npz"))
+
+    def _guess(self) -> Manifest:
+        """A published pack has no manifest: its name and the width of its first file are all there is to know."""
+        first = min(self.folder.glob("*.npz"), default=None)
+        if first is None:
+            raise FeaturesMissing("any video or query", self.folder)
+        key = "last_hidden_state" if _has(first, "last_hidden_state") else "features"
+        kind: Literal["video", "text"] = "text" if key == "last_hidden_state" else "video"
+        return Manifest(encoder=self.folder.name, kind=kind, dim=_load(first, key).shape[1])
+
+
+def write_video(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
+    """Store (L, F) clip features, whole or not at all. Raises OutputError."""
+    with writing(folder / f"{video_id}.npz") as temporary:
+        np.savez(temporary, features=features.astype(dtype))
+
+
+def write_text(folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32") -> None:
+    """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError."""
+    with writing(folder / f"qid{query_id}.npz") as temporary:
+        np.savez(temporary, last_hidden_state=tokens.astype(dtype), pooler_output=pooled.astype(dtype))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The folder's manifest, or None when it has none. Raises ConfigError when it is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except json.JSONDecodeError as error:
+        raise ConfigError(str(path), [f"not JSON: {error.msg}"]) from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the folder's manifest. Raises FeaturesMismatch when the folder holds features of another making."""
+    old = read_manifest(folder)
+    if old == manifest:
+        return
+    if old is not None:
+        changed = [name for name in Manifest.model_fields if getattr(old, name) != getattr(manifest, name)]
+        seen = ", ".join(f"{name} {getattr(old, name)} (now {getattr(manifest, name)})" for name in changed)
+        raise FeaturesMismatch(f"{folder} holds features made otherwise: {seen}; choose another folder with --out")
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def _has(path: Path, key: str) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return f"{key}.npy" in archive.namelist()
+
+
+def _load(path: Path, key: str, dim: int | None = None) -> NDArray[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found: NDArray[Any] = arrays[key]
+    except KeyError:
+        raise FeaturesMismatch(f"{path} has no array {key!r}") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again") from None
+    if found.ndim != 2 or not len(found) or (dim is not None and found.shape[1] != dim):
+        raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected (n, {dim or 'F'}) with n >= 1")
+    return found

@@ -1,0 +1,83 @@
+"""Files written whole or not at all, and JSON lines read with the line number of every fault."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from spikemba.errors import AnnotationError, OutputError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, moved onto it when the block ends well and removed when it does not.
+
+    Missing parent folders are made. Raises OutputError when there is no room or no permission.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(path, (error.strerror or str(error)).lower()) from error
+    finally:
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all. Raises OutputError."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write one JSON document, indented. Raises OutputError."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Write one JSON document per line. Raises OutputError."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Every non-empty line as (line number, object). Raises AnnotationError naming the lines that are not objects."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
+    except UnicodeDecodeError:
+        raise AnnotationError(path, ["it is not a text file; expected one JSON object per line"]) from None
+    rows, faults = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            faults.append(f"line {number}: not JSON ({error.msg} at column {error.colno})")
+            continue
+        if isinstance(row, dict):
+            rows.append((number, row))
+        else:
+            faults.append(f"line {number}: expected an object, found {type(row).__name__}")
+    if faults:
+        raise AnnotationError(path, faults)
+    return rows
+
+
+def _umask() -> int:
+    """The process's file mode mask; there is no way to read it without setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,205 @@
+"""From features and a query to moments: the one path that training's evaluation, `evaluate` and `ground` all take.
+
+Videos longer than a chunk are read in overlapping chunks; each clip is answered by the chunk in which it stands most
+central, so that every clip gives one candidate window and one saliency, however long the video.
+"""
+
+# Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from spikemba.batch import Batch, Prediction, pad
+from spikemba.config import Config
+from spikemba.model import SpikeMba
+from spikemba.moments import Moment, Windows, runs, suppress
+
+Array = NDArray[np.float32]
+
+
+class GroundingConfig(Config):
+    """How predictions per clip become moments."""
+
+    score: Literal["foreground", "saliency", "both"] = "foreground"
+    """What ranks the windows; `both` is the mean. Preset `paper` trains no foreground and ranks by saliency."""
+    n_moments: PositiveInt = 10
+    """Moments kept per query; the official evaluators read ten."""
+    max_iou: float = Field(0.7, ge=0, le=1)
+    """Of two moments that overlap more than this, the better one is kept."""
+    round_to_s: PositiveFloat | None = None
+    """Ends of moments are rounded to multiples of this many seconds; None keeps them as predicted."""
+    add_proposals: bool = False
+    """Also offer the runs of proposed clips as moments, scored by the mean of their clips."""
+    chunk_clips: PositiveInt | None = None
+    """Clips read at once; None: as many as the longest training video had."""
+    chunk_overlap: float = Field(0.5, ge=0, lt=1)
+    """Share of a chunk that the next one reads again."""
+    batch_size: PositiveInt = 32
+    """Chunks per forward pass."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One query about one video, as features."""
+
+    video: Array
+    """(L, F), joined and normalised."""
+    tokens: Array
+    """(W, F), normalised."""
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says to a question."""
+
+    moments: tuple[Moment, ...]
+    """Best first."""
+    saliency: Array
+    """(L,) in [0, 1]: one per clip of the video."""
+    foreground: Array
+    """(L,) in [0, 1]."""
+    proposals: tuple[Moment, ...]
+    """Runs of clips that the proposal neuron fired for, in order of time; the score is its mean rate."""
+    spikes: NDArray[np.bool_]
+    """(L, S): what the proposal neuron of each clip fired."""
+
+
+def answer_questions(
+    model: SpikeMba, questions: Sequence[Question], clip_s: float, config: GroundingConfig
+) -> Iterator[Answer]:
+    """Answer the questions in their order, several chunks per forward pass.
+
+    The model is put into evaluation mode and stays on its device.
+    """
+    model.eval()
+    pending: list[_Chunk] = []
+    collected: dict[int, _Clips] = {}
+    following = 0
+    for i, question in enumerate(questions):
+        collected[i] = _Clips.empty(len(question.video))
+        pending += [_Chunk(i, *limits) for limits in chunk_limits(len(question.video), config)]
+        last = i + 1 == len(questions)
+        while len(pending) >= config.batch_size or (last and pending):
+            batch, pending = pending[: config.batch_size], pending[config.batch_size :]
+            _run(model, questions, batch, collected)
+        while following in collected and (not pending or pending[0].question > following):
+            done = questions[following]
+            yield _answer(collected.pop(following), done.duration_s, clip_s, model, config)
+            following += 1
+
+
+def chunk_limits(n_clips: int, config: GroundingConfig) -> list[tuple[slice, slice]]:
+    """Chunks of a video as (clips that are read, clips that it answers for); the second parts tile the video."""
+    size = config.chunk_clips or n_clips
+    if n_clips <= size:
+        return [(slice(0, n_clips), slice(0, n_clips))]
+    stride = max(1, round(size * (1 - config.chunk_overlap)))
+    starts = [*range(0, n_clips - size, stride), n_clips - size]
+    # between two chunks' centres, the border is where both centres are equally far
+    borders = [0, *((a + b + size) // 2 for a, b in pairwise(starts)), n_clips]
+    read = [slice(start, start + size) for start in starts]
+    return list(zip(read, [slice(a, b) for a, b in pairwise(borders)], strict=True))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Part of a question's video: the clips that are read, and those that are answered for."""
+
+    question: int
+    read: slice
+    answered: slice
+
+
+@dataclass
+class _Clips:
+    """What was predicted so far for each clip of one video; times are fractions of the video."""
+
+    boundaries: NDArray[np.float64]
+    foreground: Array
+    saliency: Array
+    spikes: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, n_clips: int) -> "_Clips":
+        zeros = np.zeros(n_clips, np.float32)
+        return cls(np.zeros((n_clips, 2)), zeros, zeros.copy(), np.zeros((n_clips, 0), np.bool_))
+
+    def fill(self, chunk: _Chunk, prediction: Prediction, row: int) -> None:
+        """Take what row `row` of the prediction says about the chunk's own clips."""
+        read, own = chunk.read, chunk.answered
+        part = slice(own.start - read.start, own.stop - read.start)
+        n_clips, n_read = len(self.foreground), read.stop - read.start
+        boundaries = prediction.boundaries[row, part].double().cpu().numpy()
+        self.boundaries[own] = (boundaries * n_read + read.start) / n_clips
+        self.foreground[own] = prediction.foreground[row, part].float().cpu().numpy()
+        self.saliency[own] = prediction.saliency[row, part].float().cpu().numpy()
+        spikes = prediction.proposal_spikes[row, part].cpu().numpy() > 0
+        if not self.spikes.size:
+            self.spikes = np.zeros((n_clips, spikes.shape[1]), np.bool_)
+        self.spikes[own] = spikes
+
+
+@torch.inference_mode()
+def _run(
+    model: SpikeMba, questions: Sequence[Question], chunks: Sequence[_Chunk], collected: dict[int, _Clips]
+) -> None:
+    """One forward pass over some chunks."""
+    videos = [questions[chunk.question].video[chunk.read] for chunk in chunks]
+    tokens = [questions[chunk.question].tokens for chunk in chunks]
+    device = next(model.parameters()).device
+    batch = Batch(*pad(videos), *pad(tokens)).to(device)
+    prediction = model(batch)
+    for row, chunk in enumerate(chunks):
+        collected[chunk.question].fill(chunk, prediction, row)
+
+
+def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, config: GroundingConfig) -> Answer:
+    total_s = len(clips.foreground) * clip_s
+    proposals = tuple(_proposals(clips.spikes, model, clip_s, duration_s))
+    ranking: dict[str, NDArray[np.floating]] = {
+        "foreground": clips.foreground,
+        "saliency": clips.saliency,
+        "both": (clips.foreground + clips.saliency) / 2,
+    }
+    score = ranking[config.score]
+    windows, scores = clips.boundaries * total_s, score.astype(np.float64)
+    if config.add_proposals and proposals:
+        inside = [slice(round(p.start_s / clip_s), max(1, round(p.end_s / clip_s))) for p in proposals]
+        windows = np.concatenate((windows, [[p.start_s, p.end_s] for p in proposals]))
+        scores = np.concatenate((scores, [score[clip].mean() for clip in inside]))
+    return Answer(
+        moments=tuple(_moments(windows, scores, duration_s, config)),
+        saliency=clips.saliency,
+        foreground=clips.foreground,
+        proposals=proposals,
+        spikes=clips.spikes,
+    )
+
+
+def _moments(
+    windows: Windows, scores: NDArray[np.float64], duration_s: float, config: GroundingConfig
+) -> Iterator[Moment]:
+    """Candidates -> at most n_moments, best first, within the video, none of zero length."""
+    windows = windows.clip(0, duration_s)
+    if config.round_to_s is not None:
+        windows = np.minimum(np.round(windows / config.round_to_s) * config.round_to_s, duration_s)
+    longer = windows[:, 1] > windows[:, 0]
+    windows, scores = windows[longer], scores[longer]
+    for i in suppress(windows, scores, config.max_iou, config.n_moments):
+        yield Moment(float(windows[i, 0]), float(windows[i, 1]), float(scores[i]))
+
+
+def _proposals(spikes: NDArray[np.bool_], model: SpikeMba, clip_s: float, duration_s: float) -> Iterator[Moment]:
+    """The proposal set: maximal runs of clips whose proposal neuron fires often enough."""
+    config, rates = model.config.proposals, spikes.mean(1)
+    for start, stop in runs(rates >= config.min_rate, config.max_gap):
+        if start * clip_s < duration_s:
+            yield Moment(start * clip_s, min(stop * clip_s, duration_s), float(rates[start:stop].mean()))

@@ -1,0 +1,187 @@
+"""What training minimises: the source's three losses and the terms that preset `full` adds to them.
+
+L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, proposal neuron, firing rates)
+"""
+
+# Shapes: B pairs, L clips, D width, M relevance ranks.
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from spikemba.batch import Batch, Prediction, Targets
+from spikemba.config import Config
+
+
+class LossConfig(Config):
+    """Weights and forms of the loss terms. A weight of 0 switches a term off."""
+
+    contrastive: NonNegativeFloat = 0.3
+    """a_c, weight of L_con: a pair's spikes on its true clips against its query. Value of TR-DETR."""
+    contrastive_form: Literal["aligned", "printed"] = "aligned"
+    """`printed` is the source's formula, whose `1 -` pushes matching pairs apart; `aligned` is InfoNCE both ways."""
+    contrastive_temperature: PositiveFloat = 0.07
+    """b of L_con; not stated by the source, value of TR-DETR and UniVTG."""
+    boundary: NonNegativeFloat = 10.0
+    """a_s, weight of L_s: L1 on begin and end of the moment, at the clips inside it."""
+    entropy: NonNegativeFloat = 1.0
+    """a_e, weight of L_e: rank contrast of the saliency over the clips."""
+    entropy_form: Literal["inside", "outside"] = "inside"
+    """Sum over the positives inside the logarithm, as the source writes, or outside, as QD-DETR computes it."""
+    entropy_temperature: PositiveFloat = 0.5
+    """b_e of L_e; not stated by the source, value of QD-DETR."""
+    foreground: NonNegativeFloat = 10.0
+    """Weight of the binary cross-entropy of the foreground; not in the source, where nothing ranks windows."""
+    background_weight: NonNegativeFloat = 0.1
+    """Weight of a background clip beside a foreground clip in that term."""
+    overlap: NonNegativeFloat = 1.0
+    """Weight of 1 - generalised IoU of the window; not in the source."""
+    negative_pair: NonNegativeFloat = 1.0
+    """Weight of -log(1 - saliency) of clips under another pair's query; not in the source; a second forward pass."""
+    proposal: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy of the proposal neuron's mean current; not in the source."""
+    firing_rate: NonNegativeFloat = 0.0
+    """Weight of the penalty on channels that fire at under 2 % or over 50 % of the steps; not in the source."""
+
+    @property
+    def needs_negatives(self) -> bool:
+        """Whether a prediction for shuffled queries is wanted."""
+        return self.negative_pair > 0
+
+
+def grounding_loss(
+    prediction: Prediction, batch: Batch, config: LossConfig, negative: Prediction | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum, a scalar, and each term of non-zero weight before weighting, by its name in LossConfig.
+
+    negative: what the model says of the same videos under other pairs' queries; see `shuffled_queries`.
+    """
+    targets = batch.targets
+    assert targets is not None, "a batch without targets has no loss"
+    mask = batch.video_mask
+    compute: dict[str, Callable[[], Tensor]] = {
+        "contrastive": lambda: contrastive_loss(prediction, targets, config),
+        "boundary": lambda: boundary_loss(prediction.boundaries, targets),
+        "entropy": lambda: entropy_loss(prediction, targets, mask, config, negative),
+        "foreground": lambda: foreground_loss(prediction.foreground_logits, targets, mask, config.background_weight),
+        "overlap": lambda: overlap_loss(prediction.boundaries, targets),
+        "negative_pair": lambda: negative_pair_loss(negative, mask),
+        "proposal": lambda: foreground_loss(prediction.proposal_current, targets, mask, config.background_weight),
+        "firing_rate": lambda: firing_rate_loss(prediction),
+    }
+    terms = {name: term() for name, term in compute.items() if getattr(config, name) > 0}
+    total = sum((getattr(config, name) * term for name, term in terms.items()), prediction.boundaries.new_zeros(()))
+    return total, terms
+
+
+def shuffled_queries(batch: Batch) -> Batch:
+    """The same videos, each under the query of the pair before it in the batch; without targets."""
+    return Batch(batch.video, batch.video_mask, batch.query_tokens.roll(1, 0), batch.query_mask.roll(1, 0))
+
+
+def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
+    """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
+
+    Other pairs of the batch are the negatives, except those that share the video or the sentence.
+    """
+    moment = _mean_over(prediction.clip_embeddings, targets.foreground)
+    moment, query = F.normalize(moment, dim=-1), F.normalize(prediction.query_embedding, dim=-1)
+    similarity = moment @ query.t() / config.contrastive_temperature  # (B, B)
+    same_video = targets.video_group[:, None] == targets.video_group
+    same_query = targets.query_group[:, None] == targets.query_group
+    itself = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    similarity = similarity.masked_fill((same_video | same_query) & ~itself, -torch.inf)
+    usable = targets.foreground.any(1)
+    if config.contrastive_form == "printed":
+        # -log(1 - p_ii) = logsumexp over all - logsumexp over the others; without others it would be infinite
+        others = similarity.masked_fill(itself, -torch.inf).logsumexp(1)
+        usable = usable & others.isfinite()
+        return _mean_of((similarity.logsumexp(1) - others).masked_fill(~usable, 0), usable)
+    forward, backward = (-z.log_softmax(1).diagonal() for z in (similarity, similarity.t()))
+    return _mean_of((forward + backward) / 2, usable)
+
+
+def boundary_loss(boundaries: Tensor, targets: Targets) -> Tensor:
+    """L_s: |begin - true begin| + |end - true end|, averaged over the clips inside true windows.
+
+    boundaries: (B, L, 2), fractions of the video.
+    """
+    inside = targets.foreground & targets.has_windows[:, None]
+    return _mean_of((boundaries - targets.boundaries).abs().sum(-1), inside)
+
+
+def entropy_loss(
+    prediction: Prediction, targets: Targets, mask: Tensor, config: LossConfig, negative: Prediction | None = None
+) -> Tensor:
+    """L_e: for each rank m, clips of relevance m or more against all clips; averaged over the ranks that have any.
+
+    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR).
+    """
+    logits = (prediction.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
+    relevance = targets.relevance
+    if negative is not None:
+        other = (negative.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
+        logits, relevance = torch.cat((logits, other), 1), torch.cat((relevance, torch.zeros_like(relevance)), 1)
+    ranks = torch.arange(1, targets.n_ranks + 1, device=logits.device)
+    positive = relevance[:, None] >= ranks[:, None]  # (B, M, L)
+    has_positive = positive.any(-1)
+    every = logits.logsumexp(1)[:, None]
+    if config.entropy_form == "inside":
+        # a row without positives would be log 0, and its gradient nan: give it all clips and leave it out of the mean
+        chosen = positive | ~has_positive[..., None]
+        loss = every - logits[:, None].masked_fill(~chosen, -torch.inf).logsumexp(-1)
+    else:
+        finite = logits.masked_fill(logits.isinf(), 0)[:, None]
+        loss = every - (finite * positive).sum(-1) / positive.sum(-1).clamp(min=1)
+    per_pair = (loss * has_positive).sum(1) / has_positive.sum(1).clamp(min=1)
+    return _mean_of(per_pair, has_positive.any(1))
+
+
+def foreground_loss(logits: Tensor, targets: Targets, mask: Tensor, background_weight: float) -> Tensor:
+    """Binary cross-entropy per clip, background weighted down, averaged over the real clips. logits: (B, L)."""
+    truth = targets.foreground.to(logits.dtype)
+    weight = torch.where(targets.foreground, 1.0, background_weight)
+    loss = F.binary_cross_entropy_with_logits(logits, truth, weight=weight, reduction="none")
+    return _mean_of(loss, mask)
+
+
+def overlap_loss(boundaries: Tensor, targets: Targets) -> Tensor:
+    """1 - generalised IoU of predicted and true window, averaged over the clips inside true windows."""
+    inside = targets.foreground & targets.has_windows[:, None]
+    (begin, end), (true_begin, true_end) = boundaries.unbind(-1), targets.boundaries.unbind(-1)
+    intersection = (torch.minimum(end, true_end) - torch.maximum(begin, true_begin)).clamp(min=0)
+    union = (end - begin) + (true_end - true_begin) - intersection
+    hull = torch.maximum(end, true_end) - torch.minimum(begin, true_begin)
+    tiny = 1e-6
+    giou = intersection / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
+    return _mean_of(1 - giou, inside)
+
+
+def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:
+    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the real clips."""
+    assert negative is not None, "negative pairs need the prediction for shuffled queries"
+    return _mean_of(F.softplus(negative.saliency_logits), mask)
+
+
+def firing_rate_loss(prediction: Prediction, low: float = 0.02, high: float = 0.5) -> Tensor:
+    """How far the channels' firing rates lie outside [low, high], squared, averaged over channels and layers."""
+    rates = [rate for spikes in prediction.spikes for rate in spikes.layer_rates.values()]
+    if not rates:
+        return prediction.boundaries.new_zeros(())
+    rate = torch.cat(rates)
+    return ((low - rate).relu().square() + (rate - high).relu().square()).mean()
+
+
+def _mean_over(x: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen positions. x: (B, L, D), chosen: (B, L) bool -> (B, D); zero where none is chosen."""
+    weight = chosen[..., None].to(x.dtype)
+    return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen values, a scalar; zero where none is chosen."""
+    return torch.where(chosen, values, 0).sum() / chosen.sum().clamp(min=1)

@@ -1,0 +1,43 @@
+"""Scores of predicted moments and saliency, equal to the official evaluators' to the printed digit. Numpy only."""
+
+from spikemba.metrics.document import grounding_document
+from spikemba.metrics.errors import NothingToScore, NotNumbers, SaliencyTooShort
+from spikemba.metrics.highlights import (
+    DomainScores,
+    HighlightScores,
+    highlight_metrics,
+    ratings_matrix,
+    tvsum_metrics,
+    tvsum_top5_map,
+    youtube_ap,
+    youtube_metrics,
+)
+from spikemba.metrics.retrieval import (
+    AP_THRESHOLDS,
+    OPEN_ENDED_RANGES,
+    QVHIGHLIGHTS_RANGES,
+    QueryId,
+    RangeScores,
+    retrieval_metrics,
+)
+
+__all__ = [
+    "AP_THRESHOLDS",
+    "OPEN_ENDED_RANGES",
+    "QVHIGHLIGHTS_RANGES",
+    "DomainScores",
+    "HighlightScores",
+    "NotNumbers",
+    "NothingToScore",
+    "QueryId",
+    "RangeScores",
+    "SaliencyTooShort",
+    "grounding_document",
+    "highlight_metrics",
+    "ratings_matrix",
+    "retrieval_metrics",
+    "tvsum_metrics",
+    "tvsum_top5_map",
+    "youtube_ap",
+    "youtube_metrics",
+]

@@ -1,0 +1,124 @@
+"""Heads: what each clip says about the moment around it, its saliency, its proposal spikes."""
+
+# Shapes: B pairs, L clips, W query tokens, S spike steps, D width.
+
+import math
+from itertools import pairwise
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from spikemba.batch import Prediction, Spikes
+from spikemba.config import Config
+from spikemba.ops.spiking import NeuronConfig, lif_spikes
+
+
+class ProposalConfig(Config):
+    """The neuron that turns the detector's spikes into the proposal set."""
+
+    min_rate: float = Field(0.5, gt=0, le=1)
+    """A clip is proposed when the proposal neuron fires at this share of the steps or more."""
+    max_gap: int = Field(1, ge=0)
+    """Runs of proposed clips that are this many clips apart, or less, are one proposal."""
+
+
+class ClipConvolutions(nn.Module):
+    """Three convolutions over the clips, kernel 3, ReLU between them; padding is cleared before each."""
+
+    def __init__(self, width: int, n_outputs: int, last_bias: float = 0.0) -> None:
+        super().__init__()
+        sizes = (width, width, width, n_outputs)
+        self.layers = nn.ModuleList(nn.Conv1d(i, o, 3, padding=1) for i, o in pairwise(sizes))
+        bias = self.layers[-1].bias
+        assert isinstance(bias, Tensor)
+        nn.init.constant_(bias, last_bias)
+
+    def forward(self, clips: Tensor, mask: Tensor) -> Tensor:
+        """clips: (B, L, D).  mask: (B, L) bool.  Returns (B, L, n_outputs)."""
+        x, real = clips.transpose(1, 2), mask[:, None]
+        for i, layer in enumerate(self.layers):
+            x = layer(x * real)
+            if i + 1 < len(self.layers):
+                x = x.relu()
+        return x.transpose(1, 2)
+
+
+class QueryPooling(nn.Module):
+    """One vector per query: its tokens, weighted by a learned attention."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)  # a softmax would not see a bias
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """tokens: (B, W, D).  mask: (B, W) bool, at least one True per row.  Returns (B, D)."""
+        weight: Tensor = self.score(tokens).squeeze(-1).masked_fill(~mask, -torch.inf).softmax(-1)
+        return (weight[..., None] * tokens).sum(1)
+
+
+class ProposalNeuron(nn.Module):
+    """One neuron per clip that reads the detector's spikes step by step; its own spikes propose the clip."""
+
+    def __init__(self, width: int, neuron: NeuronConfig) -> None:
+        super().__init__()
+        self.neuron = neuron
+        self.read = nn.Linear(width, 1)
+
+    def forward(self, trains: Tensor) -> tuple[Tensor, Tensor]:
+        """trains: (S, B, L, D) of 0 and 1.  Returns the neuron's spikes, (B, L, S), and its mean current, (B, L)."""
+        current = self.read(trains).squeeze(-1)  # (S, B, L)
+        return lif_spikes(current, self.neuron).movedim(0, -1), current.mean(0)
+
+
+class GroundingHeads(nn.Module):
+    """Dense, matching-free heads over the last block's video states; a head per clip, as UniVTG has them."""
+
+    def __init__(self, width: int, neuron: NeuronConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.foreground = ClipConvolutions(width, 1)
+        self.distances = ClipConvolutions(width, 2)
+        self.query_pooling = QueryPooling(width)
+        self.saliency_clip = nn.Linear(width, width, bias=False)
+        self.saliency_query = nn.Linear(width, width, bias=False)
+        self.proposal_neuron = ProposalNeuron(width, neuron)
+        self.contrast_clip = nn.Linear(width, width, bias=False)
+        self.contrast_query = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self, video: Tensor, video_mask: Tensor, query: Tensor, query_mask: Tensor, spikes: tuple[Spikes, ...]
+    ) -> Prediction:
+        """video: (B, L, D), real clips on the left.  query: (B, W, D), real tokens on the right.  spikes: per block.
+
+        Without a detector the states stand in for its spikes, at every one of one step.
+        """
+        clips = self.norm(video)
+        left, right = self.distances(clips, video_mask).sigmoid().unbind(-1)
+        centre = clip_centres(video_mask)
+        boundaries = torch.stack((centre - left, centre + right), dim=-1).clamp(0, 1)
+        pooled = self.saliency_query(self.query_pooling(query, query_mask))
+        saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
+        trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
+        proposal_spikes, proposal_current = self.proposal_neuron(trains)
+        return Prediction(
+            foreground_logits=self.foreground(clips, video_mask).squeeze(-1),
+            boundaries=boundaries,
+            saliency_logits=saliency,
+            proposal_spikes=proposal_spikes * video_mask[..., None],
+            proposal_current=proposal_current,
+            clip_embeddings=self.contrast_clip(trains.mean(0)),
+            query_embedding=self.contrast_query(masked_mean(query, query_mask)),
+            spikes=spikes,
+        )
+
+
+def clip_centres(mask: Tensor) -> Tensor:
+    """(i + 0.5) / n for the i-th of n real clips. mask: (B, L) bool -> (B, L) in [0, 1]."""
+    return (mask.cumsum(1) - 0.5) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the real positions. x: (B, W, D), mask: (B, W) bool -> (B, D); zero where nothing is real."""
+    real = mask[..., None].to(x.dtype)
+    return (x * real).sum(1) / real.sum(1).clamp(min=1)

@@ -1,0 +1,152 @@
+"""The Mamba mixer: projection, causal convolution, selective scan in one or two directions, gate, projection.
+
+One mixer serves the contextual moment reasoner, the relevant Mamba and the video encoder. Parameters keep Mamba's
+names (`in_proj`, `conv1d`, `x_proj`, `dt_proj`, `A_log`, `D`, `out_proj`).
+"""
+
+# Shapes: B pairs, L positions, D width, E inner width, N state size.
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from spikemba.config import Config
+from spikemba.ops import causal_conv_silu, selective_scan
+
+OPEN_GATE_BIAS = 1.2784645427610738
+"""SiLU(x) = 1 here: a gate with this bias lets everything through when its input is silent."""
+
+GateSource = Literal["input", "other"]
+
+
+class MixerConfig(Config):
+    """The layers that mix positions, in the moment reasoner and in the relevant Mamba."""
+
+    kind: Literal["scan", "attention"] = "scan"
+    """`attention` puts softmax attention of the same width in place of convolution and scan (ablation)."""
+    directions: Literal["both", "forward"] = "both"
+    """Scan directions. The source names none; a forward scan alone leaves trailing slots without influence."""
+    expand: PositiveInt = 2
+    """Inner width E as a multiple of the width."""
+    state_size: PositiveInt = 16
+    """N, numbers kept per inner channel."""
+    conv_width: PositiveInt = 4
+    """Taps of the causal convolution, in positions."""
+    step_rank: PositiveInt | None = None
+    """Rank of the step size's projection; by default width / 16, rounded up."""
+    n_heads: PositiveInt = 8
+    """Heads, for `attention` only."""
+
+
+class DirectionalScan(nn.Module):
+    """Causal convolution, SiLU and selective scan in one direction.
+
+    The three projections to step size, b and c are what the SpikeMba source calls `UpdateParameters`.
+    Source: Gu and Dao 2023, arXiv 2312.00752; initial values as in their code.
+    """
+
+    def __init__(self, width: int, config: MixerConfig, *, reverse: bool) -> None:
+        super().__init__()
+        inner, n = config.expand * width, config.state_size
+        rank = config.step_rank or math.ceil(width / 16)
+        self.reverse = reverse
+        self.conv1d = nn.Conv1d(inner, inner, config.conv_width, groups=inner)
+        self.x_proj = nn.Linear(inner, rank + 2 * n, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1, n + 1, dtype=torch.float32).log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        _initial_step_size(self.dt_proj)
+
+    def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
+        """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
+        rank, n = self.dt_proj.in_features, self.A_log.shape[1]
+        bias = self.conv1d.bias
+        assert bias is not None
+        x = causal_conv_silu(u, self.conv1d.weight, bias, mask, reverse=self.reverse)
+        low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
+        delta = F.softplus(self.dt_proj(low_rank).float())
+        if mask is not None:
+            delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
+        y = selective_scan(x, delta, -self.A_log.float().exp(), b, c, reverse=self.reverse)
+        return y + self.D * x
+
+
+class MambaMixer(nn.Module):
+    """out_proj((forward scan + backward scan)(in_proj(x)) * SiLU(gate)).
+
+    The gate is the second half of in_proj(x), as in Mamba ("input"), or a projection of another sequence ("other").
+    Vim's second version: the two directions share only the projections in and out.
+    """
+
+    def __init__(self, width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0) -> None:
+        super().__init__()
+        inner = config.expand * width
+        self.in_proj = nn.Linear(width, 2 * inner if gate == "input" else inner, bias=False)
+        self.gate_proj = _gate_projection(width, inner, gate_bias) if gate == "other" else None
+        self.forward_scan = DirectionalScan(width, config, reverse=False)
+        self.backward_scan = DirectionalScan(width, config, reverse=True) if config.directions == "both" else None
+        self.out_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+        """x: (B, L, D), already normalised.  mask: (B, L) bool, True = real.  gate: (B, L, D), for "other" only.
+
+        Returns (B, L, D). Real positions must stand together: padding between them leaks through the convolution.
+        """
+        if self.gate_proj is None:
+            u, z = self.in_proj(x).chunk(2, dim=-1)
+        else:
+            u, z = self.in_proj(x), self.gate_proj(gate)
+        y = self.forward_scan(u, mask)
+        if self.backward_scan is not None:
+            y = y + self.backward_scan(u, mask)
+        out: Tensor = self.out_proj(y * F.silu(z))
+        return out
+
+
+class AttentionMixer(nn.Module):
+    """Multi-head softmax attention with the mixer's inputs, gate and output: the ablation without a state space."""
+
+    def __init__(self, width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0) -> None:
+        super().__init__()
+        inner = config.expand * width
+        self.n_heads = config.n_heads
+        self.qkv_proj = nn.Linear(width, 3 * inner)
+        self.gate_proj = _gate_projection(width, inner, gate_bias)
+        self.reads_other = gate == "other"
+        self.out_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+        """Same arguments and result as MambaMixer; cost grows with the square of L."""
+        q, k, v = (z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for z in self.qkv_proj(x).chunk(3, dim=-1))
+        attend = None if mask is None else mask[:, None, None]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=attend).transpose(1, 2).flatten(2)
+        out: Tensor = self.out_proj(y * F.silu(self.gate_proj(gate if self.reads_other else x)))
+        return out
+
+
+def make_mixer(
+    width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0
+) -> MambaMixer | AttentionMixer:
+    """The mixer that `config.kind` names."""
+    kind = MambaMixer if config.kind == "scan" else AttentionMixer
+    return kind(width, config, gate=gate, gate_bias=gate_bias)
+
+
+def _gate_projection(width: int, inner: int, bias: float) -> nn.Linear:
+    projection = nn.Linear(width, inner)
+    nn.init.constant_(projection.bias, bias)
+    return projection
+
+
+@torch.no_grad()
+def _initial_step_size(dt_proj: nn.Linear, smallest: float = 1e-3, largest: float = 0.1, floor: float = 1e-4) -> None:
+    """Spread softplus(bias) log-uniformly over [smallest, largest] seconds of state time, as Mamba does."""
+    bound = dt_proj.in_features**-0.5
+    nn.init.uniform_(dt_proj.weight, -bound, bound)
+    spread = torch.rand(dt_proj.out_features) * math.log(largest / smallest) + math.log(smallest)
+    step = spread.exp().clamp(min=floor)
+    dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus

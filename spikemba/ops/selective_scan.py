@@ -1,0 +1,79 @@
+"""The selective state-space scan: the plain recurrence, and the one function that picks the fastest way to run it.
+
+    h[t] = exp(delta[t] a) h[t-1] + delta[t] b[t] x[t],     y[t] = c[t] h[t]
+
+A position whose delta is 0 copies the state and adds nothing, so padding is exact: mask x and delta, not the scan.
+"""
+
+# Shapes: B pairs, L positions, E inner width, N state size.
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spikemba.errors import ShapeError, UnknownName
+from spikemba.ops.chunked_scan import selective_scan_chunked
+
+
+def selective_scan_reference(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """The recurrence as it is written, one position after another; every faster way is tested against it.
+
+    x, delta: (B, L, E), delta >= 0.  a: (E, N), negative.  b, c: (B, L, N).
+    Returns y: (B, L, E) in x's dtype; the state is kept in float32, in float64 if x is.
+    Raises ShapeError when the shapes do not fit each other.
+    Source: Gu and Dao 2023, arXiv 2312.00752, algorithm 2; b is first order (Euler), as in their code.
+    """
+    check_shapes(x, delta, a, b, c)
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    x_, delta, a, b, c = (tensor.to(dtype) for tensor in (x, delta, a, b, c))
+    state = x_.new_zeros(len(x_), *a.shape)
+    ys = []
+    # unbind, not x[:, t]: indexing makes autograd allocate a full-size gradient for each position
+    for x_t, delta_t, b_t, c_t in zip(*(tensor.unbind(1) for tensor in (x_, delta, b, c)), strict=True):
+        drive = (delta_t * x_t)[..., None] * b_t[:, None]  # (B, E, N)
+        state = torch.exp(delta_t[..., None] * a) * state + drive
+        ys.append((state * c_t[:, None]).sum(-1))
+    return torch.stack(ys, dim=1).to(x.dtype)
+
+
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+BACKENDS: dict[str, Scan] = {
+    "chunked": selective_scan_chunked,
+    "reference": selective_scan_reference,
+}
+"""Name -> implementation. All have one signature and one result; `selective_scan` picks among them."""
+
+
+def selective_scan(
+    x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, *, reverse: bool = False, backend: str | None = None
+) -> Tensor:
+    """Scan along the positions with the fastest backend for these tensors.
+
+    x, delta: (B, L, E), any floating dtype, delta >= 0.  a: (E, N), negative.  b, c: (B, L, N).
+    reverse: scan from the last position to the first.  backend: a name of BACKENDS; by default it is chosen.
+    Returns y: (B, L, E) in x's dtype, computed in float32 (float64 for float64 inputs).
+    Raises ShapeError when the shapes do not fit, UnknownName for an unknown backend.
+    """
+    check_shapes(x, delta, a, b, c)
+    if backend is not None and backend not in BACKENDS:
+        raise UnknownName("scan backend", backend, sorted(BACKENDS))
+    run = BACKENDS[backend or "chunked"]
+    if not reverse:
+        return run(x, delta, a, b, c)
+    return run(x.flip(1), delta.flip(1), a, b.flip(1), c.flip(1)).flip(1)
+
+
+def check_shapes(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> None:
+    """Raises ShapeError, naming the argument, when the scan's inputs do not fit each other."""
+    if x.dim() != 3 or x.shape[1] == 0:
+        raise ShapeError(f"x is {tuple(x.shape)}; expected (B, L, E) with L >= 1")
+    if a.dim() != 2 or a.shape[0] != x.shape[2]:
+        raise ShapeError(f"a is {tuple(a.shape)}; expected ({x.shape[2]}, N)")
+    if delta.shape != x.shape:
+        raise ShapeError(f"delta is {tuple(delta.shape)}; expected {tuple(x.shape)}")
+    expected = (*x.shape[:2], a.shape[1])
+    for name, tensor in {"b": b, "c": c}.items():
+        if tensor.shape != expected:
+            raise ShapeError(f"{name} is {tuple(tensor.shape)}; expected {expected}")

@@ -1,0 +1,269 @@
+"""Video files: what they say of themselves, and frames sampled at a steady rate, in memory that does not grow."""
+
+# Shapes: H height, Wd width.
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from spikemba.decoding import AGAIN, Threads, TimedFrame, declared_end, decoded, opened, rate, seek_before, timed_frames
+from spikemba.errors import UnknownName, VideoError
+
+Image = NDArray[np.uint8]  # (H, Wd, 3), RGB
+
+_SEEK_MARGIN_S = 1  # containers index decoding times, which run ahead of display times by the decoder's delay
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself; each number is a claim until the file is decoded."""
+
+    path: Path
+    width: int
+    """Pixels, as displayed (after rotation)."""
+    height: int
+    """Pixels, as displayed (after rotation)."""
+    fps: float
+    """Average frames per second; 0 when the file does not say."""
+    duration_s: float | None
+    """Declared end of the video, or of the file when only that is known; None when the file does not say."""
+    codec: str
+    """As FFmpeg calls it: h264, hevc, vp9, av1."""
+    rotation: int
+    """Degrees, counter-clockwise, that the stored picture is turned for display."""
+    has_audio: bool
+
+
+class Frame(NamedTuple):
+    """One sampled frame: number `index` at the rule's rate, shown by the source frame of `time_s`.
+
+    image: (H, Wd, 3) uint8 RGB. Neighbours that show the same source frame share one array: copy before changing it.
+    """
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which no one calls on a frame
+    time_s: float
+    image: Image
+
+
+# Chains of libavfilter filters that make an RGB image of `size` pixels a side from an upright frame. Filters and not
+# VideoFrame.reformat, which since PyAV 17 places chroma samples elsewhere than ffmpeg does (up to 30 of 255 apart).
+RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
+    # Behind the published CLIP and SlowFast features of this field (linjieli222/HERO_Video_Feature_Extractor): the long
+    # side loses its fraction, and the crop's corner too, which in yuv420p would also be rounded to an even number.
+    "short_side_crop": (
+        ("scale", "trunc(iw*{size}/min(iw,ih)):trunc(ih*{size}/min(iw,ih)):flags=bicubic"),
+        ("format", "rgb24"),
+        ("crop", "{size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)"),
+    ),
+}
+_TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
+_MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)  # AVColorSpace values that swscale can convert
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """Which frames an encoder sees, and at what size.
+
+    Frame k is the last source frame strictly before (k + 0.5) / fps, or the first frame where none is; as by ffmpeg's
+    `fps` filter. A video has its decoded duration times `fps` of them, rounded (a half goes up), and at least one.
+    Raises ValueError for a rate or a size that is not positive, UnknownName for an unknown resize.
+    """
+
+    fps: float | Fraction
+    """Frames taken per second of video."""
+    size_px: int
+    """Side of the square image."""
+    resize: str = "short_side_crop"
+    """How a source frame becomes that image: a key of RESIZES."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.fps < math.inf and self.size_px > 0):
+            raise ValueError(f"a frame rule needs a positive rate and size; got {self.fps} fps, {self.size_px} px")
+        if self.resize not in RESIZES:
+            raise UnknownName("resize", self.resize, sorted(RESIZES))
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """What the file says of its best video stream; one frame is decoded to know that it is a video.
+
+    Raises VideoError when the file cannot be read as a video.
+    """
+    return VideoReader(path).info
+
+
+class VideoReader:
+    """One video file; each iteration is one decoding pass, which serves any number of rules.
+
+    threads: "AUTO" is fastest for one video; "NONE" when several are read at once, each in its own thread.
+    Raises VideoError when the file cannot be read as a video.
+    """
+
+    info: VideoInfo
+    duration_s: float | None
+    """End of the last frame that decoded, in seconds; None until a pass has reached it."""
+
+    def __init__(self, path: Path | str, *, threads: Threads = "AUTO") -> None:
+        self.path, self.threads, self.duration_s = Path(path), threads, None
+        with opened(self.path, "NONE") as (container, stream):  # threads would read ahead by several frames
+            first = next(decoded(container, stream), None)
+            if first is None:
+                raise self._undecodable()
+            self._declared_end = declared_end(container, stream)
+            self.info = _describe(self.path, container, stream, first, self._declared_end)
+
+    def frames(self, rule: FrameRule, *, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
+        """The frames of one rule, in order; arguments and errors as for `frames_for`."""
+        return (frame for _, frame in self.frames_for([rule], start_s=start_s, end_s=end_s))
+
+    def frames_for(
+        self, rules: Sequence[FrameRule], *, start_s: float | None = None, end_s: float | None = None
+    ) -> Iterator[tuple[int, Frame]]:
+        """Decode once and yield (index of the rule, its next frame), each as soon as its source frame is known.
+
+        start_s, end_s: only frames k with start_s <= k / fps < end_s, the same ones as without limits; decoding
+        begins at a key frame before `start_s` and ends when nothing more is wanted.
+        Raises VideoError, after the frames that could be read, when the file ends long before it says it does.
+        """
+        samplers = [_Sampler(rule, start_s, end_s) for rule in rules]
+        needed = min((s.boundary for s in samplers if not s.done), default=None)
+        if needed is None:
+            return
+        last, end = None, Fraction(0)
+        for source in self._from_before(needed):
+            for i, sampler in enumerate(samplers):
+                yield from ((i, frame) for frame in sampler.until(source.start, last or source))
+            if all(s.done for s in samplers):
+                return
+            last, end = source, max(end, source.end)
+        if last is None:
+            raise self._undecodable()
+        self._check_end(end)
+        self.duration_s = float(end)
+        for i, sampler in enumerate(samplers):
+            # A video shorter than half a period still has its frame 0.
+            yield from ((i, frame) for frame in sampler.until(max(end, 1 / (2 * sampler.fps)), last))
+
+    def _from_before(self, needed: Fraction) -> Iterator[TimedFrame]:
+        """Source frames in order, beginning with one before `needed` (or with the first of all)."""
+        for seek in (True, False) if needed > 2 * _SEEK_MARGIN_S else (False,):
+            with opened(self.path, self.threads) as (container, stream):
+                if seek and not seek_before(container, stream, needed - _SEEK_MARGIN_S):
+                    continue
+                sources = timed_frames(container, stream)
+                first = next(sources, None)
+                if seek and (first is None or first.start >= needed):
+                    continue  # an index that points too far: read from the beginning
+                if first is not None:
+                    yield first
+                yield from sources
+                return
+
+    def _check_end(self, end: Fraction) -> None:
+        declared = self._declared_end
+        if declared is not None and declared - end > max(Fraction(1), declared / 20):
+            read = f"only {float(end):.1f} s of {float(declared):.1f} s could be read"
+            raise VideoError(self.path, f"{read}; the file is cut short or damaged, {AGAIN}")
+
+    def _undecodable(self) -> VideoError:
+        return VideoError(self.path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
+
+
+def sample_frames(
+    path: Path | str, rule: FrameRule, *, start_s: float | None = None, end_s: float | None = None
+) -> Iterator[Frame]:
+    """`VideoReader(path).frames(rule)`: the frames of one rule, when the decoded duration is not wanted."""
+    return VideoReader(path).frames(rule, start_s=start_s, end_s=end_s)
+
+
+class _Sampler:
+    """Picks the frames of one rule from the source frames as they pass."""
+
+    def __init__(self, rule: FrameRule, start_s: float | None, end_s: float | None) -> None:
+        self.fps, self.resize = exact(rule.fps), _Resizer(rule)
+        self.index = max(0, math.ceil(exact(start_s or 0) * self.fps))
+        self.stop = math.inf if end_s is None else math.ceil(exact(end_s) * self.fps)
+
+    @property
+    def boundary(self) -> Fraction:
+        """The next frame is the last source frame strictly before this time."""
+        return (2 * self.index + 1) / (2 * self.fps)
+
+    @property
+    def done(self) -> bool:
+        return self.index >= self.stop
+
+    def until(self, time: Fraction, shown: TimedFrame) -> Iterator[Frame]:
+        """The frames due at `time`, when `shown` is replaced; only a frame that is taken is converted."""
+        image = None
+        while not self.done and self.boundary <= time:
+            if image is None:
+                image = self.resize(shown.frame)
+            yield Frame(self.index, float(shown.start), image)
+            self.index += 1
+
+
+class _Resizer:
+    """Turns a source frame upright and into the image of a rule; the filters are set up once per size and format."""
+
+    def __init__(self, rule: FrameRule) -> None:
+        self.filters = [(name, options.format(size=rule.size_px)) for name, options in RESIZES[rule.resize]]
+        self.source: tuple[int, int, str, int] | None = None
+        self.graph = Graph()
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        source = (frame.width, frame.height, frame.format.name, quarter_turns(frame))
+        if source != self.source:
+            self.source, self.graph = source, self._graph(frame)
+        if frame.colorspace not in _MATRICES or frame.color_range > 2:
+            frame.colorspace, frame.color_range = 2, 0  # unspecified; libav would refuse the frame
+        self.graph.vpush(frame)
+        return np.asarray(self.graph.vpull().to_ndarray(), np.uint8)
+
+    def _graph(self, frame: VideoFrame) -> Graph:
+        graph = Graph()
+        entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
+        # Light curves play no part here, but libav refuses the reserved values that some encoders write for them.
+        ignored = ("setparams", "color_primaries=unknown:color_trc=unknown")
+        filters = [ignored, *_TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
+        graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
+        return graph
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """How often the stored picture is turned by 90 degrees, counter-clockwise, for display."""
+    return round(frame.rotation / 90) % 4
+
+
+def exact(number: float | Fraction) -> Fraction:
+    """The fraction that a person means by 29.97 or 0.1; same bound on the denominator as in ffmpeg's parser."""
+    return Fraction(number).limit_denominator(1_001_000)
+
+
+def _describe(
+    path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame, end: Fraction | None
+) -> VideoInfo:
+    if end is None and container.duration is not None:
+        end = Fraction(container.duration, av.time_base)
+    sides = (first.width, first.height)
+    width, height = sides[::-1] if quarter_turns(first) % 2 else sides
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        fps=float(rate(stream)),
+        duration_s=None if end is None else float(end),
+        codec=stream.codec_context.codec.canonical_name,
+        rotation=first.rotation,
+        has_audio=bool(container.streams.audio),
+    )

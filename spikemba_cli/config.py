@@ -1,0 +1,44 @@
+"""`spikemba config`: what there is to set, and whether a file is right."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikemba_cli.console import err, out
+
+app = typer.Typer(no_args_is_help=True, help="List, show and check configurations.")
+
+
+@app.command("list")
+def list_configs() -> None:
+    """Names that `train --dataset` knows, one per line."""
+    from pipelines.config import config_names
+
+    for name in config_names():
+        out.print(name)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a configuration, or a YAML file.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+) -> None:
+    """Print a configuration with every key, as it would be used."""
+    from pipelines.config import config_path, load_config
+    from spikemba.config import to_yaml
+
+    path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
+    out.out(to_yaml(load_config(path, settings or [])), end="")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="YAML file to check.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+) -> None:
+    """Report every fault of a configuration at once."""
+    from pipelines.config import load_config
+
+    load_config(file, settings or [])
+    err.print(f"{file}: no faults")

@@ -1,0 +1,82 @@
+"""Where things are printed: results to stdout, everything else to stderr; bars on a terminal, nothing in a pipe."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pipelines.events import Report
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_error(message: str) -> None:
+    """One fault on stderr."""
+    err.print(f"[bold red]error[/]: {_plain(message)}")
+
+
+def print_warning(message: str) -> None:
+    """Something to look at, on stderr."""
+    err.print(f"[yellow]warning[/]: {_plain(message)}")
+
+
+def print_note(message: str) -> None:
+    """What is going on, on stderr."""
+    err.print(f"[dim]{_plain(message)}[/]")
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout; in a pipe, tab-separated lines under a line of column names."""
+    if not out.is_terminal:
+        for row in [columns, *rows]:
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*map(_plain, row))
+    out.print(table)
+
+
+@contextmanager
+def progress(title: str, unit: str) -> "Iterator[Report]":
+    """Yield report(done, total); it draws a bar on a terminal and nothing in a pipe."""
+    if not err.is_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+def _plain(text: str) -> str:
+    """Text whose square brackets are not markup."""
+    from rich.markup import escape
+
+    return escape(text)

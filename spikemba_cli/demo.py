@@ -1,0 +1,34 @@
+"""`spikemba demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikemba_cli.console import err, out, print_json, print_note, print_table
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
+) -> None:
+    """Draw videos, extract, train, evaluate on unseen ones, ground a sentence; offline, in a few minutes.
+
+    Example: spikemba demo --out demo
+    """
+    from pipelines.demo import demo as run
+    from spikemba_cli.train import Printed
+
+    result = run(folder, stage=print_note, events=Printed(lambda done, total: None))
+    if as_json:
+        print_json(
+            {"metrics": result.metrics, "grounded": result.grounded.to_json(), "report": str(result.report)}
+            | {"seconds": {name: round(seconds, 2) for name, seconds in result.seconds.items()}}
+        )
+        return
+    print_table("held-out videos", ["metric", "%"], [[name, f"{v:.2f}"] for name, v in result.metrics.items()])
+    rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in result.grounded.answer.moments[:5]]
+    title = f"{result.grounded.video.name}: {result.grounded.query}"
+    err.print(title)
+    print_table("", ["start_s", "end_s", "score"], rows)
+    out.print(f"report: {result.report}")

@@ -1,0 +1,67 @@
+"""`spikemba`: the command line. Nothing here imports torch, so that --help answers at once."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from spikemba import __version__
+from spikemba.errors import SpikeMbaError
+from spikemba_cli import config, demo, doctor, evaluate, extract, ground, prepare, train
+from spikemba_cli.console import out, print_error
+
+ORDER = ("demo", "extract", "prepare", "train", "evaluate", "ground", "config", "doctor")
+"""Commands in the order in which they are used, as --help lists them."""
+
+
+class _Commands(TyperGroup):
+    """Commands whose mendable errors become one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpikeMbaError as error:
+            print_error(str(error))
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print_error("interrupted; what was finished is kept, the same command goes on from there")
+            raise typer.Exit(130) from None
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return sorted(self.commands, key=ORDER.index)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From a folder of videos to the moments that a sentence describes: extract, train, ground.",
+)
+app.command()(demo.demo)
+app.command()(extract.extract)
+app.add_typer(prepare.app, name="prepare")
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(ground.ground)
+app.add_typer(config.app, name="config")
+app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `spikemba` command."""
+    app()

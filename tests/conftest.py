@@ -1,0 +1,127 @@
+"""Small video files, made where a test needs them, and a small shapes corpus that all pipeline tests share."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+MakeVideo = Callable[..., Path]
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """libgomp can put both threads on one virtual processor; bound threads stay apart. Must precede torch."""
+    os.environ.setdefault("OMP_PROC_BIND", "true")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache and settings."""
+    monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("SPIKEMBA_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real annotations, predictions and videos; tests that use them are skipped where they are not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data are not in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small shapes corpus with its mini features; `config.yaml` in it trains on them."""
+    from pipelines.extract import extract
+    from pipelines.prepare import prepare_shapes
+    from pipelines.shapes_corpus import ShapesConfig
+
+    out = tmp_path_factory.mktemp("corpus")
+    prepared = prepare_shapes(out, ShapesConfig(train=5, val=3, test=5, seed=3))
+    files = [out / f"{name}.jsonl" for name in ("train", "val", "test")]
+    extract([prepared.videos], "mini", out / "features", queries=files)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Settings of a network that trains in a second."""
+    return [
+        "model.width=16",
+        "model.n_blocks=1",
+        "model.slots.n_slots=2",
+        "model.spiking_saliency.n_spike_steps=2",
+        "model.spiking_saliency.n_heads=2",
+        "train.epochs=2",
+        "train.batch_size=8",
+        "train.learning_rate=1e-3",
+    ]
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny network, trained for two epochs on the corpus."""
+    from pipelines.config import load_config
+    from pipelines.train import train
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    train(load_config(corpus / "config.yaml", tiny), out)
+    return out
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> MakeVideo:
+    """A function that writes images as a video file below tmp_path and returns its path; see `_make`."""
+
+    def make(name: str, images: Iterable[NDArray[np.uint8]], **how: object) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path, images, **how)  # type: ignore[arg-type]
+        return path
+
+    return make
+
+
+def _make(
+    path: Path,
+    images: Iterable[NDArray[np.uint8]],
+    *,
+    fps: int | Fraction = 10,
+    times_ms: Sequence[int] | None = None,
+    delay_s: int = 0,
+    audio_s: float = 0,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    title: str = "",
+) -> None:
+    """images: each (H, Wd, 3) uint8; shown at `times_ms`, or else at a steady `fps`, after `delay_s` without picture.
+    audio_s: seconds of silence, from 0 on.  options, container: for the encoder and for the file format.
+    """
+    images = list(images)
+    tick = 1 / Fraction(1000 if times_ms is not None else fps)
+    times = list(times_ms) if times_ms is not None else list(range(len(images)))
+    with av.open(str(path), "w", options=container or {}) as file:
+        if title:
+            file.metadata["title"] = title
+        video = file.add_stream(codec, rate=1 / tick, options=options or {})
+        video.height, video.width = images[0].shape[:2]
+        video.pix_fmt, video.thread_count = "yuv420p", 1
+        sound = file.add_stream("aac", rate=16000, layout="mono") if audio_s else None
+        if sound is not None:
+            for k in range(int(audio_s * 16000 / 1024)):
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+                silence.rate, silence.pts, silence.time_base = 16000, 1024 * k, Fraction(1, 16000)
+                file.mux(sound.encode(silence))
+        for image, time in zip(images, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image)
+            frame.pts, frame.time_base = time + int(delay_s / tick), tick
+            file.mux(video.encode(frame))
+        for stream in (video, sound):
+            if stream is not None:
+                file.mux(stream.encode(None))

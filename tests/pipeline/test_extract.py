@@ -1,0 +1,143 @@
+"""Extraction: bad files among good ones, breaking off, provenance."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipelines import extract as extract_module
+from pipelines.encoding import ClipCutter, encode_video
+from pipelines.extract import ExtractEvents, extract
+from spikemba.encoders import load_encoder
+from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError, UnknownName, VideoError
+from spikemba.features import FeatureFolder, read_manifest
+
+
+def frames(n, size=32):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 255, (n, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def ten(make_video, tmp_path):
+    """A folder of ten videos, two of them bad."""
+    for i in range(8):
+        make_video(f"videos/good{i}.mp4", frames(20 + 5 * i), fps=5)
+    (tmp_path / "videos" / "text.mp4").write_text("not a video")
+    (tmp_path / "videos" / "empty.mp4").touch()
+    return tmp_path / "videos"
+
+
+def test_bad_videos_do_not_stop_the_good_ones(ten, tmp_path):
+    told = []
+    result = extract([ten], "mini", tmp_path / "f", events=ExtractEvents(failed=lambda path, _: told.append(path.name)))
+    assert sorted(result.encoded) == [f"good{i}" for i in range(8)]
+    assert sorted(told) == sorted(path.name for path in result.failed) == ["empty.mp4", "text.mp4"]
+    folder = FeatureFolder(tmp_path / "f" / "mini")
+    for i in range(8):
+        assert folder.video(f"good{i}").shape == (int((4 + i) / 2 + 0.5), folder.manifest.dim)
+    assert not [p for p in (tmp_path / "f").rglob("*") if p.name.startswith(".")]
+
+
+def test_what_is_finished_is_not_done_again(ten, tmp_path, monkeypatch):
+    real, seen = encode_video, []
+
+    def dying(path, *args):
+        seen.append(path.stem)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return real(path, *args)
+
+    monkeypatch.setattr(extract_module, "encode_video", dying)
+    with pytest.raises(KeyboardInterrupt):
+        extract([ten], "mini", tmp_path / "f")
+    done = [path.stem for path in (tmp_path / "f" / "mini").glob("*.npz")]
+    result = extract([ten], "mini", tmp_path / "f")
+    assert sorted(result.kept) == sorted(done)
+    assert len(result.kept) + len(result.encoded) == 8
+
+
+def test_features_do_not_depend_on_what_else_is_extracted(ten, tmp_path):
+    extract([ten], "mini", tmp_path / "all")
+    extract([ten / "good3.mp4"], "mini", tmp_path / "one")
+    a, b = (np.load(tmp_path / name / "mini" / "good3.npz")["features"] for name in ("all", "one"))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_the_manifest_says_what_made_the_features(corpus):
+    manifest = read_manifest(corpus / "features" / "mini")
+    encoder = load_encoder("mini")
+    assert manifest.model_dump() == {
+        "encoder": "mini",
+        "kind": "video",
+        "dim": encoder.dim,
+        "weights": encoder.weights,
+        "clip_s": 2.0,
+        "frames": "4 fps, short_side_crop 64 px",
+        "dtype": "float32",
+    }
+    assert read_manifest(corpus / "features" / "mini_text").kind == "text"
+
+
+def test_clips_of_another_length_do_not_go_into_the_same_folder(ten, tmp_path):
+    extract([ten / "good0.mp4"], "mini", tmp_path / "f")
+    with pytest.raises(FeaturesMismatch, match="clip_s 2.0 \\(now 1.0\\)"):
+        extract([ten / "good1.mp4"], "mini", tmp_path / "f", clip_s=1.0)
+
+
+def test_half_precision_is_stored_when_asked_for(ten, tmp_path):
+    extract([ten / "good0.mp4"], "mini", tmp_path / "f", dtype="float16")
+    assert np.load(tmp_path / "f" / "mini" / "good0.npz")["features"].dtype == np.float16
+
+
+def test_nothing_starts_with_what_cannot_work(ten, tmp_path):
+    with pytest.raises(UnknownName, match="no encoder is called 'minni'; there are: .*mini"):
+        extract([ten], "minni", tmp_path / "f")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(VideoError, match="holds no videos"):
+        extract([tmp_path / "bare"], "mini", tmp_path / "f")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        extract([ten], "mini", tmp_path / "file")
+    assert not (tmp_path / "f").exists()
+
+
+def test_two_videos_of_one_name_are_refused(ten, tmp_path):
+    shutil.copytree(ten, tmp_path / "videos" / "copy")
+    with pytest.raises(VideoError, match="has the same name as"):
+        extract([ten], "mini", tmp_path / "f")
+
+
+def test_queries_are_encoded_once_and_bad_ones_named(tmp_path, corpus):
+    rows = [json.loads(line) for line in (corpus / "val.jsonl").read_text().splitlines()]
+    good = tmp_path / "good.jsonl"
+    good.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert extract([], "mini", tmp_path / "f", queries=[good]).n_queries == len(rows)
+    assert extract([], "mini", tmp_path / "f", queries=[good]).n_queries == 0
+    tokens = FeatureFolder(tmp_path / "f" / "mini_text").text(rows[0]["qid"])
+    assert tokens.shape[0] == len(rows[0]["query"].split())
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(
+        json.dumps({**rows[0], "qid": 1, "query": " "}) + "\n" + json.dumps({**rows[1], "query": "w " * 99, "qid": 2})
+    )
+    with pytest.raises(
+        AnnotationError, match=r"2 bad rows:(?s:.*)qid 1: the query is empty(?s:.*)qid 2: the query has 99 words"
+    ):
+        extract([], "mini", tmp_path / "f", queries=[bad])
+
+
+@pytest.mark.parametrize(("n_frames", "n_clips"), [(1, 1), (3, 1), (4, 1), (5, 1), (6, 2), (8, 2), (9, 2), (10, 3)])
+def test_a_clip_that_is_half_full_counts(n_frames, n_clips):
+    cutter = ClipCutter(4)
+    images = frames(n_frames, 2)
+    clips = [clip for image in images for clip in cutter.add(image)] + list(cutter.finish())
+    assert len(clips) == cutter.n_clips == n_clips
+    assert all(clip.shape == (4, 2, 2, 3) for clip in clips)
+    np.testing.assert_array_equal(np.concatenate(clips)[: min(n_frames, 4 * n_clips)], images[: 4 * n_clips])
+
+
+def test_every_real_video_extracts(shared, tmp_path):
+    result = extract([shared / "videos"], "mini", tmp_path)
+    assert sorted(result.encoded) == ["av1_video", "charades", "h265_10bits", "h265_video", "nasa_13013"]
+    assert FeatureFolder(tmp_path / "mini").video("charades").shape[0] == 15

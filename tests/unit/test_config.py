@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.config import PRESETS, RunConfig, config_folder, config_names, config_path, load_config
+from spikemba.config import load_yaml, merge, parse_overrides, to_yaml
+from spikemba.errors import ConfigError, UnknownName
+
+
+def test_all_faults_of_a_file_are_reported_together(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("train: {batch_size: -3, learning_rat: 1}\nmodel: {width: wide}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+    assert "3 faults" in str(caught.value)
+    assert "train.batch_size: -3: input should be greater than 0" in str(caught.value)
+    assert "train.learning_rat: no such key; did you mean 'learning_rate'?" in str(caught.value)
+    assert "model.width: 'wide'" in str(caught.value)
+
+
+def test_an_unknown_key_without_a_likeness_lists_what_there_is():
+    with pytest.raises(ConfigError, match="known keys: name, preset, data, model, loss, train, grounding"):
+        RunConfig.parse({"zzz": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("- a\n- b\n", "found list"), ("a: [1\n", "line 2"), ("train: 3\n", "train"), ("\0", "bad.yaml")],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path, text, problem):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=problem):
+        load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none.yaml has 1 fault: cannot be read: No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_numbers_with_an_exponent_are_numbers(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("x: 1e-3\ny: -2E+4\nz: e3\n")
+    assert load_yaml(path) == {"x": 0.001, "y": -20000.0, "z": "e3"}
+
+
+def test_overrides_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("preset: paper\nloss: {foreground: 3.0}\ntrain: {epochs: 5, learning_rate: 1e-4}\n")
+    config = load_config(path, ["train.learning_rate=1e-2", "model.slots.n_slots=0"])
+    assert config.train.optimizer == "adam"
+    assert config.loss.foreground == 3.0
+    assert config.loss.overlap == 0.0
+    assert (config.train.epochs, config.train.learning_rate) == (5, 0.01)
+    assert config.model.slots.n_slots == 0
+
+
+def test_the_paper_preset_has_the_three_losses_and_the_closed_gate():
+    config = RunConfig.parse({"preset": "paper"})
+    used = {name for name in ("contrastive", "boundary", "entropy") if getattr(config.loss, name) > 0}
+    others = ("foreground", "overlap", "negative_pair", "proposal", "firing_rate")
+    assert used == {"contrastive", "boundary", "entropy"}
+    assert not any(getattr(config.loss, name) for name in others)
+    assert config.model.relevant_mamba.gate_bias == 0
+    assert config.grounding.score == "saliency"
+
+
+def test_overrides_must_be_assignments():
+    with pytest.raises(ConfigError, match=r"--set has 2 faults"):
+        parse_overrides(["train.epochs", ".x=1", "a.b=2"])
+    assert parse_overrides(["a.b=2", "a.c=[1, x]", "d=null"]) == {"a": {"b": 2, "c": [1, "x"]}, "d": None}
+
+
+def test_merging_is_deep():
+    assert merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}, {"d": 4}) == {"a": {"b": 1, "c": 3}, "d": 4}
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_configuration_that_comes_along_loads_and_opens_with_its_command(name):
+    assert load_config(config_path(name)).name == name
+    assert config_path(name).read_text().startswith("# spikemba ")
+
+
+def test_a_written_configuration_reads_back_equal(tmp_path):
+    config = load_config(config_path("shapes"), ["preset=paper"])
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config))
+    assert load_config(path) == config
+
+
+def test_an_unknown_dataset_lists_the_known_ones():
+    with pytest.raises(UnknownName, match="no dataset is called 'tvsumm'; there are: .*shapes"):
+        config_path("tvsumm")
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(ConfigError, match="drop_epoch is not given"):
+        RunConfig.parse({"train": {"schedule": "step"}})
+
+
+def documented(model, prefix=""):
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and hasattr(kind, "model_fields"):
+            yield from documented(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description
+
+
+def test_every_setting_says_what_it_means():
+    assert [key for key, text in documented(RunConfig) if not text] == []
+
+
+def test_presets_name_settings_that_exist():
+    for tree in PRESETS.values():
+        RunConfig.parse(tree)
+
+
+def test_yaml_files_hold_only_what_differs_from_the_defaults():
+    defaults = RunConfig()
+    for path in config_folder().glob("*.yaml"):
+        for section, keys in yaml.safe_load(path.read_text()).items():
+            if section in ("name", "preset"):
+                continue
+            base = getattr(defaults, section)
+            same = [f"{section}.{k}" for k, v in keys.items() if not isinstance(v, dict) and getattr(base, k) == v]
+            assert not same, Path(path).name

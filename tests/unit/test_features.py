@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from spikemba import features
+from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
+from spikemba.features import FeatureFolder, FeatureSpec, Manifest
+
+RNG = np.random.default_rng(0)
+CLIP = Manifest(encoder="clip", dim=6, weights="a" * 64, clip_s=2.0)
+SLOWFAST = Manifest(encoder="slowfast", dim=4, weights="b" * 64, clip_s=2.0)
+TEXT = Manifest(encoder="clip_text", kind="text", dim=5, weights="a" * 64)
+SPEC = FeatureSpec(video=(SLOWFAST, CLIP), text=TEXT, clip_s=2.0, max_tokens=3)
+
+
+def test_streams_are_scaled_cut_to_the_shortest_and_joined_in_order():
+    slowfast, clip = RNG.normal(size=(5, 4)), 7 * RNG.normal(size=(6, 6))
+    joined = SPEC.join([slowfast, clip])
+    assert joined.shape == (5, 10)
+    assert joined.dtype == np.float32
+    np.testing.assert_allclose(joined[:, :4], slowfast / np.linalg.norm(slowfast, axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(joined[:, 4:], axis=1), 1, rtol=1e-4)
+
+
+def test_scaling_can_be_switched_off():
+    raw = SPEC.model_copy(update={"normalise_video": False, "normalise_text": False, "max_tokens": None})
+    x = RNG.normal(size=(5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(raw.join([x]), x)
+    np.testing.assert_array_equal(raw.tokens(x), x)
+
+
+def test_tokens_are_cut_and_scaled_and_a_zero_row_stays_zero():
+    tokens = RNG.normal(size=(8, 5))
+    tokens[1] = 0
+    found = SPEC.tokens(tokens)
+    assert found.shape == (3, 5)
+    assert (found[1] == 0).all()
+    assert np.linalg.norm(found[0]) == pytest.approx(1, rel=1e-4)
+
+
+def test_what_is_written_reads_back_and_files_have_the_public_names(tmp_path):
+    video, tokens, pooled = RNG.normal(size=(5, 6)), RNG.normal(size=(4, 5)), RNG.normal(size=5)
+    features.write_manifest(tmp_path / "clip", CLIP)
+    features.write_video(tmp_path / "clip", "abc_0.0_150.0", video)
+    features.write_manifest(tmp_path / "clip_text", TEXT)
+    features.write_text(tmp_path / "clip_text", 7, tokens, pooled)
+    np.testing.assert_allclose(FeatureFolder(tmp_path / "clip").video("abc_0.0_150.0"), video, rtol=1e-6)
+    np.testing.assert_allclose(FeatureFolder(tmp_path / "clip_text").text(7), tokens, rtol=1e-6)
+    with np.load(tmp_path / "clip_text" / "qid7.npz") as arrays:
+        assert set(arrays.files) == {"last_hidden_state", "pooler_output"}
+    with np.load(tmp_path / "clip" / "abc_0.0_150.0.npz") as arrays:
+        assert arrays.files == ["features"]
+
+
+def test_a_published_pack_without_a_manifest_is_described_by_its_files(tmp_path):
+    features.write_video(tmp_path / "slowfast_features", "v", RNG.normal(size=(3, 2304)), "float16")
+    np.savez(tmp_path / "text.npz")
+    folder = FeatureFolder(tmp_path / "slowfast_features")
+    assert folder.manifest == Manifest(encoder="slowfast_features", dim=2304)
+    text = tmp_path / "t"
+    text.mkdir()
+    np.savez(text / "s17-d69_0.npz", last_hidden_state=RNG.normal(size=(4, 512)))
+    assert FeatureFolder(text).manifest.kind == "text"
+    assert FeatureFolder(text).has_text("s17-d69_0")
+    assert FeatureFolder(text).text("s17-d69_0").shape == (4, 512)
+
+
+def test_missing_features_name_the_video_and_the_command(tmp_path):
+    features.write_manifest(tmp_path / "clip", CLIP)
+    with pytest.raises(FeaturesMissing, match=r"no features for video 'v' in .*clip; run `spikemba extract VIDEO"):
+        FeatureFolder(tmp_path / "clip").video("v")
+    with pytest.raises(FeaturesMissing, match="any video or query"):
+        FeatureFolder(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("write", "problem"),
+    [
+        (lambda p: p.write_bytes(b"PK\x03\x04 cut short"), "is damaged; delete it"),
+        (lambda p: p.write_bytes(b""), "is damaged; delete it"),
+        (lambda p: np.savez(p, other=np.zeros((2, 6))), "has no array 'features'"),
+        (lambda p: np.savez(p, features=np.zeros((2, 7))), r"shape \(2, 7\); expected \(n, 6\)"),
+        (lambda p: np.savez(p, features=np.zeros((0, 6))), r"expected \(n, 6\) with n >= 1"),
+        (lambda p: np.savez(p, features=np.array([{"a": 1}])), "is damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path, write, problem):
+    features.write_manifest(tmp_path, CLIP)
+    write(tmp_path / "v.npz")
+    with pytest.raises(FeaturesMismatch, match=problem):
+        FeatureFolder(tmp_path).video("v")
+
+
+def test_a_folder_keeps_to_one_making(tmp_path):
+    features.write_manifest(tmp_path, CLIP)
+    features.write_manifest(tmp_path, CLIP)
+    with pytest.raises(FeaturesMismatch, match=r"made otherwise: clip_s 2.0 \(now 1.0\); choose another folder"):
+        features.write_manifest(tmp_path, CLIP.model_copy(update={"clip_s": 1.0}))
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"manifest.json has 1 fault: not JSON"):
+        features.read_manifest(tmp_path)
+
+
+def test_features_in_another_order_or_of_other_weights_are_refused():
+    SPEC.check(SPEC, "here")
+    swapped = SPEC.model_copy(update={"video": (CLIP, SLOWFAST)})
+    with pytest.raises(
+        FeaturesMismatch, match=r"here has features clip .* \+ slowfast .*trained on slowfast .* in that order"
+    ):
+        SPEC.check(swapped, "here")
+    other = SPEC.model_copy(update={"video": (SLOWFAST, CLIP.model_copy(update={"weights": "c" * 64}))})
+    with pytest.raises(FeaturesMismatch, match="weights cccccccccccc"):
+        SPEC.check(other, "here")
+    with pytest.raises(FeaturesMismatch, match="clips of 1 s; the checkpoint expects 2 s"):
+        SPEC.check(SPEC.model_copy(update={"clip_s": 1.0}), "here")
+
+
+def test_unknown_weights_are_trusted_when_the_width_fits():
+    published = SPEC.model_copy(
+        update={"video": (Manifest(encoder="slowfast_features", dim=4), Manifest(encoder="clip_features", dim=6))}
+    )
+    SPEC.check(published, "here")

@@ -1,0 +1,59 @@
+import stat
+
+import pytest
+
+from spikemba.errors import AnnotationError, OutputError
+from spikemba.files import read_jsonl, write_json, write_jsonl, write_text, writing
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), writing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_written_files_have_ordinary_permissions(tmp_path):
+    write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+
+
+def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write .*file/a.json: .*; choose another folder with --out"):
+        write_json(tmp_path / "file" / "a.json", {})
+
+
+def test_a_full_disk_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="no space left on device"), writing(tmp_path / "a"):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_come_back_with_their_line_numbers(tmp_path):
+    path = tmp_path / "a.jsonl"
+    write_jsonl(path, [{"a": 1}, {"b": "ü"}])
+    path.write_text(path.read_text() + "\n\n" + '{"c": 3}\n')
+    assert read_jsonl(path) == [(1, {"a": 1}), (2, {"b": "ü"}), (5, {"c": 3})]
+
+
+def test_every_line_that_is_no_object_is_named(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\nnonsense\n[1]\n')
+    with pytest.raises(AnnotationError) as caught:
+        read_jsonl(path)
+    assert "2 bad rows" in str(caught.value)
+    assert "line 2: not JSON" in str(caught.value)
+    assert "line 3: expected an object, found list" in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.write_bytes(b"\xff\xfe\x00"), lambda p: p.mkdir()])
+def test_what_is_no_text_file_is_named(tmp_path, make):
+    path = tmp_path / "a.jsonl"
+    make(path)
+    with pytest.raises(AnnotationError, match=r"a.jsonl: 1 bad row: "):
+        read_jsonl(path)

@@ -1,0 +1,128 @@
+"""From predictions per clip to moments, and long videos in chunks."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikemba.batch import Prediction
+from spikemba.grounding import GroundingConfig, Question, answer_questions, chunk_limits
+from spikemba.model import SpikeMba, SpikeMbaConfig
+
+
+class Oracle(torch.nn.Module):
+    """Stands for a model: every clip of value v > 0 is foreground v and points to its neighbours' borders."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = SpikeMbaConfig()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+
+    def forward(self, batch):
+        value = batch.video[..., 0]
+        n_clips = batch.video_mask.sum(1, keepdim=True)
+        self.seen.append(n_clips.flatten().tolist())
+        index = torch.arange(value.shape[1]).expand_as(value)
+        begin, end = index / n_clips, (index + 1) / n_clips
+        logit = torch.logit(value.clamp(1e-4, 1 - 1e-4))
+        spikes = (value > 0.5).float()[..., None].expand(*value.shape, 4)
+        none = torch.zeros(*value.shape, 1)
+        boundaries = torch.stack((begin, end), -1).clamp(0, 1)
+        return Prediction(logit, boundaries, logit, spikes, logit, none, none[:, 0], ())
+
+
+def ask(values, duration_s=None, **settings):
+    video = np.asarray(values, np.float32)[:, None]
+    question = Question(video, np.zeros((2, 3), np.float32), duration_s or 2.0 * len(values))
+    model = Oracle()
+    (answer,) = answer_questions(model, [question], 2.0, GroundingConfig(**settings))
+    return answer, model
+
+
+def test_windows_are_in_seconds_best_first():
+    answer, _ = ask([0.1, 0.9, 0.2, 0.6])
+    assert [(m.start_s, m.end_s) for m in answer.moments[:2]] == [(2, 4), (6, 8)]
+    assert [round(m.score, 3) for m in answer.moments] == [0.9, 0.6, 0.2, 0.1]
+    np.testing.assert_allclose(answer.saliency, [0.1, 0.9, 0.2, 0.6], rtol=1e-5)
+
+
+def test_moments_end_with_the_video_and_none_is_empty():
+    answer, _ = ask([0.9, 0.8, 0.7], duration_s=3.5)
+    np.testing.assert_allclose([m[:2] for m in answer.moments], [(0, 2), (2, 3.5)], atol=1e-6)
+    assert len(answer.saliency) == 3
+
+
+def test_ends_are_rounded_where_it_is_asked_for():
+    answer, _ = ask([0.9, 0.8, 0.7], duration_s=6, round_to_s=4)
+    assert [(m.start_s, m.end_s) for m in answer.moments] == [(0, 4), (4, 6)]
+
+
+def test_at_most_n_moments_are_kept():
+    answer, _ = ask([0.5] * 30, n_moments=10)
+    assert len(answer.moments) == 10
+
+
+def test_runs_of_proposed_clips_are_the_proposal_set():
+    answer, _ = ask([0.1, 0.9, 0.8, 0.2, 0.7, 0.1, 0.1, 0.6])
+    assert [(p.start_s, p.end_s) for p in answer.proposals] == [(2, 10), (14, 16)]  # one silent clip is bridged
+    assert answer.spikes.shape == (8, 4)
+    with_runs, _ = ask([0.1, 0.9, 0.8, 0.2, 0.7, 0.1, 0.1, 0.6], add_proposals=True)
+    assert (2, 10) in [(m.start_s, m.end_s) for m in with_runs.moments]
+
+
+@pytest.mark.parametrize("n_clips", [1, 74, 75, 76, 149, 1000])
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.9])
+def test_chunks_cover_every_clip_once_and_are_full(n_clips, overlap):
+    limits = chunk_limits(n_clips, GroundingConfig(chunk_clips=75, chunk_overlap=overlap))
+    assert [i for _, own in limits for i in range(own.start, own.stop)] == list(range(n_clips))
+    for read, own in limits:
+        assert read.stop - read.start == min(75, n_clips)
+        assert read.start <= own.start < own.stop <= read.stop
+
+
+def test_a_clip_is_answered_by_the_chunk_where_it_stands_most_central():
+    limits = chunk_limits(1000, GroundingConfig(chunk_clips=75))
+    for clip in range(1000):
+        (own,) = [read for read, answered in limits if answered.start <= clip < answered.stop]
+        distance = abs(clip + 0.5 - (own.start + own.stop) / 2)
+        others = [abs(clip + 0.5 - (r.start + r.stop) / 2) for r, _ in limits if r.start <= clip < r.stop]
+        assert distance <= min(others) + 1
+
+
+def test_a_long_video_gives_the_same_windows_as_if_read_at_once():
+    values = np.random.default_rng(0).random(200)
+    whole, _ = ask(values)
+    chunked, model = ask(values, chunk_clips=30, batch_size=4)
+    assert max(max(lengths) for lengths in model.seen) == 30
+    assert max(len(lengths) for lengths in model.seen) == 4
+    np.testing.assert_allclose(chunked.saliency, whole.saliency, rtol=1e-6)
+    np.testing.assert_allclose(np.array(chunked.moments), np.array(whole.moments), atol=1e-4)
+
+
+def test_questions_are_answered_in_order_whatever_their_lengths():
+    rng = np.random.default_rng(0)
+    lengths = [5, 200, 1, 64, 90, 3]
+    questions = [Question(rng.random((n, 1), dtype=np.float32), np.zeros((2, 3), np.float32), 2.0 * n) for n in lengths]
+    config = GroundingConfig(chunk_clips=40, batch_size=3)
+    answers = list(answer_questions(Oracle(), questions, 2.0, config))
+    assert [len(answer.saliency) for answer in answers] == lengths
+    for question, answer in zip(questions, answers, strict=True):
+        (alone,) = answer_questions(Oracle(), [question], 2.0, config)
+        assert alone.moments == answer.moments
+
+
+def test_no_questions_no_answers():
+    assert list(answer_questions(Oracle(), [], 2.0, GroundingConfig())) == []
+
+
+def test_a_real_model_answers_with_scores_between_zero_and_one():
+    torch.manual_seed(0)
+    tiny = {"width": 16, "n_blocks": 1, "slots": {"n_slots": 2}, "spiking_saliency": {"n_spike_steps": 2, "n_heads": 2}}
+    model = SpikeMba(SpikeMbaConfig.parse({**tiny, "mixer": {"n_heads": 2}}), 4, 3)
+    rng = np.random.default_rng(0)
+    question = Question(rng.normal(size=(33, 4)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32), 65.0)
+    (answer,) = answer_questions(model, [question], 2.0, GroundingConfig(chunk_clips=10))
+    assert not model.training
+    assert all(0 <= m.start_s < m.end_s <= 65 and 0 <= m.score <= 1 for m in answer.moments)
+    assert answer.saliency.shape == answer.foreground.shape == (33,)
+    assert ((answer.saliency >= 0) & (answer.saliency <= 1)).all()

@@ -1,0 +1,209 @@
+"""Losses, against the formulas written out."""
+
+import math
+
+import pytest
+import torch
+
+from spikemba.batch import Batch, Prediction, Targets
+from spikemba.losses import (
+    LossConfig,
+    boundary_loss,
+    contrastive_loss,
+    entropy_loss,
+    firing_rate_loss,
+    foreground_loss,
+    grounding_loss,
+    negative_pair_loss,
+    overlap_loss,
+    shuffled_queries,
+)
+
+B, L, D = 3, 8, 5
+MASK = torch.ones(B, L, dtype=torch.bool)
+
+
+def prediction(seed=0, **changes):
+    g = torch.Generator().manual_seed(seed)
+    begin = 0.5 * torch.rand(B, L, generator=g)
+    fields = {
+        "foreground_logits": torch.randn(B, L, generator=g),
+        "boundaries": torch.stack((begin, begin + 0.5 * torch.rand(B, L, generator=g)), -1),
+        "saliency_logits": torch.randn(B, L, generator=g),
+        "proposal_spikes": torch.zeros(B, L, 4),
+        "proposal_current": torch.randn(B, L, generator=g),
+        "clip_embeddings": torch.randn(B, L, D, generator=g),
+        "query_embedding": torch.randn(B, D, generator=g),
+        "spikes": (),
+    }
+    return Prediction(**{**fields, **changes})
+
+
+def targets(**changes):
+    foreground = torch.zeros(B, L, dtype=torch.bool)
+    foreground[0, 2:5] = foreground[1, 0] = foreground[2, 4:] = True
+    fields = {
+        "foreground": foreground,
+        "boundaries": torch.tensor([0.25, 0.625]).expand(B, L, 2),
+        "relevance": foreground * torch.arange(L).float(),
+        "has_windows": torch.ones(B, dtype=torch.bool),
+        "video_group": torch.arange(B),
+        "query_group": torch.arange(B),
+        "n_ranks": 12,
+    }
+    return Targets(**{**fields, **changes})
+
+
+def batch(of):
+    return Batch(torch.zeros(B, L, 1), MASK, torch.randn(B, 2, 1), torch.ones(B, 2, dtype=torch.bool), of)
+
+
+def similarity(p, t, temperature):
+    rows = []
+    for i in range(B):
+        moment = p.clip_embeddings[i][t.foreground[i]].mean(0)
+        cosine = [torch.cosine_similarity(moment, p.query_embedding[g], dim=0) for g in range(B)]
+        rows.append(torch.stack(cosine) / temperature)
+    return torch.stack(rows)
+
+
+def test_contrastive_loss_is_infonce_in_both_directions():
+    p, t, config = prediction(), targets(), LossConfig()
+    s = similarity(p, t, config.contrastive_temperature)
+    rows = [-torch.log(s[i].exp()[i] / s[i].exp().sum()) for i in range(B)]
+    columns = [-torch.log(s[i, i].exp() / s[:, i].exp().sum()) for i in range(B)]
+    expected = (sum(rows) + sum(columns)) / (2 * B)
+    torch.testing.assert_close(contrastive_loss(p, t, config), expected)
+
+
+def test_contrastive_loss_as_printed_pushes_matched_pairs_apart():
+    p, t = prediction(clip_embeddings=torch.randn(B, L, D).requires_grad_()), targets()
+    gradients = {}
+    for form in ("aligned", "printed"):
+        config = LossConfig(contrastive_form=form, contrastive_temperature=1.0)
+        s = similarity(p, t, 1.0)
+        if form == "printed":
+            expected = sum(-torch.log(1 - s[i].softmax(0)[i]) for i in range(B)) / B
+            torch.testing.assert_close(contrastive_loss(p, t, config), expected)
+        (gradient,) = torch.autograd.grad(contrastive_loss(p, t, config), p.clip_embeddings)
+        (matched,) = torch.autograd.grad(similarity(p, t, 1.0).diagonal().sum(), p.clip_embeddings)
+        gradients[form] = (gradient * matched).sum()
+    assert gradients["aligned"] < 0 < gradients["printed"]
+
+
+@pytest.mark.parametrize("shared", ["video_group", "query_group"])
+def test_pairs_of_one_video_or_one_sentence_are_no_negatives(shared):
+    p, config = prediction(), LossConfig()
+    t = targets(**{shared: torch.tensor([0, 0, 1])})
+    s = similarity(p, t, config.contrastive_temperature)
+    s[0, 1] = s[1, 0] = -torch.inf
+    rows = -s.log_softmax(1).diagonal()
+    columns = -s.t().log_softmax(1).diagonal()
+    torch.testing.assert_close(contrastive_loss(p, t, config), ((rows + columns) / 2).mean())
+
+
+def test_a_pair_without_true_clips_has_no_contrastive_loss():
+    empty = targets(foreground=torch.zeros(B, L, dtype=torch.bool))
+    p = prediction(clip_embeddings=torch.randn(B, L, D).requires_grad_())
+    for form in ("aligned", "printed"):
+        loss = contrastive_loss(p, empty, LossConfig(contrastive_form=form))
+        assert loss == 0
+        loss.backward()
+        assert p.clip_embeddings.grad.isfinite().all()
+
+
+def test_boundary_loss_is_l1_on_begin_and_end_inside_true_windows():
+    p, t = prediction(), targets()
+    errors = [(p.boundaries[i, j] - t.boundaries[i, j]).abs().sum() for i, j in t.foreground.nonzero().tolist()]
+    torch.testing.assert_close(boundary_loss(p.boundaries, t), sum(errors) / len(errors))
+    none = targets(has_windows=torch.zeros(B, dtype=torch.bool))
+    assert boundary_loss(p.boundaries, none) == 0
+
+
+@pytest.mark.parametrize("form", ["inside", "outside"])
+@pytest.mark.parametrize("with_negative", [False, True])
+def test_entropy_loss_equals_the_loops(form, with_negative):
+    p, t, config = prediction(), targets(), LossConfig(entropy_form=form)
+    negative = prediction(seed=1) if with_negative else None
+    per_pair = []
+    for i in range(B):
+        o = (p.saliency_logits[i] / config.entropy_temperature).exp()
+        other = (negative.saliency_logits[i] / config.entropy_temperature).exp().sum() if negative else 0
+        ranks = []
+        for m in range(1, 13):
+            positive = t.relevance[i] >= m
+            if positive.any():
+                if form == "inside":
+                    ranks.append(-torch.log(o[positive].sum() / (o.sum() + other)))
+                else:
+                    ranks.append(-torch.log(o[positive] / (o.sum() + other)).mean())
+        if ranks:
+            per_pair.append(sum(ranks) / len(ranks))
+    found = entropy_loss(p, t, MASK, config, negative)
+    torch.testing.assert_close(found, sum(per_pair) / len(per_pair))
+
+
+def test_padding_has_no_part_in_any_loss():
+    mask = MASK.clone()
+    mask[0, 6:] = mask[1, 3:] = False
+    p, q = prediction(), prediction()
+    for name in ("foreground_logits", "saliency_logits", "proposal_current"):
+        getattr(q, name)[~mask] = 1e4
+    t = targets()
+    t.foreground[~mask] = False
+    t.relevance[~mask] = 0
+    for loss in (
+        lambda x: foreground_loss(x.foreground_logits, t, mask, 0.1),
+        lambda x: entropy_loss(x, t, mask, LossConfig()),
+        lambda x: negative_pair_loss(x, mask),
+    ):
+        torch.testing.assert_close(loss(p), loss(q))
+
+
+def test_foreground_loss_weighs_background_down():
+    p, t = prediction(), targets()
+    probability = p.foreground_logits.sigmoid()
+    loss = torch.where(t.foreground, -probability.log(), -0.1 * (1 - probability).log())
+    torch.testing.assert_close(foreground_loss(p.foreground_logits, t, MASK, 0.1), loss.mean())
+
+
+def test_overlap_loss_is_zero_for_the_true_window_and_grows_with_distance():
+    t = targets()
+    assert overlap_loss(t.boundaries, t).item() == pytest.approx(0, abs=1e-6)
+    near, far = (torch.tensor(w).expand(B, L, 2) for w in ([0.7, 0.8], [0.9, 1.0]))
+    assert 1 < overlap_loss(near, t) < overlap_loss(far, t) < 2
+    half = torch.tensor([0.25, 0.4375]).expand(B, L, 2)
+    assert overlap_loss(half, t).item() == pytest.approx(0.5, abs=1e-5)
+
+
+def test_negative_pair_loss_by_hand():
+    p = prediction(saliency_logits=torch.zeros(B, L))
+    assert negative_pair_loss(p, MASK).item() == pytest.approx(math.log(2))
+
+
+def test_firing_rate_loss_is_zero_for_healthy_channels():
+    from spikemba.batch import Spikes
+
+    def fired(*rates):
+        return prediction(spikes=(Spikes(torch.zeros(1), torch.zeros(1), {"saliency": torch.tensor(rates)}),))
+
+    assert firing_rate_loss(fired(0.02, 0.3, 0.5)) == 0
+    assert firing_rate_loss(fired(0.0, 0.7)).item() == pytest.approx((0.02**2 + 0.2**2) / 2)
+
+
+def test_the_total_is_the_weighted_sum_and_zero_weights_switch_terms_off():
+    t = targets()
+    config = LossConfig(negative_pair=0.5, boundary=0.0)
+    total, terms = grounding_loss(prediction(), batch(t), config, prediction(seed=1))
+    assert "boundary" not in terms
+    assert "firing_rate" not in terms
+    expected = sum(getattr(config, name) * value for name, value in terms.items())
+    torch.testing.assert_close(total, expected)
+
+
+def test_shuffled_queries_gives_each_video_the_query_before():
+    b = batch(targets())
+    shuffled = shuffled_queries(b)
+    assert torch.equal(shuffled.query_tokens[1], b.query_tokens[0])
+    assert torch.equal(shuffled.video, b.video)
+    assert shuffled.targets is None
