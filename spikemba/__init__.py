@@ -1,3 +1,62 @@
-"""SpikeMba: from a folder of videos to the moments that a sentence describes."""
+"""SpikeMba: from a folder of videos to the moments that a sentence describes.
+
+The public names below are imported when they are first used, so that the command line starts without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikemba.batch import Batch, Prediction, Targets
+    from spikemba.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from spikemba.encoders import load_encoder
+    from spikemba.errors import SpikeMbaError
+    from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
+    from spikemba.losses import LossConfig, grounding_loss
+    from spikemba.model import SpikeMba, SpikeMbaConfig
+    from spikemba.moments import Moment, Window
+    from spikemba.video import FrameRule, VideoReader
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "batch": ("Batch", "Prediction", "Targets"),
+    "checkpoint": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "encoders": ("load_encoder",),
+    "errors": ("SpikeMbaError",),
+    "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
+    "losses": ("LossConfig", "grounding_loss"),
+    "model": ("SpikeMba", "SpikeMbaConfig"),
+    "moments": ("Moment", "Window"),
+    "video": ("FrameRule", "VideoReader"),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Answer",
+    "Batch",
+    "Checkpoint",
+    "FrameRule",
+    "GroundingConfig",
+    "LossConfig",
+    "Moment",
+    "Prediction",
+    "Question",
+    "SpikeMba",
+    "SpikeMbaConfig",
+    "SpikeMbaError",
+    "Targets",
+    "VideoReader",
+    "Window",
+    "answer_questions",
+    "grounding_loss",
+    "load_checkpoint",
+    "load_encoder",
+    "save_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

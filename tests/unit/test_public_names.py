@@ -1,0 +1,24 @@
+"""`spikemba` offers its public names lazily."""
+
+import subprocess
+import sys
+
+import pytest
+
+import spikemba
+
+
+def test_every_public_name_can_be_loaded():
+    assert all(getattr(spikemba, name) is not None for name in spikemba.__all__)
+    assert sorted(spikemba._MODULES) == spikemba.__all__
+
+
+def test_another_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Spikemba'"):
+        spikemba.Spikemba  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["SpikeMba", "Batch", "load_checkpoint"])
+def test_torch_is_loaded_with_the_first_name_that_needs_it(name):
+    code = f"import sys, spikemba; assert 'torch' not in sys.modules; spikemba.{name}; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
