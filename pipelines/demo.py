@@ -1,7 +1,7 @@
 """The whole way on one machine, offline: draw videos, extract, train, evaluate on unseen ones, ground, report."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,9 @@ from spikemba.checkpoint import load_checkpoint
 from spikemba.datasets.base import GroundingDataset
 from spikemba.grounding import answer_questions
 
+CORPUS = ShapesConfig(train=80, val=10, test=25, seed=7)
 N_CASES = 5
+"""Queries shown in the report."""
 
 
 @dataclass
@@ -38,12 +40,15 @@ class DemoResult:
 def demo(
     out: Path,
     *,
+    sizes: ShapesConfig = CORPUS,
+    settings: Sequence[str] = (),
     stage: Callable[[str], None] = lambda _: None,
     report: Report = silent,
     events: TrainEvents | None = None,
 ) -> DemoResult:
     """Run every stage in `out`; what an earlier demo finished there is kept.
 
+    sizes: of the corpus.  settings: `section.key=value` over configs/demo.yaml.
     stage: told the name of each stage as it begins.  Raises OutputError when `out` cannot be written.
     """
     seconds: dict[str, float] = {}
@@ -57,11 +62,11 @@ def demo(
 
     corpus = out / "shapes"
     with timed("draw videos"):
-        prepared = prepare_shapes(corpus, ShapesConfig(train=8, val=4, test=4, seed=7), report)
+        prepared = prepare_shapes(corpus, sizes, report)
     queries = [corpus / f"{split}.jsonl" for split in ("train", "val", "test")]
     with timed("extract features"):
         extract([prepared.videos], "mini", corpus / "features", queries=queries, events=ExtractEvents(videos=report))
-    config = _config(corpus)
+    config = _config(corpus, settings)
     with timed("train"):
         run = train(config, out / "run", resume=True, events=events).run
     with timed("evaluate"):
@@ -84,11 +89,12 @@ def demo(
     return DemoResult(metrics, grounded, page, seconds)
 
 
-def _config(corpus: Path) -> RunConfig:
+def _config(corpus: Path, settings: Sequence[str]) -> RunConfig:
     """configs/demo.yaml, with the data where this demo has put them."""
     splits = [f"data.{split}={corpus / split}.jsonl" for split in ("train", "val", "test")]
     video, text = corpus / "features" / "mini", corpus / "features" / "mini_text"
-    return load_config(config_path("demo"), [*splits, f"data.video_features=[{video}]", f"data.text_features={text}"])
+    where = [*splits, f"data.video_features=[{video}]", f"data.text_features={text}"]
+    return load_config(config_path("demo"), [*where, *settings])
 
 
 def _evaluate(run: Path, config: RunConfig, videos: Path) -> tuple[dict[str, float], list[Case]]:

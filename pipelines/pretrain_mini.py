@@ -1,7 +1,9 @@
 """Trains the bundled mini encoder on the shapes corpus; `make weights` runs it.
 
 Two things are learned at once: to tell which of many sentences are true of a clip (a sigmoid loss over all pairs, as
-SigLIP's), and, at every place and time, which colour, form and action is there, which the storyboards know.
+SigLIP's), and, at every place and time, which colour, form, action and direction is there, which the storyboards know.
+Directions are told apart because "enters" and "leaves" otherwise are not: which of the two it is depends on direction
+and side together, and sentences alone teach neither within thousands of steps.
 """
 
 # Shapes: n clips, m sentences, T frames of a clip, h, w cells of the video tower's grid.
@@ -27,8 +29,11 @@ from spikemba.datasets.shapes import (
     CLIP_S,
     COLOURS,
     FORMS,
+    FPS,
+    Actor,
     Description,
     Event,
+    Scene,
     Storyboard,
     coverage,
     describe,
@@ -41,18 +46,18 @@ from spikemba.video import FrameRule, VideoReader
 Happening = list[tuple[Event, float]]
 """Events of one clip, with the share of the clip in which each goes on."""
 
-N_KINDS = (len(COLOURS) + 1, len(FORMS) + 1, len(ACTIONS) + 2)
-"""Colours, forms and actions that a place can show; 0 is none, the last action is to stand still."""
+N_KINDS = (len(COLOURS) + 1, len(FORMS) + 1, len(ACTIONS) + 2, 4)
+"""Colours, forms, actions and directions that a place can show; 0 is none, the last action is to stand still."""
 
 
 class PretrainConfig(Config):
     """How the mini encoder learns."""
 
-    n_steps: PositiveInt = 4000
+    n_steps: PositiveInt = 2400
     """Optimiser steps."""
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = 48
     """Clips per step."""
-    n_sentences: PositiveInt = 128
+    n_sentences: PositiveInt = 96
     """Sentences per step."""
     learning_rate: PositiveFloat = 2e-3
     """Highest, after warm-up; falls to zero along a cosine."""
@@ -71,7 +76,7 @@ class Corpus:
     frames: NDArray[np.uint8]
     """(n, T, H, Wd, 3)."""
     places: NDArray[np.int8]
-    """(n, 3, T, h, w): colour, form and action at each place, see N_KINDS."""
+    """(n, 4, T, h, w): colour, form, action and direction at each place, see N_KINDS."""
     happenings: list[Happening]
 
     @classmethod
@@ -92,9 +97,9 @@ class Corpus:
 
 
 def what_is_where(board: Storyboard, clip: int, config: MiniConfig) -> NDArray[np.int8]:
-    """(3, T, h, w): colour, form and action of the actor whose centre lies in a cell; 0 where there is none."""
+    """(4, T, h, w): colour, form, action, direction of the actor whose centre lies in a cell; 0 where there is none."""
     grid = config.size_px // config.stride
-    kinds = np.zeros((3, config.frames_per_clip, grid, grid), np.int8)
+    kinds = np.zeros((4, config.frames_per_clip, grid, grid), np.int8)
     for t in range(config.frames_per_clip):
         now = (clip + t / config.frames_per_clip) * CLIP_S
         scene = next((scene for scene in board.scenes if now < scene.end_s), board.scenes[-1])
@@ -102,9 +107,18 @@ def what_is_where(board: Storyboard, clip: int, config: MiniConfig) -> NDArray[n
             seen = pose(actor, scene.events_of(actor), now)
             if seen is not None and 0 <= seen.x < 1 and 0 <= seen.y < 1:
                 action = ACTIONS.index(seen.event.action) if seen.event else len(ACTIONS)
-                kind = COLOURS.index(actor.colour) + 1, FORMS.index(actor.form) + 1, action + 1
+                looks = COLOURS.index(actor.colour) + 1, FORMS.index(actor.form) + 1
+                kind = *looks, action + 1, 2 + _direction(scene, actor, now)
                 kinds[:, t, int(seen.y * grid), int(seen.x * grid)] = kind
     return kinds
+
+
+def _direction(scene: Scene, actor: Actor, now: float) -> int:
+    """-1 for an actor that moves to the left, 1 to the right, 0 for one that does neither."""
+    before, after = (pose(actor, scene.events_of(actor), now + step_s) for step_s in (-1 / FPS, 1 / FPS))
+    if before is None or after is None or abs(after.x - before.x) < 1e-3:
+        return 0
+    return 1 if after.x > before.x else -1
 
 
 def vocabulary() -> tuple[str, ...]:
@@ -154,9 +168,9 @@ def truth(batch: Sequence[Happening], said: Sequence[tuple[str, Description]]) -
 
 
 def truth_of_places(kinds: Tensor, said: Sequence[tuple[str, Description]]) -> Tensor:
-    """Which sentences are true of which places. kinds: (p, 3) of colour, form, action -> (p, m) bool."""
+    """Which sentences are true of which places. kinds: (p, 4), see N_KINDS -> (p, m) bool."""
     wanted = torch.tensor([_kinds(what) for _, what in said])  # (m, 3), 0 for any
-    return ((kinds[:, None] == wanted) | (wanted == 0)).all(-1)
+    return ((kinds[:, None, :3] == wanted) | (wanted == 0)).all(-1)
 
 
 def _kinds(what: Description) -> tuple[int, int, int]:
@@ -206,7 +220,7 @@ def _loss(
         places = model.video.places(torch.from_numpy(corpus.frames[rows]))
         events, gate = model.video.events(places)
         told = tell(places)
-    kinds = torch.from_numpy(corpus.places[rows]).long()  # (n, 3, T, h, w)
+    kinds = torch.from_numpy(corpus.places[rows]).long()  # (n, 4, T, h, w)
     acting = (kinds[:, 2] > 0) & (kinds[:, 2] <= len(ACTIONS))
     true = truth_of_places(kinds.movedim(1, -1)[acting], said)
     of_clips = matching_loss(model.match(model.video.pool(events, gate), spoken), *truth(batch, said))
@@ -224,9 +238,9 @@ def matching_loss(logits: Tensor, true: Tensor, false: Tensor, weight_of_false: 
 
 
 def places_loss(told: Tensor, kinds: Tensor) -> Tensor:
-    """Cross-entropy of colour, form and action, places with and without an actor averaged apart.
+    """Cross-entropy of each kind, places with and without an actor averaged apart.
 
-    told: (n, sum of N_KINDS, T, h, w) logits.  kinds: (n, 3, T, h, w).
+    told: (n, sum of N_KINDS, T, h, w) logits.  kinds: (n, 4, T, h, w).
     """
     total = told.new_zeros(())
     for logits, kind in zip(told.split(N_KINDS, dim=1), kinds.unbind(1), strict=True):

@@ -1,7 +1,8 @@
 """mini: a small video and text encoder that is bundled, so that everything can be tried offline on a CPU.
 
 It was trained on the synthetic shapes corpus (`pipelines/pretrain_mini.py`) and knows nothing else of the world.
-Frames enter together with their change since the frame before, because what it must tell apart is motion.
+Frames enter together with their change since earlier frames, because what it must tell apart is motion: a slow shape
+moves by less than a pixel from frame to frame.
 """
 
 # Shapes: n clips, T frames of a clip, H, Wd pixels, W query tokens, F feature width, C channels.
@@ -44,6 +45,10 @@ class MiniConfig(Config):
     """Frames are scaled and cropped to this square."""
     channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
     """C after each stage of the video tower."""
+    lags: tuple[PositiveInt, ...] = (1, 3)
+    """Frames back from which changes are seen."""
+    dilations: tuple[PositiveInt, ...] = (1, 3)
+    """Frames between the taps of each stage's convolution over time."""
     stride: PositiveInt = 8
     """Pixels per place of the video tower's grid; fixed by its convolutions."""
     n_text_layers: PositiveInt = 2
@@ -61,17 +66,15 @@ class VideoTower(nn.Module):
 
     def __init__(self, config: MiniConfig) -> None:
         super().__init__()
-        sizes = (6, *config.channels)
+        self.lags = config.lags
+        sizes = (3 + 3 * len(config.lags), *config.channels)
         grid, width = config.size_px // config.stride, config.channels[-1]
         self.forms = nn.Sequential(*(_convolution(i, o, stride=2) for i, o in pairwise(sizes)))
         self.place = nn.Parameter(torch.zeros(1, width, grid, grid))
         self.moment = nn.Parameter(torch.zeros(config.frames_per_clip, width, 1, 1))
-        self.around = nn.ModuleList(_convolution(width, width) for _ in range(2))
-        self.motion = nn.ModuleList(
-            nn.Sequential(nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0)), nn.BatchNorm3d(width), nn.GELU())
-            for _ in range(2)
-        )
-        self.event = nn.Sequential(nn.Conv3d(width, 4 * width, 1), nn.GELU(), nn.Conv3d(4 * width, config.dim, 1))
+        self.around = nn.ModuleList(_convolution(width, width) for _ in config.dilations)
+        self.motion = nn.ModuleList(_over_time(width, dilation) for dilation in config.dilations)
+        self.event = nn.Sequential(nn.Conv3d(width, 2 * width, 1), nn.GELU(), nn.Conv3d(2 * width, config.dim, 1))
         self.gate = nn.Conv3d(width, 1, 1)
         self.rest = nn.Parameter(0.05 * torch.randn(config.dim))
 
@@ -83,8 +86,8 @@ class VideoTower(nn.Module):
         """frames: (n, T, H, Wd, 3) uint8 -> (n, C, T, h, w) states of a grid of h x w places."""
         n, steps = frames.shape[:2]
         x = frames.permute(0, 1, 4, 2, 3).float() / 127.5 - 1
-        change = x - torch.cat((x[:, :1], x[:, :-1]), dim=1)
-        x = self.forms(torch.cat((x, 2 * change), dim=2).flatten(0, 1))
+        changes = [2 * (x - torch.cat((x[:, :1].expand(-1, lag, -1, -1, -1), x[:, :-lag]), dim=1)) for lag in self.lags]
+        x = self.forms(torch.cat((x, *changes), dim=2).flatten(0, 1))
         x = (x.unflatten(0, (n, steps)) + self.place + self.moment).transpose(1, 2)
         for around, motion in zip(self.around, self.motion, strict=True):
             x = x + motion(x)
@@ -103,6 +106,11 @@ class VideoTower(nn.Module):
 
 def _convolution(n_in: int, n_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1), nn.BatchNorm2d(n_out), nn.GELU())
+
+
+def _over_time(width: int, dilation: int) -> nn.Sequential:
+    taps = nn.Conv3d(width, width, (3, 1, 1), padding=(dilation, 0, 0), dilation=(dilation, 1, 1))
+    return nn.Sequential(taps, nn.BatchNorm3d(width), nn.GELU())
 
 
 class TextTower(nn.Module):
