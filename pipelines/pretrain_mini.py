@@ -2,8 +2,9 @@
 
 Two things are learned at once: to tell which of many sentences are true of a clip (a sigmoid loss over all pairs, as
 SigLIP's), and, at every place and time, which colour, form, action and direction is there, which the storyboards know.
-Directions are told apart because "enters" and "leaves" otherwise are not: which of the two it is depends on direction
-and side together, and sentences alone teach neither within thousands of steps.
+Whether something enters or leaves depends on its direction and its side together, which is learned last: hence the
+directions, and hence half of every batch shows something that enters or leaves. Without, the two stayed a guess for
+1,500 steps; with, four in five were right after forty.
 """
 
 # Shapes: n clips, m sentences, T frames of a clip, h, w cells of the video tower's grid.
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from pipelines.encoding import into_clips
@@ -53,12 +54,14 @@ N_KINDS = (len(COLOURS) + 1, len(FORMS) + 1, len(ACTIONS) + 2, 4)
 class PretrainConfig(Config):
     """How the mini encoder learns."""
 
-    n_steps: PositiveInt = 2400
+    n_steps: PositiveInt = 1600
     """Optimiser steps."""
     batch_size: PositiveInt = 48
     """Clips per step."""
     n_sentences: PositiveInt = 96
     """Sentences per step."""
+    moving: float = Field(0.5, ge=0, le=1)
+    """Share of the clips that are drawn from those in which something enters or leaves."""
     learning_rate: PositiveFloat = 2e-3
     """Highest, after warm-up; falls to zero along a cosine."""
     weight_decay: NonNegativeFloat = 0.02
@@ -94,6 +97,10 @@ class Corpus:
                 happenings.append([(event, share[i]) for event, share in shares if share[i] > 0])
             report(done, len(videos))
         return cls(np.stack(frames), np.stack(places), happenings)
+
+    def moving(self) -> list[int]:
+        """Clips in which something enters or leaves."""
+        return [i for i, now in enumerate(self.happenings) if any(e.action in ("enters", "leaves") for e, _ in now)]
 
 
 def what_is_where(board: Storyboard, clip: int, config: MiniConfig) -> NDArray[np.int8]:
@@ -194,9 +201,10 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, config.n_steps, pct_start=0.1, cycle_momentum=False
     )
-    losses = []
+    moving, losses = corpus.moving(), []
+    n_moving = min(round(config.moving * config.batch_size), len(moving))
     for step in range(1, config.n_steps + 1):
-        rows = rng.sample(range(len(corpus.frames)), config.batch_size)
+        rows = rng.sample(moving, n_moving) + rng.sample(range(len(corpus.frames)), config.batch_size - n_moving)
         loss = _loss(model, tell, corpus, rows, rng, config)
         optimiser.zero_grad()
         loss.backward()
@@ -227,7 +235,7 @@ def _loss(
     of_places = matching_loss(model.match(events.movedim(1, -1)[acting], spoken), true, ~true)
     gating = F.binary_cross_entropy_with_logits(gate[:, 0], acting.float(), reduction="none")
     gated = gating[acting].mean() + gating[~acting].mean()
-    return of_clips + of_places + config.places * (gated + places_loss(told.float(), kinds))
+    return of_clips + of_places + config.places * (gated + places_loss(told.float(), kinds, acting))
 
 
 def matching_loss(logits: Tensor, true: Tensor, false: Tensor, weight_of_false: float = 3.0) -> Tensor:
@@ -237,15 +245,16 @@ def matching_loss(logits: Tensor, true: Tensor, false: Tensor, weight_of_false: 
     return of_true + weight_of_false * of_false
 
 
-def places_loss(told: Tensor, kinds: Tensor) -> Tensor:
-    """Cross-entropy of each kind, places with and without an actor averaged apart.
+def places_loss(told: Tensor, kinds: Tensor, acting: Tensor) -> Tensor:
+    """Cross-entropy of each kind; places where something acts, stands still, or is not are averaged apart.
 
-    told: (n, sum of N_KINDS, T, h, w) logits.  kinds: (n, 4, T, h, w).
+    told: (n, sum of N_KINDS, T, h, w) logits.  kinds: (n, 4, T, h, w).  acting: (n, T, h, w) bool.
     """
     total = told.new_zeros(())
     for logits, kind in zip(told.split(N_KINDS, dim=1), kinds.unbind(1), strict=True):
-        loss, shown = F.cross_entropy(logits, kind, reduction="none"), kind > 0
-        total = total + loss[shown].mean() + loss[~shown].mean()
+        loss = F.cross_entropy(logits, kind, reduction="none")
+        for places in (acting, (kind > 0) & ~acting, kind == 0):
+            total = total + loss[places].sum() / places.sum().clamp(min=1)
     return total
 
 
