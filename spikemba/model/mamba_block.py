@@ -15,7 +15,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.ops import causal_conv_silu, selective_scan
+from spikemba.ops import causal_conv_silu
+from spikemba.ops.selective_scan import scan_block
 
 OPEN_GATE_BIAS = 1.2784645427610738
 """SiLU(x) = 1 here: a gate with this bias lets everything through when its input is silent."""
@@ -68,11 +69,8 @@ class DirectionalScan(nn.Module):
         assert bias is not None
         x = causal_conv_silu(u, self.conv1d.weight, bias, mask, reverse=self.reverse)
         low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
-        delta = F.softplus(self.dt_proj(low_rank).float())
-        if mask is not None:
-            delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
-        y = selective_scan(x, delta, -self.A_log.float().exp(), b, c, reverse=self.reverse)
-        return y + self.D * x
+        step, a = self.dt_proj(low_rank), -self.A_log.float().exp()
+        return scan_block(x, step, a, b, c, self.D, mask, reverse=self.reverse)
 
 
 class MambaMixer(nn.Module):

@@ -1,0 +1,4 @@
+// Everything that is compiled into the one library.
+#include <stdlib.h>
+
+#include "scan.c"
