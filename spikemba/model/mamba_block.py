@@ -15,7 +15,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.ops import causal_conv_silu
+from spikemba.ops.causal_conv import causal_conv_silu, causal_conv_silu_both, gated_sum
 from spikemba.ops.selective_scan import scan_block
 
 OPEN_GATE_BIAS = 1.2784645427610738
@@ -62,15 +62,25 @@ class DirectionalScan(nn.Module):
         self.D = nn.Parameter(torch.ones(inner))
         _initial_step_size(self.dt_proj)
 
+    @property
+    def convolution(self) -> tuple[Tensor, Tensor]:
+        """Weight, (E, 1, K), and bias, (E,), of the causal convolution."""
+        assert self.conv1d.bias is not None
+        return self.conv1d.weight, self.conv1d.bias
+
+    def parameters_for(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x: (B, L, E), behind the convolution -> the step before its softplus, (B, L, E), a, b and c of the scan."""
+        rank, n = self.dt_proj.in_features, self.A_log.shape[1]
+        low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
+        return self.dt_proj(low_rank), -self.A_log.float().exp(), b, c
+
+    def scan(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: (B, L, E), behind the convolution.  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
+        return scan_block(x, *self.parameters_for(x), self.D, mask, reverse=self.reverse)
+
     def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
         """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
-        rank, n = self.dt_proj.in_features, self.A_log.shape[1]
-        bias = self.conv1d.bias
-        assert bias is not None
-        x = causal_conv_silu(u, self.conv1d.weight, bias, mask, reverse=self.reverse)
-        low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
-        step, a = self.dt_proj(low_rank), -self.A_log.float().exp()
-        return scan_block(x, step, a, b, c, self.D, mask, reverse=self.reverse)
+        return self.scan(causal_conv_silu(u, *self.convolution, mask, reverse=self.reverse), mask)
 
 
 class MambaMixer(nn.Module):
@@ -95,13 +105,17 @@ class MambaMixer(nn.Module):
         Returns (B, L, D). Real positions must stand together: padding between them leaks through the convolution.
         """
         if self.gate_proj is None:
-            u, z = self.in_proj(x).chunk(2, dim=-1)
+            # two products instead of one and its halves: what follows reads and writes whole rows
+            u, z = (F.linear(x, half) for half in self.in_proj.weight.chunk(2))
         else:
             u, z = self.in_proj(x), self.gate_proj(gate)
-        y = self.forward_scan(u, mask)
-        if self.backward_scan is not None:
-            y = y + self.backward_scan(u, mask)
-        out: Tensor = self.out_proj(y * F.silu(z))
+        if self.backward_scan is None:
+            y, back = self.forward_scan(u, mask), None
+        else:
+            both = self.forward_scan.convolution, self.backward_scan.convolution
+            ahead, behind = causal_conv_silu_both(u, *both, mask)
+            y, back = self.forward_scan.scan(ahead, mask), self.backward_scan.scan(behind, mask)
+        out: Tensor = self.out_proj(gated_sum(y, back, z))
         return out
 
 

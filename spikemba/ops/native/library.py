@@ -17,12 +17,22 @@ from spikemba.ops.native.build import BuildError, find_or_build
 
 ENVIRONMENT = "SPIKEMBA_NATIVE"
 
-_P, _L, _I, _F = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
+_P, _L, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 
 SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "conv_forward": (None, [_P] * 8 + [_L] * 4 + [_I] * 2),
+    "conv_backward": (None, [_P] * 13 + [_L] * 4 + [_I] * 2),
+    "gate_forward": (None, [_P] * 4 + [_L, _I]),
+    "gate_backward": (None, [_P] * 6 + [_L, _I]),
     "scan_block": (_L, [_L, _L, _L]),
     "scan_forward": (None, [_P] * 11 + [_L] * 5 + [_I] * 3),
     "scan_backward": (_I, [_P] * 15 + [_L] * 5 + [_I] * 3),
+    "lif_forward": (None, [_P] * 8 + [_L] * 4 + [_I] * 2),
+    "lif_backward": (None, [_P] * 10 + [_L] * 4 + [_I] * 2),
+    "attention_forward": (None, [_P] * 9 + [_L] * 5 + [_I]),
+    "attention_backward": (_I, [_P] * 11 + [_L] * 5 + [_I]),
+    "masked_sums": (None, [_P] * 4 + [_L] * 4 + [_I]),
+    "norm_backward": (None, [_P] * 6 + [_L] * 4 + [_I]),
 }
 """Name -> what it returns and takes; the C files say what each argument is."""
 
@@ -81,13 +91,34 @@ def forget() -> None:
 
 
 def pointer(tensor: Tensor | None) -> int | None:
-    """The address that C gets; None is null."""
-    return None if tensor is None else tensor.data_ptr()
+    """The address that C gets; None is null. What C reads as rows must be rows."""
+    if tensor is None:
+        return None
+    assert tensor.is_contiguous(), tensor.stride()
+    return tensor.data_ptr()
+
+
+def packed(mask: Tensor | None) -> Tensor | None:
+    """A mask as C reads it: one byte per position, without gaps."""
+    return None if mask is None else mask.bool().contiguous()
 
 
 def threads() -> int:
     """Threads for one kernel. One in a forked child, where OpenMP's pool is gone and waiting for it would never end."""
     return 1 if _forked else torch.get_num_threads()
+
+
+def on_native(*tensors: Tensor | None) -> bool:
+    """Whether the kernels can take these tensors: on a CPU, none in float64, and there are kernels."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    return all(t.device.type == "cpu" and t.dtype != torch.float64 for t in given) and native() is not None
+
+
+def kernels() -> ctypes.CDLL:
+    """The library, where `on_native` has said that there is one."""
+    library = load().library
+    assert library is not None
+    return library
 
 
 def _self_test(library: ctypes.CDLL) -> None:

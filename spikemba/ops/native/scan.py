@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spikemba.ops.native.library import native, pointer, threads
+from spikemba.ops.native.library import kernels, packed, pointer, threads
 
 LOG2_E = math.log2(math.e)
 SEGMENT = 32
@@ -68,6 +68,7 @@ class _Scan(torch.autograd.Function):
     ) -> Tensor:
         x, step = x.contiguous(), step.contiguous()
         b, c = _rows(b, c)
+        skip, mask = None if skip is None else skip.contiguous(), packed(mask)
         starts = None
         if any(ctx.needs_input_grad):
             starts = x.new_empty(len(x), -(-x.shape[1] // SEGMENT), a.shape[1], _padded(x.shape[2]))
@@ -81,8 +82,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         x, step, a, b, c, skip, mask, starts = ctx.saved_tensors
         softplus, reverse = ctx.how
-        library = native()
-        assert library is not None
+        library = kernels()
         (batch, length, width), states = x.shape, a.shape[1]
         pitch, workers = _padded(width), threads()
         blocks = -(-width // library.scan_block(batch, width, workers))
@@ -91,7 +91,8 @@ class _Scan(torch.autograd.Function):
         grad_rate = x.new_empty(batch, states, pitch)
         grad_b, grad_c = x.new_empty(2, blocks, batch, length, states)
         grad_skip = None if skip is None else x.new_empty(batch, pitch)
-        inputs = map(pointer, (x, step, rate, b, c, skip, mask, grad_y, starts))
+        inputs = *map(pointer, (x, step, rate)), b.data_ptr(), c.data_ptr()
+        inputs += tuple(map(pointer, (skip, mask, grad_y, starts)))
         outputs = map(pointer, (grad_x, grad_step, grad_rate, grad_b, grad_c, grad_skip))
         sizes = batch, length, width, states, b.stride(1)
         if library.scan_backward(*inputs, *outputs, *sizes, softplus, reverse, workers):
@@ -123,13 +124,12 @@ def _forward(
     softplus: bool,
     reverse: bool,
 ) -> Tensor:
-    library = native()
-    assert library is not None
     x, step = x.contiguous(), step.contiguous()
     b, c = _rows(b, c)
     y, rate = torch.empty_like(x), _rate(a)
-    tensors = map(pointer, (x, step, rate, b, c, skip, mask, initial, y, starts, final))
-    library.scan_forward(*tensors, *x.shape, a.shape[1], b.stride(1), softplus, reverse, threads())
+    inputs = *map(pointer, (x, step, rate)), b.data_ptr(), c.data_ptr()
+    tensors = map(pointer, (skip, mask, initial, y, starts, final))
+    kernels().scan_forward(*inputs, *tensors, *x.shape, a.shape[1], b.stride(1), softplus, reverse, threads())
     return y
 
 
