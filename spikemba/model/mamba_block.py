@@ -7,6 +7,7 @@ names (`in_proj`, `conv1d`, `x_proj`, `dt_proj`, `A_log`, `D`, `out_proj`).
 # Shapes: B pairs, L positions, D width, E inner width, N state size.
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,8 +16,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.ops.causal_conv import causal_conv_silu, causal_conv_silu_both, gated_sum
-from spikemba.ops.selective_scan import scan_block
+from spikemba.errors import ConfigError
+from spikemba.ops.causal_conv import causal_conv_silu, causal_conv_silu_both, causal_conv_silu_from, gated_sum
+from spikemba.ops.selective_scan import scan_block, scan_from
 
 OPEN_GATE_BIAS = 1.2784645427610738
 """SiLU(x) = 1 here: a gate with this bias lets everything through when its input is silent."""
@@ -41,6 +43,16 @@ class MixerConfig(Config):
     """Rank of the step size's projection; by default width / 16, rounded up."""
     n_heads: PositiveInt = 8
     """Heads, for `attention` only."""
+
+
+@dataclass(frozen=True)
+class MixerState:
+    """What a stream carries from one call to the next."""
+
+    conv: Tensor
+    """(B, K - 1, E): the convolution's last inputs."""
+    scan: Tensor
+    """(B, E, N): the scan's state."""
 
 
 class DirectionalScan(nn.Module):
@@ -82,6 +94,14 @@ class DirectionalScan(nn.Module):
         """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
         return self.scan(causal_conv_silu(u, *self.convolution, mask, reverse=self.reverse), mask)
 
+    @torch.no_grad()
+    def step(self, u: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
+        """u: (B, L, E), the positions that follow those of the calls before.  Returns (B, L, E) and the new state."""
+        x, conv = causal_conv_silu_from(u, *self.convolution, None if state is None else state.conv)
+        step, a, b, c = self.parameters_for(x)
+        y, scan = scan_from(x, F.softplus(step.float()), a, b, c, None if state is None else state.scan)
+        return y + self.D * x, MixerState(conv, scan)
+
 
 class MambaMixer(nn.Module):
     """out_proj((forward scan + backward scan)(in_proj(x)) * SiLU(gate)).
@@ -117,6 +137,23 @@ class MambaMixer(nn.Module):
             y, back = self.forward_scan.scan(ahead, mask), self.backward_scan.scan(behind, mask)
         out: Tensor = self.out_proj(gated_sum(y, back, z))
         return out
+
+    @torch.no_grad()
+    def step(self, x: Tensor, state: MixerState | None, gate: Tensor | None = None) -> tuple[Tensor, MixerState]:
+        """The next positions of a stream: forward's output for them, and what to hand to the next call.
+
+        x, gate: (B, L, D), one position or more, without padding.  state: from the call before, None at the start.
+        Raises ConfigError when the mixer also scans backward, which no stream can.
+        """
+        if self.backward_scan is not None:
+            raise ConfigError("mixer", ["directions: 'both' reads the future; a stream needs 'forward'"])
+        if self.gate_proj is None:
+            u, z = self.in_proj(x).chunk(2, dim=-1)
+        else:
+            u, z = self.in_proj(x), self.gate_proj(gate)
+        y, state = self.forward_scan.step(u, state)
+        out: Tensor = self.out_proj(gated_sum(y, None, z))
+        return out, state
 
 
 class AttentionMixer(nn.Module):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spikemba.ops.cuda_kernels import causal_conv_cuda, official_conv
 from spikemba.ops.native.conv import MAX_TAPS, Conv, Gate
 from spikemba.ops.native.library import on_native
 
@@ -22,7 +23,7 @@ def causal_conv_silu(
     if _fits(x, weight):
         out: Tensor = Conv.apply(x.float(), mask, weight.float(), bias.float(), None, None, reverse)[0]  # type: ignore[no-untyped-call]
         return out.to(x.dtype)
-    return _shifted_sums(x, weight, bias, mask, reverse)
+    return _elsewhere(x, weight, bias, mask, reverse)
 
 
 def causal_conv_silu_both(
@@ -33,7 +34,7 @@ def causal_conv_silu_both(
         parameters = (tensor.float() for tensor in (*forward, *backward))
         there, back = Conv.apply(x.float(), mask, *parameters, False)  # type: ignore[no-untyped-call]
         return there.to(x.dtype), back.to(x.dtype)
-    return _shifted_sums(x, *forward, mask, False), _shifted_sums(x, *backward, mask, True)
+    return _elsewhere(x, *forward, mask, False), _elsewhere(x, *backward, mask, True)
 
 
 def gated_sum(first: Tensor, second: Tensor | None, gate: Tensor) -> Tensor:
@@ -59,6 +60,13 @@ def causal_conv_silu_from(x: Tensor, weight: Tensor, bias: Tensor, before: Tenso
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
     return weight.shape[-1] <= MAX_TAPS and on_native(x)
+
+
+def _elsewhere(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:
+    """Where the compiled kernels do not fit: the official CUDA kernel, or plain PyTorch."""
+    if x.is_cuda and x.dtype != torch.float64 and weight.shape[-1] <= 4 and official_conv() is not None:
+        return causal_conv_cuda(x, weight, bias, mask, reverse=reverse)
+    return _shifted_sums(x, weight, bias, mask, reverse)
 
 
 def _shifted_sums(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:

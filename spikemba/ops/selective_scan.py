@@ -7,14 +7,16 @@ A position whose delta is 0 copies the state and adds nothing, so padding is exa
 
 # Shapes: B pairs, L positions, E inner width, N state size.
 
+import os
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spikemba.errors import ShapeError, UnknownName
+from spikemba.errors import PackageMissing, ShapeError, UnknownName
 from spikemba.ops.chunked_scan import selective_scan_chunked
+from spikemba.ops.cuda_kernels import official_scan, selective_scan_cuda
 from spikemba.ops.native.build import BuildError
 from spikemba.ops.native.library import load, native
 from spikemba.ops.native.scan import MAX_STATES, scan_native, scan_native_with_state
@@ -63,8 +65,20 @@ def selective_scan_native(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Ten
 
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
+
+def selective_scan_triton(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Same arguments and result as `selective_scan_reference`, by Triton. Raises PackageMissing without Triton."""
+    try:
+        from spikemba.ops.triton_scan import selective_scan_triton as scan
+    except ImportError:
+        raise PackageMissing("triton", "the Triton scan", "cuda") from None
+    return scan(x, delta, a, b, c)
+
+
 BACKENDS: dict[str, Scan] = {
     "native": selective_scan_native,
+    "mamba_ssm": selective_scan_cuda,
+    "triton": selective_scan_triton,
     "chunked": selective_scan_chunked,
     "reference": selective_scan_reference,
 }
@@ -92,6 +106,11 @@ def selective_scan(
 
 def best_backend(x: Tensor, n_states: int) -> str:
     """The name of the fastest backend for a tensor like x."""
+    if x.device.type == "cuda" and x.dtype != torch.float64:
+        if official_scan() is not None and n_states <= MAX_STATES:
+            return "mamba_ssm"
+        if os.environ.get("SPIKEMBA_TRITON") == "1":
+            return "triton"
     return "native" if fits_native(x, n_states) else "chunked"
 
 
