@@ -57,7 +57,7 @@ def _scan() -> Iterator[Finding]:
 
     from spikemba.ops.cuda_kernels import official_conv, official_scan
     from spikemba.ops.native.library import ENVIRONMENT, load
-    from spikemba.ops.selective_scan import best_backend
+    from spikemba.ops.selective_scan import BACKENDS, best_backend
 
     wanted, kernels = os.environ.get(ENVIRONMENT, ""), load()
     if wanted == "0":
@@ -69,7 +69,7 @@ def _scan() -> Iterator[Finding]:
         yield Finding("cpu kernels", state, f"{kernels.detail}; the scan runs in plain PyTorch, several times slower")
         if wanted == "1":
             return
-    yield Finding("scan on cpu", "ok", best_backend(torch.empty(1), 16))
+    yield Finding("scan", "ok", f"{best_backend(torch.empty(1), 16)} on this CPU; backends: {', '.join(BACKENDS)}")
     if torch.cuda.is_available():
         convolution = "causal-conv1d" if official_conv() is not None else "plain PyTorch"
         reason = "" if official_scan() is not None else "; mamba-ssm is not installed or does not run here"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines.doctor import examine
 from spikemba.ops.native import build, library
 from spikemba.ops.native.build import BuildError
 from spikemba.ops.selective_scan import best_backend, selective_scan, selective_scan_reference
@@ -196,6 +197,27 @@ def test_a_compiler_without_openmp_or_native_code_still_builds(monkeypatch):
     monkeypatch.setattr(build, "FLAG_SETS", (("-fno-such-flag",), ()))
     loaded = build.find_or_build()
     assert Path(loaded).is_file()
+
+
+def findings():
+    return {finding.topic: finding for finding in examine()}
+
+
+@needs_kernels
+def test_doctor_says_which_scan_runs_and_why(monkeypatch, forgotten):
+    found = findings()
+    assert found["cpu kernels"].detail.startswith("compiled: ")
+    assert found["scan"].detail.startswith("native on this CPU")
+    monkeypatch.setenv(library.ENVIRONMENT, "0")
+    found = findings()
+    assert found["cpu kernels"].detail == "SPIKEMBA_NATIVE=0 forbids them; the scan runs in plain PyTorch"
+    assert found["scan"].detail.startswith("chunked on this CPU")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library.forget()
+    for value, state in {"": "absent", "1": "fault"}.items():
+        monkeypatch.setenv(library.ENVIRONMENT, value)
+        assert findings()["cpu kernels"].state == state
+        assert "no C compiler (no-such-compiler) was found" in findings()["cpu kernels"].detail
 
 
 def test_the_sources_travel_with_the_package():
