@@ -44,14 +44,37 @@ def _packages() -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     import torch
 
-    from spikemba.ops.selective_scan import BACKENDS
-
     yield Finding("cpu", "ok", f"{os.cpu_count()} processors, {torch.get_num_threads()} threads")
     if torch.cuda.is_available():
         yield Finding("gpu", "ok", torch.cuda.get_device_name())
     else:
         yield Finding("gpu", "absent", "torch sees none; everything runs on the CPU")
-    yield Finding("scan", "ok", f"backends: {', '.join(BACKENDS)}")
+    yield from _scan()
+
+
+def _scan() -> Iterator[Finding]:
+    import torch
+
+    from spikemba.ops.cuda_kernels import official_conv, official_scan
+    from spikemba.ops.native.library import ENVIRONMENT, load
+    from spikemba.ops.selective_scan import BACKENDS, best_backend
+
+    wanted, kernels = os.environ.get(ENVIRONMENT, ""), load()
+    if wanted == "0":
+        yield Finding("cpu kernels", "absent", f"{ENVIRONMENT}=0 forbids them; the scan runs in plain PyTorch")
+    elif kernels.library is not None:
+        yield Finding("cpu kernels", "ok", f"compiled: {kernels.detail}")
+    else:
+        state: Literal["fault", "absent"] = "fault" if wanted == "1" else "absent"
+        yield Finding("cpu kernels", state, f"{kernels.detail}; the scan runs in plain PyTorch, several times slower")
+        if wanted == "1":
+            return
+    yield Finding("scan", "ok", f"{best_backend(torch.empty(1), 16)} on this CPU; backends: {', '.join(BACKENDS)}")
+    if torch.cuda.is_available():
+        convolution = "causal-conv1d" if official_conv() is not None else "plain PyTorch"
+        reason = "" if official_scan() is not None else "; mamba-ssm is not installed or does not run here"
+        detail = f"{best_backend(torch.empty(1, device='cuda'), 16)}, convolution: {convolution}{reason}"
+        yield Finding("scan on gpu", "ok", detail)
 
 
 def _weights() -> Iterator[Finding]:

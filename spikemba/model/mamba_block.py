@@ -7,6 +7,7 @@ names (`in_proj`, `conv1d`, `x_proj`, `dt_proj`, `A_log`, `D`, `out_proj`).
 # Shapes: B pairs, L positions, D width, E inner width, N state size.
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,7 +16,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.ops import causal_conv_silu, selective_scan
+from spikemba.errors import ConfigError
+from spikemba.ops.causal_conv import causal_conv_silu, causal_conv_silu_both, causal_conv_silu_from, gated_sum
+from spikemba.ops.selective_scan import scan_block, scan_from
 
 OPEN_GATE_BIAS = 1.2784645427610738
 """SiLU(x) = 1 here: a gate with this bias lets everything through when its input is silent."""
@@ -42,6 +45,16 @@ class MixerConfig(Config):
     """Heads, for `attention` only."""
 
 
+@dataclass(frozen=True)
+class MixerState:
+    """What a stream carries from one call to the next."""
+
+    conv: Tensor
+    """(B, K - 1, E): the convolution's last inputs."""
+    scan: Tensor
+    """(B, E, N): the scan's state."""
+
+
 class DirectionalScan(nn.Module):
     """Causal convolution, SiLU and selective scan in one direction.
 
@@ -61,18 +74,33 @@ class DirectionalScan(nn.Module):
         self.D = nn.Parameter(torch.ones(inner))
         _initial_step_size(self.dt_proj)
 
+    @property
+    def convolution(self) -> tuple[Tensor, Tensor]:
+        """Weight, (E, 1, K), and bias, (E,), of the causal convolution."""
+        assert self.conv1d.bias is not None
+        return self.conv1d.weight, self.conv1d.bias
+
+    def parameters_for(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x: (B, L, E), behind the convolution -> the step before its softplus, (B, L, E), a, b and c of the scan."""
+        rank, n = self.dt_proj.in_features, self.A_log.shape[1]
+        low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
+        return self.dt_proj(low_rank), -self.A_log.float().exp(), b, c
+
+    def scan(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: (B, L, E), behind the convolution.  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
+        return scan_block(x, *self.parameters_for(x), self.D, mask, reverse=self.reverse)
+
     def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
         """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
-        rank, n = self.dt_proj.in_features, self.A_log.shape[1]
-        bias = self.conv1d.bias
-        assert bias is not None
-        x = causal_conv_silu(u, self.conv1d.weight, bias, mask, reverse=self.reverse)
-        low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
-        delta = F.softplus(self.dt_proj(low_rank).float())
-        if mask is not None:
-            delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
-        y = selective_scan(x, delta, -self.A_log.float().exp(), b, c, reverse=self.reverse)
-        return y + self.D * x
+        return self.scan(causal_conv_silu(u, *self.convolution, mask, reverse=self.reverse), mask)
+
+    @torch.no_grad()
+    def step(self, u: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
+        """u: (B, L, E), the positions that follow those of the calls before.  Returns (B, L, E) and the new state."""
+        x, conv = causal_conv_silu_from(u, *self.convolution, None if state is None else state.conv)
+        step, a, b, c = self.parameters_for(x)
+        y, scan = scan_from(x, F.softplus(step.float()), a, b, c, None if state is None else state.scan)
+        return y + self.D * x, MixerState(conv, scan)
 
 
 class MambaMixer(nn.Module):
@@ -97,14 +125,35 @@ class MambaMixer(nn.Module):
         Returns (B, L, D). Real positions must stand together: padding between them leaks through the convolution.
         """
         if self.gate_proj is None:
+            # two products instead of one and its halves: what follows reads and writes whole rows
+            u, z = (F.linear(x, half) for half in self.in_proj.weight.chunk(2))
+        else:
+            u, z = self.in_proj(x), self.gate_proj(gate)
+        if self.backward_scan is None:
+            y, back = self.forward_scan(u, mask), None
+        else:
+            both = self.forward_scan.convolution, self.backward_scan.convolution
+            ahead, behind = causal_conv_silu_both(u, *both, mask)
+            y, back = self.forward_scan.scan(ahead, mask), self.backward_scan.scan(behind, mask)
+        out: Tensor = self.out_proj(gated_sum(y, back, z))
+        return out
+
+    @torch.no_grad()
+    def step(self, x: Tensor, state: MixerState | None, gate: Tensor | None = None) -> tuple[Tensor, MixerState]:
+        """The next positions of a stream: forward's output for them, and what to hand to the next call.
+
+        x, gate: (B, L, D), one position or more, without padding.  state: from the call before, None at the start.
+        Raises ConfigError when the mixer also scans backward, which no stream can.
+        """
+        if self.backward_scan is not None:
+            raise ConfigError("mixer", ["directions: 'both' reads the future; a stream needs 'forward'"])
+        if self.gate_proj is None:
             u, z = self.in_proj(x).chunk(2, dim=-1)
         else:
             u, z = self.in_proj(x), self.gate_proj(gate)
-        y = self.forward_scan(u, mask)
-        if self.backward_scan is not None:
-            y = y + self.backward_scan(u, mask)
-        out: Tensor = self.out_proj(y * F.silu(z))
-        return out
+        y, state = self.forward_scan.step(u, state)
+        out: Tensor = self.out_proj(gated_sum(y, None, z))
+        return out, state
 
 
 class AttentionMixer(nn.Module):

@@ -5,6 +5,11 @@
 import torch
 from torch import Tensor, nn
 
+from spikemba.ops.native.library import on_native
+from spikemba.ops.native.spiking import Normalisation
+from spikemba.ops.native.spiking import masked_moments as native_moments
+from spikemba.ops.spiking import BatchNorm, masked_moments
+
 
 class MaskedBatchNorm(nn.Module):
     """Normalise each channel over the real positions of the batch (and over the steps, when there is that axis).
@@ -28,23 +33,18 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x: (B, M, D) or (S, B, M, D).  mask: (B, M) bool, True = real.  Returns x's shape; padding is not cleared."""
-        if self.training:
-            mean, var = self._batch_statistics(x.float(), mask)
-        else:
-            mean, var = self.running_mean, self.running_var
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        return x * scale + (self.bias - mean * scale)
+        return self.prepare(x, mask)(x if x.dtype == torch.float64 else x.float(), mask).to(x.dtype)
 
-    def _batch_statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        real = mask[..., None].to(x.dtype)  # (B, M, 1)
-        axes = tuple(range(x.dim() - 1))
-        count = (real.sum() * (len(x) if x.dim() == 4 else 1)).clamp(min=1)
-        mean = (x * real).sum(axes) / count
-        var = ((x - mean).square() * real).sum(axes) / count
+    def prepare(self, x: Tensor, mask: Tensor) -> BatchNorm:
+        """The norm with the statistics that x is to be normalised by; in training, the running ones learn from x."""
+        if not self.training:
+            return BatchNorm(self.weight, self.bias, Normalisation(self.running_mean, self.running_var, self.eps, None))
         with torch.no_grad():
+            moments = native_moments if on_native(x) else masked_moments
+            mean, var, count = moments(x if x.dtype == torch.float64 else x.float(), mask)
             self.n_updates += 1
             share = max(self.momentum, 1 / int(self.n_updates))
             unbiased = var * count / (count - 1).clamp(min=1)
-            self.running_mean.lerp_(mean, share)
-            self.running_var.lerp_(unbiased, share)
-        return mean, var
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
+        return BatchNorm(self.weight, self.bias, Normalisation(mean, var, self.eps, count))

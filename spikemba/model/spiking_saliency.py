@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikemba.batch import Spikes
 from spikemba.config import Config
 from spikemba.model.masked_norm import MaskedBatchNorm
-from spikemba.ops.spiking import NeuronConfig, lif_spikes
+from spikemba.ops.spiking import BatchNorm, NeuronConfig, spiking_attention, spiking_layer
 
 
 class SpikingSaliencyConfig(Config):
@@ -54,41 +54,33 @@ class SpikingSaliencyDetector(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Spikes:
         """x: (B, M, D).  mask: (B, M) bool, True = real.  Padding never fires and is never attended to."""
-        config, real = self.config, mask[..., None].to(x.dtype)
+        config = self.config
         current = self.qkv_proj(x)  # the same at every step, so it is computed once (direct encoding)
-        if self.qkv_norm is not None:
-            current = _normalise(self.qkv_norm, current, mask)
-        qkv = lif_spikes(current, config.neuron, config.n_spike_steps) * real  # (S, B, M, 3D)
-        attended = self._attend(qkv, mask)
+        current, norm = _prepare(self.qkv_norm, current, mask)
+        how = config.n_spike_steps, config.n_heads, self._factor(mask)
+        attended, counts = spiking_attention(current, mask, config.neuron, norm, *how)
         if config.attention_neurons:
             half = config.neuron.model_copy(update={"threshold": config.neuron.threshold / 2})
-            attended = lif_spikes(attended, half) * real
-        current = _normalise(self.out_norm, self.out_proj(attended), mask)
-        trains = lif_spikes(current, config.neuron) * real  # (S, B, M, D)
-        layers = {**dict(zip(("query", "key", "value"), qkv.chunk(3, dim=-1), strict=True)), "saliency": trains}
-        rates = {name: _rate(spikes, mask) for name, spikes in layers.items()}
-        return Spikes(trains=trains, rates=trains.mean(0), layer_rates=rates)
+            attended = spiking_layer(attended, mask, half, None).trains
+        current, norm = _prepare(self.out_norm, self.out_proj(attended), mask)
+        saliency = spiking_layer(current, mask, config.neuron, norm)
+        counted = dict(zip(("query", "key", "value"), counts.chunk(3), strict=True)) | {"saliency": saliency.counts}
+        n = config.n_spike_steps * mask.sum().clamp(min=1)
+        rates = {name: count / n for name, count in counted.items()}
+        return Spikes(trains=saliency.trains, rates=saliency.rates, layer_rates=rates)
 
-    def _attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
-        """qkv: (S, B, M, 3D) spikes, zero at padding -> (S, B, M, D). No softmax; cost is linear in M."""
-        heads = (self.config.n_heads, -1)
-        q, k, v = (z.unflatten(-1, heads).transpose(2, 3) for z in qkv.chunk(3, dim=-1))  # (S, B, H, M, d)
-        attended: Tensor = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
-        scale: Tensor = self.config.attention_scale * attended.new_ones(len(mask))
-        if self.config.scale_by_length:
-            scale = scale * 64 / mask.sum(1).clamp(min=1)
-        return attended * scale[:, None, None]
+    def _factor(self, mask: Tensor) -> Tensor:
+        """What each pair's attention is multiplied by, (B,)."""
+        factor = self.qkv_proj.weight.new_full((len(mask),), self.config.attention_scale)
+        return factor * 64 / mask.sum(1).clamp(min=1) if self.config.scale_by_length else factor
 
 
 def _norm(width: int, config: SpikingSaliencyConfig) -> MaskedBatchNorm | nn.LayerNorm:
     return MaskedBatchNorm(width) if config.norm == "batch" else nn.LayerNorm(width)
 
 
-def _normalise(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    out: Tensor = norm(x, mask) if isinstance(norm, MaskedBatchNorm) else norm(x)
-    return out
-
-
-def _rate(spikes: Tensor, mask: Tensor) -> Tensor:
-    """Share of steps and real positions at which each channel fired. spikes: (S, B, M, D) -> (D,)."""
-    return spikes.sum((0, 1, 2)) / (len(spikes) * mask.sum().clamp(min=1))
+def _prepare(norm: nn.Module | None, x: Tensor, mask: Tensor) -> tuple[Tensor, BatchNorm | None]:
+    """x, and the batch norm that the neurons apply to it; another norm is applied here."""
+    if isinstance(norm, MaskedBatchNorm):
+        return x, norm.prepare(x, mask)
+    return x if norm is None else norm(x), None

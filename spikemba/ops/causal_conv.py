@@ -1,9 +1,14 @@
-"""Depthwise causal convolution, SiLU and mask in one step, in the (B, L, E) layout that the scan reads."""
+"""Depthwise causal convolution, SiLU and mask in one step, in the (B, L, E) layout of the scan; the gate behind it."""
 
 # Shapes: B pairs, L positions, E inner width, K taps.
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from spikemba.ops.cuda_kernels import causal_conv_cuda, official_conv
+from spikemba.ops.native.conv import MAX_TAPS, Conv, Gate
+from spikemba.ops.native.library import on_native
 
 
 def causal_conv_silu(
@@ -14,9 +19,58 @@ def causal_conv_silu(
     x: (B, L, E).  weight: (E, 1, K), as torch's Conv1d and Mamba's checkpoints hold it.  bias: (E,).
     mask: (B, L) bool, True = real.  reverse: position t sees t and the positions after it.
     The second mask is needed: bias and SiLU make padding non-zero again.
-
-    Shifted multiply-adds, because a depthwise Conv1d would transpose to (B, E, L) and back for the same sums.
     """
+    if _fits(x, weight):
+        out: Tensor = Conv.apply(x.float(), mask, weight.float(), bias.float(), None, None, reverse)[0]  # type: ignore[no-untyped-call]
+        return out.to(x.dtype)
+    return _elsewhere(x, weight, bias, mask, reverse)
+
+
+def causal_conv_silu_both(
+    x: Tensor, forward: tuple[Tensor, Tensor], backward: tuple[Tensor, Tensor], mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`causal_conv_silu` with one weight and bias, and reversed with another pair of them; x is read once."""
+    if _fits(x, forward[0]) and forward[0].shape == backward[0].shape:
+        parameters = (tensor.float() for tensor in (*forward, *backward))
+        there, back = Conv.apply(x.float(), mask, *parameters, False)  # type: ignore[no-untyped-call]
+        return there.to(x.dtype), back.to(x.dtype)
+    return _elsewhere(x, *forward, mask, False), _elsewhere(x, *backward, mask, True)
+
+
+def gated_sum(first: Tensor, second: Tensor | None, gate: Tensor) -> Tensor:
+    """(first + second) * silu(gate), all of one shape."""
+    if on_native(first, second, gate):
+        tensors = (None if tensor is None else tensor.float() for tensor in (first, second, gate))
+        out: Tensor = Gate.apply(*tensors)  # type: ignore[no-untyped-call]
+        return out.to(first.dtype)
+    return (first if second is None else first + second) * F.silu(gate)
+
+
+def causal_conv_silu_from(x: Tensor, weight: Tensor, bias: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The convolution of positions that follow others, and what to hand to the next call; for streaming.
+
+    before: (B, K - 1, E), the positions before x, as the call before returned them; None at the start.
+    """
+    past = weight.shape[-1] - 1
+    if before is None:
+        before = x.new_zeros(len(x), past, x.shape[2])
+    joined = torch.cat((before, x), dim=1)
+    return causal_conv_silu(joined, weight, bias)[:, past:], joined[:, joined.shape[1] - past :]
+
+
+def _fits(x: Tensor, weight: Tensor) -> bool:
+    return weight.shape[-1] <= MAX_TAPS and on_native(x)
+
+
+def _elsewhere(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:
+    """Where the compiled kernels do not fit: the official CUDA kernel, or plain PyTorch."""
+    if x.is_cuda and x.dtype != torch.float64 and weight.shape[-1] <= 4 and official_conv() is not None:
+        return causal_conv_cuda(x, weight, bias, mask, reverse=reverse)
+    return _shifted_sums(x, weight, bias, mask, reverse)
+
+
+def _shifted_sums(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:
+    """Shifted multiply-adds: a depthwise Conv1d would transpose to (B, E, L) and back for the same sums."""
     if mask is not None:
         x = x * mask[..., None]
     taps = weight.shape[-1]

@@ -7,13 +7,19 @@ A position whose delta is 0 copies the state and adds nothing, so padding is exa
 
 # Shapes: B pairs, L positions, E inner width, N state size.
 
+import os
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from spikemba.errors import ShapeError, UnknownName
+from spikemba.errors import PackageMissing, ShapeError, UnknownName
 from spikemba.ops.chunked_scan import selective_scan_chunked
+from spikemba.ops.cuda_kernels import official_scan, selective_scan_cuda
+from spikemba.ops.native.build import BuildError
+from spikemba.ops.native.library import load, native
+from spikemba.ops.native.scan import MAX_STATES, scan_native, scan_native_with_state
 
 
 def selective_scan_reference(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -25,21 +31,54 @@ def selective_scan_reference(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: 
     Source: Gu and Dao 2023, arXiv 2312.00752, algorithm 2; b is first order (Euler), as in their code.
     """
     check_shapes(x, delta, a, b, c)
+    y, _ = _recurrence(x, delta, a, b, c, None)
+    return y
+
+
+def _recurrence(
+    x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """y and the last state, (B, E, N)."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     x_, delta, a, b, c = (tensor.to(dtype) for tensor in (x, delta, a, b, c))
-    state = x_.new_zeros(len(x_), *a.shape)
+    state = x_.new_zeros(len(x_), *a.shape) if state is None else state.to(dtype)
     ys = []
     # unbind, not x[:, t]: indexing makes autograd allocate a full-size gradient for each position
     for x_t, delta_t, b_t, c_t in zip(*(tensor.unbind(1) for tensor in (x_, delta, b, c)), strict=True):
         drive = (delta_t * x_t)[..., None] * b_t[:, None]  # (B, E, N)
         state = torch.exp(delta_t[..., None] * a) * state + drive
         ys.append((state * c_t[:, None]).sum(-1))
-    return torch.stack(ys, dim=1).to(x.dtype)
+    return torch.stack(ys, dim=1).to(x.dtype), state
+
+
+def selective_scan_native(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Same arguments and result as `selective_scan_reference`, by the compiled kernels; float64 runs chunked.
+
+    Raises BuildError when there are no kernels on this machine.
+    """
+    if x.dtype == torch.float64:
+        return selective_scan_chunked(x, delta, a, b, c)
+    if native() is None:
+        raise BuildError(f"the scan's compiled kernels cannot be used: {load().detail}")
+    return scan_native(*(tensor.float() for tensor in (x, delta, a, b, c))).to(x.dtype)
 
 
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
+
+def selective_scan_triton(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Same arguments and result as `selective_scan_reference`, by Triton. Raises PackageMissing without Triton."""
+    try:
+        from spikemba.ops.triton_scan import selective_scan_triton as scan
+    except ImportError:
+        raise PackageMissing("triton", "the Triton scan", "cuda") from None
+    return scan(x, delta, a, b, c)
+
+
 BACKENDS: dict[str, Scan] = {
+    "native": selective_scan_native,
+    "mamba_ssm": selective_scan_cuda,
+    "triton": selective_scan_triton,
     "chunked": selective_scan_chunked,
     "reference": selective_scan_reference,
 }
@@ -59,10 +98,56 @@ def selective_scan(
     check_shapes(x, delta, a, b, c)
     if backend is not None and backend not in BACKENDS:
         raise UnknownName("scan backend", backend, sorted(BACKENDS))
-    run = BACKENDS[backend or "chunked"]
+    run = BACKENDS[backend or best_backend(x, a.shape[1])]
     if not reverse:
         return run(x, delta, a, b, c)
     return run(x.flip(1), delta.flip(1), a, b.flip(1), c.flip(1)).flip(1)
+
+
+def best_backend(x: Tensor, n_states: int) -> str:
+    """The name of the fastest backend for a tensor like x."""
+    if x.device.type == "cuda" and x.dtype != torch.float64:
+        if official_scan() is not None and n_states <= MAX_STATES:
+            return "mamba_ssm"
+        if os.environ.get("SPIKEMBA_TRITON") == "1":
+            return "triton"
+    return "native" if fits_native(x, n_states) else "chunked"
+
+
+def fits_native(x: Tensor, n_states: int) -> bool:
+    """Whether the compiled kernels can scan x: on a CPU, not in float64, and there are kernels."""
+    return x.device.type == "cpu" and x.dtype != torch.float64 and n_states <= MAX_STATES and native() is not None
+
+
+def scan_block(
+    x: Tensor, step: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, mask: Tensor | None, *, reverse: bool
+) -> Tensor:
+    """Mamba's scan with what stands around it: delta = softplus(step), 0 where the mask is; y = scan + skip x.
+
+    x, step: (B, L, E).  a: (E, N), negative.  b, c: (B, L, N).  skip: (E,).  mask: (B, L) bool, True = real.
+    One kernel where the compiled ones fit. Returns (B, L, E) in x's dtype.
+    """
+    if fits_native(x, a.shape[1]):
+        x_, step, a, b, c, skip = (tensor.float() for tensor in (x, step, a, b, c, skip))
+        return scan_native(x_, step, a, b, c, skip, mask, softplus=True, reverse=reverse).to(x.dtype)
+    delta = F.softplus(step if step.dtype == torch.float64 else step.float())
+    if mask is not None:
+        delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
+    return selective_scan(x, delta, a, b, c, reverse=reverse) + skip * x
+
+
+@torch.no_grad()
+def scan_from(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The scan of positions that follow others: y, and the state to hand to the next call, (B, E, N).
+
+    state: what the call before returned, None at the start. Without a gradient; for streaming.
+    """
+    check_shapes(x, delta, a, b, c)
+    if fits_native(x, a.shape[1]):
+        x_, delta, a, b, c = (tensor.float() for tensor in (x, delta, a, b, c))
+        y, state = scan_native_with_state(x_, delta, a, b, c, state)
+        return y.to(x.dtype), state
+    return _recurrence(x, delta, a, b, c, state)
 
 
 def check_shapes(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> None:

@@ -2,13 +2,15 @@
 
     U[t] = (1 - 1/tau) V[t-1] + g I[t],   S[t] = 1[U[t] >= threshold],   V[t] = U[t] (1 - S[t]) or U[t] - threshold S[t]
 
-with g = 1/tau when the input decays and 1 when it does not. On a CPU the steps run as one autograd Function that keeps
-only U; elsewhere spikingjelly picks its kernel. Both use spikingjelly's surrogate derivatives and give the same spikes.
+with g = 1/tau when the input decays and 1 when it does not. On a CPU the steps run as one autograd Function, compiled
+where it can be; elsewhere spikingjelly picks its kernel. All use spikingjelly's surrogate derivatives and give the same
+spikes.
 """
 
-# Shapes: S spike steps; the other axes are free.
+# Shapes: S spike steps, B pairs, M positions, D channels; the axes of `lif_spikes` are free but for the steps.
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -17,7 +19,10 @@ from torch.autograd.function import once_differentiable
 
 from spikemba.config import Config
 from spikemba.errors import ShapeError
+from spikemba.ops.native import spiking as compiled
+from spikemba.ops.native.library import on_native
 
+# in the order of the enumeration in native/spiking.c
 SurrogateName = Literal[
     "atan", "sigmoid", "erf", "softsign", "piecewise_quadratic", "piecewise_exp", "superspike", "rect"
 ]
@@ -48,7 +53,8 @@ def lif_spikes(
     """Spikes of neurons that start at rest.
 
     current: (S, ...), or (...) together with n_steps = S: the same current at every step, never copied.
-    backend: "fused" (our Function) or "spikingjelly"; by default fused on CPU tensors and spikingjelly on others.
+    backend: "native" (compiled), "fused" (our Function in plain PyTorch) or "spikingjelly"; by default the first that
+    fits on CPU tensors and spikingjelly on others.
     Returns spikes: (S, ...) of 0 and 1 in current's dtype; computed in float32 (float64 for float64).
     Raises ShapeError when there is no step.
     """
@@ -56,11 +62,116 @@ def lif_spikes(
     if n < 1:
         raise ShapeError(f"{n} spike steps for a current of shape {tuple(current.shape)}; expected at least 1")
     dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
-    if (backend or ("fused" if current.device.type == "cpu" else "spikingjelly")) == "fused":
-        spikes: Tensor = _Lif.apply(current.to(dtype), neuron, n_steps)  # type: ignore[no-untyped-call]
+    kind = backend or _backend(current, n)
+    if kind == "native":
+        flat = current.float().reshape(*current.shape[: n_steps is None], 1, 1, -1)
+        trains: Tensor = compiled.Spikes.apply(flat, None, None, None, _struct(neuron), None, n_steps)[0]  # type: ignore[no-untyped-call]
+        spikes = trains.reshape(n, *current.shape[n_steps is None :])
+    elif kind == "fused":
+        spikes = _Lif.apply(current.to(dtype), neuron, n_steps)  # type: ignore[no-untyped-call]
     else:
         spikes = _spikingjelly(current.to(dtype), neuron, n_steps)
     return spikes.to(current.dtype)
+
+
+def _backend(current: Tensor, n_steps: int) -> str:
+    if current.device.type != "cpu":
+        return "spikingjelly"
+    return "native" if n_steps <= compiled.MAX_STEPS and on_native(current) else "fused"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a layer of neurons fired."""
+
+    trains: Tensor
+    """(S, B, M, D) of 0 and 1."""
+    rates: Tensor
+    """(B, M, D): mean over the steps."""
+    counts: Tensor
+    """(D,): spikes of each channel, over steps and real positions."""
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """A batch norm before a layer of neurons: its parameters, and the statistics to use."""
+
+    weight: Tensor
+    bias: Tensor
+    statistics: compiled.Normalisation
+
+    def __call__(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The normalised x, (..., B, M, D), with the gradient through statistics that are x's own."""
+        mean, var = self.statistics.mean, self.statistics.var
+        if self.statistics.count is not None:
+            mean, var = masked_moments(x, mask)[:2]
+        scale = self.weight * torch.rsqrt(var + self.statistics.eps)
+        return x * scale + (self.bias - mean * scale)
+
+
+def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance of each channel over steps and real positions, (D,) each, and how many those are, ().
+
+    x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool, True = real.
+    """
+    real = mask[..., None].to(x.dtype)  # (B, M, 1)
+    axes = tuple(range(x.dim() - 1))
+    count = (real.sum() * (len(x) if x.dim() == 4 else 1)).clamp(min=1)
+    mean = (x * real).sum(axes) / count
+    return mean, ((x - mean).square() * real).sum(axes) / count, count
+
+
+def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm | None) -> Layer:
+    """Normalise x, (S, B, M, D), if there is a norm, and let it drive a layer of neurons; padding never fires."""
+    if len(x) <= compiled.MAX_STEPS and on_native(x):
+        how = _struct(neuron), None if norm is None else norm.statistics, None
+        parameters = (None, None) if norm is None else (norm.weight, norm.bias)
+        trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
+        return Layer(trains, rates, counts)
+    trains = lif_spikes(x if norm is None else norm(x, mask), neuron) * mask[..., None]
+    return Layer(trains, trains.mean(0), trains.sum((0, 1, 2)))
+
+
+def spiking_attention(
+    x: Tensor,
+    mask: Tensor,
+    neuron: NeuronConfig,
+    norm: BatchNorm | None,
+    n_steps: int,
+    n_heads: int,
+    factor: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """factor q (k^T v), where q, k and v are the spikes that the same current x drives at every step.
+
+    x: (B, M, 3D), queries, keys and values; normalised first, if there is a norm.  mask: (B, M) bool, True = real.
+    factor: (B,).  Returns the attention, (S, B, M, D), zero at padding, and the spikes of each channel, (3D,).
+    No softmax; cost is linear in M, and products of spikes are sums of ones: exact whatever the order.
+    """
+    width = x.shape[2] // 3
+    if n_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD and on_native(x):
+        how = _struct(neuron), None if norm is None else norm.statistics, n_steps, n_heads, factor.float()
+        parameters = (None, None) if norm is None else (norm.weight, norm.bias)
+        attended: Tensor
+        attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
+        return attended, counts
+    current = x if norm is None else norm(x, mask)
+    spikes = lif_spikes(current, neuron, n_steps) * mask[..., None]
+    heads = (z.unflatten(-1, (n_heads, -1)).transpose(2, 3) for z in spikes.chunk(3, dim=-1))
+    q, k, v = heads  # (S, B, H, M, d)
+    attended = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
+    return attended * factor[:, None, None], spikes.sum((0, 1, 2))
+
+
+def _struct(neuron: NeuronConfig) -> compiled.Neuron:
+    return compiled.Neuron(
+        leak=1 - 1 / neuron.tau,
+        gain=1 / neuron.tau if neuron.decay_input else 1.0,
+        threshold=neuron.threshold,
+        alpha=neuron.surrogate_alpha,
+        soft=neuron.reset == "soft",
+        detach=neuron.detach_reset,
+        surrogate=get_args(SurrogateName).index(neuron.surrogate),
+    )
 
 
 def _spikingjelly(current: Tensor, neuron: NeuronConfig, n_steps: int | None) -> Tensor:

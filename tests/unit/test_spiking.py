@@ -7,12 +7,16 @@ import pytest
 import torch
 
 from spikemba.errors import ShapeError
+from spikemba.ops.native.library import load
 from spikemba.ops.spiking import NeuronConfig, SurrogateName, lif_spikes
 
 NEURONS = [
     NeuronConfig(reset=reset, decay_input=decay, detach_reset=detach)
     for reset, decay, detach in itertools.product(("hard", "soft"), (False, True), (False, True))
 ]
+
+
+OURS = ["fused", *(["native"] if load().library else [])]
 
 
 def spikes_and_gradient(current, neuron, backend, n_steps=None):
@@ -23,19 +27,20 @@ def spikes_and_gradient(current, neuron, backend, n_steps=None):
     return spikes.detach(), current.grad
 
 
+@pytest.mark.parametrize("backend", OURS)
 @pytest.mark.parametrize("neuron", NEURONS, ids=lambda n: f"{n.reset}-{n.decay_input}-{n.detach_reset}")
 @pytest.mark.parametrize("surrogate", get_args(SurrogateName))
-def test_spikes_and_gradients_equal_spikingjelly(neuron, surrogate):
+def test_spikes_and_gradients_equal_spikingjelly(neuron, surrogate, backend):
     neuron = neuron.model_copy(update={"surrogate": surrogate})
     current = 2 * torch.randn(6, 3, 50, generator=torch.Generator().manual_seed(0))
-    spikes, gradient = spikes_and_gradient(current, neuron, "fused")
+    spikes, gradient = spikes_and_gradient(current, neuron, backend)
     their_spikes, their_gradient = spikes_and_gradient(current, neuron, "spikingjelly")
     assert torch.equal(spikes, their_spikes)
     assert 0 < spikes.mean() < 1
     torch.testing.assert_close(gradient, their_gradient, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["fused", "spikingjelly"])
+@pytest.mark.parametrize("backend", [*OURS, "spikingjelly"])
 def test_a_constant_current_is_the_same_as_its_copies(backend):
     current, neuron = torch.randn(4, 30), NeuronConfig()
     spikes, gradient = spikes_and_gradient(current, neuron, backend, n_steps=5)

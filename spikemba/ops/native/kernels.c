@@ -1,0 +1,6 @@
+// Everything that is compiled into the one library.
+#include <stdlib.h>
+
+#include "conv.c"
+#include "scan.c"
+#include "spiking.c"

@@ -1,0 +1,261 @@
+// The selective scan, forward and backward.
+//
+//     h[t] = exp(delta[t] a) h[t-1] + delta[t] b[t] x[t],     y[t] = c[t] h[t] + skip x[t]
+//
+// Shapes, row-major: x, step, y (B, L, E); rate (N, E) = a log2(e); b, c (B, L, N) with rows `row_stride` floats apart.
+// delta is `step`, or softplus(step); 0 where the mask is. A task is one pair and up to BLOCK channels. It walks through
+// segments of SEGMENT positions; within a segment GROUP states of LANES channels stay in registers. The state before
+// each segment is kept, everything else is computed again on the way back. Sums over channels are partial per block
+// and sums over pairs are partial per pair, so that no two tasks write one place and results do not depend on threads.
+#include "vector.h"
+
+#define SEGMENT 32
+#define GROUP 4
+#define BLOCK 128
+#define STATES 256
+#define VECS (BLOCK / LANES)
+
+typedef struct {
+    const float *x, *step, *rate, *b, *c, *skip;
+    const uint8_t *mask; // (B, L) or null
+    long batch, length, width, states, row_stride, block;
+    int softplus, reverse;
+} Scan;
+
+typedef struct {
+    long pair, first, width, vecs, position, count;
+    long rows[SEGMENT];
+    vec delta[SEGMENT][VECS], drive[SEGMENT][VECS], x[SEGMENT][VECS], slope[SEGMENT][VECS];
+} Segment;
+
+INLINE long padded(long width) { return (width + 15) / 16 * 16; }
+INLINE long n_segments(const Scan *s) { return (s->length + SEGMENT - 1) / SEGMENT; }
+INLINE long left(long width, long v) { return width - v * LANES; }
+
+INLINE void begin_segment(const Scan *s, Segment *g, long index) {
+    g->position = index * SEGMENT;
+    g->count = s->length - g->position < SEGMENT ? s->length - g->position : SEGMENT;
+    for (long i = 0; i < g->count; i++) {
+        long t = g->position + i;
+        long row = g->rows[i] = g->pair * s->length + (s->reverse ? s->length - 1 - t : t);
+        float real = !s->mask || s->mask[row];
+        const float *x = s->x + row * s->width + g->first, *step = s->step + row * s->width + g->first;
+        for (long v = 0; v < g->vecs; v++) {
+            vec xv = load_part(x + v * LANES, left(g->width, v)), d = load_part(step + v * LANES, left(g->width, v));
+            vec slope = fill(1.f);
+            if (s->softplus) d = softplus_of(d, &slope);
+            d = real != 0.f ? d : fill(0.f); // not a product: padding may hold anything
+            g->x[i][v] = xv;
+            g->delta[i][v] = d;
+            g->slope[i][v] = slope * real;
+            g->drive[i][v] = real != 0.f ? d * xv : fill(0.f);
+        }
+    }
+}
+
+INLINE void forward_group(const Scan *s, const Segment *g, long n, const int group, long v, vec rate[][VECS],
+                          vec state[][VECS], vec y[][VECS]) {
+    vec h[GROUP], a[GROUP];
+    for (int j = 0; j < group; j++) h[j] = state[n + j][v], a[j] = rate[n + j][v];
+    for (long i = 0; i < g->count; i++) {
+        const float *b = s->b + g->rows[i] * s->row_stride + n, *c = s->c + g->rows[i] * s->row_stride + n;
+        vec delta = g->delta[i][v], drive = g->drive[i][v], total = y[i][v];
+        vec decay[GROUP];
+        for (int j = 0; j < group; j++) decay[j] = delta * a[j];
+        exp2_group(decay, group);
+        for (int j = 0; j < group; j++) h[j] = decay[j] * h[j] + drive * b[j];
+        for (int j = 0; j < group; j++) total += h[j] * c[j];
+        y[i][v] = total;
+    }
+    for (int j = 0; j < group; j++) state[n + j][v] = h[j];
+}
+
+INLINE void load_rates(const Scan *s, const Segment *g, vec rate[][VECS]) {
+    for (long n = 0; n < s->states; n++)
+        for (long v = 0; v < g->vecs; v++)
+            rate[n][v] = load_part(s->rate + n * s->width + g->first + v * LANES, left(g->width, v));
+}
+
+static void forward_task(const Scan *s, long pair, long first, const float *initial, float *y_out, float *starts,
+                         float *final) {
+    Segment g = {.pair = pair, .first = first};
+    g.width = s->width - first < s->block ? s->width - first : s->block;
+    g.vecs = (g.width + LANES - 1) / LANES;
+    const long pitch = padded(s->width);
+    vec rate[s->states][VECS], state[s->states][VECS], y[SEGMENT][VECS], skip[VECS];
+    load_rates(s, &g, rate);
+    for (long v = 0; v < g.vecs; v++)
+        skip[v] = s->skip ? load_part(s->skip + first + v * LANES, left(g.width, v)) : fill(0.f);
+    for (long n = 0; n < s->states; n++)
+        for (long v = 0; v < g.vecs; v++)
+            state[n][v] = initial ? load(initial + (pair * s->states + n) * pitch + first + v * LANES) : fill(0.f);
+    for (long index = 0; index < n_segments(s); index++) {
+        begin_segment(s, &g, index);
+        if (starts) {
+            float *kept = starts + (pair * n_segments(s) + index) * s->states * pitch + first;
+            for (long n = 0; n < s->states; n++)
+                for (long v = 0; v < g.vecs; v++) store_past(kept + n * pitch + v * LANES, state[n][v]);
+        }
+        for (long i = 0; i < g.count; i++)
+            for (long v = 0; v < g.vecs; v++) y[i][v] = s->skip ? skip[v] * g.x[i][v] : fill(0.f);
+        for (long v = 0; v < g.vecs; v++) {
+            long n = 0;
+            for (; n + GROUP <= s->states; n += GROUP) forward_group(s, &g, n, GROUP, v, rate, state, y);
+            for (; n < s->states; n++) forward_group(s, &g, n, 1, v, rate, state, y);
+        }
+        for (long i = 0; i < g.count; i++)
+            for (long v = 0; v < g.vecs; v++)
+                store_part(y_out + g.rows[i] * s->width + first + v * LANES, y[i][v], left(g.width, v));
+    }
+    settle();
+    if (final)
+        for (long n = 0; n < s->states; n++)
+            for (long v = 0; v < g.vecs; v++)
+                store(final + (pair * s->states + n) * pitch + first + v * LANES, state[n][v]);
+}
+
+typedef struct {
+    vec rate[STATES][VECS], carry[STATES][VECS], grad_rate[STATES][VECS];
+    vec grad_y[SEGMENT][VECS], by_b[SEGMENT][VECS], by_rate[SEGMENT][VECS];
+    vec sum_b[SEGMENT][GROUP], sum_c[SEGMENT][GROUP];
+    vec states[SEGMENT + 1][GROUP], decays[SEGMENT][GROUP];
+} Scratch;
+
+INLINE void backward_group(const Scan *s, const Segment *g, long n, const int group, long v, const float *start,
+                           long pitch, Scratch *w) {
+    vec h[GROUP], a[GROUP], carry[GROUP], grad_rate[GROUP];
+    for (int j = 0; j < group; j++) {
+        a[j] = w->rate[n + j][v], carry[j] = w->carry[n + j][v], grad_rate[j] = w->grad_rate[n + j][v];
+        h[j] = w->states[0][j] = load(start + (n + j) * pitch + v * LANES);
+    }
+    for (long i = 0; i < g->count; i++) {
+        const float *b = s->b + g->rows[i] * s->row_stride + n;
+        vec delta = g->delta[i][v], drive = g->drive[i][v];
+        vec decay[GROUP];
+        for (int j = 0; j < group; j++) decay[j] = delta * a[j];
+        exp2_group(decay, group);
+        for (int j = 0; j < group; j++) w->decays[i][j] = decay[j];
+        for (int j = 0; j < group; j++) h[j] = w->states[i + 1][j] = decay[j] * h[j] + drive * b[j];
+    }
+    for (long i = g->count - 1; i >= 0; i--) {
+        const float *b = s->b + g->rows[i] * s->row_stride + n, *c = s->c + g->rows[i] * s->row_stride + n;
+        vec delta = g->delta[i][v], drive = g->drive[i][v], grad_y = w->grad_y[i][v];
+        vec by_b = w->by_b[i][v], by_rate = w->by_rate[i][v];
+        for (int j = 0; j < group; j++) {
+            vec grad_h = carry[j] + grad_y * c[j];
+            w->sum_c[i][j] += grad_y * w->states[i + 1][j];
+            w->sum_b[i][j] += grad_h * drive;
+            by_b += grad_h * b[j];
+            carry[j] = grad_h * w->decays[i][j];
+            vec grad_exponent = carry[j] * w->states[i][j];
+            by_rate += grad_exponent * a[j];
+            grad_rate[j] += grad_exponent * delta;
+        }
+        w->by_b[i][v] = by_b, w->by_rate[i][v] = by_rate;
+    }
+    for (int j = 0; j < group; j++) w->carry[n + j][v] = carry[j], w->grad_rate[n + j][v] = grad_rate[j];
+}
+
+INLINE void backward_states(const Scan *s, const Segment *g, long n, const int group, const float *start, long pitch,
+                            Scratch *w, float *grad_b, float *grad_c) {
+    memset(w->sum_b, 0, sizeof w->sum_b);
+    memset(w->sum_c, 0, sizeof w->sum_c);
+    for (long v = 0; v < g->vecs; v++) backward_group(s, g, n, group, v, start, pitch, w);
+    for (long i = 0; i < g->count; i++)
+        for (int j = 0; j < group; j++) {
+            grad_b[g->rows[i] * s->states + n + j] = sum_of(w->sum_b[i][j]);
+            grad_c[g->rows[i] * s->states + n + j] = sum_of(w->sum_c[i][j]);
+        }
+}
+
+typedef struct {
+    float *x, *step, *rate, *b, *c, *skip; // rate: (B, N, pitch); b, c: (blocks, B, L, N); skip: (B, pitch)
+} Gradients;
+
+static void backward_task(const Scan *s, long pair, long block, const float *grad_y, const float *starts,
+                          const Gradients *out, Scratch *w) {
+    Segment g = {.pair = pair, .first = block * s->block};
+    g.width = s->width - g.first < s->block ? s->width - g.first : s->block;
+    g.vecs = (g.width + LANES - 1) / LANES;
+    const long pitch = padded(s->width), bc = block * s->batch * s->length * s->states;
+    vec skip[VECS], grad_skip[VECS];
+    load_rates(s, &g, w->rate);
+    memset(w->carry, 0, sizeof(vec) * VECS * s->states);
+    memset(w->grad_rate, 0, sizeof(vec) * VECS * s->states);
+    for (long v = 0; v < g.vecs; v++) {
+        skip[v] = s->skip ? load_part(s->skip + g.first + v * LANES, left(g.width, v)) : fill(0.f);
+        grad_skip[v] = fill(0.f);
+    }
+    for (long index = n_segments(s) - 1; index >= 0; index--) {
+        begin_segment(s, &g, index);
+        for (long i = 0; i < g.count; i++)
+            for (long v = 0; v < g.vecs; v++) {
+                const float *row = grad_y + g.rows[i] * s->width + g.first + v * LANES;
+                w->grad_y[i][v] = load_part(row, left(g.width, v));
+                w->by_b[i][v] = w->by_rate[i][v] = fill(0.f);
+            }
+        const float *start = starts + (pair * n_segments(s) + index) * s->states * pitch + g.first;
+        long n = 0;
+        for (; n + GROUP <= s->states; n += GROUP)
+            backward_states(s, &g, n, GROUP, start, pitch, w, out->b + bc, out->c + bc);
+        for (; n < s->states; n++) backward_states(s, &g, n, 1, start, pitch, w, out->b + bc, out->c + bc);
+        for (long i = 0; i < g.count; i++)
+            for (long v = 0; v < g.vecs; v++) {
+                long at = g.rows[i] * s->width + g.first + v * LANES, width = left(g.width, v);
+                vec grad_y_v = w->grad_y[i][v], by_b = w->by_b[i][v];
+                vec grad_delta = by_b * g.x[i][v] + w->by_rate[i][v] * LN_2;
+                grad_skip[v] += grad_y_v * g.x[i][v];
+                store_part(out->x + at, by_b * g.delta[i][v] + skip[v] * grad_y_v, width);
+                store_part(out->step + at, grad_delta * g.slope[i][v], width);
+            }
+    }
+    for (long v = 0; v < g.vecs; v++) {
+        for (long n = 0; n < s->states; n++)
+            store(out->rate + (pair * s->states + n) * pitch + g.first + v * LANES, w->grad_rate[n][v]);
+        if (out->skip) store(out->skip + pair * pitch + g.first + v * LANES, grad_skip[v]);
+    }
+}
+
+// Channels per task: fewer when there would be too few tasks to keep the threads busy; a multiple of 16.
+long scan_block(long batch, long width, long threads) {
+    long block = BLOCK;
+    while (block > 16 && batch * ((width + block - 1) / block) < 2 * threads && threads > 1) block /= 2;
+    return block;
+}
+
+// starts: (B, segments, N, pitch) or null; initial, final: (B, N, pitch) or null; pitch: E rounded up to 16.
+void scan_forward(const float *x, const float *step, const float *rate, const float *b, const float *c,
+                  const float *skip, const uint8_t *mask, const float *initial, float *y, float *starts, float *final,
+                  long batch, long length, long width, long states, long row_stride, int softplus, int reverse,
+                  int threads) {
+    const Scan s = {x, step, rate, b, c, skip, mask, batch, length, width, states, row_stride,
+                    scan_block(batch, width, threads), softplus, reverse};
+    const long blocks = (width + s.block - 1) / s.block;
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
+    for (long pair = 0; pair < batch; pair++)
+        for (long block = 0; block < blocks; block++)
+            forward_task(&s, pair, block * s.block, initial, y, starts, final);
+}
+
+// Returns 0, or 1 when there is no memory for a thread's scratch.
+int scan_backward(const float *x, const float *step, const float *rate, const float *b, const float *c,
+                  const float *skip, const uint8_t *mask, const float *grad_y, const float *starts, float *grad_x,
+                  float *grad_step, float *grad_rate, float *grad_b, float *grad_c, float *grad_skip, long batch,
+                  long length, long width, long states, long row_stride, int softplus, int reverse, int threads) {
+    const Scan s = {x, step, rate, b, c, skip, mask, batch, length, width, states, row_stride,
+                    scan_block(batch, width, threads), softplus, reverse};
+    const Gradients out = {grad_x, grad_step, grad_rate, grad_b, grad_c, grad_skip};
+    const long blocks = (width + s.block - 1) / s.block;
+    int failed = 0;
+#pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
+    {
+        Scratch *scratch = aligned_alloc(64, sizeof(Scratch));
+        failed = !scratch;
+#pragma omp for collapse(2) schedule(static)
+        for (long pair = 0; pair < batch; pair++)
+            for (long block = 0; block < blocks; block++)
+                if (scratch) backward_task(&s, pair, block, grad_y, starts, &out, scratch);
+        free(scratch);
+    }
+    return failed;
+}

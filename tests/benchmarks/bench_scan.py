@@ -1,0 +1,209 @@
+"""Selective scans on a CPU in one run: the official reference, what can be installed, and our tiers.
+
+    OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py                 # pip install mambapy for its row
+    OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py --shapes 2,64,40,8 --repeats 2
+
+Prints, per shape, milliseconds of forward and of forward + backward (median), the memory that both together add at
+its peak, and ratios; then one JSON line. The floor is the scan's exponentials alone, by the kernels' own polynomial.
+Every candidate's output is compared with the float64 recurrence before it is timed.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikemba.ops.native import build, library
+from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
+
+SHAPES = ("32,512,75,16", "8,512,1000,16", "1,512,8192,16", "1,1536,1569,16")
+LOOP_BACKWARD_MAX = 100
+"""Positions up to which the indexing loop is also differentiated; its cost grows with the square of them."""
+
+FLOOR = """
+#include "vector.h"
+float exponentials(const float *x, long n, int threads) {
+    float total = 0;
+#pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : total)
+    for (long i = 0; i < n / (4 * LANES); i++) {
+        vec z[4];
+        for (int j = 0; j < 4; j++) z[j] = load(x + (4 * i * LANES) % 4096 + j * LANES);
+        exp2_group(z, 4);
+        total += (z[0] + z[1] + z[2] + z[3])[0];
+    }
+    return total;
+}
+"""
+
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def indexing_loop(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """As the official selective_scan_ref computes: everything of size (B, E, L, N) first, then a loop that indexes."""
+    x, delta, b, c = (tensor.transpose(1, 2) for tensor in (x, delta, b, c))
+    decay = torch.exp(torch.einsum("bel,en->beln", delta, a))
+    drive = torch.einsum("bel,bnl,bel->beln", delta, b, x)
+    state, ys = x.new_zeros(*decay.shape[:2], a.shape[1]), []
+    for t in range(x.shape[2]):
+        state = decay[:, :, t] * state + drive[:, :, t]
+        ys.append(torch.einsum("ben,bn->be", state, c[:, :, t]))
+    return torch.stack(ys, dim=2).transpose(1, 2)
+
+
+def mambapy_scan() -> Scan | None:
+    """mambapy's parallel scan, if it is installed."""
+    try:
+        from mambapy.pscan import pscan
+    except ImportError:
+        return None
+
+    def scan(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        states = pscan(torch.exp(delta[..., None] * a), (delta * x)[..., None] * b[:, :, None])
+        return (states @ c[..., None]).squeeze(3)
+
+    return scan
+
+
+def transformers_scan(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """What transformers' Mamba runs without a GPU."""
+    from transformers.models.mamba.modeling_mamba import mamba_selective_scan
+
+    return mamba_selective_scan(*(t.transpose(1, 2) for t in (x, delta)), a, b.transpose(1, 2), c.transpose(1, 2)).mT
+
+
+def candidates() -> dict[str, Scan | None]:
+    """Name -> scan, slowest kind first; None for what is not installed."""
+    return {
+        "official reference loop": indexing_loop,
+        "loop with unbind": selective_scan_reference,
+        "mambapy pscan": mambapy_scan(),
+        "transformers slow path": transformers_scan,
+        "tier 0, plain PyTorch": lambda *tensors: selective_scan(*tensors, backend="chunked"),
+        "tier 1, C": (lambda *tensors: selective_scan(*tensors, backend="native")) if library.native() else None,
+    }
+
+
+def inputs(batch: int, width: int, length: int, n: int) -> list[Tensor]:
+    """x, delta, a, b, c as a Mamba block gives them."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, length, width, generator=g)
+    delta = torch.rand(batch, length, width, generator=g) * 0.1
+    a = -torch.arange(1, n + 1, dtype=torch.float32).repeat(width, 1)
+    b, c = torch.randn(2, batch, length, n, generator=g)
+    return [tensor.requires_grad_() for tensor in (x, delta, a, b, c)]
+
+
+def milliseconds(run: Callable[[], object], repeats: int) -> float:
+    """Median of the wall times after one warm-up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def peak_mb(run: Callable[[], object]) -> float:
+    """How far the process's memory rises above where it stands, in MB. Linux."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    run()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def floor_ms(n_exponentials: int, repeats: int) -> float | None:
+    """Milliseconds of that many exponentials from the first-level cache; None without a compiler."""
+    if library.native() is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "floor.c", Path(folder) / "floor.so"
+        source.write_text(FLOOR)
+        command = [build._compiler(), *build.BASE_FLAGS, *build.FLAG_SETS[0], f"-I{build.SOURCES}", str(source)]
+        subprocess.run([*command, "-o", str(out)], check=True)
+        function = ctypes.CDLL(str(out)).exponentials
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_long, ctypes.c_int], ctypes.c_float
+    x = -torch.rand(8192)
+    return milliseconds(lambda: function(x.data_ptr(), n_exponentials, torch.get_num_threads()), repeats)
+
+
+def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
+    """The table of one shape."""
+    tensors = inputs(*shape)
+    exact = selective_scan_reference(*(tensor.detach().double() for tensor in tensors))
+    rows: dict[str, Any] = {}
+    for name, scan in candidates().items():
+        if scan is None:
+            rows[name] = None
+            continue
+
+        def both(scan: Scan = scan) -> None:
+            for tensor in tensors:
+                tensor.grad = None
+            scan(*tensors).sum().backward()
+
+        slow = "tier" not in name
+        with torch.no_grad():
+            found = scan(*tensors)
+            error = ((found - exact).abs().max() / exact.abs().max()).item()
+            forward = milliseconds(lambda scan=scan: scan(*tensors), min(repeats, 3) if slow else repeats)
+        row = {"error": error, "forward_ms": forward, "both_ms": None, "peak_mb": None}
+        if name != "official reference loop" or shape[2] <= LOOP_BACKWARD_MAX:
+            row["peak_mb"] = peak_mb(both)
+            row["both_ms"] = milliseconds(both, 1 if slow else repeats)
+        rows[name] = row
+    return {"shape": shape, "floor_ms": floor_ms(shape[0] * shape[1] * shape[2] * shape[3], repeats), "rows": rows}
+
+
+def show(result: dict[str, Any]) -> None:
+    """One table: times, memory, and how many times faster than the loop with unbind."""
+    loop, floor = result["rows"]["loop with unbind"], result["floor_ms"]
+    print(f"\n(B, E, L, N) = {result['shape']}; exponentials alone {floor or float('nan'):.1f} ms")
+    print(f"{'':26}{'forward':>10}{'+ backward':>12}{'peak MB':>9}{'error':>10}  times the loop / floor")
+    for name, row in result["rows"].items():
+        if row is None:
+            print(f"{name:26}{'not installed':>22}")
+            continue
+        both, peak = (f"{row[key]:.1f}" if row[key] is not None else "–" for key in ("both_ms", "peak_mb"))
+        ratio = f"{loop['forward_ms'] / row['forward_ms']:.1f}"
+        ratio += f" and {loop['both_ms'] / row['both_ms']:.1f}" if row["both_ms"] else ""
+        ratio += f"; {row['forward_ms'] / floor:.1f} floors" if floor else ""
+        print(f"{name:26}{row['forward_ms']:>10.1f}{both:>12}{peak:>9}{row['error']:>10.1e}  {ratio}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="*", default=SHAPES, help="B,E,L,N")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    results = []
+    for text in arguments.shapes:
+        batch, width, length, n = map(int, text.split(","))
+        results.append(measure((batch, width, length, n), arguments.repeats))
+        show(results[-1])
+    machine = {"torch": torch.__version__, "threads": arguments.threads, "processors": os.cpu_count()}
+    print(json.dumps({"machine": {**machine, "cpu": platform.processor() or platform.machine()}, "results": results}))
+
+
+if __name__ == "__main__":
+    main()

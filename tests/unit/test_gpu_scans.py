@@ -1,0 +1,96 @@
+"""The scans for GPUs, as far as a CPU can show: Triton's interpreter, and the official kernels' arguments."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from spikemba.errors import PackageMissing
+from spikemba.ops import cuda_kernels, selective_scan_fn
+from spikemba.ops.causal_conv import causal_conv_silu
+from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
+
+IN_THE_INTERPRETER = """
+import torch
+from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
+for shape in [(1, 1, 1, 1), (2, 37, 40, 5), (1, 16, 3, 16)]:
+    batch, length, width, n = shape
+    g = torch.Generator().manual_seed(0)
+    x, delta = torch.randn(batch, length, width, generator=g), torch.rand(batch, length, width, generator=g)
+    a, (b, c) = -4 * torch.rand(width, n, generator=g), torch.randn(2, batch, length, n, generator=g)
+    ours, theirs = ([t.clone().requires_grad_() for t in (x, delta, a, b, c)] for _ in range(2))
+    y, expected = selective_scan(*ours, backend="triton"), selective_scan_reference(*theirs)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    y.sin().sum().backward()
+    expected.sin().sum().backward()
+    for mine, right in zip(ours, theirs):
+        torch.testing.assert_close(mine.grad, right.grad, rtol=1e-4, atol=1e-4)
+print("equal")
+"""
+
+
+def test_the_triton_kernels_equal_the_reference_in_the_interpreter():
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_THE_INTERPRETER], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+
+
+@pytest.fixture
+def official(monkeypatch):
+    """Stands in for mamba-ssm and causal-conv1d: their arguments and shapes, on a CPU."""
+
+    def conv(x, weight, bias, activation):
+        assert activation == "silu"
+        padded = torch.nn.functional.pad(x, (weight.shape[1] - 1, 0))
+        return torch.nn.functional.silu(torch.nn.functional.conv1d(padded, weight[:, None], bias, groups=len(weight)))
+
+    def scan(u, delta, a, b, c):
+        assert u.dtype == delta.dtype == b.dtype == c.dtype
+        assert a.dtype == torch.float32
+        return selective_scan_fn(u, delta, a, b, c)
+
+    monkeypatch.setattr(cuda_kernels, "official_scan", lambda: scan)
+    monkeypatch.setattr(cuda_kernels, "official_conv", lambda: conv)
+
+
+def test_the_official_scan_gets_what_it_expects(official):
+    g = torch.Generator().manual_seed(0)
+    x, delta = torch.randn(2, 9, 6, generator=g), torch.rand(2, 9, 6, generator=g)
+    a, (b, c) = -torch.rand(6, 4, generator=g), torch.randn(2, 2, 9, 4, generator=g)
+    expected = selective_scan_reference(x, delta, a, b, c)
+    torch.testing.assert_close(selective_scan(x, delta, a, b, c, backend="mamba_ssm"), expected)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_official_convolution_gets_what_it_expects(official, reverse):
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 9, 6), torch.randn(6, 1, 4), torch.randn(6)
+    mask = torch.arange(9) < torch.tensor([[9], [6]])
+    found = cuda_kernels.causal_conv_cuda(x, weight, bias, mask, reverse=reverse)
+    torch.testing.assert_close(found, causal_conv_silu(x, weight, bias, mask, reverse=reverse))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_official_scan_says_what_it_needs():
+    ones = torch.ones(1, 1, 1)
+    with pytest.raises(PackageMissing, match=r"pip install 'spikemba\[cuda\]'"):
+        selective_scan(ones, ones, -ones[0], ones, ones, backend="mamba_ssm")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("backend", ["triton", "mamba_ssm", "chunked"])
+def test_on_a_gpu_every_scan_equals_the_reference(backend):
+    if backend == "mamba_ssm" and cuda_kernels.official_scan() is None:
+        pytest.skip("mamba-ssm is not installed")
+    g = torch.Generator().manual_seed(0)
+    x, delta = torch.randn(2, 70, 48, generator=g), torch.rand(2, 70, 48, generator=g)
+    a, (b, c) = -torch.rand(48, 16, generator=g), torch.randn(2, 2, 70, 16, generator=g)
+    expected = selective_scan_reference(x, delta, a, b, c)
+    found = selective_scan(*(tensor.cuda() for tensor in (x, delta, a, b, c)), backend=backend)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,224 @@
+"""The compiled kernels: they are built once, trusted only when they are ours, and never needed."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.doctor import examine
+from spikemba.ops.native import build, library
+from spikemba.ops.native.build import BuildError
+from spikemba.ops.selective_scan import best_backend, selective_scan, selective_scan_reference
+
+needs_kernels = pytest.mark.skipif(library.load().library is None, reason=library.load().detail)
+
+SCAN = """
+import torch
+from spikemba.ops.selective_scan import best_backend, selective_scan
+ones = torch.ones(1, 5, 1)
+y = selective_scan(ones, ones, -torch.ones(1, 1), ones, ones)
+torch.testing.assert_close(y[0, :, 0], torch.exp(-torch.arange(5.0)).cumsum(0))
+print(best_backend(ones, 1))
+"""
+
+
+def inputs(seed=0):
+    g = torch.Generator().manual_seed(seed)
+    x, delta = torch.randn(2, 40, 33, generator=g), torch.rand(2, 40, 33, generator=g)
+    return x, delta, -torch.rand(33, 5, generator=g), *torch.randn(2, 2, 40, 5, generator=g)
+
+
+def scan_in_a_new_process(**environment):
+    """The backend that a fresh process picked for a scan that came out right."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCAN], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def forgotten():
+    """Lets a test load the library anew, and the tests after it too."""
+    library.forget()
+    yield
+    library.forget()
+
+
+@needs_kernels
+def test_ten_threads_at_once_get_what_one_gets():
+    expected = [selective_scan_reference(*inputs(seed)) for seed in range(10)]
+
+    def run(seed):
+        tensors = [tensor.requires_grad_() for tensor in inputs(seed)]
+        for _ in range(20):
+            y = selective_scan(*tensors, backend="native")
+            y.sum().backward()
+        return y.detach()
+
+    with ThreadPoolExecutor(10) as pool:
+        for found, right in zip(pool.map(run, range(10)), expected, strict=True):
+            torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-5)
+
+
+def _scan_into(queue):
+    queue.put(selective_scan(*inputs(), backend="native").tolist())
+
+
+@needs_kernels
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_scans_after_its_parent_did():
+    expected = selective_scan(*inputs(), backend="native")
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_scan_into, args=(queue,))
+    child.start()
+    found = torch.tensor(queue.get(timeout=60))
+    child.join(60)
+    assert child.exitcode == 0
+    assert torch.equal(found, expected)
+
+
+@needs_kernels
+def test_the_number_of_threads_changes_no_output():
+    before = torch.get_num_threads()
+    outputs = []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            tensors = [tensor.requires_grad_() for tensor in inputs()]
+            y = selective_scan(*tensors, backend="native")
+            y.square().sum().backward()
+            outputs.append((y.detach(), tensors[0].grad, tensors[1].grad))
+    finally:
+        torch.set_num_threads(before)
+    for other in outputs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(outputs[0], other, strict=True))
+
+
+def test_without_a_compiler_the_scan_runs_in_plain_pytorch(tmp_path):
+    assert scan_in_a_new_process(SPIKEMBA_CACHE=str(tmp_path), CC="no-such-compiler") == "chunked"
+    assert list(tmp_path.rglob("*.so")) == []
+
+
+def test_a_compiler_that_fails_is_no_fault(tmp_path):
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    assert scan_in_a_new_process(SPIKEMBA_CACHE=str(tmp_path / "cache"), CC=str(broken)) == "chunked"
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()  # also stops root, unlike permissions
+    assert scan_in_a_new_process(SPIKEMBA_CACHE=str(blocked)) == "chunked"
+    read_only = tmp_path / "read-only"
+    read_only.mkdir(mode=0o500)
+    if os.getuid() != 0:
+        assert scan_in_a_new_process(SPIKEMBA_CACHE=str(read_only)) == "chunked"
+
+
+@needs_kernels
+def test_the_variable_forbids_and_forces(monkeypatch, forgotten):
+    x = torch.ones(1, 1, 1)
+    monkeypatch.setenv(library.ENVIRONMENT, "0")
+    assert best_backend(x, 1) == "chunked"
+    with pytest.raises(BuildError, match="cannot be used"):
+        selective_scan(x, x, -x[0], x, x, backend="native")
+    monkeypatch.setenv(library.ENVIRONMENT, "1")
+    assert best_backend(x, 1) == "native"
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library.forget()
+    with pytest.raises(BuildError, match=r"SPIKEMBA_NATIVE is 1 .* no C compiler \(no-such-compiler\) was found"):
+        best_backend(x, 1)
+
+
+@needs_kernels
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"x" * len(data), lambda _: b""])
+def test_a_damaged_library_is_built_again(damage):
+    path = build.find_or_build()
+    whole = path.read_bytes()
+    path.chmod(0o700)
+    path.write_bytes(damage(whole))
+    again = build.find_or_build()
+    assert build._digest(again) == again.stem.rsplit("-", 1)[1]
+    assert len(again.read_bytes()) == len(whole)
+    assert len(list(again.parent.glob("*.so"))) == 1
+
+
+@needs_kernels
+def test_a_library_is_built_once_and_only_for_its_owner():
+    path = build.find_or_build()
+    built = path.stat().st_mtime_ns
+    assert build.find_or_build() == path
+    assert path.stat().st_mtime_ns == built
+    assert path.parent.stat().st_mode & 0o077 == 0
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_that_others_can_write_is_refused():
+    folder = build.cache_folder()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with pytest.raises(BuildError, match=r"can be written by others; run `chmod go-w "):
+        build.find_or_build()
+    folder.chmod(0o700)
+    folder.parent.chmod(0o777)
+    with pytest.raises(BuildError, match="can be written by others"):
+        build.find_or_build()
+
+
+@needs_kernels
+def test_processes_that_build_at_the_same_time_all_get_a_library(tmp_path):
+    def run(_):
+        return scan_in_a_new_process(SPIKEMBA_CACHE=str(tmp_path))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(run, range(3))) == ["native"] * 3
+
+
+@needs_kernels
+def test_another_compiler_flag_or_source_is_another_library(monkeypatch):
+    compiler = build._compiler()
+    keys = {build._key(compiler)}
+    monkeypatch.setattr(build, "BASE_FLAGS", (*build.BASE_FLAGS, "-g"))
+    keys.add(build._key(compiler))
+    monkeypatch.setattr(build, "_processor", lambda: "another processor")
+    keys.add(build._key(compiler))
+    assert len(keys) == 3
+
+
+@needs_kernels
+def test_a_compiler_without_openmp_or_native_code_still_builds(monkeypatch):
+    monkeypatch.setattr(build, "FLAG_SETS", (("-fno-such-flag",), ()))
+    loaded = build.find_or_build()
+    assert Path(loaded).is_file()
+
+
+def findings():
+    return {finding.topic: finding for finding in examine()}
+
+
+@needs_kernels
+def test_doctor_says_which_scan_runs_and_why(monkeypatch, forgotten):
+    found = findings()
+    assert found["cpu kernels"].detail.startswith("compiled: ")
+    assert found["scan"].detail.startswith("native on this CPU")
+    monkeypatch.setenv(library.ENVIRONMENT, "0")
+    found = findings()
+    assert found["cpu kernels"].detail == "SPIKEMBA_NATIVE=0 forbids them; the scan runs in plain PyTorch"
+    assert found["scan"].detail.startswith("chunked on this CPU")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library.forget()
+    for value, state in {"": "absent", "1": "fault"}.items():
+        monkeypatch.setenv(library.ENVIRONMENT, value)
+        assert findings()["cpu kernels"].state == state
+        assert "no C compiler (no-such-compiler) was found" in findings()["cpu kernels"].detail
+
+
+def test_the_sources_travel_with_the_package():
+    assert {path.name for path in build.SOURCES.glob("*.[ch]")} >= {"kernels.c", "scan.c", "vector.h"}
