@@ -1,6 +1,7 @@
 """Small video files, made where a test needs them, and a small shapes corpus that all pipeline tests share."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,13 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    """libgomp can put both threads on one virtual processor; bound threads stay apart. Must precede torch."""
+    """libgomp can put both threads on one virtual processor; bound threads stay apart. Must precede torch.
+
+    No test asks a hub for weights or finds the user's.
+    """
     os.environ.setdefault("OMP_PROC_BIND", "true")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="spikemba-hub-")
 
 
 @pytest.fixture(autouse=True)
