@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pipelines.encoding import encode_videos
 from pipelines.events import Report, silent, unheard
 from pipelines.failures import Failures
+from pipelines.places import load_settings, weights_folder
 from pipelines.shards import Shard
 from spikemba import features
 from spikemba.datasets.annotations import read_annotations
@@ -128,7 +129,7 @@ class Job:
 
     def encoders(self) -> list[VideoEncoder]:
         """Load them. Raises UnknownName, WeightsMissing."""
-        return load_encoders(self.encoder, self.run.options, self.run.weights)
+        return load_encoders_here(self.encoder, self.run.options, self.run.weights)
 
     def prepare(self, encoders: Sequence[VideoEncoder]) -> list[FeatureFolder]:
         """The folders, with their manifests. Raises FeaturesMismatch, OutputError."""
@@ -183,6 +184,15 @@ def _choose(
         else:
             todo[video_id] = path
     return todo
+
+
+def load_encoders_here(names: str, options: EncoderOptions, weights: Mapping[str, Path]) -> list[VideoEncoder]:
+    """Encoders, with weights from the files named, the user's settings, the weights folder, or the hub.
+
+    Raises UnknownName, WeightsMissing, CheckpointError.
+    """
+    options = options if options.folder else replace(options, folder=weights_folder())
+    return load_encoders(names, options, {**load_settings().weights, **weights})
 
 
 def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtype: Dtype = "float32") -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.extract import ExtractEvents, Job, Outcome, encode_here
+from pipelines.places import load_settings, weights_folder
 from spikemba.encoders import VideoEncoder
 from spikemba.errors import PackageMissing
 
@@ -67,9 +68,8 @@ def _encoders(names: str, options: Any, weights: tuple[tuple[str, Path], ...]) -
 def _absolute(job: Job) -> Job:
     """Workers stand in folders of their own."""
     options = job.run.options
-    if options.folder is not None:
-        options = replace(options, folder=options.folder.resolve())
-    weights = {name: path.resolve() for name, path in job.run.weights.items()}
+    options = replace(options, folder=(options.folder or weights_folder()).resolve())
+    weights = {name: path.resolve() for name, path in {**load_settings().weights, **job.run.weights}.items()}
     return replace(job, out=job.out.resolve(), run=replace(job.run, options=options, weights=weights))
 
 

@@ -70,7 +70,7 @@ RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
     "pillow_short_side_crop": (("format", "rgb24"),),
     "pillow_squash": (("format", "rgb24"),),
 }
-_TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
+TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)  # AVColorSpace values that swscale can convert
 
 
@@ -280,7 +280,7 @@ class _Resizer:
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
         # Light curves play no part here, but libav refuses the reserved values that some encoders write for them.
         ignored = ("setparams", "color_primaries=unknown:color_trc=unknown")
-        filters = [ignored, *_TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
+        filters = [ignored, *TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
         graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
         return graph
 

@@ -41,6 +41,23 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def random_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a mini encoder that has learned nothing: enough for what does not depend on the answers."""
+    import torch
+    from safetensors.torch import save_file
+
+    from spikemba.encoders.mini import Mini, MiniConfig
+    from spikemba.files import write_json
+
+    folder = tmp_path_factory.mktemp("random_mini")
+    config = MiniConfig(dim=12, text_dim=8, size_px=32, channels=(4, 4, 8), vocabulary=("<unknown>", "red", "dog"))
+    torch.manual_seed(0)
+    save_file(Mini(config).state_dict(), folder / "model.safetensors")
+    write_json(folder / "config.json", config.model_dump(mode="json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small shapes corpus with its mini features; `config.yaml` in it trains on them."""
     from pipelines.extract import extract

@@ -103,6 +103,12 @@ class TextEncoder(Protocol):
 ENCODERS = {
     "mini": "spikemba.encoders.bundled:load",
     "clip": "spikemba.encoders.clip:load",
+    "slowfast": "spikemba.encoders.slowfast:load",
+    "transformers": "spikemba.encoders.image_text:load",
+    "siglip2": "spikemba.encoders.image_text:load_siglip2",
+    "xclip": "spikemba.encoders.xclip:load",
+    "videomae": "spikemba.encoders.motion:load_videomae",
+    "vjepa2": "spikemba.encoders.motion:load_vjepa2",
 }
 """Name -> the function that loads it from (name, model, options); imported when it is asked for."""
 
