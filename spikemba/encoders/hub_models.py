@@ -20,6 +20,9 @@ def from_hub(load: Callable[..., Any], name: str, encoder: str, options: Encoder
 
     Raises WeightsMissing when none of these has it, CheckpointError when what is there cannot be used.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # bars are this program's own business
     place = str(options.weights) if options.weights is not None else name
     if options.weights is not None and not options.weights.is_dir():
         raise WeightsMissing(f"{options.weights}: no such folder; expected one of transformers, with a config.json")
@@ -30,8 +33,8 @@ def from_hub(load: Callable[..., Any], name: str, encoder: str, options: Encoder
             raise CheckpointError(f"{place}: cannot be used as {encoder} ({_first(error)})") from None
         kind = encoder.partition(":")[0]
         raise WeightsMissing(
-            f"the weights of {encoder} are not on this machine: {name} from https://huggingface.co/{name}; download the "
-            f"whole repository into a folder and name it with --weights {kind}=FOLDER; offline, --encoder mini works "
+            f"the weights of {encoder} are not on this machine: {name} from https://huggingface.co/{name}; download "
+            f"that repository into a folder and name it with --weights {kind}=FOLDER; offline, --encoder mini works "
             "without (it knows shapes only)"
         ) from None
     except ValueError as error:
@@ -44,7 +47,7 @@ def load_model(name: str, encoder: str, options: EncoderOptions, kinds: tuple[st
 
     config = from_hub(AutoConfig.from_pretrained, name, encoder, options)
     if config.model_type not in kinds:
-        raise SpikeMbaError(f"{name} is a model of kind {config.model_type!r}; {encoder} takes {', '.join(kinds)}")
+        raise SpikeMbaError(f"{name} is a model of kind {config.model_type!r}; expected {' or '.join(kinds)}")
     return from_hub(AutoModel.from_pretrained, name, encoder, options)
 
 

@@ -1,6 +1,6 @@
-"""VideoMAE and V-JEPA 2 by transformers: video towers without text, for what moves; use one beside an encoder that reads.
+"""VideoMAE and V-JEPA 2 by transformers: video towers without text, for what moves.
 
-A clip's features are the mean of its tokens' last states.
+Use one beside an encoder that reads, as in `clip+vjepa2`. A clip's features are the mean of its tokens' last states.
 """
 
 # Shapes: n clips, T frames of a clip, H, Wd pixels, F feature width.

@@ -107,7 +107,7 @@ def _tensors(tree: Any, path: Path) -> dict[str, torch.Tensor]:
 
 
 class _Inert:
-    """Stands for an object that is not needed, such as settings or optimiser states; it takes anything, does nothing."""
+    """Stands for an object that is not needed, as settings or optimiser states; it takes anything and does nothing."""
 
     def __init__(self, *args: object, **kwargs: object) -> None: ...
 
