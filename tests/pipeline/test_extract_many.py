@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -117,8 +118,6 @@ def test_an_encoder_that_fails_stops_the_threads(many):
         def encode_clips(self, clips):
             raise RuntimeError(f"broken at {len(clips)} clips")
 
-    import threading
-
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="broken"):
         list(encode_videos(sorted(many.glob("v*.mp4")), [Broken()], 2.0, decoders=2))
@@ -207,23 +206,26 @@ def cluster():
     ray.shutdown()
 
 
-def test_ray_makes_the_same_features_though_a_worker_is_killed(many, run, expected, tmp_path, cluster, monkeypatch):
+def test_ray_makes_the_same_features_though_a_worker_is_killed(many, run, expected, tmp_path, cluster):
     from dataclasses import replace
 
-    monkeypatch.setattr("pipelines.ray_engine.VIDEOS_PER_TASK", 2)
+    killed, over = [], threading.Event()
 
-    killed = []
+    def kill():
+        """Kill the first worker that is seen at work."""
+        while not over.wait(0.05):
+            if (found := worker()) is not None:
+                os.kill(found, signal.SIGKILL)
+                killed.append(found)
+                return
 
-    def kill(done, total):
-        """After the first videos are stored, kill a worker that is at work."""
-        if not killed and done > 4:
-            while (found := worker()) is None:
-                time.sleep(0.01)
-            killed.append(found)
-            os.kill(found, signal.SIGKILL)
-
-    events = ExtractEvents(videos=kill)
-    result = extract([many], "mini", tmp_path, run=replace(run, engine="ray"), events=events)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        result = extract([many], "mini", tmp_path, run=replace(run, engine="ray"))
+    finally:
+        over.set()
+        killer.join()
     assert killed
     assert len(result.encoded) == 28
     assert sorted(path.name for path in result.failed) == ["empty.mp4", "text.mp4"]
@@ -232,7 +234,7 @@ def test_ray_makes_the_same_features_though_a_worker_is_killed(many, run, expect
 
 def worker():
     """A process of this cluster that is at work, or None."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(["ps", "-eww", "-o", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     processes = [line.split(None, 2) for line in found.splitlines()]
     session = ray_session()
     raylets = {pid for pid, _, args in processes if "raylet" in args and session in args}
