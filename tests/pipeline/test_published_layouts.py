@@ -1,14 +1,19 @@
 """The encoders of the published features at their real size, on real videos, with random weights in their layouts."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from pipelines.extract import RunOptions, extract
+from pipelines.places import weights_folder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.slowfast import SlowFast
 from spikemba.features import FeatureFolder, read_manifest
 from spikemba.video import FrameRule, VideoReader
+from spikemba_cli.main import app
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +59,23 @@ def test_clip_and_slowfast_extract_real_videos_in_the_published_form(shared, fil
     if "charades" in chosen:
         assert len(FeatureFolder(tmp_path / "clip").video("charades")) == 15
         assert len(FeatureFolder(tmp_path / "slowfast").video("charades")) == 16
+
+
+def test_without_a_checkpoint_clip_answers_once_its_weights_lie_in_the_cache(make_video, files):
+    rng = np.random.default_rng(0)
+    video = make_video("clip.mp4", rng.integers(0, 255, (40, 64, 64, 3), dtype=np.uint8), fps=5)
+    command = ["ground", str(video), "a dog enters", "--json"]
+    absent = CliRunner().invoke(app, command)
+    assert absent.exit_code == 1
+    assert absent.stdout == ""
+    place = weights_folder() / "ViT-B-32.pt"
+    assert f"put it into {place.parent}" in absent.stderr
+    place.parent.mkdir(parents=True)
+    place.symlink_to(files / "ViT-B-32.pt")
+    answered = CliRunner().invoke(app, command)
+    assert answered.exit_code == 0, answered.output
+    document = json.loads(answered.stdout)
+    assert document["model"] == "zero-shot clip"
+    assert document["moments"]
+    assert len(document["saliency"]) == 4
+    assert "zero-shot" in answered.stderr
