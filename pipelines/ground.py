@@ -1,8 +1,8 @@
-"""A video file and a sentence to moments."""
+"""A video file and a sentence to moments, by a trained checkpoint or without one."""
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,20 @@ import numpy as np
 
 from pipelines.encoding import EncodedVideo, encode_video
 from pipelines.events import Report, silent
-from pipelines.extract import text_encoder, text_manifest, video_manifest
+from pipelines.extract import load_encoders_here, text_encoder, text_manifest, video_manifest
 from pipelines.places import cache_folder, load_settings
 from spikemba.checkpoint import Checkpoint, load_checkpoint
-from spikemba.encoders import TextEncoder, VideoEncoder, load_encoders
-from spikemba.encoders.base import check_query
-from spikemba.errors import OutputError, WeightsMissing
+from spikemba.encoders import TextFeatures
+from spikemba.encoders.base import EncoderOptions, check_query
+from spikemba.errors import OutputError, SpikeMbaError, WeightsMissing
 from spikemba.files import writing
 from spikemba.grounding import Answer, Question, answer_questions
+from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
+
+ZERO_SHOT_ENCODER = "clip"
+ZERO_SHOT_CLIP_S = 2.0
+LENGTH_MATTERS = ("mini",)
+"""Encoders whose clip vectors are longer the more goes on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Grounded:
     clip_s: float
     answer: Answer
     model: str
-    """The checkpoint that was asked."""
+    """The checkpoint that was asked, or `zero-shot` and the encoder."""
 
     def to_json(self) -> dict[str, Any]:
         """What `ground --json` prints."""
@@ -51,24 +57,38 @@ class Grounded:
 
 
 class Grounder:
-    """A checkpoint and its encoders, ready to be asked."""
+    """A checkpoint and its encoders, or an encoder of sentences and clips alone, ready to be asked."""
 
-    def __init__(self, checkpoint: str | Path | None = None) -> None:
-        """checkpoint: as `load_checkpoint` takes it; by default the one in the user's settings.
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        *,
+        encoder: str | None = None,
+        options: EncoderOptions | None = None,
+        weights: Mapping[str, Path] | None = None,
+    ) -> None:
+        """checkpoint: as `load_checkpoint` takes it; by default the one in the user's settings. Where there is none,
+        or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
 
         Raises CheckpointError, WeightsMissing or FeaturesMismatch when it cannot be used here.
         """
-        name = checkpoint or load_settings().checkpoint
+        name = checkpoint or (None if encoder else load_settings().checkpoint)
+        self.model: _Trained | _ZeroShot
         if name is None:
-            raise WeightsMissing(
-                "no checkpoint was given and zero-shot grounding needs CLIP's weights, which are not on this machine; "
-                "use --checkpoint RUN after `spikemba train`, or --checkpoint mini, which is bundled and knows shapes"
-            )
-        self.name = str(name)
-        self.checkpoint: Checkpoint = load_checkpoint(name)
-        self.encoders: list[VideoEncoder] = load_encoders(self.checkpoint.features.encoder)
-        self.text: TextEncoder = text_encoder(self.encoders)
-        self._check_encoders()
+            self.model = _ZeroShot(encoder, options or EncoderOptions(), weights or {})
+        else:
+            self.model = _Trained(name, options or EncoderOptions(), weights or {})
+        self.name, self.encoders, self.text = self.model.name, self.model.encoders, self.model.text
+        self.clip_s = self.model.clip_s
+
+    @property
+    def trained(self) -> bool:
+        """Whether a checkpoint answers."""
+        return isinstance(self.model, _Trained)
+
+    def check(self, queries: Sequence[str]) -> list[str]:
+        """The queries as they are asked. Raises QueryError."""
+        return [check_query(query, self.text.max_words) for query in queries]
 
     def ground(
         self,
@@ -83,22 +103,17 @@ class Grounder:
 
         Raises VideoError, QueryError.
         """
-        sentences = [check_query(query, self.text.max_words) for query in queries]
-        spec, config = self.checkpoint.features, self.checkpoint.grounding
-        if top is not None:
-            config = config.model_copy(update={"n_moments": top})
-        encoded = self._encode(video, cache, report)
-        clips = spec.join(encoded.features)
+        sentences = self.check(queries)
         texts = self.text.encode_texts(sentences)
-        questions = [Question(clips, spec.tokens(text.tokens), encoded.duration_s) for text in texts]
-        answers = answer_questions(self.checkpoint.model, questions, spec.clip_s, config)
+        encoded = self._encode(video, cache, report)
+        answers = self.model.answers(encoded, texts, top)
         return [
-            Grounded(video, sentence, encoded.duration_s, spec.clip_s, answer, self.name)
+            Grounded(video, sentence, encoded.duration_s, self.clip_s, answer, self.name)
             for sentence, answer in zip(sentences, answers, strict=True)
         ]
 
     def _encode(self, video: Path, cache: bool, report: Report) -> EncodedVideo:
-        clip_s = self.checkpoint.features.clip_s
+        clip_s = self.clip_s
         path = cache_folder() / "features" / f"{self._cache_key(video, clip_s)}.npz" if cache else None
         found = _read_cached(path) if path else None
         if found is None:
@@ -117,6 +132,26 @@ class Grounder:
         parts += [video_manifest(encoder, clip_s, "float32").model_dump_json() for encoder in self.encoders]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
+
+class _Trained:
+    """A checkpoint that answers."""
+
+    def __init__(self, name: str | Path, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        self.name = str(name)
+        self.checkpoint: Checkpoint = load_checkpoint(name)
+        self.encoders = load_encoders_here(self.checkpoint.features.encoder, options, weights)
+        self.text = text_encoder(self.encoders)
+        self.clip_s = self.checkpoint.features.clip_s
+        self._check_encoders()
+
+    def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
+        spec, config = self.checkpoint.features, self.checkpoint.grounding
+        if top is not None:
+            config = config.model_copy(update={"n_moments": top})
+        clips = spec.join(video.features)
+        questions = [Question(clips, spec.tokens(text.tokens), video.duration_s) for text in texts]
+        return answer_questions(self.checkpoint.model, questions, spec.clip_s, config)
+
     def _check_encoders(self) -> None:
         """The encoders of this installation must be those that made the training features."""
         spec = self.checkpoint.features
@@ -127,6 +162,38 @@ class Grounder:
             }
         )
         spec.check(here, "this installation")
+
+
+class _ZeroShot:
+    """The two towers of an encoder, without training."""
+
+    def __init__(self, encoder: str | None, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        name = encoder or ZERO_SHOT_ENCODER
+        if "+" in name:
+            raise SpikeMbaError(f"zero-shot grounding takes one encoder, not {name}; it must read text, as clip does")
+        try:
+            self.encoders = load_encoders_here(name, options, weights)
+        except WeightsMissing as error:
+            if encoder:
+                raise
+            raise WeightsMissing(
+                f"no checkpoint was given, and grounding without one needs CLIP: {error}; or take a checkpoint: "
+                "--checkpoint RUN after `spikemba train`, or --checkpoint mini, which is bundled"
+            ) from None
+        self.text = text_encoder(self.encoders)
+        (probe,) = self.text.encode_texts(["a"])
+        if len(probe.pooled) != self.encoders[0].dim:
+            raise SpikeMbaError(
+                f"{name} does not compare sentences with clips; zero-shot grounding needs one that does"
+            )
+        self.name, self.clip_s = f"zero-shot {name}", ZERO_SHOT_CLIP_S
+        kind = name.partition(":")[0]
+        self.config = ZeroShotConfig(similarity="product" if kind in LENGTH_MATTERS else "cosine")
+
+    def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
+        config = self.config if top is None else self.config.model_copy(update={"n_moments": top})
+        (clips,) = video.features
+        return (answer_zero_shot(clips, text.pooled, video.duration_s, self.clip_s, config) for text in texts)
 
 
 def _read_cached(path: Path) -> EncodedVideo | None:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pydantic import Field
+
 from spikemba.config import Config, load_yaml
 
 
@@ -11,6 +13,8 @@ class Settings(Config):
 
     checkpoint: str | None = None
     """What `ground` uses without --checkpoint: a run folder, a checkpoint folder, or the name of a bundled model."""
+    weights: dict[str, Path] = Field(default_factory=dict)
+    """Encoder -> file or folder of its weights, where --weights names none."""
 
 
 def settings_folder() -> Path:
@@ -21,6 +25,11 @@ def settings_folder() -> Path:
 def cache_folder() -> Path:
     """$SPIKEMBA_CACHE, or spikemba/ in the user's cache folder. Everything in it can be made again."""
     return _folder("SPIKEMBA_CACHE", "XDG_CACHE_HOME", ".cache")
+
+
+def weights_folder() -> Path:
+    """Where files of weights are looked for by their published names."""
+    return cache_folder() / "weights"
 
 
 def load_settings() -> Settings:

@@ -66,9 +66,35 @@ RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
         ("format", "rgb24"),
         ("crop", "{size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)"),
     ),
+    # The models' own preprocessing, by Pillow (see _FINISHES): CLIP's keeps the proportions, SigLIP's does not.
+    "pillow_short_side_crop": (("format", "rgb24"),),
+    "pillow_squash": (("format", "rgb24"),),
 }
-_TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
+TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)  # AVColorSpace values that swscale can convert
+
+
+def _pillow_short_side_crop(image: Image, size_px: int) -> Image:
+    """Bicubic with antialiasing to the short side, its long side truncated; then the middle, rounded to even."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    scaled = _pillow(image, int(size_px * width / short), int(size_px * height / short))
+    top, left = (round((side - size_px) / 2) for side in scaled.shape[:2])
+    return np.ascontiguousarray(scaled[top : top + size_px, left : left + size_px])
+
+
+def _pillow_squash(image: Image, size_px: int) -> Image:
+    return _pillow(image, size_px, size_px)
+
+
+def _pillow(image: Image, width: int, height: int) -> Image:
+    from PIL import Image as Pillow
+
+    return np.asarray(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BICUBIC))
+
+
+_FINISHES = {"pillow_short_side_crop": _pillow_short_side_crop, "pillow_squash": _pillow_squash}
+"""What is done to an image after the filters of RESIZES."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +112,20 @@ class FrameRule:
     """Side of the square image."""
     resize: str = "short_side_crop"
     """How a source frame becomes that image: a key of RESIZES."""
+    cycle: int = 1
+    """Frames are counted in groups of this many, ..."""
+    wanted: tuple[int, ...] = (0,)
+    """... of which only these are made into images."""
+    fill: bool = False
+    """Fill the last group with the video's last frame."""
 
     def __post_init__(self) -> None:
         if not (0 < self.fps < math.inf and self.size_px > 0):
             raise ValueError(f"a frame rule needs a positive rate and size; got {self.fps} fps, {self.size_px} px")
         if self.resize not in RESIZES:
             raise UnknownName("resize", self.resize, sorted(RESIZES))
+        if not self.wanted or not all(0 <= k < self.cycle for k in self.wanted):
+            raise ValueError(f"of {self.cycle} frames a rule can want 0 to {self.cycle - 1}; got {self.wanted}")
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -153,6 +187,7 @@ class VideoReader:
         for i, sampler in enumerate(samplers):
             # A video shorter than half a period still has its frame 0.
             yield from ((i, frame) for frame in sampler.until(max(end, 1 / (2 * sampler.fps)), last))
+            yield from ((i, frame) for frame in sampler.filled(last))
 
     def _from_before(self, needed: Fraction) -> Iterator[TimedFrame]:
         """Source frames in order, beginning with one before `needed` (or with the first of all)."""
@@ -190,7 +225,7 @@ class _Sampler:
     """Picks the frames of one rule from the source frames as they pass."""
 
     def __init__(self, rule: FrameRule, start_s: float | None, end_s: float | None) -> None:
-        self.fps, self.resize = exact(rule.fps), _Resizer(rule)
+        self.fps, self.resize, self.rule = exact(rule.fps), _Resizer(rule), rule
         self.index = max(0, math.ceil(exact(start_s or 0) * self.fps))
         self.stop = math.inf if end_s is None else math.ceil(exact(end_s) * self.fps)
 
@@ -207,10 +242,18 @@ class _Sampler:
         """The frames due at `time`, when `shown` is replaced; only a frame that is taken is converted."""
         image = None
         while not self.done and self.boundary <= time:
-            if image is None:
-                image = self.resize(shown.frame)
-            yield Frame(self.index, float(shown.start), image)
+            if self.index % self.rule.cycle in self.rule.wanted:
+                if image is None:
+                    image = self.resize(shown.frame)
+                yield Frame(self.index, float(shown.start), image)
             self.index += 1
+
+    def filled(self, last: TimedFrame) -> Iterator[Frame]:
+        """The wanted frames that the last group still lacks, if the rule asks for them."""
+        missing = -self.index % self.rule.cycle
+        if self.rule.fill and missing and not self.done:
+            until = (2 * (self.index + missing) - 1) / (2 * self.fps)
+            yield from self.until(until, last)
 
 
 class _Resizer:
@@ -218,6 +261,7 @@ class _Resizer:
 
     def __init__(self, rule: FrameRule) -> None:
         self.filters = [(name, options.format(size=rule.size_px)) for name, options in RESIZES[rule.resize]]
+        self.finish, self.size_px = _FINISHES.get(rule.resize), rule.size_px
         self.source: tuple[int, int, str, int] | None = None
         self.graph = Graph()
 
@@ -228,14 +272,15 @@ class _Resizer:
         if frame.colorspace not in _MATRICES or frame.color_range > 2:
             frame.colorspace, frame.color_range = 2, 0  # unspecified; libav would refuse the frame
         self.graph.vpush(frame)
-        return np.asarray(self.graph.vpull().to_ndarray(), np.uint8)
+        image: Image = np.asarray(self.graph.vpull().to_ndarray(), np.uint8)
+        return self.finish(image, self.size_px) if self.finish else image
 
     def _graph(self, frame: VideoFrame) -> Graph:
         graph = Graph()
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
         # Light curves play no part here, but libav refuses the reserved values that some encoders write for them.
         ignored = ("setparams", "color_primaries=unknown:color_trc=unknown")
-        filters = [ignored, *_TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
+        filters = [ignored, *TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
         graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
         return graph
 

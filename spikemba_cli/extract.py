@@ -1,11 +1,21 @@
 """`spikemba extract`."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import err, print_error, print_json, progress
+from spikemba_cli.console import err, print_error, print_json, print_note, progress
+from spikemba_cli.encoder_options import (
+    DeviceOption,
+    FramesOption,
+    PrecisionOption,
+    ResizeOption,
+    WeightsOption,
+    encoder_options,
+    parse_weights,
+)
 
 
 def extract(
@@ -17,15 +27,38 @@ def extract(
         list[Path] | None, typer.Option(help="Annotations (jsonl) whose queries to encode too; may be repeated.")
     ] = None,
     half: Annotated[bool, typer.Option("--float16", help="Store half precision, as published packs do.")] = False,
+    weights: WeightsOption = None,
+    frames: FramesOption = "published",
+    resize: ResizeOption = "published",
+    precision: PrecisionOption = "float32",
+    device: DeviceOption = "auto",
+    shard: Annotated[
+        str | None, typer.Option(help="i/n: the i-th of n parts; under torchrun and SLURM each process takes its own.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try again the videos of failures.jsonl.")] = False,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="This process, or the workers of Ray.")] = "local",
+    decoders: Annotated[int | None, typer.Option(min=1, help="Videos decoded at once.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Turn VIDEOS into feature files. Videos that have theirs are left alone.
 
     Example: spikemba extract videos/ --encoder mini --queries train.jsonl
     """
-    from pipelines.extract import ExtractEvents
+    from pipelines.extract import ExtractEvents, RunOptions
     from pipelines.extract import extract as run
+    from pipelines.shards import launched_shard, parse_shard
 
+    part = parse_shard(shard) if shard else launched_shard(os.environ)
+    if part.count > 1:
+        print_note(f"part {part.index + 1} of {part.count}")
+    how = RunOptions(
+        options=encoder_options(frames, resize, precision, device),
+        weights=parse_weights(weights),
+        shard=part,
+        retry_failed=retry_failed,
+        engine=engine,
+        decoders=decoders,
+    )
     with progress("encoding", "videos") as report:
         events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
         result = run(
@@ -35,6 +68,7 @@ def extract(
             clip_s=clip_length,
             queries=queries or [],
             dtype="float16" if half else "float32",
+            run=how,
             events=events,
         )
     if as_json:

@@ -1,33 +1,102 @@
 """`spikemba ground`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import print_json, print_table, progress
+from spikemba_cli.console import print_error, print_json, print_note, print_table, progress
+from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
+
+if TYPE_CHECKING:
+    from pipelines.answers import Answers
+
+Format = Literal["table", "json", "csv", "srt", "vtt", "edl", "chapters"]
 
 
 def ground(
-    video: Annotated[Path, typer.Argument(help="Video file to search.")],
-    text: Annotated[str, typer.Argument(help="One sentence: what to look for.")],
+    video: Annotated[Path, typer.Argument(help="Video file to search, or a folder of them.")],
+    text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="File of sentences: one per line, or a csv or jsonl with `query`.")
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Run folder, checkpoint folder, or name of a bundled model.")
     ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 5,
+    form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Folder for one file of that format per video.")] = None,
+    cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Find the moments of VIDEO that TEXT describes.
 
+    Without a checkpoint, CLIP compares the sentence with the frames. In JSON one question to one file is one object,
+    a folder or --queries a list of them.
+
     Example: spikemba ground kitchen.mp4 "she cracks two eggs" --checkpoint runs/qvhighlights
     """
-    from pipelines.ground import Grounder  # torch loads here, not for --help
+    if (text is None) == (queries is None):
+        raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
+    if checkpoint and encoder:
+        raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
+    form = "json" if as_json else form
+    from pipelines.answers import AnswerEvents, Wishes, answer  # torch loads here, not for --help
+    from pipelines.formats import PER_VIDEO
+    from pipelines.ground import Grounder
+    from pipelines.queries import read_queries
 
+    if form in PER_VIDEO and video.is_dir() and out is None:
+        raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
+    asked = read_queries(queries) if queries else [text or ""]
+    options = encoder_options("published", "published", precision, device)
+    grounder = Grounder(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
+    if not grounder.trained and checkpoint is None and encoder is None:
+        print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     with progress("reading the video", "clips") as report:
-        (found,) = Grounder(checkpoint).ground(video, [text], top=top, cache=cache, report=report)
-    if as_json:
-        print_json(found.to_json())
+        several = video.is_dir()
+        events = AnswerEvents(clips=report, failed=lambda _, problem: print_error(problem))
+        wishes = Wishes("csv" if form == "table" else form, out, cut, plot)
+        answers = answer(grounder, [video], asked, top=top, cache=cache, wishes=wishes, events=events)
+    _print(answers, form, several or queries is not None, to_files=out is not None)
+    for path in answers.written:
+        print_note(f"wrote {path}")
+    if answers.failed:
+        raise typer.Exit(1)
+
+
+def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> None:
+    from pipelines.formats import FORMATS
+
+    if to_files or (answers.failed and not several):
         return
-    rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in found.answer.moments]
-    print_table(f"{video.name}: {found.query}", ["start_s", "end_s", "score"], rows)
+    if form == "json":
+        documents = [one.to_json() for one in answers.found]
+        print_json(documents if several else documents[0])
+    elif form != "table":
+        sys.stdout.write(FORMATS[form][1](answers.found))
+    else:
+        _print_tables(answers, several)
+
+
+def _print_tables(answers: "Answers", several: bool) -> None:
+    if not several:
+        (one,) = answers.found
+        rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.answer.moments]
+        print_table(f"{one.video.name}: {one.query}", ["start_s", "end_s", "score"], rows)
+        return
+    rows = [
+        [one.video.name, one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
+        for one in answers.found
+        for m in one.answer.moments
+    ]
+    print_table("", ["video", "query", "start_s", "end_s", "score"], rows)

@@ -1,6 +1,7 @@
 """Small video files, made where a test needs them, and a small shapes corpus that all pipeline tests share."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,13 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    """libgomp can put both threads on one virtual processor; bound threads stay apart. Must precede torch."""
+    """libgomp can put both threads on one virtual processor; bound threads stay apart. Must precede torch.
+
+    No test asks a hub for weights or finds the user's.
+    """
     os.environ.setdefault("OMP_PROC_BIND", "true")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="spikemba-hub-")
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +38,23 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the real data are not in {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def random_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a mini encoder that has learned nothing: enough for what does not depend on the answers."""
+    import torch
+    from safetensors.torch import save_file
+
+    from spikemba.encoders.mini import Mini, MiniConfig
+    from spikemba.files import write_json
+
+    folder = tmp_path_factory.mktemp("random_mini")
+    config = MiniConfig(dim=12, text_dim=8, size_px=32, channels=(4, 4, 8), vocabulary=("<unknown>", "red", "dog"))
+    torch.manual_seed(0)
+    save_file(Mini(config).state_dict(), folder / "model.safetensors")
+    write_json(folder / "config.json", config.model_dump(mode="json"))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,29 @@
 """What an encoder is, and the names by which the command line asks for one.
 
-Adding an encoder is one file with a class that has these attributes, and one line in ENCODERS. An encoder turns
-frames and sentences into numbers; it never opens a video and never writes a file.
+Adding an encoder is one file with a class that has these attributes, and one line in ENCODERS (docs/encoders.md shows
+one whole). An encoder turns frames and sentences into numbers; it never opens a video and never writes a file.
 """
 
 # Shapes: n clips, T frames of a clip, H, Wd height and width in pixels, W query tokens, F feature width.
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikemba.clips import ClipRule
 from spikemba.errors import QueryError, UnknownName
-from spikemba.video import FrameRule
+from spikemba.video import FrameRule, VideoInfo
 
 Array = NDArray[np.float32]
+
+BATCH_CLIPS = 32
+"""Clips per call of an encoder that does not say how many it takes at once."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,24 @@ class TextFeatures:
     """(W, F): states of the real tokens."""
     pooled: Array
     """(F',): one vector for the sentence, comparable with clip features where the encoder is made for it."""
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """How an encoder is loaded and run."""
+
+    weights: Path | None = None
+    """File or folder of its weights; None: from `folder`, the hub's cache, or the hub."""
+    folder: Path | None = None
+    """Folder in which weight files are looked for by their published names."""
+    frames: Literal["published", "corrected"] = "published"
+    """Take the frames that made the published features, with their quirks, or those that were meant."""
+    resize: Literal["published", "own"] = "published"
+    """Scale and crop by the ffmpeg chain behind the published features, or as the model was trained."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of weights and activations; features are float32 all the same."""
+    device: str = "auto"
+    """As torch names it; auto: the GPU if there is one."""
 
 
 @runtime_checkable
@@ -52,6 +76,15 @@ class VideoEncoder(Protocol):
 
 
 @runtime_checkable
+class ClipPicker(Protocol):
+    """A video encoder whose frames depend on the file, or that sees some frames of a clip more than once."""
+
+    def clip_rule(self, clip_s: float, source: VideoInfo) -> ClipRule:
+        """Which frames of this file it wants, and how they form clips of `clip_s` seconds."""
+        ...
+
+
+@runtime_checkable
 class TextEncoder(Protocol):
     """Turns sentences into features."""
 
@@ -68,22 +101,55 @@ class TextEncoder(Protocol):
 
 
 ENCODERS = {
-    "mini": "spikemba.encoders.mini:load",
+    "mini": "spikemba.encoders.bundled:load",
+    "clip": "spikemba.encoders.clip:load",
+    "slowfast": "spikemba.encoders.slowfast:load",
+    "transformers": "spikemba.encoders.image_text:load",
+    "siglip2": "spikemba.encoders.image_text:load_siglip2",
+    "xclip": "spikemba.encoders.xclip:load",
+    "videomae": "spikemba.encoders.motion:load_videomae",
+    "vjepa2": "spikemba.encoders.motion:load_vjepa2",
 }
-"""Name -> the function that loads it; imported when it is asked for."""
+"""Name -> the function that loads it from (name, model, options); imported when it is asked for."""
 
 
-def load_encoder(name: str) -> VideoEncoder:
-    """The encoder of that name. Raises UnknownName, and WeightsMissing when its weights are not on this machine."""
-    if name not in ENCODERS:
-        raise UnknownName("encoder", name, sorted(ENCODERS))
-    module, _, function = ENCODERS[name].partition(":")
-    return cast(VideoEncoder, getattr(importlib.import_module(module), function)())
+def load_encoder(name: str, options: EncoderOptions | None = None) -> VideoEncoder:
+    """The encoder of that name: `clip`, or with the model it shall use, as in `clip:ViT-L-14`.
+
+    Raises UnknownName, and WeightsMissing when its weights are neither on this machine nor to be had.
+    """
+    kind, _, model = name.partition(":")
+    if kind not in ENCODERS:
+        raise UnknownName("encoder", kind, sorted(ENCODERS))
+    module, _, function = ENCODERS[kind].partition(":")
+    load = getattr(importlib.import_module(module), function)
+    return cast(VideoEncoder, load(name, model or None, options or EncoderOptions()))
 
 
-def load_encoders(names: str) -> list[VideoEncoder]:
-    """Several encoders, as in `clip+slowfast`; features are joined in this order."""
-    return [load_encoder(name) for name in names.split("+")]
+def load_encoders(
+    names: str, options: EncoderOptions | None = None, weights: Mapping[str, Path] | None = None
+) -> list[VideoEncoder]:
+    """Several encoders, as in `clip+slowfast`; features are joined in this order.
+
+    weights: files or folders by encoder, for those that are not to be looked for.
+    """
+    options, weights = options or EncoderOptions(), weights or {}
+    return [
+        load_encoder(name, replace(options, weights=weights.get(name, weights.get(name.partition(":")[0]))))
+        for name in names.split("+")
+    ]
+
+
+def clip_rule(encoder: VideoEncoder, clip_s: float, source: VideoInfo) -> ClipRule:
+    """Which frames of a file an encoder sees, and how they form clips."""
+    if isinstance(encoder, ClipPicker):
+        return encoder.clip_rule(clip_s, source)
+    return ClipRule(encoder.frame_rule(clip_s), encoder.frames_per_clip)
+
+
+def folder_name(encoder: str) -> str:
+    """A folder for the features of an encoder: `clip:ViT-L-14` -> clip_ViT-L-14."""
+    return re.sub(r"[^\w.-]+", "_", encoder)
 
 
 def check_query(sentence: str, max_words: int) -> str:

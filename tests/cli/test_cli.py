@@ -97,7 +97,7 @@ BAD_VIDEOS = {
     "missing": (lambda p: None, "no such file"),
     "empty": (lambda p: p.touch(), "is empty"),
     "text": (lambda p: p.write_text("hello\n" * 100), "is not a video"),
-    "folder": (lambda p: p.mkdir(), "is a folder"),
+    "folder": (lambda p: p.mkdir(), "holds no videos"),
 }
 
 
@@ -323,7 +323,7 @@ def spikemba(*arguments, **environment):
 
 
 def test_an_interrupt_exits_with_130_and_keeps_what_was_finished(corpus, tmp_path):
-    code = "import pipelines.extract as e\ndef stop(*a): raise KeyboardInterrupt\ne.encode_video = stop\n"
+    code = "import pipelines.extract as e\ndef stop(*a, **how): raise KeyboardInterrupt\ne.encode_videos = stop\n"
     code += "from spikemba_cli.main import main; main()"
     command = [sys.executable, "-c", code, "extract", corpus / "videos", "--encoder", "mini", "--out", tmp_path / "f"]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)

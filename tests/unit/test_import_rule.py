@@ -13,9 +13,9 @@ PACKAGES = ("spikemba", "pipelines", "spikemba_cli")
 LAYERS = [
     {"errors"},
     {"config", "moments", "ops", "files"},
-    {"batch", "decoding", "video", "video_files", "features"},
+    {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features"},
     {"model", "encoders", "losses", "metrics", "datasets"},
-    {"grounding"},
+    {"grounding", "zero_shot"},
     {"checkpoint"},
     {"__init__"},
 ]

@@ -1,0 +1,51 @@
+"""Videos that could not be read: a file of JSON lines beside the features, to which any number of processes append."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from spikemba.errors import OutputError
+from spikemba.files import read_jsonl
+
+FILE = "failures.jsonl"
+
+
+class Failures:
+    """What failed below one folder of features. A later row replaces an earlier one of the same video."""
+
+    def __init__(self, out: Path) -> None:
+        """Raises AnnotationError when the file is damaged."""
+        self.path = out / FILE
+        rows = [row for _, row in read_jsonl(self.path)] if self.path.is_file() else []
+        self._rows = {str(row.get("video")): row for row in rows}
+
+    def known(self, video: Path) -> str | None:
+        """Why the video failed before, if it did and has not changed since."""
+        row = self._rows.get(str(video.resolve()))
+        return str(row["problem"]) if row and row.get("state") == _state(video) else None
+
+    def add(self, video: Path, problem: str) -> None:
+        """Record a failure. Raises OutputError."""
+        row = {"video": str(video.resolve()), "problem": problem, "state": _state(video)}
+        self._rows[str(row["video"])] = row
+        line = json.dumps(row, ensure_ascii=False) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # one write to a file opened for appending: lines of several processes do not mix
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                os.write(handle, line.encode())
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise OutputError(self.path, (error.strerror or str(error)).lower()) from error
+
+
+def _state(video: Path) -> list[Any] | None:
+    """Changes when the file does."""
+    try:
+        status = video.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

@@ -1,0 +1,156 @@
+"""CLIP by open_clip: features of images and sentences in the form of the field's published files.
+
+A clip is one frame: its projected embedding, not normalised. A sentence is the states of its real tokens, start and end
+among them, after the last norm and before the projection, and the projected embedding of its end.
+"""
+
+# Shapes: n clips, H, Wd pixels, W query tokens, F feature width.
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spikemba.clips import ClipRule, published_fps
+from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_query
+from spikemba.encoders.weights import Source, find_weights, load_state, placed, read_state, weights_digest
+from spikemba.errors import QueryError, UnknownName
+from spikemba.video import FrameRule, VideoInfo
+
+MODEL, TAG = "ViT-B-32", "openai"
+"""Behind the published features of QVHighlights, Charades-STA and TACoS."""
+
+
+class ClipEncoder:
+    """An open_clip model behind the protocols of `base`."""
+
+    frames_per_clip = 1
+    batch_clips = 16
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, options: EncoderOptions) -> None:
+        self.name, self.options, self.tokenizer = name, options, tokenizer
+        self.weights = weights_digest(model)
+        self.model, self.device, self.dtype = placed(model, options)
+        cfg = model.visual.preprocess_cfg
+        side = cfg["size"]
+        self.size_px = int(side if isinstance(side, int) else side[0])
+        self.own_resize = "pillow_squash" if cfg["resize_mode"] == "squash" else "pillow_short_side_crop"
+        self.mean, self.std = _column(cfg["mean"], self.device), _column(cfg["std"], self.device)
+        text = getattr(model, "text", model)
+        self.last_norm: nn.Module = text.ln_final
+        self.text_dim = int(text.ln_final.weight.shape[0])
+        self.n_tokens = int(text.context_length)
+        self.max_words = self.n_tokens - 2
+        self.dim = int(self.encode_clips(np.zeros((1, 1, self.size_px, self.size_px, 3), np.uint8)).shape[1])
+
+    def frame_rule(self, clip_s: float) -> FrameRule:
+        """The frame just before the middle of each clip."""
+        resize = "short_side_crop" if self.options.resize == "published" else self.own_resize
+        return FrameRule(fps=1 / clip_s, size_px=self.size_px, resize=resize)
+
+    def clip_rule(self, clip_s: float, source: VideoInfo) -> ClipRule:
+        """One frame per clip; `published`: very short videos are read faster, as by the published pipelines."""
+        rule = self.frame_rule(clip_s)
+        if self.options.frames == "published":
+            rule = FrameRule(published_fps(float(rule.fps), source.duration_s), rule.size_px, rule.resize)
+        return ClipRule(rule, 1)
+
+    @torch.inference_mode()
+    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
+        """frames: (n, 1, H, Wd, 3) uint8 RGB -> (n, F)."""
+        x = torch.from_numpy(frames[:, 0]).to(self.device).permute(0, 3, 1, 2).float() / 255
+        x = ((x - self.mean) / self.std).to(self.dtype)
+        out: Array = self.model.encode_image(x).float().cpu().numpy()
+        return out
+
+    @torch.inference_mode()
+    def encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
+        """One by one, so that a sentence's features do not depend on its neighbours."""
+        return [self._encode_text(check_query(sentence, self.max_words)) for sentence in sentences]
+
+    def _encode_text(self, sentence: str) -> TextFeatures:
+        n = len(self.tokenizer.encode(sentence)) + 2
+        if n > self.n_tokens:
+            raise QueryError(f"the query has {n} tokens; {self.name} reads at most {self.n_tokens}")
+        seen: list[Tensor] = []
+        hook = self.last_norm.register_forward_hook(lambda *call: seen.append(call[2]))
+        try:
+            pooled = self.model.encode_text(self.tokenizer([sentence]).to(self.device))
+        finally:
+            hook.remove()
+        return TextFeatures(seen[0][0, :n].float().cpu().numpy(), pooled[0].float().cpu().numpy())
+
+
+def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
+    """An open_clip model: `ViT-B-32` with OpenAI's weights, another one, or one with a tag, `ViT-B-32/laion2b_e16`.
+
+    Raises UnknownName, WeightsMissing, CheckpointError.
+    """
+    import open_clip
+
+    architecture, _, tag = (model or f"{MODEL}/{TAG}").partition("/")
+    if architecture not in open_clip.list_models():
+        near = [known for known in open_clip.list_models() if known.split("-")[0] == architecture.split("-")[0]]
+        raise UnknownName("model of open_clip", architecture, near or open_clip.list_models())
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        raise UnknownName(f"weights of {architecture}", tag, tags)
+    tag = tag or (TAG if TAG in tags else next(iter(tags), ""))
+    known = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    path = find_weights(_source(name, architecture, known), options)
+    # OpenAI's weights were trained with a cheaper GELU than the architecture's default; the file does not say so.
+    with _quiet():
+        gelu = bool(known.get("quick_gelu", False))
+        network = open_clip.create_model(architecture, force_quick_gelu=gelu, pretrained_text=False)
+    _load(network, path)
+    chosen = {key: known[key] for key in ("mean", "std", "resize_mode") if key in known}
+    network.visual.preprocess_cfg = {**network.visual.preprocess_cfg, **chosen}
+    return ClipEncoder(name, network, open_clip.get_tokenizer(architecture), options)
+
+
+def _source(name: str, architecture: str, known: dict[str, Any]) -> Source:
+    """Where open_clip says that the weights are."""
+    repository, _, hub_file = known.get("hf_hub", "").rpartition("/")
+    hub_file = hub_file or "open_clip_model.safetensors"
+    address = known.get("url") or (f"https://huggingface.co/{repository}" if repository else "whoever made them")
+    file = known["url"].rpartition("/")[2] if known.get("url") else f"{architecture}.safetensors"
+    files = (hub_file, "open_clip_pytorch_model.bin")
+    return Source(name.partition(":")[0], file, address, repository or None, files)
+
+
+def _load(network: nn.Module, path: Path) -> None:
+    """Read the file in any of the forms that circulate."""
+    from open_clip.convert import convert_state_dict
+    from open_clip.model import convert_to_custom_text_state_dict
+
+    state = read_state(path)
+    for number in ("input_resolution", "context_length", "vocab_size"):
+        state.pop(number, None)
+    state = convert_state_dict(network, state)
+    own = network.state_dict()
+    if "positional_embedding" in state and "positional_embedding" not in own:
+        state = convert_to_custom_text_state_dict(state)
+    if "logit_scale" in own and "logit_scale" in state:  # a number or a list of one, by the version that wrote it
+        state["logit_scale"] = state["logit_scale"].reshape(own["logit_scale"].shape)
+    load_state(network, state, path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip warns that a network has no weights yet."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _column(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device)[:, None, None]

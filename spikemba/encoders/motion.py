@@ -1,0 +1,69 @@
+"""VideoMAE and V-JEPA 2 by transformers: video towers without text, for what moves.
+
+Use one beside an encoder that reads, as in `clip+vjepa2`. A clip's features are the mean of its tokens' last states.
+"""
+
+# Shapes: n clips, T frames of a clip, H, Wd pixels, F feature width.
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikemba.encoders.base import Array, EncoderOptions
+from spikemba.encoders.hub_models import IMAGENET, load_model, pixel_statistics
+from spikemba.encoders.weights import placed, weights_digest
+from spikemba.video import FrameRule
+
+VIDEOMAE = "MCG-NJU/videomae-base"
+VJEPA2 = "facebook/vjepa2-vitl-fpc64-256"
+
+
+class MotionEncoder:
+    """A video tower behind the protocol of `base`."""
+
+    batch_clips = 4
+
+    def __init__(self, name: str, model: Any, pixels: Any, options: EncoderOptions) -> None:
+        self.name, self.options = name, options
+        self.weights = weights_digest(model)
+        self.model, self.device, self.dtype = placed(model, options)
+        self.mean, self.std = (value.to(self.device) for value in pixels)
+        config = model.config
+        self.is_jepa = config.model_type == "vjepa2"
+        self.frames_per_clip = int(config.frames_per_clip if self.is_jepa else config.num_frames)
+        self.size_px = int(config.crop_size if self.is_jepa else config.image_size)
+        self.dim = int(config.hidden_size)
+
+    def frame_rule(self, clip_s: float) -> FrameRule:
+        """T frames, spread evenly over each clip."""
+        resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
+        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.size_px, resize=resize)
+
+    @torch.inference_mode()
+    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
+        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
+        x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
+        x = ((x - self.mean) / self.std).to(self.dtype)
+        if self.is_jepa:
+            states = self.model(pixel_values_videos=x, skip_predictor=True).last_hidden_state
+        else:
+            states = self.model(pixel_values=x).last_hidden_state
+        out: Array = states.float().mean(1).cpu().numpy()
+        return out
+
+
+def load_videomae(name: str, model: str | None, options: EncoderOptions) -> MotionEncoder:
+    """VideoMAE, by default the base model. Raises WeightsMissing, CheckpointError."""
+    return _load(name, model or VIDEOMAE, "videomae", options)
+
+
+def load_vjepa2(name: str, model: str | None, options: EncoderOptions) -> MotionEncoder:
+    """V-JEPA 2, by default the large model of 64 frames. Raises WeightsMissing, CheckpointError."""
+    return _load(name, model or VJEPA2, "vjepa2", options)
+
+
+def _load(name: str, model: str, kind: str, options: EncoderOptions) -> MotionEncoder:
+    network = load_model(model, name, options, (kind,))
+    return MotionEncoder(name, network, pixel_statistics(model, options, IMAGENET), options)

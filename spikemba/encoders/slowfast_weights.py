@@ -1,0 +1,168 @@
+"""SlowFast's public checkpoints: three ways of naming the same tensors, and pickles read without running them.
+
+blocks.1.multipathway_blocks.0.res_blocks.0.branch2.conv_a.weight     PyTorchVideo's .pyth
+s2.pathway0_res0.branch2.a.weight                                     PySlowFast's own .pyth
+res2_0_branch2a_w                                                     the .pkl of the model zoo, named as in Caffe2
+"""
+
+import io
+import pickle
+import re
+import types
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikemba.encoders.weights import read_state
+from spikemba.errors import CheckpointError
+
+Rules = tuple[tuple[str, str], ...]
+
+_CAFFE2: Rules = (
+    # (how Caffe2 names it, how PySlowFast does); t_ marks the fast pathway, "subsample" a connection from fast to slow
+    (r"^t_pool1_subsample_bn_(\w+)$", r"s1_fuse.bn.\1"),
+    (r"^t_pool1_subsample_(\w+)$", r"s1_fuse.conv_f2s.\1"),
+    (r"^t_res(\d)_\d+_branch2c_bn_subsample_bn_(\w+)$", r"s\1_fuse.bn.\2"),
+    (r"^t_res(\d)_\d+_branch2c_bn_subsample_(\w+)$", r"s\1_fuse.conv_f2s.\2"),
+    (r"^res_conv1_bn_(\w+)$", r"s1.pathway0_stem.bn.\1"),
+    (r"^t_res_conv1_bn_(\w+)$", r"s1.pathway1_stem.bn.\1"),
+    (r"^conv1_(\w+)$", r"s1.pathway0_stem.conv.\1"),
+    (r"^t_conv1_(\w+)$", r"s1.pathway1_stem.conv.\1"),
+    (r"^res(\d)_(\d+)_branch(\d)([abc]?)_(.+)$", r"s\1.pathway0_res\2.branch\3.\4.\5"),
+    (r"^t_res(\d)_(\d+)_branch(\d)([abc]?)_(.+)$", r"s\1.pathway1_res\2.branch\3.\4.\5"),
+    (r"^pred_(\w+)$", r"head.projection.\1"),
+    (r"\.\.", "."),
+    (r"branch1\.bn_(\w+)$", r"branch1_bn.\1"),
+    (r"branch2\.([abc])\.bn_(\w+)$", r"branch2.\1_bn.\2"),
+    (r"bn\.s$", "bn.weight"),
+    (r"bn\.b$", "bn.bias"),
+    (r"bn\.rm$", "bn.running_mean"),
+    (r"bn\.riv$", "bn.running_var"),
+    (r"\.w$", ".weight"),
+    (r"\.b$", ".bias"),
+)
+_PYSLOWFAST: Rules = (
+    # (how PySlowFast names it, how PyTorchVideo does); stage s1 is block 0
+    (r"^s(\d)\.pathway(\d)_stem\.conv\.", r"blocks.<\1>.multipathway_blocks.\2.conv."),
+    (r"^s(\d)\.pathway(\d)_stem\.bn\.", r"blocks.<\1>.multipathway_blocks.\2.norm."),
+    (r"^s(\d)_fuse\.conv_f2s\.", r"blocks.<\1>.multipathway_fusion.conv_fast_to_slow."),
+    (r"^s(\d)_fuse\.bn\.", r"blocks.<\1>.multipathway_fusion.norm."),
+    (r"^s(\d)\.pathway(\d)_res(\d+)\.", r"blocks.<\1>.multipathway_blocks.\2.res_blocks.\3."),
+    (r"\.branch1\.", ".branch1_conv."),
+    (r"\.branch1_bn\.", ".branch1_norm."),
+    (r"\.branch2\.([abc])\.", r".branch2.conv_\1."),
+    (r"\.branch2\.([abc])_bn\.", r".branch2.norm_\1."),
+    (r"^head\.projection\.", "blocks.6.proj."),
+)
+
+
+def read_slowfast(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of any of the forms under PyTorchVideo's names. Raises CheckpointError."""
+    if path.suffix == ".safetensors":
+        return dict(read_state(path))
+    head = path.read_bytes()[:4] if path.is_file() else b""
+    try:
+        tree = _read_torch(path) if head.startswith(b"PK") or _is_old_torch(path) else _read_pickle(path)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({reason})") from None
+    return named_as_pytorchvideo(_tensors(tree, path))
+
+
+def named_as_pytorchvideo(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors under the network's names; momenta, counters and learning rates of Caffe2 are left out."""
+    if "conv1_w" in state:
+        state = {_renamed(k, _CAFFE2): v for k, v in state.items() if not _is_optimiser(k)}
+    if "s1.pathway0_stem.conv.weight" in state:
+        state = {_renamed(k, _PYSLOWFAST): v for k, v in state.items()}
+    means = [name for name in state if name.endswith("running_mean")]
+    # PyTorch counts the batches of a running mean, Caffe2 did not
+    counters = {name.replace("running_mean", "num_batches_tracked"): torch.tensor(0) for name in means}
+    return {**counters, **state}
+
+
+def _is_optimiser(name: str) -> bool:
+    return name.endswith("_momentum") or name in ("lr", "model_iter")
+
+
+def _renamed(name: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return re.sub(r"<(\d)>", lambda stage: str(int(stage[1]) - 1), name)
+
+
+def _tensors(tree: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The weights in what a file holds: below `model_state`, `state_dict` or `blobs`, or at the top."""
+    for key in ("model_state", "state_dict", "blobs"):
+        if isinstance(tree, dict) and isinstance(tree.get(key), dict):
+            tree = tree[key]
+    if not isinstance(tree, dict):
+        raise CheckpointError(f"{path}: holds no tensors by name")
+    arrays = {str(k): torch.from_numpy(np.array(v)) if isinstance(v, np.ndarray) else v for k, v in tree.items()}
+    return {name: value for name, value in arrays.items() if isinstance(value, torch.Tensor)}
+
+
+class _Inert:
+    """Stands for an object that is not needed, as settings or optimiser states; it takes anything and does nothing."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+    def __setitem__(self, key: object, value: object) -> None: ...
+
+    def append(self, value: object) -> None: ...
+
+    def extend(self, values: object) -> None: ...
+
+
+_ALLOWED = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch", "FloatStorage"): torch.FloatStorage,
+    ("torch", "HalfStorage"): torch.HalfStorage,
+    ("torch", "LongStorage"): torch.LongStorage,
+    ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
+    **{
+        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)  # type: ignore[attr-defined]
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    },
+}
+"""What an array or a tensor is rebuilt with; any other name in a pickle becomes _Inert, so nothing of it is called."""
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return _ALLOWED.get((module, name), _Inert)
+
+
+def _read_pickle(path: Path) -> Any:
+    """A pickle of Python 2 or 3 with nothing but containers, numbers and arrays taken from it."""
+    with path.open("rb") as file:
+        return _Reader(file, encoding="latin1").load()
+
+
+def _read_torch(path: Path) -> Any:
+    """A file of torch.save; torch's own safe mode refuses these, because they hold settings beside the weights."""
+    reader = types.SimpleNamespace(
+        Unpickler=_Reader, load=lambda file, **how: _Reader(file, **how).load(), __name__="reader"
+    )
+    return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader)
+
+
+def _is_old_torch(path: Path) -> bool:
+    """Before it was a zip archive, torch.save began with a pickled number."""
+    with path.open("rb") as file:
+        start = io.BytesIO(file.read(32))
+    try:
+        return bool(_Reader(start).load() == 0x1950A86A20F9469CFC6C)
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, UnicodeDecodeError):
+        return False

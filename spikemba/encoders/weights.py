@@ -1,0 +1,160 @@
+"""Weights of encoders: where they are found, what identifies them, and what to say when they are absent."""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from spikemba.encoders.base import EncoderOptions
+from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place from which weights come."""
+
+    encoder: str
+    """Whose weights they are, as `--weights` names it."""
+    file: str
+    """Published name of the file."""
+    address: str
+    """Where a person can get it."""
+    repository: str | None = None
+    """On the hub; None: not there."""
+    hub_files: tuple[str, ...] = ()
+    """Names of the file on the hub, the best first."""
+
+    def missing(self, options: EncoderOptions) -> WeightsMissing:
+        """The error that says what to do."""
+        place = f"put it into {options.folder}, or " if options.folder else ""
+        return WeightsMissing(
+            f"the weights of {self.encoder} are not on this machine: {self.file} from {self.address}; {place}name it "
+            f"with --weights {self.encoder}=FILE; offline, --encoder mini works without (it knows shapes only)"
+        )
+
+
+def find_weights(source: Source, options: EncoderOptions) -> Path:
+    """The weights' file: the one that was named, else by its name in `options.folder`, else by the hub's cache, else
+    from the hub. Raises WeightsMissing.
+    """
+    if options.weights is not None:
+        if not options.weights.is_file():
+            raise WeightsMissing(f"{options.weights}: no such file; expected the weights of {source.encoder}")
+        return options.weights
+    names = (source.file, *source.hub_files)
+    for name in names if options.folder else ():
+        assert options.folder is not None
+        if (options.folder / name).is_file():
+            return options.folder / name
+    found = _from_hub(source)
+    if found is None:
+        raise source.missing(options)
+    return found
+
+
+def _from_hub(source: Source) -> Path | None:
+    if source.repository is None:
+        return None
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    for name in source.hub_files:
+        cached = try_to_load_from_cache(source.repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    for name in source.hub_files:
+        with suppress(Exception):  # offline, absent, refused: whatever it is, there is another way
+            return Path(hf_hub_download(source.repository, name))
+    return None
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of the tensors as loaded, so that the same weights in another kind of file are the same."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if tensor.is_floating_point():
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Tensors by name from a .safetensors file or a PyTorch file, running nothing that the file holds.
+
+    Raises CheckpointError when it is neither.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except RuntimeError as error:
+            if "TorchScript" not in str(error):
+                raise
+            # The form of OpenAI's own files. Its code is loaded into the interpreter and not called.
+            state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:150]
+        raise CheckpointError(f"{path}: not a file of weights that can be read safely ({reason})") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def load_state(module: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Copy the tensors into the module. Raises CheckpointError that names what is missing, left over or misshapen."""
+    own = module.state_dict()
+    missing = sorted(set(own) - set(state))
+    over = sorted(set(state) - set(own))
+    shaped = [
+        f"{k} {tuple(state[k].shape)}, not {tuple(own[k].shape)}"
+        for k in own
+        if k in state and _unlike(own[k], state[k])
+    ]
+    faults = [
+        f"{what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+        for what, names in (("missing", missing), ("left over", over), ("of another shape", shaped))
+        if names
+    ]
+    if faults:
+        raise CheckpointError(f"{path}: its tensors do not fit this network; {'; '.join(faults)}")
+    module.load_state_dict(state)
+
+
+def _unlike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
+    return mine.shape != theirs.shape
+
+
+def placed(module: nn.Module, options: EncoderOptions) -> tuple[Any, torch.device, torch.dtype]:
+    """The module in evaluation mode, on the device and in the precision that are asked for.
+
+    Raises SpikeMbaError when this machine does not have them.
+    """
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SpikeMbaError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from None
+    dtype = torch.float32
+    if options.precision == "bfloat16":
+        if not _has_bfloat16(device):
+            raise SpikeMbaError(f"this {device.type} has no bfloat16 arithmetic; leave out --precision bfloat16")
+        dtype = torch.bfloat16
+    return module.eval().requires_grad_(False).to(device, dtype), device, dtype
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    flags = torch.backends.cpu.get_cpu_capability()
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe()) if probe else "AVX512" in flags

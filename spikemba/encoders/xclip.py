@@ -1,0 +1,70 @@
+"""X-CLIP by transformers: CLIP whose image tower exchanges messages between the frames of a clip."""
+
+# Shapes: n clips, T frames of a clip, H, Wd pixels, W query tokens, F feature width.
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_query
+from spikemba.encoders.hub_models import CLIP, from_hub, load_model, pixel_statistics
+from spikemba.encoders.weights import placed, weights_digest
+from spikemba.errors import QueryError
+from spikemba.video import FrameRule
+
+MODEL = "microsoft/xclip-base-patch32"
+
+
+class XClipEncoder:
+    """X-CLIP behind the protocols of `base`. Sentences are encoded alone, without the prompts it makes from a video."""
+
+    batch_clips = 4
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, pixels: Any, options: EncoderOptions) -> None:
+        self.name, self.options, self.tokenizer = name, options, tokenizer
+        self.weights = weights_digest(model)
+        self.model, self.device, self.dtype = placed(model, options)
+        self.mean, self.std = (value.to(self.device) for value in pixels)
+        vision, text = model.config.vision_config, model.config.text_config
+        self.frames_per_clip, self.size_px = int(vision.num_frames), int(vision.image_size)
+        self.dim, self.text_dim = int(model.config.projection_dim), int(text.hidden_size)
+        self.n_tokens = int(text.max_position_embeddings)
+        self.max_words = self.n_tokens - 2
+
+    def frame_rule(self, clip_s: float) -> FrameRule:
+        """T frames, spread evenly over each clip."""
+        resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
+        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.size_px, resize=resize)
+
+    @torch.inference_mode()
+    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
+        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
+        x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
+        x = ((x - self.mean) / self.std).to(self.dtype)
+        out: Array = self.model.get_video_features(pixel_values=x).pooler_output.float().cpu().numpy()
+        return out
+
+    @torch.inference_mode()
+    def encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
+        """One by one, so that a sentence's features do not depend on its neighbours."""
+        return [self._encode_text(check_query(sentence, self.max_words)) for sentence in sentences]
+
+    def _encode_text(self, sentence: str) -> TextFeatures:
+        words = self.tokenizer(sentence, return_tensors="pt")["input_ids"].to(self.device)
+        if words.shape[1] > self.n_tokens:
+            raise QueryError(f"the query has {words.shape[1]} tokens; {self.name} reads at most {self.n_tokens}")
+        found = self.model.get_text_features(input_ids=words)
+        states = found.last_hidden_state[0].float().cpu().numpy()
+        return TextFeatures(states, found.pooler_output[0].float().cpu().numpy())
+
+
+def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
+    """X-CLIP, by default the base model. Raises WeightsMissing, CheckpointError."""
+    from transformers import AutoTokenizer
+
+    network = load_model(model or MODEL, name, options, ("xclip",))
+    tokenizer = from_hub(AutoTokenizer.from_pretrained, model or MODEL, name, options)
+    return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, options, CLIP), options)

@@ -1,0 +1,194 @@
+"""What people do with moments: formats of other programs, cuts, pictures, folders of videos, files of queries."""
+
+import csv
+import io
+import json
+
+import av
+import numpy as np
+import opentimelineio
+import pytest
+import srt
+import webvtt
+from typer.testing import CliRunner
+
+from pipelines import ground as ground_module
+from pipelines.answers import Wishes, answer
+from pipelines.formats import FORMATS, cues
+from pipelines.ground import Grounded, Grounder
+from pipelines.queries import read_queries
+from spikemba.errors import AnnotationError, SpikeMbaError, WeightsMissing
+from spikemba.grounding import Answer
+from spikemba.moments import Moment
+from spikemba_cli.main import app
+
+
+def images(n, size=64):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 255, (n, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def two(make_video, tmp_path):
+    """A folder of two videos."""
+    make_video("videos/one.mp4", images(60), fps=5, audio_s=12)
+    make_video("videos/two.mp4", images(40), fps=5)
+    return tmp_path / "videos"
+
+
+@pytest.fixture
+def grounder(random_mini):
+    return Grounder(encoder="mini", weights={"mini": random_mini})
+
+
+@pytest.fixture
+def found(make_video):
+    """Three moments of one video, two of which overlap, and words that formats must escape."""
+    video = make_video("a=b;c.mp4", images(50), fps=10)
+    moments = (Moment(1.25, 2.5, 0.9), Moment(0.0, 0.48, 0.5), Moment(2.0, 4.999, 0.4))
+    empty = np.zeros(3, np.float32)
+    return [
+        Grounded(
+            video,
+            "a <dog> & #1 = enters;\\ twice",
+            5.0,
+            2.0,
+            Answer(moments, empty, empty, (), np.zeros((3, 1), bool)),
+            "m",
+        )
+    ]
+
+
+def test_subtitles_load_in_other_parsers(found, tmp_path):
+    expected = [(0.0, 0.48), (1.25, 2.5), (2.0, 4.999)]
+    parsed = list(srt.parse(FORMATS["srt"][1](found)))
+    assert [(s.start.total_seconds(), s.end.total_seconds()) for s in parsed] == expected
+    assert parsed[1].content == "a <dog> & #1 = enters;\\ twice (0.90)"
+    captions = webvtt.from_string(FORMATS["vtt"][1](found)).captions
+    assert [(c.start_in_seconds, c.end_in_seconds) for c in captions] == [(int(a), int(b)) for a, b in expected]
+    assert [(c.start, c.end) for c in captions][1] == ("00:00:01.250", "00:00:02.500")
+
+
+def test_edit_lists_load_in_opentimelineio(found, tmp_path):
+    path = tmp_path / "cuts.edl"
+    path.write_text(FORMATS["edl"][1](found))
+    timeline = opentimelineio.adapters.read_from_file(str(path), rate=30)
+    clips = list(timeline.find_clips())
+    ranges = [(c.source_range.start_time.to_seconds(), c.source_range.duration.to_seconds()) for c in clips]
+    np.testing.assert_allclose(ranges, [(0, 0.48), (1.25, 1.25), (2.0, 3.0)], atol=0.04)
+    assert {clip.name for clip in clips} == {"a=b;c.mp4"}
+
+
+def test_chapters_load_in_ffmpeg_and_do_not_overlap(found, tmp_path):
+    path = tmp_path / "chapters.txt"
+    path.write_text(FORMATS["chapters"][1](found))
+    with av.open(str(path), format="ffmetadata") as file:
+        chapters = file.chapters()
+    times = [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in chapters]
+    assert [tuple(map(float, t)) for t in times] == [(0, 0.48), (1.25, 2.5)]
+    assert chapters[0]["metadata"]["title"] == "a <dog> & #1 = enters;\\ twice"
+
+
+def test_csv_and_json_hold_every_moment(found):
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"][1](found))))
+    assert [(row["rank"], row["start_s"]) for row in rows] == [("1", "1.250"), ("2", "0.000"), ("3", "2.000")]
+    (document,) = json.loads(FORMATS["json"][1](found))
+    assert len(document["moments"]) == 3
+    assert [cue.start_s for cue in cues(found)] == [0.0, 1.25, 2.0]
+
+
+def test_each_video_is_decoded_once_for_all_queries(two, grounder, monkeypatch):
+    real, decoded = ground_module.encode_video, []
+
+    def counting(path, *args):
+        decoded.append(path.name)
+        return real(path, *args)
+
+    monkeypatch.setattr(ground_module, "encode_video", counting)
+    answers = answer(grounder, [two], ["a dog", "a red dog", "dogs"], cache=False)
+    assert decoded == ["one.mp4", "two.mp4"]
+    assert [(one.video.name, one.query) for one in answers.found][2:4] == [("one.mp4", "dogs"), ("two.mp4", "a dog")]
+
+
+def test_moments_are_cut_written_and_drawn(two, grounder, tmp_path):
+    wishes = Wishes("srt", out=tmp_path / "out", cut=tmp_path / "cuts", plot=tmp_path / "plots")
+    answers = answer(grounder, [two], ["a red dog"], top=1, wishes=wishes)
+    names = sorted(str(path.relative_to(tmp_path)) for path in answers.written)
+    assert names == [
+        "cuts/one_a-red-dog_1.mp4",
+        "cuts/two_a-red-dog_1.mp4",
+        "out/one.srt",
+        "out/two.srt",
+        "plots/one.png",
+        "plots/two.png",
+    ]
+    for one in answers.found:
+        (moment,) = one.answer.moments
+        with av.open(str(tmp_path / "cuts" / f"{one.video.stem}_a-red-dog_1.mp4")) as cut:
+            assert bool(cut.streams.audio) == (one.video.stem == "one")
+            assert float(cut.duration / av.time_base) == pytest.approx(moment.end_s - moment.start_s, abs=0.2)
+    assert (tmp_path / "plots" / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bad_video_stops_no_other(two, grounder):
+    (two / "bad.mp4").write_text("no video")
+    answers = answer(grounder, [two], ["a dog"])
+    assert [one.video.name for one in answers.found] == ["one.mp4", "two.mp4"]
+    assert [path.name for path in answers.failed] == ["bad.mp4"]
+
+
+def test_one_picture_for_several_videos_is_refused(two, grounder, tmp_path):
+    with pytest.raises(SpikeMbaError, match="is one picture and there are 2 videos"):
+        answer(grounder, [two], ["a dog"], wishes=Wishes(plot=tmp_path / "p.png"))
+
+
+def test_queries_come_from_lines_tables_and_json_lines(tmp_path):
+    (tmp_path / "q.txt").write_text("a dog\n\n a cat \na dog\n")
+    (tmp_path / "q.csv").write_text("query,video\na dog,x\na cat,y\n")
+    (tmp_path / "q.jsonl").write_text('{"query": "a dog", "qid": 1}\n{"query": "a cat"}\n')
+    for name in ("q.txt", "q.csv", "q.jsonl"):
+        assert read_queries(tmp_path / name) == ["a dog", "a cat"]
+    (tmp_path / "none.txt").write_text("\n")
+    with pytest.raises(AnnotationError, match="no query; expected one per line"):
+        read_queries(tmp_path / "none.txt")
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_the_command_line_asks_a_folder_the_queries_of_a_file(two, random_mini, tmp_path):
+    (tmp_path / "q.txt").write_text("a dog\na red dog\n")
+    how = ("--encoder", "mini", "--weights", f"mini={random_mini}", "--top", 1)
+    result = run("ground", two, "--queries", tmp_path / "q.txt", *how, "--json")
+    documents = json.loads(result.stdout)
+    assert [(d["video"].rpartition("/")[2], d["query"]) for d in documents] == [
+        (video, query) for video in ("one.mp4", "two.mp4") for query in ("a dog", "a red dog")
+    ]
+    assert {d["model"] for d in documents} == {"zero-shot mini"}
+    table = run("ground", two, "a dog", *how).stdout.splitlines()
+    assert table[0].split("\t") == ["video", "query", "start_s", "end_s", "score"]
+    assert len(table) == 3
+    subtitles = run("ground", two / "one.mp4", "a dog", *how, "--format", "srt").stdout
+    assert len(list(srt.parse(subtitles))) == 1
+    assert run("ground", two, "a dog", *how, "--format", "edl").exit_code == 2
+    written = run("ground", two, "a dog", *how, "--format", "edl", "--out", tmp_path / "edl")
+    assert written.exit_code == 0
+    assert written.stdout == ""
+    assert sorted(path.name for path in (tmp_path / "edl").iterdir()) == ["one.edl", "two.edl"]
+
+
+def test_a_sentence_or_a_file_of_them_and_not_both(two, tmp_path):
+    assert run("ground", two).exit_code == 2
+    assert run("ground", two, "a dog", "--queries", tmp_path / "q.txt").exit_code == 2
+    assert run("ground", two, "a dog", "--encoder", "mini", "--checkpoint", "mini").exit_code == 2
+
+
+def test_without_weights_the_error_names_file_address_and_the_ways_on():
+    with pytest.raises(WeightsMissing) as error:
+        Grounder()
+    for part in ("ViT-B-32.pt", "https://", "--weights clip=FILE", "--encoder mini", "--checkpoint mini"):
+        assert part in str(error.value)

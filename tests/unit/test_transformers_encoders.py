@@ -1,0 +1,142 @@
+"""Encoders of the transformers library, built small with random weights and read from their folders."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikemba.encoders import TextEncoder, load_encoder
+from spikemba.encoders.base import EncoderOptions
+from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
+
+TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def save_words(folder, length):
+    """A tokenizer of a few words; both ends are marked."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: i for i, word in enumerate(["<pad>", "<unk>", "<s>", "</s>", "a", "dog", "enters"])}
+    core = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", model_max_length=length
+    ).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Name of an encoder -> folder of a small model of its kind."""
+    from transformers import (
+        SiglipConfig,
+        SiglipModel,
+        VideoMAEConfig,
+        VideoMAEModel,
+        VJEPA2Config,
+        VJEPA2Model,
+        XCLIPConfig,
+        XCLIPModel,
+    )
+
+    torch.manual_seed(0)
+    place = tmp_path_factory.mktemp("models")
+    text = {
+        **TOWER,
+        "vocab_size": 7,
+        "max_position_embeddings": 12,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+    }
+    image = {**TOWER, "image_size": 32, "patch_size": 16}
+    siglip = SiglipConfig(vision_config=image, text_config={**text, "projection_size": 32})
+    xclip = XCLIPConfig(
+        vision_config={
+            **image,
+            "num_frames": 4,
+            "mit_hidden_size": 16,
+            "mit_intermediate_size": 32,
+            "mit_num_hidden_layers": 1,
+            "mit_num_attention_heads": 2,
+        },
+        text_config=text,
+        projection_dim=16,
+        prompt_layers=1,
+        prompt_num_attention_heads=2,
+    )
+    models = {
+        "siglip2": SiglipModel(siglip),
+        "xclip": XCLIPModel(xclip),
+        "videomae": VideoMAEModel(VideoMAEConfig(**TOWER, image_size=32, patch_size=16, num_frames=4)),
+        "vjepa2": VJEPA2Model(
+            VJEPA2Config(
+                **{k: v for k, v in TOWER.items() if k != "intermediate_size"},
+                crop_size=32,
+                frames_per_clip=4,
+                patch_size=16,
+                pred_hidden_size=12,
+                pred_num_attention_heads=2,
+                pred_num_hidden_layers=1,
+            )
+        ),
+    }
+    for name, model in models.items():
+        model.save_pretrained(place / name)
+        if name in ("siglip2", "xclip"):
+            save_words(place / name, 12)
+    return place
+
+
+def load(folders, name, **how):
+    return load_encoder(name, EncoderOptions(weights=folders / name, **how))
+
+
+@pytest.mark.parametrize(
+    ("name", "n_frames", "dim"), [("siglip2", 1, 32), ("xclip", 4, 16), ("videomae", 4, 32), ("vjepa2", 4, 32)]
+)
+def test_clips_have_features_that_do_not_depend_on_their_neighbours(folders, name, n_frames, dim):
+    encoder = load(folders, name)
+    assert (encoder.frames_per_clip, encoder.dim, encoder.size_px) == (n_frames, dim, 32)
+    frames = np.random.default_rng(0).integers(0, 255, (3, n_frames, 32, 32, 3), dtype=np.uint8)
+    together = encoder.encode_clips(frames)
+    assert together.shape == (3, dim)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(encoder.encode_clips(frames[1:2]), together[1:2], atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-4
+    assert float(encoder.frame_rule(2.0).fps) == n_frames / 2
+
+
+@pytest.mark.parametrize("name", ["siglip2", "xclip"])
+def test_sentences_are_real_tokens_and_a_vector_as_wide_as_a_clip(folders, name):
+    encoder = load(folders, name)
+    assert isinstance(encoder, TextEncoder)
+    one, two = encoder.encode_texts(["a dog enters", "a dog"])
+    assert one.tokens.shape == (5, encoder.text_dim)
+    assert two.tokens.shape == (4, encoder.text_dim)
+    assert one.pooled.shape == (encoder.dim,)
+    np.testing.assert_array_equal(encoder.encode_texts(["a dog"])[0].pooled, two.pooled)
+
+
+@pytest.mark.parametrize("name", ["videomae", "vjepa2"])
+def test_video_towers_read_no_text(folders, name):
+    assert not isinstance(load(folders, name), TextEncoder)
+
+
+def test_siglips_own_resize_keeps_no_proportions(folders):
+    assert load(folders, "siglip2", resize="own").frame_rule(2.0).resize == "pillow_squash"
+    assert load(folders, "siglip2").frame_rule(2.0).resize == "short_side_crop"
+
+
+def test_absent_and_foreign_models_are_explained(folders, tmp_path):
+    with pytest.raises(WeightsMissing, match=r"google/siglip2-base.* from https://huggingface.co/google/siglip2"):
+        load_encoder("siglip2")
+    with pytest.raises(SpikeMbaError, match="is a model of kind 'vjepa2'; expected xclip"):
+        load_encoder(f"xclip:{folders / 'vjepa2'}")
+    with pytest.raises(SpikeMbaError, match="transformers needs a model, as in"):
+        load_encoder("transformers")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="cannot be used as videomae"):
+        load_encoder("videomae", EncoderOptions(weights=tmp_path))
+    with pytest.raises(WeightsMissing, match="no such folder"):
+        load_encoder("videomae", EncoderOptions(weights=tmp_path / "none"))
