@@ -13,7 +13,7 @@ PACKAGES = ("spikemba", "pipelines", "spikemba_cli")
 LAYERS = [
     {"errors"},
     {"config", "moments", "ops", "files"},
-    {"batch", "decoding", "video", "video_files", "features"},
+    {"batch", "decoding", "video", "video_files", "features", "word_vectors"},
     {"model", "encoders", "losses", "metrics", "datasets"},
     {"grounding"},
     {"checkpoint"},
