@@ -95,6 +95,14 @@ def read_annotations(path: Path) -> list[Annotation]:
     return _read(path, _annotation)
 
 
+def read_numbered(path: Path) -> tuple[list[tuple[int, Annotation]], list[str]]:
+    """The rows that can be read, with their line numbers, and the faults of the others; repeated ids are kept.
+
+    Raises AnnotationError when the file is not jsonl.
+    """
+    return _collect(path, _annotation)
+
+
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
     """Write annotations as a jsonl that `read_annotations` and the field's tools read."""
     write_jsonl(path, (annotation.to_row() for annotation in annotations))
@@ -118,23 +126,29 @@ class _BadRow(Exception):
 
 
 def _read(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row]:
-    rows: list[Row] = []
-    faults: list[str] = []
-    seen: dict[QueryId, int] = {}
-    for number, raw in read_jsonl(path):
-        try:
-            row = parse(raw)
-            if row.query_id in seen:
-                raise _BadRow(f"qid {row.query_id!r} stands on line {seen[row.query_id]} already")
-            seen[row.query_id] = number
-            rows.append(row)
-        except _BadRow as fault:
-            faults.append(f"line {number}: {fault}")
+    rows, faults = _collect(path, parse)
     if not rows and not faults:
         faults.append("no rows; expected one JSON object per line")
+    seen: dict[QueryId, int] = {}
+    for number, row in rows:
+        if row.query_id in seen:
+            faults.append(f"line {number}: qid {row.query_id!r} stands on line {seen[row.query_id]} already")
+        seen.setdefault(row.query_id, number)
     if faults:
         raise AnnotationError(path, faults)
-    return rows
+    return [row for _, row in rows]
+
+
+def _collect(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> tuple[list[tuple[int, Row]], list[str]]:
+    """Rows with their line numbers, and what is wrong with the lines that are none."""
+    rows: list[tuple[int, Row]] = []
+    faults: list[str] = []
+    for number, raw in read_jsonl(path):
+        try:
+            rows.append((number, parse(raw)))
+        except _BadRow as fault:
+            faults.append(f"line {number}: {fault}")
+    return rows, faults
 
 
 def _annotation(row: Mapping[str, Any]) -> Annotation:
