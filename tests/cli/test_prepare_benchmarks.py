@@ -248,3 +248,29 @@ def test_a_pack_is_chosen_by_name_and_any_folders_will_do(sources, tmp_path):
     unknown = run("prepare", "qvhighlights", "--source", source, "--out", tmp_path / "out", *options, "theirs")
     assert unknown.exit_code == 1
     assert "looked for theirs" in unknown.stderr
+
+
+def test_download_fetches_what_is_missing_and_prepares_it(sources, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from pipelines import download
+    from spikemba.datasets.benchmarks import BENCHMARKS, Download
+
+    source = sources("charades_sta", 3)
+    asked = []
+
+    def fetch(wanted, folder, report):
+        asked.append(wanted.url)
+        target = folder / wanted.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((source / wanted.name).read_bytes())
+        return target
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    big = Download("https://example.org/videos.tgz", "videos.tgz", large=True)
+    about = BENCHMARKS["charades_sta"]
+    monkeypatch.setitem(BENCHMARKS, "charades_sta", replace(about, downloads=(*about.downloads, big)))
+    result = prepare("charades_sta", tmp_path / "new", tmp_path / "out", "--download")
+    assert [url.rsplit("/", 1)[1] for url in asked] == ["charades_train_release.jsonl", "charades_test_release.jsonl"]
+    assert "not fetched without --with-videos: https://example.org/videos.tgz" in result.stderr
+    assert len(rows_of(tmp_path / "out" / "train_all.jsonl")) == 3
