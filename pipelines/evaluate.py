@@ -101,10 +101,16 @@ def evaluate_run(
     return Evaluation(name, document, mean, spread, found)
 
 
+def _run_of(checkpoint: Path) -> RunDir:
+    """The run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
+    inside = not (checkpoint / "config.yaml").is_file() and (checkpoint.parent / "config.yaml").is_file()
+    return RunDir(checkpoint.parent if inside else checkpoint)
+
+
 def _predict_split(
     run: Path, split: Split, data: DataConfig | None
 ) -> tuple[Path, list[PredictedRow], GroundingDataset]:
     loaded = load_checkpoint(run)
-    dataset = GroundingDataset(data or RunDir(run).config().data, split)
+    dataset = GroundingDataset(data or _run_of(run).config().data, split)
     loaded.features.check(dataset.spec, f"split {split!r}")
     return run, predict(loaded.model, dataset, loaded.grounding), dataset

@@ -274,3 +274,20 @@ def test_download_fetches_what_is_missing_and_prepares_it(sources, tmp_path, mon
     assert [url.rsplit("/", 1)[1] for url in asked] == ["charades_train_release.jsonl", "charades_test_release.jsonl"]
     assert "not fetched without --with-videos: https://example.org/videos.tgz" in result.stderr
     assert len(rows_of(tmp_path / "out" / "train_all.jsonl")) == 3
+
+
+@pytest.mark.parametrize("command", [["prepare", name] for name in FIVE["NAMES"]] + [["compare"]])
+def test_the_commands_explain_themselves_with_an_example(command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: spikemba {' '.join(command)}" in result.stdout
+
+
+def test_a_checkpoint_inside_a_run_is_evaluated_on_the_runs_data(sources, tiny, tmp_path):
+    source = sources("tacos", 2)
+    prepare("tacos", source, tmp_path / "data", "--features", source / "features")
+    settings = [part for one in [*tiny, "train.epochs=1"] for part in ("--set", one)]
+    run("train", "--dataset", "tacos", "--data", tmp_path / "data", "--out", tmp_path / "run", *settings)
+    found = [run("evaluate", tmp_path / "run" / part, "--split", "test").stdout for part in ("best", "best_on_test")]
+    assert found[0] == found[1]  # there is one epoch to choose
+    assert found[0].startswith("metric\t%")

@@ -75,7 +75,15 @@ def test_a_module_imports_only_what_lies_below_it(path):
 
 @pytest.mark.parametrize(
     "module",
-    ["spikemba_cli.main", "pipelines.scoring", "spikemba.metrics", "spikemba.video", "spikemba.datasets.shapes"],
+    [
+        "spikemba_cli.main",
+        "pipelines.scoring",
+        "pipelines.evaluate_files",
+        "pipelines.results_table",
+        "spikemba.metrics",
+        "spikemba.video",
+        "spikemba.datasets.shapes",
+    ],
 )
 def test_what_must_start_at_once_does_not_load_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
