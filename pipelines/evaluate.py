@@ -82,12 +82,12 @@ def evaluate_run(
 
     benchmark: whose metrics; by default the run's.  resamples: also 95 % intervals, of the first seed.
     """
-    study = read_study(checkpoint) if data is None else None
+    study = read_study(checkpoint)
     seeds = study.by_seed(checkpoint) if study else {"": [checkpoint]}
     documents: list[dict[str, Any]] = []
     found: dict[str, Interval] = {}
     for seed, runs in seeds.items():
-        answered = [_predict_split(run, split, data) for run in runs]
+        answered = [_predict_split(run, split, _own_domain(data, run) if study else data) for run in runs]
         rows = [row for _, of_run, _ in answered for row in of_run]
         truth = [annotation for _, _, dataset in answered for annotation in dataset.annotations]
         name = benchmark or answered[0][2].config.benchmark
@@ -99,6 +99,11 @@ def evaluate_run(
     mean, spread = mean_and_spread([brief(document) for document in documents])
     document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
     return Evaluation(name, document, mean, spread, found)
+
+
+def _own_domain(data: DataConfig | None, run: Path) -> DataConfig | None:
+    """Other data for one run of a study: its domain's part of them."""
+    return data and data.model_copy(update={"domain": RunDir(run).config().data.domain})
 
 
 def _run_of(checkpoint: Path) -> RunDir:

@@ -43,6 +43,8 @@ def train(
 
     prepared = prepared_config(dataset, data)
     resolved = load_config(config_path(dataset) if dataset else config, settings or [], prepared=prepared)
+    if dataset:
+        _check_prepared(dataset, resolved)
     folder = out or Path("runs") / resolved.name
     if is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json)
@@ -59,6 +61,15 @@ def train(
     if result.best_on_test:
         err.print(f"test at that epoch: {_brief(result.test)}")
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
+
+
+def _check_prepared(dataset: str, config: "RunConfig") -> None:
+    """Raise ConfigError that says how to make the annotations when they are not there."""
+    from spikemba.errors import ConfigError
+
+    if config.data.train and not config.data.train.is_file():
+        how = "spikemba demo" if dataset == "demo" else f"spikemba prepare {dataset}"
+        raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
 
 
 def _seeds(text: str | None) -> list[int]:

@@ -101,6 +101,7 @@ class GroundingDataset(Dataset[Pair]):
         self._streams = [FeatureFolder(folder) for folder in config.video_features]
         self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
+        _check_clip_length(self._streams, config)
         self.spec = FeatureSpec(
             video=tuple(stream.manifest for stream in self._streams),
             text=self._text.manifest,
@@ -260,6 +261,17 @@ def _check_present(
             raise FeaturesMissing(_some("video", missing), stream.folder)
     if isinstance(text, FeatureFolder) and (missing := missing_queries(annotations, text)):
         raise FeaturesMissing(_some("query", missing), text.folder)
+
+
+def _check_clip_length(streams: Sequence[FeatureFolder], config: DataConfig) -> None:
+    """Raise FeaturesMismatch when rows are known to be of another length; stretched rows need not be of any."""
+    for stream in streams:
+        found = stream.manifest.clip_s
+        if config.lengths == "cut" and found is not None and abs(found - config.clip_s) > 1e-6:
+            raise FeaturesMismatch(
+                f"{stream.folder} has rows of {found:g} s and data.clip_s is {config.clip_s:g}; set it to {found:g}, "
+                f"or run `spikemba extract VIDEOS --clip-length {config.clip_s:g} --out OTHER`"
+            )
 
 
 def missing_videos(annotations: Sequence[Annotation], stream: FeatureFolder) -> list[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation
 from spikemba.datasets.raw import RawRows, read_jsonl_rows
-from spikemba.errors import AnnotationError, PackageMissing
+from spikemba.errors import AnnotationError
 
 SHOT_S = 2.0
 """Seconds that one label is about."""
@@ -40,7 +40,7 @@ LENGTH_S = {video: float(seconds) for video, seconds in (item.split("=") for ite
 
 
 def read_tvsum(path: Path) -> RawRows:
-    """The MATLAB file, with all 50 videos, or a jsonl of some. Raises AnnotationError, PackageMissing."""
+    """The MATLAB file, with all 50 videos, or a jsonl of some. Raises AnnotationError."""
     if path.suffix == ".mat":
         return _read_mat(path)
     found = read_jsonl_rows(path)
@@ -75,10 +75,8 @@ def _with_seconds(row: Annotation) -> Annotation:
 
 
 def _read_mat(path: Path) -> RawRows:
-    try:
-        import h5py
-    except ImportError:
-        raise PackageMissing("h5py", f"reading {path.name}", "matlab") from None
+    import h5py
+
     found = RawRows(path)
     try:
         with h5py.File(path) as file:

@@ -291,3 +291,43 @@ def test_a_checkpoint_inside_a_run_is_evaluated_on_the_runs_data(sources, tiny, 
     found = [run("evaluate", tmp_path / "run" / part, "--split", "test").stdout for part in ("best", "best_on_test")]
     assert found[0] == found[1]  # there is one epoch to choose
     assert found[0].startswith("metric\t%")
+
+
+def test_training_what_was_not_prepared_says_how_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("train", "--dataset", "tvsum")
+    assert result.exit_code == 1
+    assert "there is no data/tvsum/train.jsonl; make it with `spikemba prepare tvsum`" in result.stderr
+
+
+def test_vgg_features_go_with_word_vectors(sources, tiny, tmp_path):
+    source = sources("charades_sta", 4)
+    features, rng = tmp_path / "vgg", np.random.default_rng(0)
+    (features / "vgg_features" / "rgb_features").mkdir(parents=True)
+    for name in ("train", "test"):
+        for row in rows_of(source / f"charades_{name}_release.jsonl"):
+            rows = rng.standard_normal((round(6 * row["duration"]), 8))
+            np.save(features / "vgg_features" / "rgb_features" / f"{row['vid']}.npy", rows)
+    (features / "glove.6B.300d.txt").write_text("person 0.5 1 2\na 1 0 0\n")
+    prepare("charades_sta", source, tmp_path / "data", "--features", features, "--pack", "vgg+glove")
+    settings = [part for one in [*tiny, "train.epochs=1"] for part in ("--set", one)]
+    where = ("--data", tmp_path / "data", "--out", tmp_path / "run")
+    assert run("train", "--dataset", "charades_sta", *where, *settings).exit_code == 0
+    stored = json.loads((tmp_path / "run" / "best" / "config.json").read_text())["features"]
+    assert stored["clip_s"] == pytest.approx(1 / 6)
+    assert (stored["video"][0]["dim"], stored["text"]["encoder"]) == (8, "glove.6B.300d")
+
+
+def test_a_study_is_evaluated_on_other_data_domain_by_domain(sources, tiny, tmp_path):
+    source = sources("tvsum", 4)
+    prepare("tvsum", source, tmp_path / "data", "--features", source / "features")
+    settings = [part for one in [*tiny, "train.epochs=1", "data.domains=[BK,GA]"] for part in ("--set", one)]
+    where = ("--data", tmp_path / "data", "--out", tmp_path / "run")
+    run("train", "--dataset", "tvsum", *where, *settings)
+    own = run("evaluate", tmp_path / "run", "--split", "test", "--json").stdout
+    other = tmp_path / "other.yaml"
+    other.write_text((tmp_path / "data" / "config.yaml").read_text())
+    rules = ["data.benchmark=tvsum", "data.normalise_text=false", "data.max_tokens=100", "data.max_clips=1000"]
+    changes = [part for one in rules for part in ("--set", one)]
+    again = run("evaluate", tmp_path / "run", "--split", "test", "--json", "--config", other, *changes)
+    assert again.stdout == own

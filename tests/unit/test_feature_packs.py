@@ -153,6 +153,14 @@ def test_a_labelled_video_has_one_row_per_label(config):
     assert dataset.spec.lengths == "cut"
 
 
+def test_rows_of_another_length_than_the_clips_are_refused(config, tmp_path):
+    manifest = Manifest(encoder="x", dim=3, clip_s=1.0)
+    (tmp_path / "video" / "manifest.json").write_text(manifest.model_dump_json())
+    with pytest.raises(FeaturesMismatch, match=r"video has rows of 1 s and data.clip_s is 2; set it to 1"):
+        GroundingDataset(config, "train")
+    GroundingDataset(config.model_copy(update={"lengths": "stretch"}), "train")
+
+
 def test_a_domain_is_trained_alone(config):
     one = GroundingDataset(config.model_copy(update={"domain": "PK"}), "train")
     assert [row.video_id for row in one.annotations] == ["b"]
