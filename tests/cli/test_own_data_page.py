@@ -30,7 +30,7 @@ def footage(make_video, tmp_path, monkeypatch):
 
 
 def test_the_commands_of_the_page_lead_from_a_table_to_moments(footage, tiny):
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line]
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line]
     assert len(commands) == 9
     for command in commands:
         program, *words = shlex.split(command)
