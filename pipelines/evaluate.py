@@ -88,9 +88,9 @@ def evaluate_run(
     found: dict[str, Interval] = {}
     for seed, runs in seeds.items():
         answered = [_predict_split(run, split, _own_domain(data, run) if study else data) for run in runs]
-        rows = [row for _, of_run, _ in answered for row in of_run]
-        truth = [annotation for _, _, dataset in answered for annotation in dataset.annotations]
-        name = benchmark or answered[0][2].config.benchmark
+        rows = [row for of_run, _ in answered for row in of_run]
+        truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
+        name = benchmark or answered[0][1].config.benchmark
         documents.append(score(rows, truth, protocol=protocol_of(name)))
         if out is not None:
             write_predictions(out.with_name(f"{out.stem}_{seed}{out.suffix}") if len(seeds) > 1 else out, rows)
@@ -112,10 +112,8 @@ def _run_of(checkpoint: Path) -> RunDir:
     return RunDir(checkpoint.parent if inside else checkpoint)
 
 
-def _predict_split(
-    run: Path, split: Split, data: DataConfig | None
-) -> tuple[Path, list[PredictedRow], GroundingDataset]:
+def _predict_split(run: Path, split: Split, data: DataConfig | None) -> tuple[list[PredictedRow], GroundingDataset]:
     loaded = load_checkpoint(run)
     dataset = GroundingDataset(data or _run_of(run).config().data, split)
     loaded.features.check(dataset.spec, f"split {split!r}")
-    return run, predict(loaded.model, dataset, loaded.grounding), dataset
+    return predict(loaded.model, dataset, loaded.grounding), dataset

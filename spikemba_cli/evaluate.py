@@ -22,7 +22,9 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="section.key=value of that configuration; may be repeated.")
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="Annotations (jsonl) to score it against.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Benchmark whose metrics to use; by default the run's, or qvhighlights.")
     ] = None,

@@ -142,6 +142,15 @@ def test_qvhighlights_is_scored_without_its_server(shared, tmp_path):
     assert (brief["MR-full-R1@0.5"], brief["MR-full-mAP"]) == (9.99, 5.63)
 
 
+def test_the_official_file_of_tvsum_is_scored_against_as_it_is(shared, tmp_path):
+    jsonl, mat = (shared / "annotations" / name for name in ("tvsum_val_release.jsonl", "ydata-tvsum50.mat"))
+    answer = saliency(lambda row: np.mean(row["label"], axis=1))
+    rows = [{"qid": row["qid"], "vid": row["vid"], **answer(row)} for row in rows_of(jsonl)]
+    files = ("--predictions", write(tmp_path / "p.jsonl", rows), "--annotations", mat)
+    document = json.loads(run("evaluate", "--dataset", "tvsum", *files, "--json").stdout)
+    assert document["mAP"] == pytest.approx(84.35, abs=0.005)
+
+
 # Small files: what is printed, checked and compared
 
 
