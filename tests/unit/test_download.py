@@ -160,7 +160,7 @@ def test_an_archive_is_unpacked_with_those_inside_it(server, tmp_path):
     assert (tmp_path / "out" / "set" / "README").read_bytes() == b"hello"
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "/tmp/out.txt", "a/../../out.txt", "..\\out.txt", "C:out.txt"])
+@pytest.mark.parametrize("name", ["../out.txt", "/elsewhere/out.txt", "a/../../out.txt", "..\\out.txt", "C:out.txt"])
 @pytest.mark.parametrize("kind", ["zip", "tgz"])
 def test_no_name_leaves_the_folder(tmp_path, name, kind):
     if kind == "zip":
