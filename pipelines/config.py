@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from spikemba.config import Config, Tree, load_yaml, merge, parse_overrides
 from spikemba.datasets.base import DataConfig
-from spikemba.errors import UnknownName
+from spikemba.errors import ConfigError, UnknownName
 from spikemba.grounding import GroundingConfig
 from spikemba.losses import LossConfig
 from spikemba.model import SpikeMbaConfig
@@ -54,6 +54,8 @@ class TrainConfig(Config):
     """Epochs between two validations; the last epoch is always validated."""
     best_metric: str = "MR-full-mAP"
     """Key of the evaluation's `brief` that chooses the best checkpoint; the higher the better."""
+    watch_test: bool = False
+    """Also score the test split at each validation, and keep its best epoch apart: the number that papers print."""
     workers: NonNegativeInt = 0
     """Processes that load features; 0 loads in the training process, best for features that fit in memory."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -89,10 +91,29 @@ class RunConfig(Config):
         return merge(PRESETS.get(str(tree.get("preset", "full")), {}), tree)
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """The configuration of a YAML file with `section.key=value` overrides. Raises ConfigError with every fault."""
+def load_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> RunConfig:
+    """The configuration of a YAML file with `section.key=value` overrides. Raises ConfigError with every fault.
+
+    prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file.
+    """
     tree = load_yaml(path) if path is not None else {}
+    if prepared is not None:
+        tree = merge(tree, {"data": load_yaml(prepared).get("data", {})})
     return RunConfig.parse(merge(tree, parse_overrides(overrides)), str(path or "the configuration"))
+
+
+def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | None:
+    """The YAML of a prepared benchmark: in `folder`, or in data/<dataset> if it was prepared there.
+
+    Raises ConfigError when `folder` was given and holds none.
+    """
+    if folder is None:
+        usual = Path("data") / (dataset or "") / "config.yaml"
+        return usual if dataset and usual.is_file() else None
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError("--data", [f"{folder} holds no config.yaml; make it with `spikemba prepare`"])
+    return path
 
 
 def config_folder() -> Path:

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from pipelines.compare import intervals
+from pipelines.evaluate_files import Evaluation
 from pipelines.run_dir import RunDir
-from pipelines.scoring import score
+from pipelines.scoring import brief, protocol_of, score
+from pipelines.study_files import mean_and_spread, read_study, seeds_document
 from spikemba.checkpoint import load_checkpoint
 from spikemba.datasets.annotations import PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
+from spikemba.metrics.bootstrap import Interval
 from spikemba.model import SpikeMba
 
 
@@ -62,10 +66,54 @@ def evaluate(
     data: where annotations and features lie; by default what the run was trained with.
     Raises FeaturesMismatch when the features are not those that the checkpoint was trained on.
     """
-    loaded = load_checkpoint(checkpoint)
-    dataset = GroundingDataset(data or RunDir(checkpoint).config().data, split)
+    return evaluate_run(checkpoint, split, data=data, out=out).document
+
+
+def evaluate_run(
+    checkpoint: Path,
+    split: Split = "val",
+    *,
+    data: DataConfig | None = None,
+    out: Path | None = None,
+    benchmark: str | None = None,
+    resamples: int = 0,
+) -> Evaluation:
+    """The same for one run, or for all domains and seeds of a study: the mean over the seeds and their spread.
+
+    benchmark: whose metrics; by default the run's.  resamples: also 95 % intervals, of the first seed.
+    """
+    study = read_study(checkpoint)
+    seeds = study.by_seed(checkpoint) if study else {"": [checkpoint]}
+    documents: list[dict[str, Any]] = []
+    found: dict[str, Interval] = {}
+    for seed, runs in seeds.items():
+        answered = [_predict_split(run, split, _own_domain(data, run) if study else data) for run in runs]
+        rows = [row for of_run, _ in answered for row in of_run]
+        truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
+        name = benchmark or answered[0][1].config.benchmark
+        documents.append(score(rows, truth, protocol=protocol_of(name)))
+        if out is not None:
+            write_predictions(out.with_name(f"{out.stem}_{seed}{out.suffix}") if len(seeds) > 1 else out, rows)
+        if resamples and not found:
+            found = intervals(rows, truth, protocol_of(name), resamples)
+    mean, spread = mean_and_spread([brief(document) for document in documents])
+    document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
+    return Evaluation(name, document, mean, spread, found)
+
+
+def _own_domain(data: DataConfig | None, run: Path) -> DataConfig | None:
+    """Other data for one run of a study: its domain's part of them."""
+    return data and data.model_copy(update={"domain": RunDir(run).config().data.domain})
+
+
+def _run_of(checkpoint: Path) -> RunDir:
+    """The run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
+    inside = not (checkpoint / "config.yaml").is_file() and (checkpoint.parent / "config.yaml").is_file()
+    return RunDir(checkpoint.parent if inside else checkpoint)
+
+
+def _predict_split(run: Path, split: Split, data: DataConfig | None) -> tuple[list[PredictedRow], GroundingDataset]:
+    loaded = load_checkpoint(run)
+    dataset = GroundingDataset(data or _run_of(run).config().data, split)
     loaded.features.check(dataset.spec, f"split {split!r}")
-    rows = predict(loaded.model, dataset, loaded.grounding)
-    if out is not None:
-        write_predictions(out, rows)
-    return score(rows, dataset.annotations)
+    return predict(loaded.model, dataset, loaded.grounding), dataset

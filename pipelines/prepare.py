@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.config import RunConfig
 from pipelines.events import Report, silent
 from pipelines.shapes_corpus import ShapesConfig, draw_corpus
+from pipelines.write_config import write_data_config
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.custom import read_custom
 from spikemba.errors import AnnotationError
-from spikemba.files import write_text
 from spikemba.video import FrameRule, VideoReader
 
 
@@ -104,8 +103,4 @@ def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dic
     data["text_features"] = str(out / "features" / f"{encoder.split('+')[0]}_text")
     data["clip_s"] = clip_s
     path = out / "config.yaml"
-    lines = [f"# spikemba train --config {path}", f"name: {name}", "data:"]
-    lines += [f"  {key}: {value}" for key, value in data.items()]
-    RunConfig.parse({"name": name, "data": data})
-    write_text(path, "\n".join(lines) + "\n")
-    return path
+    return write_data_config(out, f"spikemba train --config {path}", data, name)

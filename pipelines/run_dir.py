@@ -2,7 +2,7 @@
 
 config.yaml     the resolved configuration        best/, last/      checkpoints
 metrics.jsonl   one row per epoch                 train_state.pt    all that resuming needs
-events.*        TensorBoard
+events.*        TensorBoard                       best_on_test/     the paper's choice, with train.watch_test
 """
 
 from collections.abc import Mapping
@@ -27,6 +27,11 @@ class RunDir:
     def best(self) -> Path:
         """Checkpoint of the best validation so far."""
         return self.path / "best"
+
+    @property
+    def best_on_test(self) -> Path:
+        """Checkpoint of the epoch that is best on the test split, where that is watched."""
+        return self.path / "best_on_test"
 
     @property
     def last(self) -> Path:

@@ -1,37 +1,92 @@
-"""Predictions against annotations: the official document of metrics. Needs no torch, so it starts at once."""
+"""Predictions against annotations, as each benchmark scores them. Needs no torch, so it starts at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations, read_predictions
-from spikemba.errors import AnnotationError
-from spikemba.metrics import grounding_document, ratings_matrix
+from spikemba.errors import AnnotationError, UnknownName
+from spikemba.metrics import (
+    AP_THRESHOLDS,
+    OPEN_ENDED_RANGES,
+    QVHIGHLIGHTS_RANGES,
+    grounding_document,
+    ratings_matrix,
+    tvsum_metrics,
+    youtube_metrics,
+)
 
 LABEL_CLIP_S = 2.0
 """Seconds that one rated clip lasts in the QVHighlights form."""
 
 
-def score_files(predictions: Path, annotations: Path) -> dict[str, Any]:
-    """Score a predictions file against an annotations file, both jsonl. Raises AnnotationError."""
-    return score(read_predictions(predictions), read_annotations(annotations), str(predictions))
+@dataclass(frozen=True)
+class Protocol:
+    """What a benchmark measures."""
+
+    kind: Literal["windows", "tvsum", "youtube"] = "windows"
+    """Moments against windows and saliency against ratings, or saliency against labels, by domain."""
+    r1_thresholds: tuple[float, ...] = AP_THRESHOLDS
+    """IoU thresholds of MR-R1."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: QVHIGHLIGHTS_RANGES)
+    """Ranges of window length that are scored apart."""
+    with_miou: bool = False
+    """Also the mean IoU of the first moment."""
+
+    @property
+    def by_domain(self) -> bool:
+        """Whether the score is a mean over domains."""
+        return self.kind != "windows"
+
+
+_ONE_WINDOW = Protocol(r1_thresholds=(0.3, 0.5, 0.7), ranges=OPEN_ENDED_RANGES, with_miou=True)
+
+PROTOCOLS: dict[str, Protocol] = {
+    "qvhighlights": Protocol(),
+    "charades_sta": _ONE_WINDOW,
+    "tacos": _ONE_WINDOW,
+    "tvsum": Protocol("tvsum"),
+    "youtube_highlights": Protocol("youtube"),
+}
+"""Benchmark -> how it is scored; any other set in the QVHighlights form is scored as QVHighlights is."""
+
+
+def protocol_of(name: str) -> Protocol:
+    """How a benchmark is scored. Raises UnknownName with the list of names."""
+    if name not in PROTOCOLS:
+        raise UnknownName("benchmark", name, sorted(PROTOCOLS))
+    return PROTOCOLS[name]
+
+
+def score_files(predictions: Path, annotations: Path, benchmark: str = "qvhighlights") -> dict[str, Any]:
+    """Score a predictions file against an annotations file, both jsonl. Raises AnnotationError, UnknownName."""
+    protocol = protocol_of(benchmark)
+    return score(read_predictions(predictions), read_annotations(annotations), str(predictions), protocol)
 
 
 def score(
-    rows: Sequence[PredictedRow], annotations: Sequence[Annotation], source: str = "predictions"
+    rows: Sequence[PredictedRow],
+    annotations: Sequence[Annotation],
+    source: str = "predictions",
+    protocol: Protocol = PROTOCOLS["qvhighlights"],
 ) -> dict[str, Any]:
-    """The official evaluator's document. Moments are scored where the truth has windows, saliency where it has ratings.
+    """The official evaluator's document, or {"mAP": ..., "domains": {...}} for a highlight set.
 
+    Moments are scored where the truth has windows, saliency where it has ratings or labels.
     Raises AnnotationError when the two do not hold the same queries, or when the annotations hold no truth.
     """
     truth = {annotation.query_id: annotation for annotation in annotations}
     predicted = {row.query_id: row for row in rows}
     _check_queries(set(predicted), set(truth), source)
+    if protocol.by_domain:
+        return _by_domain(predicted, truth, source, protocol)
     with_windows = [i for i, annotation in truth.items() if annotation.windows]
     rated = [i for i, annotation in truth.items() if annotation.ratings]
-    moments = {i: np.asarray(predicted[i].moments).reshape(-1, 3) for i in with_windows}
+    moments = {i: predicted[i].moment_array for i in with_windows}
     saliency = {i: np.asarray(predicted[i].saliency) for i in rated}
     if not with_windows and not rated:
         raise AnnotationError(source, ["the annotations hold neither windows nor ratings; nothing can be scored"])
@@ -41,11 +96,31 @@ def score(
         predicted=moments if has_moments else None,
         truth={i: truth[i].window_array for i in with_windows},
         saliency=saliency if has_saliency else None,
-        ratings={i: _ratings(truth[i]) for i in rated},
+        ratings={i: clip_ratings(truth[i]) for i in rated},
+        r1_thresholds=protocol.r1_thresholds,
+        ranges=protocol.ranges,
+        with_miou=protocol.with_miou,
     )
 
 
-def _ratings(annotation: Annotation) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _by_domain(
+    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], source: str, protocol: Protocol
+) -> dict[str, Any]:
+    unlabelled = [i for i, annotation in truth.items() if not annotation.labels or annotation.domain is None]
+    if unlabelled:
+        raise AnnotationError(
+            source, [f"{len(unlabelled)} annotations have no label or no domain, as qid {unlabelled[0]!r}"]
+        )
+    metrics = {"tvsum": tvsum_metrics, "youtube": youtube_metrics}[protocol.kind]
+    scores = metrics(
+        {str(i): np.asarray(predicted[i].saliency) for i in truth},
+        {str(i): annotation.label_array for i, annotation in truth.items()},
+        {str(i): str(annotation.domain) for i, annotation in truth.items()},
+    )
+    return dict(scores)
+
+
+def clip_ratings(annotation: Annotation) -> NDArray[np.float64]:
     """(L, A) ratings of every clip, zero where nobody rated."""
     n_clips = int(annotation.duration_s / LABEL_CLIP_S)
     n_clips = max(n_clips, max(annotation.relevant_clips, default=-1) + 1)
@@ -53,17 +128,23 @@ def _ratings(annotation: Annotation) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _check_queries(predicted: set[Any], annotated: set[Any], source: str) -> None:
+    if faults := query_faults(predicted, annotated):
+        raise AnnotationError(source, faults)
+
+
+def query_faults(predicted: set[Any], annotated: set[Any]) -> list[str]:
+    """Queries that only one side holds, one fault per side."""
     missing, extra = annotated - predicted, predicted - annotated
     faults = []
     if missing:
         faults.append(f"{len(missing)} annotated queries have no prediction, as qid {min(missing, key=str)!r}")
     if extra:
         faults.append(f"{len(extra)} predicted queries are not annotated, as qid {min(extra, key=str)!r}")
-    if faults:
-        raise AnnotationError(source, faults)
+    return faults
 
 
-def brief_value(document: Mapping[str, Any], key: str) -> float | None:
-    """A number of the document's brief, or None where it was not measured."""
-    value = document["brief"].get(key)
-    return None if value is None else float(value)
+def brief(document: Mapping[str, Any]) -> dict[str, float]:
+    """The few numbers that stand for a document: its own brief, or the mean and each domain of a highlight set."""
+    if "domains" in document:
+        return {"mAP": document["mAP"], **{f"mAP-{name}": value for name, value in document["domains"].items()}}
+    return dict(document["brief"])

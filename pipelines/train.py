@@ -18,7 +18,7 @@ from pipelines import firing
 from pipelines.config import RunConfig, TrainConfig
 from pipelines.evaluate import predict
 from pipelines.run_dir import RunDir
-from pipelines.scoring import score
+from pipelines.scoring import brief, protocol_of, score
 from spikemba import __version__
 from spikemba.batch import Batch
 from spikemba.checkpoint import Checkpoint, save_checkpoint
@@ -64,6 +64,11 @@ class TrainResult:
     best_epoch: int | None
     best: dict[str, float] = field(default_factory=dict)
     """The validation's brief at the best epoch."""
+    test: dict[str, float] = field(default_factory=dict)
+    """The test split's brief at that epoch, if `train.watch_test` is set."""
+    best_on_test_epoch: int | None = None
+    best_on_test: dict[str, float] = field(default_factory=dict)
+    """The same at the epoch that is best on the test split itself, as papers choose it."""
 
 
 @dataclass
@@ -74,6 +79,9 @@ class _Progress:
     best_epoch: int | None = None
     best_value: float = -math.inf
     best: dict[str, float] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+    best_on_test_epoch: int | None = None
+    best_on_test: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -86,7 +94,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, events: TrainEv
     events = events or Quiet()
     run = RunDir(out)
     device = _device(config.train)
-    training, validation = GroundingDataset(config.data, "train"), _validation(config)
+    training, validation, watched = GroundingDataset(config.data, "train"), _validation(config), _watched(config)
     torch.manual_seed(config.train.seed)
     spec = training.spec
     model = SpikeMba(config.model, spec.n_video_features, spec.text.dim).to(device)
@@ -107,10 +115,9 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, events: TrainEv
             checkpoint = Checkpoint(model, spec, config.grounding, {"epoch": epoch + 1, "version": __version__})
             if validation is not None and _is_validated(epoch, config.train):
                 row["val"] = _validate(model, validation, config)
-                value = row["val"][config.train.best_metric]
-                if value > progress.best_value:
-                    progress.best_epoch, progress.best_value, progress.best = epoch + 1, value, row["val"]
-                    save_checkpoint(run.best, replace(checkpoint, trained={**checkpoint.trained, "val": row["val"]}))
+                if watched is not None:
+                    row["test"] = _validate(model, watched, config)
+                _keep_best(run, checkpoint, row, config.train.best_metric, progress)
             progress.epoch = epoch + 1
             progress.rows.append(row)
             save_checkpoint(run.last, checkpoint)
@@ -118,7 +125,19 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, events: TrainEv
             _write_scalars(board, row)
             run.save_state(_state(progress, model, optimizer, schedule))
             events.epoch(row)
-    return TrainResult(run.path, progress.epoch, progress.best_epoch, progress.best)
+    p = progress
+    return TrainResult(run.path, p.epoch, p.best_epoch, p.best, p.test, p.best_on_test_epoch, p.best_on_test)
+
+
+def _keep_best(run: RunDir, checkpoint: Checkpoint, row: dict[str, Any], metric: str, progress: _Progress) -> None:
+    """Keep the checkpoint if its validation, or its test if that is watched, is the best so far."""
+    epoch, val, test = row["epoch"], row["val"], row.get("test", {})
+    if val[metric] > progress.best_value:
+        progress.best_epoch, progress.best_value, progress.best, progress.test = epoch, val[metric], val, test
+        save_checkpoint(run.best, replace(checkpoint, trained={**checkpoint.trained, "val": val}))
+    if test and test[metric] > progress.best_on_test.get(metric, -math.inf):
+        progress.best_on_test_epoch, progress.best_on_test = epoch, test
+        save_checkpoint(run.best_on_test, replace(checkpoint, trained={**checkpoint.trained, "test": test}))
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
@@ -210,26 +229,36 @@ def _validation(config: RunConfig) -> GroundingDataset | None:
     return None if config.data.val is None else GroundingDataset(config.data, "val")
 
 
+def _watched(config: RunConfig) -> GroundingDataset | None:
+    """The test split, if it is to be scored beside the validation."""
+    if not config.train.watch_test:
+        return None
+    return GroundingDataset(config.data, "test")
+
+
 def _is_validated(epoch: int, config: TrainConfig) -> bool:
     return (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs
 
 
 def _validate(model: SpikeMba, dataset: GroundingDataset, config: RunConfig) -> dict[str, float]:
-    """The evaluation's brief on the validation split. Raises ConfigError when it lacks the metric that chooses."""
-    brief: dict[str, float] = score(predict(model, dataset, config.grounding), dataset.annotations)["brief"]
-    if config.train.best_metric not in brief:
-        known = ", ".join(brief)
+    """The evaluation's brief on a split. Raises ConfigError when it lacks the metric that chooses."""
+    protocol = protocol_of(config.data.benchmark)
+    rows = predict(model, dataset, config.grounding)
+    found = brief(score(rows, dataset.annotations, protocol=protocol))
+    if config.train.best_metric not in found:
+        known = ", ".join(found)
         raise ConfigError(
             "train", [f"best_metric: {config.train.best_metric!r} is not measured here; there are {known}"]
         )
-    return brief
+    return found
 
 
 def with_chunk_length(config: RunConfig, training: GroundingDataset) -> RunConfig:
     """The configuration with `grounding.chunk_clips` filled in: as many clips as the longest training video has."""
     if config.grounding.chunk_clips is not None:
         return config
-    longest = max(math.ceil(annotation.duration_s / config.data.clip_s) for annotation in training.annotations)
+    clip_s = config.data.clip_s
+    longest = max(len(one.labels) or math.ceil(one.duration_s / clip_s) for one in training.annotations)
     clips = min(longest, config.data.max_clips or longest)
     return config.model_copy(update={"grounding": config.grounding.model_copy(update={"chunk_clips": clips})})
 
@@ -289,7 +318,7 @@ def _board(run: RunDir) -> Iterator[Any]:
 def _write_scalars(board: Any, row: Mapping[str, Any]) -> None:
     flat = {"train/loss": row["loss"], "train/learning_rate": row["learning_rate"]}
     flat |= {f"terms/{name}": value for name, value in row["terms"].items()}
-    flat |= {f"val/{name}": value for name, value in row.get("val", {}).items()}
+    flat |= {f"{split}/{name}": value for split in ("val", "test") for name, value in row.get(split, {}).items()}
     for layer, values in row["firing"].items():
         flat |= {f"firing/{layer}.{name}": value for name, value in values.items()}
     for name, value in flat.items():

@@ -74,6 +74,13 @@ class PackageMissing(SpikeMbaError):
         super().__init__(f"{purpose} needs {package}, which is not installed; run `pip install 'spikemba[{extra}]'`")
 
 
+class DownloadError(SpikeMbaError):
+    """A public file cannot be fetched, or is not the file that is meant."""
+
+    def __init__(self, address: str, problem: str, path: Path) -> None:
+        super().__init__(f"{address} {problem}; run the same command again, or put the file at {path} yourself")
+
+
 class QueryError(SpikeMbaError):
     """A sentence cannot be used as a query."""
 

@@ -4,8 +4,10 @@
     <root>/<encoder>_text/qid<query_id>.npz["last_hidden_state"] (n_tokens, F), ["pooler_output"] (F,)
     <root>/<encoder>/manifest.json                               what made them
 
-This is the field's public layout, so published packs load and what is written here trains other toolkits. Everything
-that reads features goes through `FeatureSpec.join` and `tokens`, so that training and querying cannot drift apart.
+This is the field's public layout, so published packs load and what is written here trains other toolkits. Also read:
+<video_id>.npy (VGG, PANNs), <video_id>_rgb.npy beside <video_id>_opt.npy (I3D, joined), <query_id>.npz without `qid`,
+and ["token"] for the token states (TVSum's text). Everything that reads features goes through `FeatureSpec.join` and
+`tokens`, so that training and querying cannot drift apart.
 """
 
 # Shapes: L clips, W query tokens, F feature width.
@@ -60,11 +62,23 @@ class FeatureSpec(Config):
     """Scale each token to length 1."""
     max_tokens: PositiveInt | None = None
     """Longer queries are cut to this many tokens."""
+    max_clips: PositiveInt | None = None
+    """Longer videos were cut to this many clips in training."""
+    lengths: Literal["cut", "stretch"] = "cut"
+    """Streams of unequal length: cut to the shortest, or stretched by repeating and leaving out rows."""
 
-    def join(self, streams: Sequence[NDArray[Any]]) -> Array:
-        """Streams of (L_i, F_i) as stored -> (L, F) as the model reads them: cut to the shortest, joined in order."""
-        length = min(len(stream) for stream in streams)
-        parts = [stream[:length].astype(np.float32) for stream in streams]
+    def join(self, streams: Sequence[NDArray[Any]], n_labels: int | None = None) -> Array:
+        """Streams of (L_i, F_i) as stored -> (L, F) as the model reads them: brought to one length, joined in order.
+
+        n_labels: L of a video whose clips are labelled. Raises FeaturesMismatch when too few rows are left for it.
+        """
+        if self.lengths == "stretch":
+            length = n_labels or max(len(stream) for stream in streams)
+            rows = [_stretched(len(stream), length) for stream in streams]
+        else:
+            shortest = min(len(stream) for stream in streams)
+            rows = [_cut(shortest, shortest if n_labels is None else n_labels)] * len(streams)
+        parts = [stream[chosen].astype(np.float32) for stream, chosen in zip(streams, rows, strict=True)]
         return np.concatenate([_normalise_rows(part) if self.normalise_video else part for part in parts], axis=1)
 
     def tokens(self, states: NDArray[Any]) -> Array:
@@ -95,6 +109,25 @@ class FeatureSpec(Config):
             raise FeaturesMismatch(f"{what} has clips of {other.clip_s:g} s; the checkpoint expects {self.clip_s:g} s")
 
 
+MAX_MISSING_ROWS = 2
+"""Labelled clips at a video's end that may lack a row: encoders drop a started clip that annotators counted."""
+
+
+def _cut(n_rows: int, length: int) -> NDArray[np.intp]:
+    """The first `length` rows; the last one again where a few are missing."""
+    if length - n_rows > MAX_MISSING_ROWS:
+        raise FeaturesMismatch(
+            f"a video has {n_rows} rows of features for {length} labelled clips; extract them with the clip length of "
+            "the labels, or use --set data.lengths=stretch"
+        )
+    return np.minimum(np.arange(length), n_rows - 1)
+
+
+def _stretched(n_rows: int, length: int) -> NDArray[np.intp]:
+    """For each of `length` clips, the row at the same fraction of the video."""
+    return np.minimum(((np.arange(length) + 0.5) * n_rows / length).astype(np.intp), n_rows - 1)
+
+
 def _describe(stream: Manifest) -> str:
     weights = f", weights {stream.weights[:12]}" if stream.weights else ""
     return f"{stream.encoder} ({stream.dim}{weights})"
@@ -122,34 +155,55 @@ class FeatureFolder:
 
     def video(self, video_id: str) -> NDArray[Any]:
         """(L, F) clip features as stored. Raises FeaturesMissing, FeaturesMismatch."""
-        path = self.folder / f"{video_id}.npz"
-        if not path.is_file():
+        files = self._video_files(video_id)
+        if not files:
             raise FeaturesMissing(f"video {video_id!r}", self.folder)
-        return _load(path, "features", self.manifest.dim)
+        return _load_video(files, self.manifest.dim)
 
     def text(self, query_id: str | int) -> NDArray[Any]:
         """(W, F) token states as stored. Raises FeaturesMissing, FeaturesMismatch."""
-        for name in (f"qid{query_id}.npz", f"{query_id}.npz"):  # both forms are in circulation
-            if (self.folder / name).is_file():
-                return _load(self.folder / name, "last_hidden_state", self.manifest.dim)
+        for path in self._text_files(query_id):
+            return _load(path, _token_key(path), self.manifest.dim)
         raise FeaturesMissing(f"query {query_id!r}", self.folder)
 
     def has_video(self, video_id: str) -> bool:
         """Whether the video's features are there."""
-        return (self.folder / f"{video_id}.npz").is_file()
+        return bool(self._video_files(video_id))
 
     def has_text(self, query_id: str | int) -> bool:
         """Whether the query's features are there."""
-        return any((self.folder / name).is_file() for name in (f"qid{query_id}.npz", f"{query_id}.npz"))
+        return bool(self._text_files(query_id))
+
+    def _video_files(self, video_id: str) -> list[Path]:
+        for endings in VIDEO_ENDINGS:
+            files = [self.folder / f"{video_id}{ending}" for ending in endings]
+            if all(path.is_file() for path in files):
+                return files
+        return []
+
+    def _text_files(self, query_id: str | int) -> list[Path]:
+        names = (f"qid{query_id}.npz", f"{query_id}.npz")  # both forms are in circulation
+        return [self.folder / name for name in names if (self.folder / name).is_file()]
 
     def _guess(self) -> Manifest:
         """A published pack has no manifest: its name and the width of its first file are all there is to know."""
-        first = min(self.folder.glob("*.npz"), default=None)
+        first = min((path for ending in ("*.npz", "*.npy") for path in self.folder.glob(ending)), default=None)
         if first is None:
             raise FeaturesMissing("any video or query", self.folder)
-        key = "last_hidden_state" if _has(first, "last_hidden_state") else "features"
-        kind: Literal["video", "text"] = "text" if key == "last_hidden_state" else "video"
-        return Manifest(encoder=self.folder.name, kind=kind, dim=_load(first, key).shape[1])
+        name = self.folder.resolve().name
+        if first.suffix == ".npz" and not _has(first, "features"):
+            return Manifest(encoder=name, kind="text", dim=_load(first, _token_key(first)).shape[1])
+        video_id = first.name.removesuffix(first.suffix)
+        for ending in ("_rgb", "_opt"):
+            video_id = video_id.removesuffix(ending) if first.suffix == ".npy" else video_id
+        return Manifest(encoder=name, dim=_load_video(self._video_files(video_id) or [first]).shape[1])
+
+
+VIDEO_ENDINGS = ((".npz",), (".npy",), ("_rgb.npy", "_opt.npy"))
+"""Files that hold one video's features, whichever form is there; several are joined on the channels."""
+
+TOKEN_KEYS = ("last_hidden_state", "token")
+"""Names of the token states in a query's npz."""
 
 
 def write_video(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
@@ -188,14 +242,37 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _has(path: Path, key: str) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return f"{key}.npy" in archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{key}.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return True  # reading it will say what is wrong
+
+
+def _token_key(path: Path) -> str:
+    return next((key for key in TOKEN_KEYS if _has(path, key)), TOKEN_KEYS[0])
+
+
+def _load_video(files: Sequence[Path], dim: int | None = None) -> NDArray[Any]:
+    if len(files) == 1:
+        return _load(files[0], "features", dim)
+    parts = [_load(path, "features") for path in files]
+    length = min(map(len, parts))
+    joined = np.concatenate([part[:length] for part in parts], axis=1)
+    if dim is not None and joined.shape[1] != dim:
+        raise FeaturesMismatch(f"{files[0]} holds rows of {joined.shape[1]} numbers; expected {dim}")
+    return joined
 
 
 def _load(path: Path, key: str, dim: int | None = None) -> NDArray[Any]:
+    """An array of an npz by its key, or the one of an npy."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found: NDArray[Any] = arrays[key]
+        found: NDArray[Any]
+        if path.suffix == ".npy":
+            found = np.load(path, allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as arrays:
+                found = arrays[key]
     except KeyError:
         raise FeaturesMismatch(f"{path} has no array {key!r}") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError):

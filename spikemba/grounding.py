@@ -35,6 +35,8 @@ class GroundingConfig(Config):
     """Of two moments that overlap more than this, the better one is kept."""
     round_to_s: PositiveFloat | None = None
     """Ends of moments are rounded to multiples of this many seconds; None keeps them as predicted."""
+    clamp_s: PositiveFloat | None = None
+    """Moments end here at the latest, as the ancestors cut QVHighlights at 150 s; None: where the video ends."""
     add_proposals: bool = False
     """Also offer the runs of proposed clips as moments, scored by the mean of their clips."""
     chunk_clips: PositiveInt | None = None
@@ -187,10 +189,11 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
 def _moments(
     windows: Windows, scores: NDArray[np.float64], duration_s: float, config: GroundingConfig
 ) -> Iterator[Moment]:
-    """Candidates -> at most n_moments, best first, within the video, none of zero length."""
-    windows = windows.clip(0, duration_s)
+    """Candidates -> at most n_moments, best first, none after the video or clamp_s, none of zero length."""
+    latest_s = config.clamp_s or duration_s
+    windows = windows.clip(0, latest_s)
     if config.round_to_s is not None:
-        windows = np.minimum(np.round(windows / config.round_to_s) * config.round_to_s, duration_s)
+        windows = np.minimum(np.round(windows / config.round_to_s) * config.round_to_s, latest_s)
     longer = windows[:, 1] > windows[:, 0]
     windows, scores = windows[longer], scores[longer]
     for i in suppress(windows, scores, config.max_iou, config.n_moments):

@@ -1,11 +1,15 @@
 """`spikemba evaluate`."""
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from spikemba_cli.console import print_json, print_table
+from spikemba_cli.console import print_json, print_table, print_warning
+
+Table = Literal["text", "markdown", "csv"]
 
 
 def evaluate(
@@ -18,7 +22,21 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="section.key=value of that configuration; may be repeated.")
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="Annotations (jsonl) to score it against.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Benchmark whose metrics to use; by default the run's, or qvhighlights.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look for faults of the predictions file; exit 1 if there are any.")
+    ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Also print 95 % intervals over this many resamples of the videos.")
+    ] = 0,
+    table: Annotated[
+        Table | None, typer.Option(help="Print the numbers beside the published ones: text, markdown or csv.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the checkpoint's predictions to this jsonl.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the official evaluator's document.")] = False,
 ) -> None:
@@ -30,19 +48,47 @@ def evaluate(
         raise typer.BadParameter("give either a checkpoint or --predictions FILE", param_hint="CHECKPOINT")
     if (predictions is None) != (annotations is None):
         raise typer.BadParameter("--predictions and --annotations go together", param_hint="--annotations")
-    document: dict[str, Any]
+    if check and predictions is None:
+        raise typer.BadParameter("--check looks at a predictions file; give --predictions", param_hint="--check")
     if predictions is not None and annotations is not None:
-        from pipelines.scoring import score_files  # without torch
+        from pipelines.evaluate_files import evaluate_files  # without torch
 
-        document = score_files(predictions, annotations)
+        result = evaluate_files(predictions, annotations, dataset or "qvhighlights", bootstrap, only_check=check)
     else:
         from pipelines.config import load_config
-        from pipelines.evaluate import evaluate as run
+        from pipelines.evaluate import evaluate_run
 
         assert checkpoint is not None
         data = load_config(config, settings or []).data if config or settings else None
-        document = run(checkpoint, split, data=data, out=out)
-    if as_json:
-        print_json(document)
+        result = evaluate_run(checkpoint, split, data=data, out=out, benchmark=dataset, resamples=bootstrap)
+    for fault in result.faults:
+        print_warning(fault)
+    if check:
+        if result.faults:
+            raise typer.Exit(1)
+        return
+    if table:
+        from pipelines.results_table import render, results_table
+
+        name = str(checkpoint or predictions)
+        shown = "test" if predictions else split
+        found = results_table(result.benchmark, shown, result.brief, name, result.spread)
+        sys.stdout.write(render(found, table))
+    elif as_json:
+        intervals = {"intervals": {name: asdict(one) for name, one in result.intervals.items()}}
+        print_json(result.document | (intervals if result.intervals else {}))
     else:
-        print_table("", ["metric", "%"], [[name, f"{value:.2f}"] for name, value in document["brief"].items()])
+        _print_brief(result.brief, result.spread, result.intervals)
+
+
+def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: dict[str, Any]) -> None:
+    columns = ["metric", "%"]
+    rows = [[name, f"{value:.2f}"] for name, value in brief.items()]
+    if spread:
+        columns.append("±")
+        rows = [[*row, f"{spread[row[0]]:.2f}" if row[0] in spread else ""] for row in rows]
+    if intervals:
+        columns += ["low", "high"]
+        known = {name: [f"{one.low:.2f}", f"{one.high:.2f}"] for name, one in intervals.items()}
+        rows = [[*row, *known.get(row[0], ["", ""])] for row in rows]
+    print_table("", columns, rows)

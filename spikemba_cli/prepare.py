@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikemba_cli.console import err, print_json, progress
+from spikemba_cli.console import err, print_json, print_note, print_warning, progress
 
 if TYPE_CHECKING:
     from pipelines.prepare import Prepared
+    from pipelines.prepare_benchmark import PreparedBenchmark
 
 app = typer.Typer(no_args_is_help=True, help="Bring a data set into the form that training reads.")
 
@@ -66,6 +67,88 @@ def custom(
             report=report,
         )
     _print(prepared, encoder, as_json)
+
+
+SourceOption = Annotated[Path, typer.Option(help="Folder that is searched for the annotation files.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder to write to; by default data/<name>.")]
+FeaturesOption = Annotated[
+    Path | None, typer.Option(help="Folder of feature folders; by default <out>/features if it is there.")
+]
+PackOption = Annotated[str | None, typer.Option(help="Which features of several, as slowfast+clip.")]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="First fetch into SOURCE what is public by direct link.")
+]
+VideosOption = Annotated[bool, typer.Option("--with-videos", help="With --download: also archives of videos.")]
+DropOption = Annotated[bool, typer.Option("--drop-faulty", help="Leave out rows with faults, and say which.")]
+
+
+def _benchmark(name: str, title: str) -> None:
+    """Add `prepare NAME`."""
+
+    def command(
+        source: SourceOption,
+        out: OutOption = None,
+        features: FeaturesOption = None,
+        pack: PackOption = None,
+        download: DownloadOption = False,
+        with_videos: VideosOption = False,
+        drop_faulty: DropOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        from pipelines.prepare_benchmark import prepare_benchmark
+
+        if download:
+            _download(name, source, with_videos)
+        prepared = prepare_benchmark(
+            name, source, out or Path("data") / name, features=features, pack=pack, drop_faulty=drop_faulty
+        )
+        _print_benchmark(name, prepared, as_json)
+
+    command.__doc__ = f"""Check the annotations of {title} and write what training reads.
+
+    Example: spikemba prepare {name} --source DIR --features DIR/features
+    """
+    app.command(name)(command)
+
+
+def _download(name: str, source: Path, with_videos: bool) -> None:
+    from pipelines.download import fetch
+    from spikemba.datasets.benchmarks import benchmark_files
+
+    for wanted in benchmark_files(name).downloads:
+        if wanted.large and not with_videos:
+            print_note(f"not fetched without --with-videos: {wanted.url}")
+            continue
+        with progress(wanted.name, "bytes") as report:
+            path = fetch(wanted, source, report)
+        print_note(f"{wanted.url} -> {path}")
+
+
+def _print_benchmark(name: str, prepared: "PreparedBenchmark", as_json: bool) -> None:
+    for row in prepared.left_out:
+        print_warning(f"left out: {row}")
+    for note in prepared.notes:
+        print_warning(note)
+    if as_json:
+        counts = {"out": str(prepared.out), "queries": prepared.n_queries, "config": str(prepared.config)}
+        print_json({**counts, "pack": prepared.pack, "left_out": prepared.left_out, "notes": prepared.notes})
+        return
+    counts_text = ", ".join(f"{split} {n}" for split, n in prepared.n_queries.items())
+    err.print(f"{prepared.title}: {counts_text} -> {prepared.out}")
+    if prepared.pack:
+        usual = "" if prepared.out == Path("data") / name else f" --data {prepared.out}"
+        err.print(f"features: {prepared.pack}")
+        err.print(f"next: spikemba train --dataset {name}{usual}")
+
+
+for _name, _title in {
+    "qvhighlights": "QVHighlights",
+    "charades_sta": "Charades-STA",
+    "tacos": "TACoS",
+    "tvsum": "TVSum",
+    "youtube_highlights": "YouTube Highlights",
+}.items():
+    _benchmark(_name, _title)
 
 
 def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikemba_cli.console import err, print_json, print_warning, progress
+from spikemba_cli.console import err, print_json, print_note, print_table, print_warning, progress
+
+if TYPE_CHECKING:
+    from pipelines.config import RunConfig
 
 
 def train(
@@ -14,6 +17,12 @@ def train(
     config: Annotated[Path | None, typer.Option(help="A configuration of your own, YAML.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be repeated.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that `spikemba prepare` wrote; by default data/<dataset>.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, as 0,1,2: a run each, and the mean and spread over them.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>.")] = None,
     resume: Annotated[
@@ -27,19 +36,76 @@ def train(
     """
     if (dataset is None) == (config is None):
         raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
-    from pipelines.config import config_path, load_config
+    numbers = _seeds(seeds)
+    from pipelines.config import config_path, load_config, prepared_config
+    from pipelines.study import is_study
     from pipelines.train import train as run
 
-    resolved = load_config(config_path(dataset) if dataset else config, settings or [])
+    prepared = prepared_config(dataset, data)
+    resolved = load_config(config_path(dataset) if dataset else config, settings or [], prepared=prepared)
+    if dataset:
+        _check_prepared(dataset, resolved)
     folder = out or Path("runs") / resolved.name
+    if is_study(resolved, numbers):
+        _train_study(resolved, folder, numbers, resume, as_json)
+        return
     with progress("training", "steps") as report:
         result = run(resolved, folder, resume=resume, events=Printed(report))
     best = {"best_epoch": result.best_epoch, "best": result.best}
     if as_json:
-        print_json({"run": str(result.run), "epochs": result.epochs, **best})
-    else:
-        chosen = f"best epoch {result.best_epoch}: {_brief(result.best)}" if result.best_epoch else "not validated"
-        err.print(f"{result.epochs} epochs, {chosen} -> {folder}")
+        watched = {"test": result.test, "best_on_test": result.best_on_test} if result.best_on_test else {}
+        print_json({"run": str(result.run), "epochs": result.epochs, **best, **watched})
+        return
+    chosen = f"best epoch {result.best_epoch}: {_brief(result.best)}" if result.best_epoch else "not validated"
+    err.print(f"{result.epochs} epochs, {chosen} -> {folder}")
+    if result.best_on_test:
+        err.print(f"test at that epoch: {_brief(result.test)}")
+        err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
+
+
+def _check_prepared(dataset: str, config: "RunConfig") -> None:
+    """Raise ConfigError that says how to make the annotations when they are not there."""
+    from spikemba.errors import ConfigError
+
+    if config.data.train and not config.data.train.is_file():
+        how = "spikemba demo" if dataset == "demo" else f"spikemba prepare {dataset}"
+        raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
+
+
+def _seeds(text: str | None) -> list[int]:
+    """Numbers from `0,1,2`."""
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if not all(part.isdigit() for part in parts) or len(set(parts)) != len(parts):
+        raise typer.BadParameter(
+            f"{text!r} is not a list of different whole numbers such as 0,1,2", param_hint="--seeds"
+        )
+    return [int(part) for part in parts]
+
+
+def _train_study(config: "RunConfig", folder: Path, seeds: list[int], resume: bool, as_json: bool) -> None:
+    """Train every domain and seed; print each number with what it is chosen on."""
+    from pipelines.study import run_study
+
+    def starting(name: str, done: int, total: int) -> None:
+        print_note(f"run {done + 1} of {total}: {name}")
+
+    with progress("training", "steps") as report:
+        study = run_study(config, folder, seeds, resume=resume, events=Printed(report), starting=starting)
+    summary = study.summary()
+    if as_json:
+        print_json({"study": str(folder), "runs": len(study.runs), **summary})
+        return
+    titles = {"val": "held out", "test": "test", "best_on_test": "test, chosen on test"}
+    columns = [name for name in titles if name in summary]
+    metrics = list(summary[columns[0]]) if columns else []
+    rows = [[metric, *(_cell(summary[name].get(metric), len(seeds)) for name in columns)] for metric in metrics]
+    print_table(f"{len(study.runs)} runs -> {folder}", ["metric", *(titles[name] for name in columns)], rows)
+
+
+def _cell(value: Mapping[str, float] | None, n_seeds: int) -> str:
+    if value is None:
+        return ""
+    return f"{value['mean']:.2f} ± {value['std']:.2f}" if n_seeds > 1 else f"{value['mean']:.2f}"
 
 
 class Printed:
@@ -60,7 +126,7 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
-    shown = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1")
+    shown = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1", "mAP")
     return "  ".join(f"{_short(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
 
 

@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,10 @@ class Annotation:
     """Clips that `ratings` are about."""
     ratings: tuple[tuple[int, ...], ...] = ()
     """Three ratings 0-4, one per annotator, for each relevant clip; empty when nobody rated."""
+    labels: tuple[tuple[float, ...], ...] = ()
+    """Highlight sets: for each clip of the video 20 importances 1-5 (TVSum) or one 0 or 1 (YouTube Highlights)."""
+    domain: str | None = None
+    """Highlight sets: the kind of video, within which they are trained and scored."""
 
     def to_row(self) -> dict[str, Any]:
         """The row as QVHighlights writes it."""
@@ -43,12 +48,19 @@ class Annotation:
         if self.ratings:
             row["relevant_clip_ids"] = list(self.relevant_clips)
             row["saliency_scores"] = [list(rating) for rating in self.ratings]
-        return row
+        if self.labels:
+            row["label"] = [list(of_clip) for of_clip in self.labels]
+        return row if self.domain is None else row | {"domain": self.domain}
 
     @property
     def window_array(self) -> NDArray[np.float64]:
         """(K, 2) seconds."""
         return np.asarray(self.windows or (), dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def label_array(self) -> NDArray[np.float64]:
+        """(L, A), of highlight sets."""
+        return np.asarray(self.labels, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,11 @@ class PredictedRow:
     moments: tuple[Moment, ...]
     saliency: tuple[float, ...]
     """One number per clip, the higher the better."""
+
+    @property
+    def moment_array(self) -> NDArray[np.float64]:
+        """(M, 3): seconds and score, best first."""
+        return np.asarray(self.moments, dtype=np.float64).reshape(-1, 3)
 
     def to_row(self) -> dict[str, Any]:
         """The row as the official evaluators read it."""
@@ -76,6 +93,14 @@ class PredictedRow:
 def read_annotations(path: Path) -> list[Annotation]:
     """Read a jsonl of annotations. Raises AnnotationError that names every row that cannot be used."""
     return _read(path, _annotation)
+
+
+def read_numbered(path: Path) -> tuple[list[tuple[int, Annotation]], list[str]]:
+    """The rows that can be read, with their line numbers, and the faults of the others; repeated ids are kept.
+
+    Raises AnnotationError when the file is not jsonl.
+    """
+    return _collect(path, _annotation)
 
 
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
@@ -101,23 +126,29 @@ class _BadRow(Exception):
 
 
 def _read(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row]:
-    rows: list[Row] = []
-    faults: list[str] = []
-    seen: dict[QueryId, int] = {}
-    for number, raw in read_jsonl(path):
-        try:
-            row = parse(raw)
-            if row.query_id in seen:
-                raise _BadRow(f"qid {row.query_id!r} stands on line {seen[row.query_id]} already")
-            seen[row.query_id] = number
-            rows.append(row)
-        except _BadRow as fault:
-            faults.append(f"line {number}: {fault}")
+    rows, faults = _collect(path, parse)
     if not rows and not faults:
         faults.append("no rows; expected one JSON object per line")
+    seen: dict[QueryId, int] = {}
+    for number, row in rows:
+        if row.query_id in seen:
+            faults.append(f"line {number}: qid {row.query_id!r} stands on line {seen[row.query_id]} already")
+        seen.setdefault(row.query_id, number)
     if faults:
         raise AnnotationError(path, faults)
-    return rows
+    return [row for _, row in rows]
+
+
+def _collect(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> tuple[list[tuple[int, Row]], list[str]]:
+    """Rows with their line numbers, and what is wrong with the lines that are none."""
+    rows: list[tuple[int, Row]] = []
+    faults: list[str] = []
+    for number, raw in read_jsonl(path):
+        try:
+            rows.append((number, parse(raw)))
+        except _BadRow as fault:
+            faults.append(f"line {number}: {fault}")
+    return rows, faults
 
 
 def _annotation(row: Mapping[str, Any]) -> Annotation:
@@ -137,22 +168,32 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         duration_s=duration,
         windows=windows,
         relevant_clips=tuple(int(clip) for clip in clips) if ratings else (),
-        ratings=tuple(tuple(map(int, scores)) for scores in _numbers(row, "saliency_scores", width=3))
+        ratings=tuple((int(a), int(b), int(c)) for a, b, c in _numbers(row, "saliency_scores", width=3))
         if ratings
         else (),
+        labels=_labels(row) if row.get("label") is not None else (),
+        domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
     )
+
+
+def _labels(row: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
+    """One row of numbers per clip, all of one width."""
+    rows = _numbers(row, "label")
+    if len({len(of_clip) for of_clip in rows}) != 1:
+        raise _BadRow("label has clips with different numbers of annotators, or none")
+    return tuple(tuple(of_clip) for of_clip in rows)
 
 
 def _prediction(row: Mapping[str, Any]) -> PredictedRow:
     windows = _numbers(row, "pred_relevant_windows", width=3) if row.get("pred_relevant_windows") else []
     saliency = row.get("pred_saliency_scores") or []
-    if not all(isinstance(score, int | float) and isfinite(score) for score in saliency):
+    if not isinstance(saliency, list) or not _finite(saliency):
         raise _BadRow("pred_saliency_scores holds something that is not a finite number")
     return PredictedRow(
         query_id=_get(row, "qid", (int, str)),
         video_id=str(row.get("vid", "")),
         query=str(row.get("query", "")),
-        moments=tuple(Moment(*map(float, window)) for window in windows),
+        moments=tuple(Moment(float(a), float(b), float(c)) for a, b, c in windows),
         saliency=tuple(map(float, saliency)),
     )
 
@@ -167,10 +208,17 @@ def _get(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
 
 def _numbers(row: Mapping[str, Any], key: str, width: int | None = None) -> list[list[float]]:
     """A list of lists of finite numbers, each `width` long."""
-    for item in row[key] if isinstance(row[key], list) else [None]:
-        numbers = item if isinstance(item, list) else [None]
-        right_width = width is None or len(numbers) == width
-        if not right_width or not all(isinstance(x, int | float) and isfinite(x) for x in numbers):
+    rows: list[Any] = row[key] if isinstance(row[key], list) else [None]
+    # Nearly every row is right, and files have hundreds of thousands of numbers: look at them one by one only if not.
+    even = all(type(item) is list for item in rows) and (width is None or {*map(len, rows)} <= {width})
+    if even and _finite([*chain.from_iterable(rows)]):
+        return rows
+    for item in rows:
+        if not isinstance(item, list) or len(item) != (width or len(item)) or not _finite(item):
             expected = f"lists of {width} finite numbers" if width else "lists of finite numbers"
             raise _BadRow(f"{key} holds {item!r}; expected {expected}")
-    return list(row[key])
+    return list(rows)
+
+
+def _finite(numbers: list[Any]) -> bool:
+    return {*map(type, numbers)} <= {int, float} and all(map(isfinite, numbers))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,25 @@ from torch.utils.data import Dataset
 
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
-from spikemba.errors import ConfigError, FeaturesMissing
+from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import Array, FeatureFolder, FeatureSpec
+from spikemba.word_vectors import WordVectors
 
 Split = Literal["train", "val", "test"]
 
 
-class DataConfig(Config):
-    """Annotations and features: any QVHighlights-style jsonl with any npz feature folders."""
+Benchmark = Literal["qvhighlights", "charades_sta", "tacos", "tvsum", "youtube_highlights"]
 
+
+class DataConfig(Config):
+    """Annotations and features: any QVHighlights-style jsonl with any feature folders."""
+
+    benchmark: Benchmark = "qvhighlights"
+    """Whose metrics are used; a set of your own in the QVHighlights form is scored as QVHighlights is."""
+    domains: tuple[str, ...] = ()
+    """Highlight sets: the domains, each of which gets a model of its own; empty trains one model on everything."""
+    domain: str | None = None
+    """Only the videos of this domain; None takes all."""
     train: Path | None = None
     """Annotations to train on, jsonl."""
     val: Path | None = None
@@ -33,7 +43,7 @@ class DataConfig(Config):
     video_features: tuple[Path, ...] = ()
     """Folders of clip features, in the order in which they are joined."""
     text_features: Path | None = None
-    """Folder of query features."""
+    """Folder of query features, or a text file of word vectors such as glove.6B.300d.txt."""
     clip_s: PositiveFloat = 2.0
     """Seconds of video per clip."""
     max_clips: PositiveInt | None = None
@@ -44,6 +54,8 @@ class DataConfig(Config):
     """Scale each feature stream to unit length per clip."""
     normalise_text: bool = True
     """Scale each token to unit length."""
+    lengths: Literal["cut", "stretch"] = "cut"
+    """Streams of unequal length are cut to the shortest and to the labelled clips, or stretched to them."""
     memory_gb: NonNegativeFloat = 4.0
     """Features kept in memory after they were first read, at most; 0 reads them from disk every time."""
 
@@ -85,10 +97,11 @@ class GroundingDataset(Dataset[Pair]):
     def __init__(self, config: DataConfig, split: Split) -> None:
         """Raises AnnotationError, FeaturesMissing or ConfigError, each naming what is missing and how to make it."""
         self.config, self.split = config, split
-        self.annotations = read_annotations(_required(getattr(config, split), split))
+        self.annotations = _of_domain(read_annotations(_required(getattr(config, split), split)), config)
         self._streams = [FeatureFolder(folder) for folder in config.video_features]
-        self._text = FeatureFolder(_required(config.text_features, "text_features"))
+        self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
+        _check_clip_length(self._streams, config)
         self.spec = FeatureSpec(
             video=tuple(stream.manifest for stream in self._streams),
             text=self._text.manifest,
@@ -96,8 +109,10 @@ class GroundingDataset(Dataset[Pair]):
             normalise_video=config.normalise_video,
             normalise_text=config.normalise_text,
             max_tokens=config.max_tokens,
+            max_clips=config.max_clips,
+            lengths=config.lengths,
         )
-        self.n_ranks = 12 if any(annotation.ratings for annotation in self.annotations) else 1
+        self.n_ranks = N_GRADES if any(map(_is_graded, self.annotations)) else 1
         self._video_groups = _groups([source_video(a.video_id) for a in self.annotations])
         self._query_groups = _groups([a.query.lower().strip(" .") for a in self.annotations])
         self._memory: dict[str, Array] = {}
@@ -108,11 +123,9 @@ class GroundingDataset(Dataset[Pair]):
 
     def __getitem__(self, index: int) -> Pair:
         annotation = self.annotations[index]
-        video = self._remember(f"video {annotation.video_id}", lambda: self._video(annotation.video_id))
-        tokens = self._remember(
-            f"query {annotation.query_id}", lambda: self.spec.tokens(self._text.text(annotation.query_id))
-        )
-        known = annotation.windows is not None or annotation.ratings
+        video = self._remember(f"video {annotation.video_id}", lambda: self._video(annotation))
+        tokens = self._remember(f"query {annotation.query_id}", lambda: self.spec.tokens(self._tokens(annotation)))
+        known = annotation.windows is not None or annotation.ratings or annotation.labels
         return Pair(
             query_id=annotation.query_id,
             video=video,
@@ -123,9 +136,18 @@ class GroundingDataset(Dataset[Pair]):
             n_ranks=self.n_ranks,
         )
 
-    def _video(self, video_id: str) -> Array:
-        joined = self.spec.join([stream.video(video_id) for stream in self._streams])
+    def _video(self, annotation: Annotation) -> Array:
+        stored = [stream.video(annotation.video_id) for stream in self._streams]
+        try:
+            joined = self.spec.join(stored, len(annotation.labels) or None)
+        except FeaturesMismatch as error:
+            raise FeaturesMismatch(f"{annotation.video_id}: {error}") from None
         return joined[: self.config.max_clips] if self.split == "train" else joined
+
+    def _tokens(self, annotation: Annotation) -> NDArray[Any]:
+        if isinstance(self._text, WordVectors):
+            return self._text.of(annotation.query)
+        return self._text.text(annotation.query_id)
 
     def _remember(self, key: str, load: Callable[[], Array]) -> Array:
         """The array from memory, or loaded and remembered while the budget lasts."""
@@ -144,6 +166,8 @@ def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTar
     A window that holds no clip's centre claims the clip at its own centre, so that short moments are learned too.
     Windows beyond the last clip are left out.
     """
+    if annotation.labels:
+        return _label_targets(annotation.label_array[:n_clips])
     total_s = n_clips * clip_s
     centres = (np.arange(n_clips) + 0.5) * clip_s
     windows = annotation.window_array
@@ -163,8 +187,50 @@ def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTar
         relevance = np.zeros(n_clips, dtype=np.float32)
         for clip, ratings in zip(annotation.relevant_clips, annotation.ratings, strict=True):
             if clip < n_clips:
-                relevance[clip] = 3 * np.mean(ratings)  # the sum of QVHighlights' three ratings, for any number
+                relevance[clip] = (
+                    N_GRADES / 4 * np.mean(ratings)
+                )  # the sum of QVHighlights' three ratings, for any number
     return ClipTargets(foreground, boundaries, relevance, has_windows=bool(len(windows)))
+
+
+N_GRADES = 12
+"""Ranks of graded relevance: the sum of three ratings 0-4, to which other scales are brought."""
+
+
+def _label_targets(labels: NDArray[np.float64]) -> ClipTargets:
+    """Targets of a highlight set, which marks clips and has no windows. labels: (L, A).
+
+    Twenty importances 1-5 become their mean on the scale of summed ratings, and clips above its lower median are
+    foreground, as the metric takes them; a 0 or 1 is itself.
+    """
+    mean = labels.mean(1)
+    if labels.shape[1] > 1:
+        foreground = mean > np.sort(mean)[(len(mean) - 1) // 2]
+        relevance = N_GRADES * (mean - 1) / 4
+    else:
+        foreground, relevance = mean > 0, (mean > 0).astype(np.float64)
+    boundaries = np.zeros((len(mean), 2), np.float32)
+    return ClipTargets(foreground, boundaries, relevance.astype(np.float32), has_windows=False)
+
+
+def _is_graded(annotation: Annotation) -> bool:
+    return bool(annotation.ratings) or (bool(annotation.labels) and len(annotation.labels[0]) > 1)
+
+
+def _of_domain(annotations: list[Annotation], config: DataConfig) -> list[Annotation]:
+    """The annotations of the configured domain. Raises ConfigError when there are none."""
+    if config.domain is None:
+        return annotations
+    chosen = [annotation for annotation in annotations if annotation.domain == config.domain]
+    if not chosen:
+        known = ", ".join(sorted({a.domain for a in annotations if a.domain})) or "none"
+        raise ConfigError("data", [f"domain: {config.domain!r} has no annotations; there are {known}"])
+    return chosen
+
+
+def text_source(path: Path) -> FeatureFolder | WordVectors:
+    """A folder of query features, or a file of word vectors. Raises FeaturesMissing, FeaturesMismatch."""
+    return WordVectors(path) if path.is_file() else FeatureFolder(path)
 
 
 def source_video(video_id: str) -> str:
@@ -184,18 +250,38 @@ def _required(path: Path | None, name: str) -> Path:
     return path
 
 
-def _check_present(annotations: Sequence[Annotation], streams: Sequence[FeatureFolder], text: FeatureFolder) -> None:
+def _check_present(
+    annotations: Sequence[Annotation], streams: Sequence[FeatureFolder], text: FeatureFolder | WordVectors
+) -> None:
     """Raise FeaturesMissing for the first missing file, saying how many are missing."""
     if not streams:
         raise ConfigError("data", ["video_features: is empty; name at least one folder of clip features"])
-    videos = sorted({annotation.video_id for annotation in annotations})
     for stream in streams:
-        missing = [video_id for video_id in videos if not stream.has_video(video_id)]
-        if missing:
+        if missing := missing_videos(annotations, stream):
             raise FeaturesMissing(_some("video", missing), stream.folder)
-    missing = [str(a.query_id) for a in annotations if not text.has_text(a.query_id)]
-    if missing:
+    if isinstance(text, FeatureFolder) and (missing := missing_queries(annotations, text)):
         raise FeaturesMissing(_some("query", missing), text.folder)
+
+
+def _check_clip_length(streams: Sequence[FeatureFolder], config: DataConfig) -> None:
+    """Raise FeaturesMismatch when rows are known to be of another length; stretched rows need not be of any."""
+    for stream in streams:
+        found = stream.manifest.clip_s
+        if config.lengths == "cut" and found is not None and abs(found - config.clip_s) > 1e-6:
+            raise FeaturesMismatch(
+                f"{stream.folder} has rows of {found:g} s and data.clip_s is {config.clip_s:g}; set it to {found:g}, "
+                f"or run `spikemba extract VIDEOS --clip-length {config.clip_s:g} --out OTHER`"
+            )
+
+
+def missing_videos(annotations: Sequence[Annotation], stream: FeatureFolder) -> list[str]:
+    """Videos of the annotations that have no features there."""
+    return [name for name in sorted({a.video_id for a in annotations}) if not stream.has_video(name)]
+
+
+def missing_queries(annotations: Sequence[Annotation], text: FeatureFolder) -> list[str]:
+    """Queries of the annotations that have no features there."""
+    return [str(a.query_id) for a in annotations if not text.has_text(a.query_id)]
 
 
 def _some(kind: str, names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ trapezoid over clips in stable order.
 # Shapes: Q queries, L clips, A annotators (3 in QVHighlights, 20 in TVSum).
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -50,6 +51,40 @@ def highlight_metrics(
     Raises NothingToScore without queries, NotNumbers on NaN, ValueError when `ratings` lacks a predicted query or a
     shape is wrong.
     """
+    results: dict[str, HighlightScores] = {}
+    ranked = _ranked(saliency, ratings)
+    for name, least in LEVELS.items():
+        ap, hit = ranked.at(least)
+        results[f"HL-min-{name}"] = {"HL-mAP": percent(ap.mean()), "HL-Hit1": percent(hit.mean())}
+    return results
+
+
+def clip_scores(
+    saliency: Mapping[QueryId, NDArray[np.floating]], ratings: Mapping[QueryId, NDArray[np.floating]], least: int
+) -> tuple[Floats, Bools]:
+    """What highlight_metrics averages at one level: AP per query and annotator, (Q, 3), and hits, (Q,)."""
+    return _ranked(saliency, ratings).at(least)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Ratings in the order that the saliency gives the clips."""
+
+    ratings: Floats
+    """(Q, L, 3), best clip first, -1 past the video's end."""
+    ends: Bools
+    """(Q, L): the last clip of each run of equal saliency."""
+    top: Floats
+    """(Q, 3): ratings of the first clip of highest saliency."""
+
+    def at(self, least: int) -> tuple[Floats, Bools]:
+        """AP per query and annotator, (Q, 3), and hits, (Q,), where `least` is the least rating of a positive clip."""
+        return interpolated_ap(self.ratings >= least, self.ends), np.asarray((self.top >= least).any(1))
+
+
+def _ranked(
+    saliency: Mapping[QueryId, NDArray[np.floating]], ratings: Mapping[QueryId, NDArray[np.floating]]
+) -> _Ranked:
     if missing := [query_id for query_id in saliency if query_id not in ratings]:
         raise ValueError(f"{len(missing)} predicted queries have no ratings, the first is {missing[0]!r}")
     if not saliency:
@@ -59,14 +94,7 @@ def highlight_metrics(
     rated, real = pad([ratings[query_id] for query_id in saliency], (N_RATERS,), fill=-1)
     order, ends = rank_with_ties(_fit(scores, real.shape[1]), real)
     ranked = np.take_along_axis(rated, order[..., None], axis=1)
-    top = _first_maximum(scores, given, rated)
-
-    results: dict[str, HighlightScores] = {}
-    for name, least in LEVELS.items():
-        ap = interpolated_ap(ranked >= least, ends)
-        hit = (top >= least).any(1)
-        results[f"HL-min-{name}"] = {"HL-mAP": percent(ap.mean()), "HL-Hit1": percent(hit.mean())}
-    return results
+    return _Ranked(ranked, ends, _first_maximum(scores, given, rated))
 
 
 def ratings_matrix(n_clips: int, relevant_clip_ids: ArrayLike, saliency_scores: ArrayLike) -> Floats:
@@ -186,7 +214,7 @@ def tvsum_metrics(
     Averaged over the videos of `saliency`.  Raises SaliencyTooShort when a video has n < L, NotNumbers on NaN,
     NothingToScore without videos, ValueError when labels or domain lack a video.
     """
-    _check_videos(saliency, labels, domain)
+    check_videos(saliency, labels, domain)
     return _by_domain(
         {video: float(tvsum_top5_map(saliency[video], labels[video]).mean()) for video in saliency}, domain
     )
@@ -201,15 +229,16 @@ def youtube_metrics(
 
     Averaged over the videos of `saliency`.  Raises as tvsum_metrics does.
     """
-    _check_videos(saliency, labels, domain)
+    check_videos(saliency, labels, domain)
     return _by_domain({video: youtube_ap(saliency[video], labels[video]) for video in saliency}, domain)
 
 
-def _check_videos(
+def check_videos(
     saliency: Mapping[str, NDArray[np.floating]],
     labels: Mapping[str, NDArray[np.floating]],
     domain: Mapping[str, str],
 ) -> None:
+    """Raise what tvsum_metrics says it raises."""
     if not saliency:
         raise NothingToScore("no video has saliency")
     if missing := [video for video in saliency if video not in labels or video not in domain]:

@@ -86,6 +86,23 @@ def retrieval_metrics(
     return results
 
 
+def query_scores(
+    predicted: Mapping[QueryId, NDArray[np.floating]], truth: Mapping[QueryId, NDArray[np.floating]]
+) -> tuple[Floats, Floats]:
+    """What the means of the full range are taken over: AP per query and threshold, (Q, T), and IoU at one, (Q,).
+
+    A query without moments gets 0 here, where retrieval_metrics leaves it out.  predicted, truth: as it takes them,
+    with a true window for every query.  Raises NotNumbers on NaN.
+    """
+    windows, real = pad([truth[query_id] for query_id in predicted], (2,))
+    moments, given = pad([of_query[:MAX_MOMENTS] for of_query in predicted.values()], (3,))
+    refuse_nan("predicted moments", list(predicted), moments)
+    ranked = _by_score(moments, given)
+    answered: Bools = np.asarray(given.any(1))
+    ap = average_precision(pairwise_iou(ranked[..., :2], windows), real) * answered[:, None]
+    return ap, best_overlap(moments[:, 0, :2], windows, real) * answered
+
+
 def _map_by_key(ap: Floats) -> dict[str, float]:
     """Mean of (Q, T) over the queries, and over the thresholds as "average"."""
     means = ap.mean(0)

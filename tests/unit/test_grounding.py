@@ -52,6 +52,12 @@ def test_moments_end_with_the_video_and_none_is_empty():
     assert len(answer.saliency) == 3
 
 
+def test_moments_end_with_the_video_or_where_it_is_asked_for():
+    assert max(moment.end_s for moment in ask([0.9, 0.8, 0.7], duration_s=5)[0].moments) == 5
+    clamped, _ = ask([0.9, 0.8, 0.7], duration_s=5, clamp_s=5.5, round_to_s=1)
+    assert max(moment.end_s for moment in clamped.moments) == 5.5
+
+
 def test_ends_are_rounded_where_it_is_asked_for():
     answer, _ = ask([0.9, 0.8, 0.7], duration_s=6, round_to_s=4)
     assert [(m.start_s, m.end_s) for m in answer.moments] == [(0, 4), (4, 6)]

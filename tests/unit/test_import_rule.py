@@ -13,7 +13,7 @@ PACKAGES = ("spikemba", "pipelines", "spikemba_cli")
 LAYERS = [
     {"errors"},
     {"config", "moments", "ops", "files"},
-    {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features"},
+    {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features", "word_vectors"},
     {"model", "encoders", "losses", "metrics", "datasets"},
     {"grounding", "zero_shot"},
     {"checkpoint"},
@@ -75,7 +75,15 @@ def test_a_module_imports_only_what_lies_below_it(path):
 
 @pytest.mark.parametrize(
     "module",
-    ["spikemba_cli.main", "pipelines.scoring", "spikemba.metrics", "spikemba.video", "spikemba.datasets.shapes"],
+    [
+        "spikemba_cli.main",
+        "pipelines.scoring",
+        "pipelines.evaluate_files",
+        "pipelines.results_table",
+        "spikemba.metrics",
+        "spikemba.video",
+        "spikemba.datasets.shapes",
+    ],
 )
 def test_what_must_start_at_once_does_not_load_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -1,0 +1,57 @@
+"""Raw annotation files: what was read, where each row stands, and which rows cannot be used. Needs no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spikemba.datasets.annotations import Annotation, QueryId, read_numbered
+
+SLACK_S = 0.01
+"""A window may end this much after its video: durations are stored with two decimals."""
+
+
+@dataclass
+class RawRows:
+    """The rows of one raw file, in its order."""
+
+    path: Path
+    rows: list[tuple[str, Annotation]] = field(default_factory=list)
+    """Place in the file, as `line 12`, and what stands there."""
+    faults: list[str] = field(default_factory=list)
+    """Rows that could not be read at all, each with its place."""
+
+
+def read_jsonl_rows(path: Path) -> RawRows:
+    """A jsonl in the QVHighlights form. Raises AnnotationError when the file is not jsonl at all."""
+    rows, faults = read_numbered(path)
+    return RawRows(path, [(f"line {number}", row) for number, row in rows], faults)
+
+
+def row_faults(rows: Sequence[tuple[str, Annotation]]) -> dict[str, str]:
+    """What is wrong with rows that could be read, by place."""
+    found: dict[str, str] = {}
+    seen: dict[QueryId, str] = {}
+    for place, row in rows:
+        problem = _problem(row)
+        if problem is None and row.query_id in seen:
+            problem = f"qid {row.query_id!r} stands at {seen[row.query_id]} already"
+        seen.setdefault(row.query_id, place)
+        if problem is not None:
+            found[place] = problem
+    return found
+
+
+def _problem(row: Annotation) -> str | None:
+    if not row.query.strip():
+        return "its query is empty"
+    for start_s, end_s in row.windows or ():
+        shown = f"window [{start_s:g}, {end_s:g}]"
+        if end_s < start_s:
+            return f"{shown} ends before it starts"
+        if end_s == start_s:
+            return f"{shown} has zero length"
+        if start_s < 0:
+            return f"{shown} starts before the video"
+        if end_s > row.duration_s + SLACK_S:
+            return f"{shown} ends past the video, which lasts {row.duration_s:g} s"
+    return None

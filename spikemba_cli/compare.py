@@ -1,0 +1,37 @@
+"""`spikemba compare`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikemba_cli.console import print_json, print_table
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Predictions (jsonl).")],
+    b: Annotated[Path, typer.Argument(help="Predictions to hold against them.")],
+    annotations: Annotated[Path, typer.Option(help="Annotations (jsonl) of the queries that both answer.")],
+    dataset: Annotated[str, typer.Option(help="Benchmark whose metrics to compare.")] = "qvhighlights",
+    resamples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say whether B is better than A: differences with 95 % intervals, over resampled videos.
+
+    Example: spikemba compare ours.jsonl theirs.jsonl --annotations val.jsonl
+    """
+    from pipelines.compare import compare_files  # without torch
+
+    found = compare_files(a, b, annotations, dataset, resamples, seed)
+    if as_json:
+        print_json({name: asdict(one) for name, one in found.items()})
+        return
+    columns = ["metric", "A", "B", "B - A", "95 % interval", "p", "better", "worse"]
+    rows = []
+    for name, c in found.items():
+        limits = f"{c.difference.low:+.2f} to {c.difference.high:+.2f}"
+        numbers = [f"{c.a:.2f}", f"{c.b:.2f}", f"{c.difference.mean:+.2f}", limits, f"{c.p:.3f}"]
+        rows.append([name, *numbers, str(c.better), str(c.worse)])
+    print_table("", columns, rows)

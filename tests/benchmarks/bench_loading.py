@@ -1,0 +1,111 @@
+"""What loading costs beside the model: QVHighlights-sized pairs read from disk, from memory, and trained on.
+
+    python tests/benchmarks/bench_loading.py --pairs 512
+
+Prints pairs per second of each part, and the share of an epoch over cached features that is spent loading.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipelines.config import load_config
+from pipelines.train import make_optimizer
+from spikemba import features
+from spikemba.batch import Batch
+from spikemba.datasets.annotations import Annotation, write_annotations
+from spikemba.datasets.base import DataConfig, GroundingDataset
+from spikemba.datasets.collate import collate
+from spikemba.features import Manifest
+from spikemba.losses import grounding_loss, shuffled_queries
+from spikemba.model import SpikeMba
+from spikemba.moments import Window
+
+BATCH = 64
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=512, help="Pairs in the data set, a multiple of 64.")
+    parser.add_argument("--steps", type=int, default=3, help="Training steps that are timed.")
+    parser.add_argument("--step-pairs", type=int, default=8, help="Pairs per timed step: 64 take 10 GB in training.")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = GroundingDataset(_write(Path(folder), arguments.pairs), "train")
+        disk = _seconds(dataset)
+        cached = min(_seconds(dataset) for _ in range(3))
+        step = _step_seconds(dataset, arguments.step_pairs, arguments.steps, torch.device(arguments.device))
+    loading, training = cached / arguments.pairs, step / arguments.step_pairs
+    row = {
+        "case": f"loading, {arguments.pairs} pairs of 75 clips x 2816 and 12 tokens x 512, batches of {BATCH}",
+        "from_disk_pairs_per_s": round(arguments.pairs / disk),
+        "from_memory_pairs_per_s": round(1 / loading),
+        "training_pairs_per_s": round(1 / training, 1),
+        "loading_share_of_an_epoch": round(loading / (loading + training), 4),
+        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    print(json.dumps(row))
+
+
+def _write(folder: Path, n_pairs: int) -> DataConfig:
+    rng = np.random.default_rng(0)
+    rows = [Annotation(i, "q " * 10, f"v{i}", 150.0, (Window(20, 60),)) for i in range(n_pairs)]
+    write_annotations(folder / "train.jsonl", rows)
+    for name, dim in {"slowfast": 2304, "clip": 512}.items():
+        features.write_manifest(folder / name, Manifest(encoder=name, dim=dim, clip_s=2.0, dtype="float16"))
+        for row in rows:
+            features.write_video(folder / name, row.video_id, rng.standard_normal((75, dim), np.float32), "float16")
+    features.write_manifest(folder / "text", Manifest(encoder="text", kind="text", dim=512))
+    for row in rows:
+        tokens = rng.standard_normal((12, 512), np.float32)
+        features.write_text(folder / "text", row.query_id, tokens, tokens[0], "float16")
+    streams = (folder / "slowfast", folder / "clip")
+    return DataConfig(train=folder / "train.jsonl", video_features=streams, text_features=folder / "text")
+
+
+def _batches(dataset: GroundingDataset) -> Iterator[Batch]:
+    order = np.random.default_rng(1).permutation(len(dataset))
+    for start in range(0, len(order), BATCH):
+        yield collate([dataset[int(i)] for i in order[start : start + BATCH]])
+
+
+def _seconds(dataset: GroundingDataset) -> float:
+    started = time.perf_counter()
+    for _ in _batches(dataset):
+        pass
+    return time.perf_counter() - started
+
+
+def _step_seconds(dataset: GroundingDataset, n_pairs: int, n_steps: int, device: torch.device) -> float:
+    """Median seconds of one step of the published size, after one that is not timed."""
+    config = load_config(None)
+    model = SpikeMba(config.model, dataset.spec.n_video_features, dataset.spec.text.dim).to(device).train()
+    optimizer = make_optimizer(model, config.train)
+    batch = collate([dataset[i] for i in range(n_pairs)]).to(device)
+    times: list[Any] = []
+    for _ in range(n_steps + 1):
+        started = time.perf_counter()
+        loss, _ = grounding_loss(model(batch), batch, config.loss, model(shuffled_queries(batch)))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+from pipelines.checking import prediction_faults
+from pipelines.scoring import PROTOCOLS
+from spikemba.datasets.annotations import Annotation, PredictedRow
+from spikemba.moments import Moment, Window
+
+WINDOWS, TVSUM = PROTOCOLS["qvhighlights"], PROTOCOLS["tvsum"]
+TRUTH = Annotation(1, "q", "v", 10.0, (Window(2, 6),), (1, 2), ((4, 4, 4), (3, 3, 3)))
+
+
+def row(*moments, query_id=1, saliency=(0.1,) * 5):
+    return PredictedRow(query_id, "v", "q", tuple(Moment(*m) for m in moments), saliency)
+
+
+def faults(*rows, protocol=WINDOWS, truth=(TRUTH,)):
+    return prediction_faults(rows, truth, protocol)
+
+
+def test_good_predictions_have_no_faults():
+    assert faults(row((0, 10, 0.9), (2, 4, 0.9), (1, 2, 0.1))) == []
+
+
+def test_missing_and_unknown_queries_are_counted():
+    assert faults(row((0, 1, 1), query_id=2)) == [
+        "1 annotated queries have no prediction, as qid 1",
+        "1 predicted queries are not annotated, as qid 2",
+    ]
+
+
+def test_each_fault_of_a_row_is_named_with_what_was_seen():
+    many = [(0, 1, 0.5)] * 11
+    found = faults(row((3, 3, 0.1), (2, 12, 0.9), *many, saliency=(1.0, 2.0)))
+    assert [part in fault for part, fault in zip(
+        ["2 of 5", "[3, 3]", "[2, 12] in 10 s", "a better one stands behind", "13 windows"], found, strict=True
+    )] == [True] * 5  # fmt: skip
+    assert "no windows" in faults(row())[0]
+
+
+def test_highlight_sets_are_only_asked_for_saliency():
+    labelled = Annotation(1, "q", "v", 4.0, labels=((1.0,),) * 6, domain="BK")
+    assert faults(row(saliency=(0.0,) * 6), protocol=TVSUM, truth=[labelled]) == []
+    assert "5 of 6" in faults(row((0, 900, 1)), protocol=TVSUM, truth=[labelled])[0]
+
+
+def test_durations_of_two_decimals_are_no_fault():
+    truth = Annotation(1, "q", "v", 30.67, (Window(2, 6),))
+    assert faults(row((0, 30.674, 0.9)), truth=[truth]) == []
