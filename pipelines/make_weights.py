@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from pipelines.config import config_path, load_config
 from pipelines.events import Report
@@ -57,9 +58,15 @@ def make_checkpoint(corpus: Path, run: Path, out: Path) -> None:
     where += [f"data.video_features=[{features / 'mini'}]", f"data.text_features={features / 'mini_text'}"]
     result = train(load_config(config_path("shapes"), where), run, resume=True)
     print(f"checkpoint: best epoch {result.best_epoch}, {result.best}")
-    for name in ("config.json", "model.safetensors"):
-        with writing(out / name) as temporary:
-            shutil.copy(run / "best" / name, temporary)
+    with writing(out / "config.json") as temporary:
+        shutil.copy(run / "best" / "config.json", temporary)
+    with writing(out / "model.safetensors") as temporary:
+        save_file(in_half_precision(load_file(run / "best" / "model.safetensors")), temporary)
+
+
+def in_half_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are bundled, in half the space; loading makes them float32 again."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def example_board() -> Storyboard:
