@@ -20,7 +20,7 @@ from spikemba.checkpoint import load_checkpoint
 from spikemba.datasets.base import GroundingDataset
 from spikemba.grounding import answer_questions
 
-CORPUS = ShapesConfig(train=80, val=10, test=25, seed=7)
+CORPUS = ShapesConfig(train=120, val=10, test=25, seed=7)
 N_CASES = 5
 """Queries shown in the report."""
 

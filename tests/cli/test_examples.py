@@ -1,8 +1,11 @@
 """The scripts in examples/ run as they stand."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -15,7 +18,9 @@ def printed(script):
 
 
 def test_every_example_has_a_test():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"ground_a_video.py", "train_step.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        *("ground_a_video.py", "train_step.py", "transformers_mamba.py")
+    }
 
 
 def test_the_bundled_model_finds_the_red_circle():
@@ -30,3 +35,23 @@ def test_a_step_on_own_tensors_lowers_the_loss():
     assert losses[1] < 0.5 * losses[0]
     fired = set(map(int, firing.split("[")[1].rstrip("]").split(",")))
     assert fired & set(range(10, 20))
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@torch.no_grad()
+def test_a_transformers_mamba_gives_the_same_logits_on_our_scan(capsys):
+    example = load("transformers_mamba")
+    example.main(None, 40)
+    shown = capsys.readouterr().out
+    assert float(shown.split("difference of the logits ")[1].split()[0]) < 1e-4
+    model = example.MambaForCausalLM(example.SMALL).eval()
+    tokens = torch.randint(500, (1, 12))
+    plain = model.generate(tokens, max_new_tokens=6, do_sample=False)
+    with example.spikemba_scan():
+        assert torch.equal(model.generate(tokens, max_new_tokens=6, do_sample=False), plain)

@@ -129,8 +129,10 @@ def test_evaluate_scores_a_run_and_writes_its_predictions(corpus, trained, tmp_p
     document = evaluate(trained, "test", out=tmp_path / "p.jsonl")
     assert {"brief", "full", "HL-min-VeryGood"} <= set(document)
     assert len(read_predictions(tmp_path / "p.jsonl")) == len(read_annotations(corpus / "test.jsonl"))
+    assert evaluate(trained / "best", "test") == document
+    shutil.copytree(trained / "best", tmp_path / "alone")
     with pytest.raises(CheckpointError, match="holds no run"):
-        evaluate(trained / "best", "test")
+        evaluate(tmp_path / "alone", "test")
 
 
 def test_a_real_model_learns_the_corpus(corpus, tmp_path):
