@@ -20,7 +20,7 @@ from spikemba.checkpoint import load_checkpoint
 from spikemba.datasets.base import GroundingDataset
 from spikemba.grounding import answer_questions
 
-CORPUS = ShapesConfig(train=120, val=10, test=25, seed=7)
+CORPUS = ShapesConfig(train=80, val=10, test=25, seed=7)
 N_CASES = 5
 """Queries shown in the report."""
 
@@ -78,8 +78,8 @@ def demo(
         page = write_report(
             out / "report",
             "SpikeMba on shapes it has not seen",
-            "Videos were drawn and encoded, their features extracted, a small model trained for a minute on a CPU, and "
-            "asked about videos of other seeds.",
+            "Videos were drawn and encoded, their features extracted, a small model trained for two minutes on a CPU, "
+            "and asked about videos of other seeds.",
             {
                 "Metrics on held-out videos": (("metric", "%"), [(k, f"{v:.2f}") for k, v in metrics.items()]),
                 "Time": (("stage", "seconds"), [(name, f"{s:.1f}") for name, s in seconds.items()]),

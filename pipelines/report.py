@@ -99,10 +99,16 @@ def _draw_saliency(row: Any, case: Case) -> None:
     edges = np.arange(len(case.answer.saliency) + 1) * case.clip_s
     for window in case.truth:
         row.axvspan(*window, color=TRUE, alpha=0.12, lw=0)
-    row.stairs(case.answer.saliency, edges, color=CURVE, lw=1.6, label="saliency")
+    row.stairs(_to_its_range(case.answer.saliency), edges, color=CURVE, lw=1.6, label="saliency, scaled to its range")
     row.stairs(case.answer.foreground, edges, color=PREDICTED, lw=1.2, label="foreground")
     row.set_ylim(0, 1.02)
-    row.legend(loc="upper right", fontsize=8, frameon=False, ncols=2)
+    row.legend(loc="lower right", bbox_to_anchor=(1, 0.97), fontsize=8, frameon=False, ncols=2)
+
+
+def _to_its_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From 0 to 1 over the video: only the order of saliencies is trained, not their level."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def _draw_spikes(row: Any, case: Case) -> None:
@@ -142,7 +148,7 @@ def write_report(
     parts.append("<h2>Queries on held-out videos</h2>")
     parts.append(
         '<p class="note">Green: true windows. Blue: predicted windows, the paler the less certain. '
-        "Below: saliency and foreground of each clip, and the spikes of its proposal neuron with the proposals.</p>"
+        "Below: saliency and foreground of each clip, then the spikes of its proposal neuron and the proposals.</p>"
     )
     for case in cases:
         path = folder / f"{case.name}.png"
