@@ -14,24 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikemba.clips import ClipRule, published_fps
-from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_query
+from spikemba.encoders.base import EncoderOptions, TextFeatures
+from spikemba.encoders.one_frame import OneFramePerClip
 from spikemba.encoders.weights import Source, find_weights, load_state, placed, read_state, weights_digest
 from spikemba.errors import QueryError, UnknownName
-from spikemba.video import FrameRule, VideoInfo
 
 MODEL, TAG = "ViT-B-32", "openai"
 """Behind the published features of QVHighlights, Charades-STA and TACoS."""
 
 
-class ClipEncoder:
+class ClipEncoder(OneFramePerClip):
     """An open_clip model behind the protocols of `base`."""
-
-    frames_per_clip = 1
-    batch_clips = 16
 
     def __init__(self, name: str, model: Any, tokenizer: Any, options: EncoderOptions) -> None:
         self.name, self.options, self.tokenizer = name, options, tokenizer
@@ -49,32 +44,13 @@ class ClipEncoder:
         self.max_words = self.n_tokens - 2
         self.dim = int(self.encode_clips(np.zeros((1, 1, self.size_px, self.size_px, 3), np.uint8)).shape[1])
 
-    def frame_rule(self, clip_s: float) -> FrameRule:
-        """The frame just before the middle of each clip."""
-        resize = "short_side_crop" if self.options.resize == "published" else self.own_resize
-        return FrameRule(fps=1 / clip_s, size_px=self.size_px, resize=resize)
-
-    def clip_rule(self, clip_s: float, source: VideoInfo) -> ClipRule:
-        """One frame per clip; `published`: very short videos are read faster, as by the published pipelines."""
-        rule = self.frame_rule(clip_s)
-        if self.options.frames == "published":
-            rule = FrameRule(published_fps(float(rule.fps), source.duration_s), rule.size_px, rule.resize)
-        return ClipRule(rule, 1)
-
-    @torch.inference_mode()
-    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
-        """frames: (n, 1, H, Wd, 3) uint8 RGB -> (n, F)."""
-        x = torch.from_numpy(frames[:, 0]).to(self.device).permute(0, 3, 1, 2).float() / 255
-        x = ((x - self.mean) / self.std).to(self.dtype)
-        out: Array = self.model.encode_image(x).float().cpu().numpy()
+    def embed_images(self, pixels: Tensor) -> Tensor:
+        """pixels: (n, 3, H, Wd), normalised -> (n, F)."""
+        out: Tensor = self.model.encode_image(pixels)
         return out
 
-    @torch.inference_mode()
-    def encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
-        """One by one, so that a sentence's features do not depend on its neighbours."""
-        return [self._encode_text(check_query(sentence, self.max_words)) for sentence in sentences]
-
-    def _encode_text(self, sentence: str) -> TextFeatures:
+    def embed_text(self, sentence: str) -> TextFeatures:
+        """States of the real tokens and a vector for the sentence. Raises QueryError when it has too many tokens."""
         n = len(self.tokenizer.encode(sentence)) + 2
         if n > self.n_tokens:
             raise QueryError(f"the query has {n} tokens; {self.name} reads at most {self.n_tokens}")
