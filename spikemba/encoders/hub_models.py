@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.weights import on_hub
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -27,7 +28,7 @@ def from_hub(load: Callable[..., Any], name: str, encoder: str, options: Encoder
     if options.weights is not None and not options.weights.is_dir():
         raise WeightsMissing(f"{options.weights}: no such folder; expected one of transformers, with a config.json")
     try:
-        return load(place, trust_remote_code=False)
+        return load(place, trust_remote_code=False, local_files_only=_is_local(name, options))
     except OSError as error:
         if Path(place).is_dir():
             raise CheckpointError(f"{place}: cannot be used as {encoder} ({_first(error)})") from None
@@ -59,11 +60,16 @@ def pixel_statistics(
 
     try:
         place = str(options.weights) if options.weights is not None else name
-        settings, _ = BaseImageProcessor.get_image_processor_dict(place)
+        settings, _ = BaseImageProcessor.get_image_processor_dict(place, local_files_only=_is_local(name, options))
         mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
     except (OSError, ValueError):
         mean, std = default
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+
+
+def _is_local(name: str, options: EncoderOptions) -> bool:
+    """Whether only a folder or the hub's cache can have it."""
+    return options.weights is not None or not on_hub(name, "config.json")
 
 
 def _first(error: Exception) -> str:

@@ -66,9 +66,21 @@ def _from_hub(source: Source) -> Path | None:
         if isinstance(cached, str):
             return Path(cached)
     for name in source.hub_files:
-        with suppress(Exception):  # offline, absent, refused: whatever it is, there is another way
-            return Path(hf_hub_download(source.repository, name))
+        if on_hub(source.repository, name):
+            with suppress(Exception):  # absent, refused, broken off: whatever it is, there is another way
+                return Path(hf_hub_download(source.repository, name))
     return None
+
+
+def on_hub(repository: str, file: str) -> bool:
+    """Whether the hub answers that it has the file; asked once, where its own client would try for half a minute."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)
+    except Exception:  # offline, absent, refused
+        return False
+    return True
 
 
 def weights_digest(module: nn.Module) -> str:
