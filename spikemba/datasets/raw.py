@@ -1,10 +1,13 @@
 """Raw annotation files: what was read, where each row stands, and which rows cannot be used. Needs no torch."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from spikemba.datasets.annotations import Annotation, QueryId, read_numbered
+from spikemba.errors import AnnotationError
 
 SLACK_S = 0.01
 """A window may end this much after its video: durations are stored with two decimals."""
@@ -25,6 +28,17 @@ def read_jsonl_rows(path: Path) -> RawRows:
     """A jsonl in the QVHighlights form. Raises AnnotationError when the file is not jsonl at all."""
     rows, faults = read_numbered(path)
     return RawRows(path, [(f"line {number}", row) for number, row in rows], faults)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds one object with a member per video. Raises AnnotationError when it does not."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise AnnotationError(path, [f"cannot be read as JSON ({error})"]) from None
+    if not isinstance(tree, dict):
+        raise AnnotationError(path, [f"expected an object of videos, found {type(tree).__name__}"])
+    return tree
 
 
 def row_faults(rows: Sequence[tuple[str, Annotation]]) -> dict[str, str]:

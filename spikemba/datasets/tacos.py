@@ -1,12 +1,10 @@
 """TACoS: the raw JSON, whose times are frames, and the peers' jsonl."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from spikemba.datasets.annotations import Annotation
-from spikemba.datasets.raw import RawRows, read_jsonl_rows
-from spikemba.errors import AnnotationError
+from spikemba.datasets.raw import RawRows, read_json_object, read_jsonl_rows
 from spikemba.moments import Window
 
 
@@ -16,14 +14,8 @@ def read_tacos(path: Path) -> RawRows:
 
 
 def _read_json(path: Path) -> RawRows:
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AnnotationError(path, [f"cannot be read as JSON ({error})"]) from None
-    if not isinstance(tree, dict):
-        raise AnnotationError(path, [f"expected an object of videos, found {type(tree).__name__}"])
     found = RawRows(path)
-    for name, video in tree.items():
+    for name, video in read_json_object(path).items():
         try:
             sentences, times = video["sentences"], video["timestamps"]
             fps, n_frames = float(video["fps"]), float(video["num_frames"])

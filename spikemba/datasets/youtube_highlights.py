@@ -1,6 +1,5 @@
 """YouTube Highlights: the raw dictionary of videos, and the peers' jsonl."""
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -8,8 +7,7 @@ from typing import Any
 
 from spikemba.config import load_yaml
 from spikemba.datasets.annotations import Annotation
-from spikemba.datasets.raw import RawRows, read_jsonl_rows
-from spikemba.errors import AnnotationError
+from spikemba.datasets.raw import RawRows, read_json_object, read_jsonl_rows
 
 
 def read_youtube(path: Path) -> RawRows:
@@ -23,14 +21,8 @@ def is_test(annotation: Annotation) -> bool:
 
 
 def _read_json(path: Path) -> RawRows:
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AnnotationError(path, [f"cannot be read as JSON ({error})"]) from None
-    if not isinstance(tree, dict):
-        raise AnnotationError(path, [f"expected an object of videos, found {type(tree).__name__}"])
     found = RawRows(path)
-    for video_id, video in tree.items():
+    for video_id, video in read_json_object(path).items():
         if video_id not in _split():
             continue
         try:

@@ -7,23 +7,19 @@ Use one beside an encoder that reads, as in `clip+vjepa2`. A clip's features are
 
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from spikemba.encoders.base import Array, EncoderOptions
+from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.hub_models import IMAGENET, load_model, pixel_statistics
+from spikemba.encoders.several_frames import SeveralFramesPerClip
 from spikemba.encoders.weights import placed, weights_digest
-from spikemba.video import FrameRule
 
 VIDEOMAE = "MCG-NJU/videomae-base"
 VJEPA2 = "facebook/vjepa2-vitl-fpc64-256"
 
 
-class MotionEncoder:
+class MotionEncoder(SeveralFramesPerClip):
     """A video tower behind the protocol of `base`."""
-
-    batch_clips = 4
 
     def __init__(self, name: str, model: Any, pixels: Any, options: EncoderOptions) -> None:
         self.name, self.options = name, options
@@ -36,21 +32,13 @@ class MotionEncoder:
         self.size_px = int(config.crop_size if self.is_jepa else config.image_size)
         self.dim = int(config.hidden_size)
 
-    def frame_rule(self, clip_s: float) -> FrameRule:
-        """T frames, spread evenly over each clip."""
-        resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
-        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.size_px, resize=resize)
-
-    @torch.inference_mode()
-    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
-        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
-        x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
-        x = ((x - self.mean) / self.std).to(self.dtype)
+    def embed_videos(self, pixels: Tensor) -> Tensor:
+        """pixels: (n, T, 3, H, Wd), normalised -> (n, F)."""
         if self.is_jepa:
-            states = self.model(pixel_values_videos=x, skip_predictor=True).last_hidden_state
+            states = self.model(pixel_values_videos=pixels, skip_predictor=True).last_hidden_state
         else:
-            states = self.model(pixel_values=x).last_hidden_state
-        out: Array = states.float().mean(1).cpu().numpy()
+            states = self.model(pixel_values=pixels).last_hidden_state
+        out: Tensor = states.float().mean(1)
         return out
 
 

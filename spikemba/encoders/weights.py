@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def _from_hub(source: Source) -> Path | None:
     return None
 
 
+@cache
 def on_hub(repository: str, file: str) -> bool:
     """Whether the hub answers that it has the file; asked once, where its own client would try for half a minute."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url

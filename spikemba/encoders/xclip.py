@@ -5,23 +5,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_query
+from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
 from spikemba.encoders.hub_models import CLIP, from_hub, load_model, pixel_statistics
+from spikemba.encoders.several_frames import SeveralFramesPerClip
 from spikemba.encoders.weights import placed, weights_digest
 from spikemba.errors import QueryError
-from spikemba.video import FrameRule
 
 MODEL = "microsoft/xclip-base-patch32"
 
 
-class XClipEncoder:
+class XClipEncoder(SeveralFramesPerClip):
     """X-CLIP behind the protocols of `base`. Sentences are encoded alone, without the prompts it makes from a video."""
-
-    batch_clips = 4
 
     def __init__(self, name: str, model: Any, tokenizer: Any, pixels: Any, options: EncoderOptions) -> None:
         self.name, self.options, self.tokenizer = name, options, tokenizer
@@ -34,17 +31,9 @@ class XClipEncoder:
         self.n_tokens = int(text.max_position_embeddings)
         self.max_words = self.n_tokens - 2
 
-    def frame_rule(self, clip_s: float) -> FrameRule:
-        """T frames, spread evenly over each clip."""
-        resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
-        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.size_px, resize=resize)
-
-    @torch.inference_mode()
-    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
-        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
-        x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
-        x = ((x - self.mean) / self.std).to(self.dtype)
-        out: Array = self.model.get_video_features(pixel_values=x).pooler_output.float().cpu().numpy()
+    def embed_videos(self, pixels: Tensor) -> Tensor:
+        """pixels: (n, T, 3, H, Wd), normalised -> (n, F)."""
+        out: Tensor = self.model.get_video_features(pixel_values=pixels).pooler_output.float()
         return out
 
     @torch.inference_mode()

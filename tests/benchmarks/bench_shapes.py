@@ -97,6 +97,31 @@ def by_subset(corpus: Path, rows: Sequence[PredictedRow]) -> dict[str, list[floa
     return found
 
 
+def show(corpus: Path, name: str, rows: Sequence[PredictedRow]) -> None:
+    """Print a row of the table, and the same as JSON."""
+    found = by_subset(corpus, rows)
+    print("\t".join([name, *(f"{value:.2f}" for values in found.values() for value in values)]), flush=True)
+    print(json.dumps({"variant": name, **found}), flush=True)
+
+
+def show_baselines(corpus: Path) -> None:
+    """Print the head of the table, chance, and the threshold that is best on val."""
+    test, val, learn = (read_annotations(corpus / f"{split}.jsonl") for split in ("test", "val", "train"))
+    print("\t".join(["", *(f"{subset} {name}" for subset in SUBSETS for name in SHOWN)]))
+    show(corpus, "chance", chance(test, [w.end_s - w.start_s for a in learn for w in a.windows or ()]))
+    similarity = Similarity(corpus / "features")
+    threshold = similarity.best_threshold(val)
+    rows = [similarity.answer(annotation, threshold) for annotation in test]
+    show(corpus, f"similarity > {threshold:.3f}", rows)
+
+
+def show_checkpoint(corpus: Path, name: str, checkpoint: str | Path) -> None:
+    """Print what a checkpoint answers on the test split."""
+    loaded = load_checkpoint(checkpoint)
+    dataset = GroundingDataset(load_config(config_path("shapes"), where(corpus)).data, "test")
+    show(corpus, name, predict(loaded.model, dataset, loaded.grounding))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
@@ -106,35 +131,19 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
     arguments = parser.parse_args()
     corpus: Path = arguments.corpus
-    test, val, learn = (read_annotations(corpus / f"{split}.jsonl") for split in ("test", "val", "train"))
-    print("\t".join(["", *(f"{subset} {name}" for subset in SUBSETS for name in SHOWN)]))
-
-    def show(name: str, rows: Sequence[PredictedRow]) -> None:
-        found = by_subset(corpus, rows)
-        print("\t".join([name, *(f"{value:.2f}" for values in found.values() for value in values)]), flush=True)
-        print(json.dumps({"variant": name, **found}), flush=True)
-
-    show("chance", chance(test, [w.end_s - w.start_s for a in learn for w in a.windows or ()]))
-    similarity = Similarity(corpus / "features")
-    threshold = similarity.best_threshold(val)
-    show(f"similarity > {threshold:.3f}", [similarity.answer(annotation, threshold) for annotation in test])
-    config = load_config(config_path("shapes"), [f"train.epochs={arguments.epochs}", *_where(corpus)])
+    show_baselines(corpus)
     for name in arguments.variants:
-        changed = load_config(
-            config_path("shapes"), [f"train.epochs={arguments.epochs}", *_where(corpus), *VARIANTS[name]]
-        )
-        run = train(changed, arguments.out / name.replace(" ", "_"), resume=True).run
-        show(name, _predictions(run, GroundingDataset(changed.data, "test")))
+        changed = [f"train.epochs={arguments.epochs}", *where(corpus), *VARIANTS[name]]
+        run = train(
+            load_config(config_path("shapes"), changed), arguments.out / name.replace(" ", "_"), resume=True
+        ).run
+        show_checkpoint(corpus, name, run)
     if arguments.checkpoint:
-        show(arguments.checkpoint, _predictions(arguments.checkpoint, GroundingDataset(config.data, "test")))
+        show_checkpoint(corpus, arguments.checkpoint, arguments.checkpoint)
 
 
-def _predictions(checkpoint: str | Path, dataset: GroundingDataset) -> list[PredictedRow]:
-    loaded = load_checkpoint(checkpoint)
-    return predict(loaded.model, dataset, loaded.grounding)
-
-
-def _where(corpus: Path) -> list[str]:
+def where(corpus: Path) -> list[str]:
+    """Settings that name the corpus's files."""
     data = [f"data.{split}={corpus / split}.jsonl" for split in ("train", "val", "test")]
     features = corpus / "features"
     return [*data, f"data.video_features=[{features / 'mini'}]", f"data.text_features={features / 'mini_text'}"]

@@ -1,0 +1,43 @@
+"""What encoders of moving pictures have in common: T frames spread evenly over each clip, normalised together."""
+
+# Shapes: n clips, T frames of a clip, H, Wd pixels, F feature width.
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spikemba.encoders.base import Array, EncoderOptions
+from spikemba.video import FrameRule
+
+
+class SeveralFramesPerClip(ABC):
+    """A video encoder behind the protocol of `base`, but for the tower itself."""
+
+    batch_clips = 4
+    options: EncoderOptions
+    device: torch.device
+    dtype: torch.dtype
+    frames_per_clip: int
+    size_px: int
+    mean: Tensor
+    std: Tensor
+    """(3, 1, 1) of RGB values from 0 to 1."""
+
+    @abstractmethod
+    def embed_videos(self, pixels: Tensor) -> Tensor:
+        """pixels: (n, T, 3, H, Wd), normalised -> (n, F)."""
+
+    def frame_rule(self, clip_s: float) -> FrameRule:
+        """T frames, spread evenly over each clip."""
+        resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
+        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.size_px, resize=resize)
+
+    @torch.inference_mode()
+    def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
+        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
+        x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
+        out: Array = self.embed_videos(((x - self.mean) / self.std).to(self.dtype)).cpu().numpy()
+        return out
