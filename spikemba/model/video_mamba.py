@@ -151,7 +151,7 @@ class VideoMamba(nn.Module):
             self.cls_token = nn.Parameter(torch.empty(1, 1, config.width))
         self.layers = nn.ModuleList(VideoMambaBlock(config) for _ in range(config.n_blocks))
         self.norm_f = make_norm(config)
-        self.head = nn.Linear(config.width, config.n_classes) if config.n_classes else nn.Identity()
+        self.head = new_head(config)
         self._initialise()
 
     def forward(self, video: Tensor) -> Tensor:
@@ -224,6 +224,11 @@ class VideoMamba(nn.Module):
             hidden = layer(residual, order)
         return torch.stack(maps, dim=1)
 
+    def replace_head(self, n_classes: int) -> None:
+        """A new head, for other classes."""
+        self.config = self.config.model_copy(update={"n_classes": n_classes})
+        self.head = new_head(self.config).to(self.pos_embed.device)
+
     def _drop_path(self, hidden: Tensor, n_done: int) -> Tensor:
         """What the block before put out, left out for some videos in training and scaled up for the others."""
         rate = self.config.drop_path * (n_done - 1) / max(1, len(self.layers) - 1)
@@ -240,11 +245,7 @@ class VideoMamba(nn.Module):
     @torch.no_grad()
     def _initialise(self) -> None:
         """As the public code: truncated normals of 0.02 for tables and head, smaller outputs the more blocks add up."""
-        drawn: list[Tensor] = [self.pos_embed, *([self.cls_token] if self.config.class_token else [])]
-        if isinstance(self.head, nn.Linear):
-            drawn.append(self.head.weight)
-            nn.init.zeros_(self.head.bias)
-        for parameter in drawn:
+        for parameter in [self.pos_embed, *([self.cls_token] if self.config.class_token else [])]:
             nn.init.trunc_normal_(parameter, std=0.02)
         for layer in self.layers:
             assert isinstance(layer, VideoMambaBlock)
@@ -256,3 +257,13 @@ def make_norm(config: VideoMambaConfig) -> nn.Module:
     if config.norm == "layer":
         return nn.LayerNorm(config.width)
     return nn.RMSNorm(config.width, eps=1e-5)
+
+
+def new_head(config: VideoMambaConfig) -> nn.Module:
+    """A linear layer that begins small, as the public code's; without classes, nothing."""
+    if not config.n_classes:
+        return nn.Identity()
+    head = nn.Linear(config.width, config.n_classes)
+    nn.init.trunc_normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    return head
