@@ -34,6 +34,11 @@ KINDS = {
         task="pipelines.grounding_task:make_task",
         evaluate="pipelines.evaluate:evaluate_run",
     ),
+    "adaptation": Kind(
+        config="pipelines.adaptation_config:AdaptationRunConfig",
+        task="pipelines.adaptation_task:make_task",
+        evaluate="pipelines.adaptation_task:evaluate_run",
+    ),
 }
 """Value of `task:` in a configuration -> what it means."""
 

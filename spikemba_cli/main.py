@@ -7,10 +7,22 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, train
+from spikemba_cli import adapt, compare, config, demo, doctor, evaluate, extract, features, ground, prepare, train
 from spikemba_cli.console import out, print_error
 
-ORDER = ("demo", "extract", "prepare", "train", "evaluate", "compare", "ground", "features", "config", "doctor")
+ORDER = (
+    "demo",
+    "extract",
+    "prepare",
+    "train",
+    "adapt",
+    "evaluate",
+    "compare",
+    "ground",
+    "features",
+    "config",
+    "doctor",
+)
 """Commands in the order in which they are used, as --help lists them."""
 
 
@@ -41,6 +53,7 @@ app.command()(demo.demo)
 app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
+app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
