@@ -7,7 +7,20 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import adapt, compare, config, demo, doctor, evaluate, extract, features, ground, prepare, train
+from spikemba_cli import (
+    adapt,
+    compare,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    extract,
+    features,
+    ground,
+    prepare,
+    train,
+)
 from spikemba_cli.console import out, print_error
 
 ORDER = (
@@ -19,6 +32,7 @@ ORDER = (
     "evaluate",
     "compare",
     "ground",
+    "explain",
     "features",
     "config",
     "doctor",
@@ -57,6 +71,7 @@ app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(explain.explain)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)
