@@ -75,13 +75,18 @@ def explain(
 
 
 def step_maps(opened: VideoCheckpoint, clip: NDArray[np.uint8], blocks: Sequence[int]) -> Maps:
-    """clip: (T, H, Wd, 3) uint8 -> (blocks, T, H, Wd): step sizes, brought to the frames' size."""
+    """clip: (T, H, Wd, 3) uint8 -> (blocks, t, rows, columns): the step sizes of its patches."""
     video = opened.preprocessing.normalised(torch.from_numpy(clip)[None])
-    maps = opened.model.step_maps(video)[0, list(blocks)]  # (blocks, t, rows, columns)
-    size = clip.shape[1:3]
-    fine = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-    slices = torch.arange(len(clip)) // opened.config.tubelet[0]
-    found: Maps = fine[:, slices.clamp(max=fine.shape[1] - 1)].numpy()
+    found: Maps = opened.model.step_maps(video)[0, list(blocks)].numpy()
+    return found
+
+
+def spread(heat: Maps, opened: VideoCheckpoint, n_frames: int) -> Maps:
+    """(t, rows, columns) of one clip's patches -> (T, H, Wd): each frame of a tubelet has its tubelet's."""
+    size = opened.config.size_px
+    fine = F.interpolate(torch.from_numpy(heat)[None], size=(size, size), mode="bilinear", align_corners=False)[0]
+    slices = torch.arange(n_frames) // opened.config.tubelet[0]
+    found: Maps = fine[slices.clamp(max=len(fine) - 1)].numpy()
     return found
 
 
@@ -112,7 +117,7 @@ def _draw_picture(
     from matplotlib import pyplot as plt
 
     clip, times = _one_clip(video, opened, part)
-    heat = scaled(step_maps(opened, clip, blocks))
+    heat = [spread(of_block, opened, len(clip)) for of_block in scaled(step_maps(opened, clip, blocks))]
     columns = np.linspace(0, len(clip) - 1, min(MAX_COLUMNS, len(clip))).round().astype(int)
     rows = 1 + len(blocks)
     figure, axes = plt.subplots(
@@ -144,26 +149,34 @@ def _draw_video(
     clip_s: float,
     report: Report,
 ) -> Explained:
-    """Frame and overlay side by side; several blocks are averaged after they were scaled."""
+    """Frame and overlay side by side; several blocks are averaged after they were scaled.
+
+    The video is read twice, since the scale needs all of it, and kept as the few numbers of its patches in between.
+    """
     n, size = opened.config.n_frames, opened.config.size_px
-    rule = FrameRule(fps=n / clip_s, size_px=size)
-    reader = VideoReader(video)
-    frames = reader.frames(rule, start_s=part[0], end_s=part[1])
-    clips = list(into_clips(frames, n))
-    found = []
-    for done, clip in enumerate(clips, start=1):
+    rule, reader = FrameRule(fps=n / clip_s, size_px=size), VideoReader(video)
+    first, found = None, []
+    for clip in into_clips(reader.frames(rule, start_s=part[0], end_s=part[1]), n):
+        first = clip if first is None else first
         found.append(step_maps(opened, clip, blocks))
-        report(done, len(clips))
-    heat = scaled(np.concatenate(found, axis=1)).mean(0)
-    images = np.concatenate(clips)
-    write_video(out, _side_by_side(images, heat), n / clip_s)
-    return Explained(out, blocks, len(images), _classes(opened, clips[0]))
+        report(len(found), None)
+    if first is None:
+        raise VideoError(video, "has no frame in the part that was asked for")
+    heat = scaled(np.stack(found, axis=1)).mean(0)  # (clips, t, rows, columns)
+    clips = into_clips(reader.frames(rule, start_s=part[0], end_s=part[1]), n)
+    images = (
+        image
+        for clip, of_clip in zip(clips, heat, strict=True)
+        for image in _side_by_side(clip, spread(of_clip, opened, n))
+    )
+    write_video(out, images, n / clip_s)
+    return Explained(out, blocks, n * len(heat), _classes(opened, first))
 
 
 def _side_by_side(images: NDArray[np.uint8], heat: Maps) -> Iterator[NDArray[np.uint8]]:
     times = max(1, -(-SHOWN_PX // images.shape[1]))
-    for image, of_frame in zip(images, heat, strict=True):
-        both = np.concatenate((image, overlaid(image[None], of_frame[None])[0]), axis=1)
+    for image, over in zip(images, overlaid(images, heat), strict=True):
+        both = np.concatenate((image, over), axis=1)
         yield both.repeat(times, axis=0).repeat(times, axis=1)
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipelines.explain import explain, overlaid, scaled, step_maps
+from pipelines.explain import explain, overlaid, scaled, spread, step_maps
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.model.adaptation import AdaptationConfig, adapt_model
 from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
@@ -63,10 +63,12 @@ def test_maps_are_the_models_step_sizes_at_the_frames_size(weights):
     opened = open_video_model(weights / "base")
     frames = np.random.default_rng(1).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
     maps = step_maps(opened, frames, [1, 3])
-    assert maps.shape == (2, 4, 32, 32)
-    coarse = opened.model.step_maps(opened.preprocessing.normalised(torch.from_numpy(frames)[None]))[0, [1, 3]]
-    assert (maps[:, 0] == maps[:, 1]).all()  # both frames of a tubelet
-    np.testing.assert_allclose(maps.mean((2, 3)), coarse.repeat_interleave(2, 1).mean((2, 3)), rtol=1e-3)
+    wanted = opened.model.step_maps(opened.preprocessing.normalised(torch.from_numpy(frames)[None]))[0, [1, 3]]
+    np.testing.assert_array_equal(maps, wanted.numpy())
+    fine = spread(maps[0], opened, 4)
+    assert fine.shape == (4, 32, 32)
+    assert (fine[0] == fine[1]).all()  # both frames of a tubelet
+    np.testing.assert_allclose(fine[::2].mean((1, 2)), maps[0].mean((1, 2)), rtol=1e-3)
 
 
 def test_heat_is_relative_to_its_block():
