@@ -9,6 +9,7 @@ from spikemba.config import load_yaml
 from spikemba.errors import UnknownName
 
 GROUNDING = "grounding"
+RECOGNITION = "recognition"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ KINDS = {
         config="pipelines.config:RunConfig",
         task="pipelines.grounding_task:make_task",
         evaluate="pipelines.evaluate:evaluate_run",
+    ),
+    RECOGNITION: Kind(
+        config="pipelines.recognition_config:RecognitionConfig",
+        task="pipelines.recognition_task:make_task",
+        evaluate="pipelines.recognition_evaluate:evaluate_run",
     ),
 }
 """Value of `task:` in a configuration -> what it means."""

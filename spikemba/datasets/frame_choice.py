@@ -18,15 +18,15 @@ class FrameChoice(Config):
 
     n_frames: PositiveInt = 16
     """T."""
-    rule: Literal["segments", "dense"] = "segments"
-    """`segments` cuts the video into T equal parts and takes a frame of each; `dense` takes every `stride`-th frame."""
+    rule: Literal["uniform", "dense"] = "uniform"
+    """`uniform` cuts the video into T equal parts and takes a frame of each; `dense` takes every `stride`-th frame."""
     stride: PositiveInt = 2
     """Source frames from one to the next, for `dense`."""
 
 
 def training_frames(choice: FrameChoice, n_source: int, rng: np.random.Generator) -> Indices:
     """A random clip of a video of `n_source` frames: any frame of each part, or a stretch that begins anywhere."""
-    if choice.rule == "segments":
+    if choice.rule == "uniform":
         return _of_parts(choice.n_frames, n_source, rng.random(choice.n_frames))
     last_start = max(0, n_source - _span(choice))
     return _stretch(choice, n_source, int(rng.integers(last_start + 1)))
@@ -38,7 +38,7 @@ def viewed_frames(choice: FrameChoice, n_source: int, n_views: int) -> list[Indi
     One view takes the middle of each part, or the stretch in the middle.
     """
     places = (np.arange(n_views) + 0.5) / n_views
-    if choice.rule == "segments":
+    if choice.rule == "uniform":
         return [_of_parts(choice.n_frames, n_source, np.full(choice.n_frames, place)) for place in places]
     last_start = max(0, n_source - _span(choice))
     starts = np.linspace(0, last_start, n_views) if n_views > 1 else np.array([last_start / 2])

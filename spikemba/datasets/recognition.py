@@ -2,7 +2,7 @@
 
 # Shapes: R clips of one video, T frames, S pixels a side, B clips of a batch.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +74,8 @@ class VideoBatch:
     indices: Tensor
     """(B,) int64, of the videos in their split."""
     faults: tuple[str, ...] = ()
+    weight: float = 1.0
+    """Of each clip in the loss: one by the clips of all processes."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,14 +104,9 @@ def collate_videos(examples: Sequence[VideoExample]) -> VideoBatch:
 
 
 class VideoDataset(Dataset[VideoExample]):
-    """The videos of one split: random clips of them in training, the fixed views of a test otherwise.
+    """The videos of one split: as items the fixed views of a test, or clips `drawn` at random."""
 
-    What is drawn depends on seed, epoch and video alone, not on the process that loads it or on what was drawn before.
-    """
-
-    def __init__(
-        self, config: VideoDataConfig, split: Split, *, augment: bool = False, labels: Sequence[str] = (), seed: int = 0
-    ) -> None:
+    def __init__(self, config: VideoDataConfig, split: Split, *, labels: Sequence[str] = ()) -> None:
         """labels: names of the classes; by default the configuration's.
 
         Raises AnnotationError or ConfigError, each naming what is missing or wrong.
@@ -117,54 +114,63 @@ class VideoDataset(Dataset[VideoExample]):
         source = getattr(config, split)
         if source is None:
             raise ConfigError("data", [f"{split}: is required and was not given"])
-        self.config, self.seed, self.epoch = config, seed, 0
+        self.config = config
         self.videos = read_labelled_videos(source, config.videos)
         self.labels = list(labels) or class_names(config)
         self.numbers = numbered(self.videos, self.labels, source)
-        self._transform = training_transform(config.augment, config.size_px) if augment else None
-        self._memory: dict[int, Footage] = {}
+        self._transform = training_transform(config.augment, config.size_px)
+        self._memory: dict[tuple[int, int], Footage] = {}
         self._memory_bytes = 0
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __getitem__(self, index: int) -> VideoExample:
+        return self._example(index, lambda: self._viewed(index))
+
+    def drawn(self, index: int, seed: int) -> VideoExample:
+        """Random clips of a video; equal seeds draw equal clips, in whatever process."""
+        return self._example(index, lambda: self._drawn(index, seed))
+
+    def _example(self, index: int, clips: Callable[[], Tensor]) -> VideoExample:
         try:
-            return VideoExample(index, self.numbers[index], self._clips(index))
+            return VideoExample(index, self.numbers[index], clips())
         except SpikeMbaError as error:
             return VideoExample(index, self.numbers[index], torch.empty(0), str(error))
 
-    def _clips(self, index: int) -> Tensor:
-        footage = self._footage(index)
-        if self._transform is not None:
-            rng = np.random.default_rng([self.seed, self.epoch, index])
-            clips = []
-            for _ in range(self.config.repeats):
-                frames = _taken(footage, training_frames(self.config.frames, footage.n_frames, rng))
-                with drawing_from(int(rng.integers(2**62))):
-                    clips.append(self._transform(frames))
-            return torch.stack(clips)
-        views = viewed_frames(self.config.frames, footage.n_frames, self.config.test_segments)
-        return torch.stack(
-            [
-                crop
-                for indices in views
-                for crop in viewed_crops(_taken(footage, indices), self.config.size_px, self.config.test_crops)
-            ]
-        )
+    def _drawn(self, index: int, seed: int) -> Tensor:
+        footage, rng = self._footage(index, self.config.short_side_px), np.random.default_rng(seed)
+        clips = []
+        for _ in range(self.config.repeats):
+            frames = _taken(footage, training_frames(self.config.frames, footage.n_frames, rng))
+            with drawing_from(int(rng.integers(2**62))):
+                clips.append(self._transform(frames))
+        return torch.stack(clips)
 
-    def _footage(self, index: int) -> Footage:
+    def _viewed(self, index: int) -> Tensor:
+        return views(self._footage(index, self.config.size_px), self.config)
+
+    def _footage(self, index: int, side: int) -> Footage:
         """The video from memory, or decoded whole while the budget lasts, or else by the frames that are wanted."""
-        if index in self._memory:
-            return self._memory[index]
-        side = self.config.size_px if self._transform is None else self.config.short_side_px
+        if (index, side) in self._memory:
+            return self._memory[index, side]
         threads: Threads = "AUTO" if get_worker_info() is None else "NONE"
         if self._memory_bytes >= self.config.memory_gb * 1e9:
             return on_disk(self.videos[index], side, threads)
         footage = in_memory(self.videos[index], side, threads)
-        self._memory[index] = footage
+        self._memory[index, side] = footage
         self._memory_bytes += footage.n_bytes
         return footage
+
+
+def views(footage: Footage, config: VideoDataConfig) -> Tensor:
+    """What a test looks at: (segments x crops, T, 3, S, S) uint8."""
+    clips = [
+        crop
+        for indices in viewed_frames(config.frames, footage.n_frames, config.test_segments)
+        for crop in viewed_crops(_taken(footage, indices), config.size_px, config.test_crops)
+    ]
+    return torch.stack(clips)
 
 
 def class_names(config: VideoDataConfig) -> list[str]:
