@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from spikemba.config import Config
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.features import FeatureSpec
-from spikemba.files import write_json, writing
+from spikemba.files import folder_with, write_json, writing
 from spikemba.grounding import GroundingConfig
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
@@ -83,9 +83,9 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
 def find_checkpoint(name: str | Path) -> Path:
     """The folder of a checkpoint. Raises CheckpointError that says what was looked for."""
     folder = BUNDLED.get(str(name), Path(name))
-    for candidate in (folder, folder / "best", folder / "last"):
-        if (candidate / "config.json").is_file() and (candidate / "model.safetensors").is_file():
-            return candidate
+    found = folder_with(folder, ("config.json", "model.safetensors"))
+    if found is not None:
+        return found
     if not folder.exists():
         known = ", ".join(sorted(BUNDLED))
         raise CheckpointError(f"no checkpoint {str(name)!r}: it is neither a folder nor a bundled model ({known})")

@@ -77,8 +77,8 @@ class IntraFrameGathering(nn.Module):
 
     def _around(self, low: Tensor, grid: TokenGrid) -> Tensor:
         images = low.unflatten(2, (grid.height, grid.width)).movedim(-1, 2).flatten(0, 1)  # (B T, G, rows, columns)
-        out: Tensor = self.local(images)
-        return out.flatten(2).transpose(1, 2).unflatten(0, low.shape[:2])
+        out: Tensor = self.local(images).flatten(2).transpose(1, 2).unflatten(0, low.shape[:2])
+        return out
 
     @torch.no_grad()
     def _initialise(self, start: str) -> None:

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors"},
     {"config", "moments", "ops", "files"},
     {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features", "word_vectors"},
-    {"model", "encoders", "losses", "metrics", "datasets"},
+    {"model", "encoders", "losses", "metrics", "datasets", "video_checkpoint"},
     {"grounding", "zero_shot"},
     {"checkpoint"},
     {"__init__"},
