@@ -13,11 +13,13 @@ from torch.utils.data import DataLoader, Subset
 
 from pipelines.optimizer import decay_groups
 from pipelines.parts import Part
+from pipelines.places import weights_folder
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.shards import Shard
 from pipelines.task import Step
 from spikemba.datasets.recognition import VideoBatch, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import MixConfig
+from spikemba.errors import WeightsMissing
 from spikemba.metrics.recognition import recognition_document
 from spikemba.model.adaptation import AdaptedVideoMamba, adapt_model
 from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
@@ -93,16 +95,10 @@ class RecognitionTask:
 
     def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
         """A video checkpoint; of an adapted model, what was trained."""
-        place = self.config.weights
-        checkpoint = VideoCheckpoint(
-            self.module,
-            tuple(self.training.labels),
-            self.preprocessing,
-            dict(trained),
-            None if place is None else place,
-            self.config.layout,
-        )
-        save_video_checkpoint(folder, checkpoint)
+        place = None if self.config.weights is None else weights_place(self.config.weights)
+        labels = tuple(self.training.labels)
+        about = dict(trained), place, self.config.layout
+        save_video_checkpoint(folder, VideoCheckpoint(self.module, labels, self.preprocessing, *about))
 
     def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
         """Accuracy on the training clips as the network saw them, changed and perhaps mixed; what is trained."""
@@ -125,18 +121,24 @@ def preprocessing_of(config: RecognitionConfig) -> Preprocessing:
     return Preprocessing(sampling=frames.rule, stride=frames.stride if frames.rule == "dense" else None)
 
 
+def weights_place(path: Path) -> Path:
+    """Where weights lie: as named, or by that name in the user's folder of weights. Raises WeightsMissing."""
+    for place in (path, weights_folder() / path):
+        if place.exists():
+            return place
+    home = "OpenGVLab's are at https://huggingface.co/OpenGVLab/VideoMamba"
+    raise WeightsMissing(f"no weights {path}, also not in {weights_folder()}; {home}; or --set weights=FILE|RUN")
+
+
 def make_model(config: RecognitionConfig, n_classes: int) -> tuple[AdaptedVideoMamba, list[str]]:
     """The network of a configuration with its first weights, and what had to be changed in them."""
+    place = None if config.weights is None else weights_place(config.weights)
     wanted = config.model
     if wanted is None:
-        wanted = (
-            VideoMambaConfig()
-            if config.weights is None
-            else open_video_model(config.weights, layout=config.layout).config
-        )
+        wanted = VideoMambaConfig() if place is None else open_video_model(place, layout=config.layout).config
     sizes = {"n_frames": config.data.frames.n_frames, "size_px": config.data.size_px, "n_classes": n_classes}
     model = VideoMamba(VideoMambaConfig.parse({**wanted.model_dump(), **sizes}, "model"))
-    changes = [] if config.weights is None else initialise_from(model, config.weights, layout=config.layout)
+    changes = [] if place is None else initialise_from(model, place, layout=config.layout)
     return adapt_model(model, config.adapt), changes
 
 
@@ -182,4 +184,3 @@ def predict(
         of_views = probabilities(model, batch.video, preprocessing)
         found += averaged(of_views, [n_views] * (len(batch) // n_views))
     return found
-

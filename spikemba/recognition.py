@@ -23,7 +23,9 @@ def model_input(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 @torch.inference_mode()
-def probabilities(model: nn.Module, clips: Tensor, preprocessing: Preprocessing, at_once: int = CLIPS_AT_ONCE) -> Tensor:
+def probabilities(
+    model: nn.Module, clips: Tensor, preprocessing: Preprocessing, at_once: int = CLIPS_AT_ONCE
+) -> Tensor:
     """clips: (B, T, 3, S, S) uint8 -> (B, K), each row summing to 1; on the CPU. The model is in eval mode."""
     device = next(model.parameters()).device
     found = [

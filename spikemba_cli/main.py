@@ -7,10 +7,22 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, train
+from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, recognize, train
 from spikemba_cli.console import out, print_error
 
-ORDER = ("demo", "extract", "prepare", "train", "evaluate", "compare", "ground", "features", "config", "doctor")
+ORDER = (
+    "demo",
+    "extract",
+    "prepare",
+    "train",
+    "evaluate",
+    "compare",
+    "ground",
+    "recognize",
+    "features",
+    "config",
+    "doctor",
+)
 """Commands in the order in which they are used, as --help lists them."""
 
 
@@ -44,6 +56,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(recognize.recognize)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)
