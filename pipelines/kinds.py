@@ -9,6 +9,7 @@ from spikemba.config import load_yaml
 from spikemba.errors import UnknownName
 
 GROUNDING = "grounding"
+RECOGNITION = "recognition"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ KINDS = {
         config="pipelines.adaptation_config:AdaptationRunConfig",
         task="pipelines.adaptation_task:make_task",
         evaluate="pipelines.adaptation_task:evaluate_run",
+    ),
+    RECOGNITION: Kind(
+        config="pipelines.recognition_config:RecognitionConfig",
+        task="pipelines.recognition_task:make_task",
+        evaluate="pipelines.recognition_evaluate:evaluate_run",
     ),
 }
 """Value of `task:` in a configuration -> what it means."""

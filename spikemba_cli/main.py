@@ -19,6 +19,7 @@ from spikemba_cli import (
     features,
     ground,
     prepare,
+    recognize,
     train,
 )
 from spikemba_cli.console import out, print_error
@@ -32,6 +33,7 @@ ORDER = (
     "evaluate",
     "compare",
     "ground",
+    "recognize",
     "explain",
     "features",
     "config",
@@ -72,6 +74,7 @@ app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")

@@ -168,7 +168,9 @@ class Printed:
         self.step = report
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """One line per epoch."""
+        """One line per epoch; before the first, what is trained, where the task says so."""
+        if "parameters" in row and row["epoch"] == 1:
+            print_note(row["parameters"])
         validated = f"  {_brief(row['val'])}" if "val" in row else ""
         left = timedelta(seconds=round(row["seconds_left"]))
         speed = f"{row['pairs_per_s']:.0f} pairs/s  {row['peak_memory_mb']} MB  {left} left"
@@ -185,7 +187,16 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
-    shown = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1", "mAP")
+    shown = (
+        "MR-full-R1@0.5",
+        "MR-full-R1@0.7",
+        "MR-full-mAP",
+        "HL-min-VeryGood-mAP",
+        "HL-min-VeryGood-Hit1",
+        "mAP",
+        "top1",
+        "top5",
+    )
     return "  ".join(f"{_short(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
 
 
