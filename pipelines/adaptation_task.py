@@ -14,7 +14,6 @@ from typing import Any, cast, overload
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from pipelines.adaptation_config import AdaptationRunConfig, EncoderConfig
 from pipelines.compare import intervals
@@ -42,6 +41,7 @@ from spikemba.grounding import Question, answer_questions
 from spikemba.model import SpikeMba
 from spikemba.model.adaptation import AdaptedVideoMamba, adapt_model, ssp_within
 from spikemba.model.video_mamba import VideoMamba
+from spikemba.ops.recompute import recomputed
 from spikemba.video_checkpoint import (
     Preprocessing,
     VideoCheckpoint,
@@ -86,12 +86,12 @@ class EncoderAndGrounder(nn.Module):
 
     def features(self, frames: Tensor) -> Tensor:
         """frames: (C, T, H, Wd, 3) uint8 -> (C, F). Clips pass in groups, computed again on the way back."""
-        groups = frames.split(self.config.clips_at_once) if len(frames) else ()
-        learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.encoder.parameters())
-        found = [
-            checkpoint(self._encode, group, use_reentrant=False) if learns else self._encode(group) for group in groups
-        ]
-        return torch.cat(found) if found else frames.new_zeros(0, self.encoder.backbone.config.width).float()
+        learned = [p for p in self.encoder.parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+        if not len(frames):  # a process without a pair of its own still takes part in the exchange of gradients
+            none = torch.zeros(0, self.encoder.backbone.config.width, device=frames.device)
+            return none + torch.stack([p.sum() * 0 for p in learned]).sum() if learned else none
+        groups = frames.split(self.config.clips_at_once)
+        return torch.cat([recomputed(self._encode, one) if learned else self._encode(one) for one in groups])
 
     def _encode(self, frames: Tensor) -> Tensor:
         video = self.preprocessing.normalised(frames)
@@ -181,7 +181,10 @@ class AdaptationTask(GroundingTask):
         """The batch with features in the place of numbers of clips."""
         rows = batch.video[..., 0].long() + first[:, None]
         mask = batch.video_mask
-        video = features[rows * mask] if len(features) else features.new_zeros(*rows.shape, features.shape[1])
+        if len(features):
+            video = features[rows * mask]
+        else:
+            video = features.sum() + features.new_zeros(*rows.shape, features.shape[1])
         if self.run.data.normalise_video:
             video = video / (video.norm(dim=-1, keepdim=True) + 1e-5)
         return replace(batch, video=video * mask[..., None])

@@ -10,6 +10,7 @@ from spikemba.errors import UnknownName
 
 GROUNDING = "grounding"
 RECOGNITION = "recognition"
+ADAPTATION = "adaptation"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ KINDS = {
         task="pipelines.grounding_task:make_task",
         evaluate="pipelines.evaluate:evaluate_run",
     ),
-    "adaptation": Kind(
+    ADAPTATION: Kind(
         config="pipelines.adaptation_config:AdaptationRunConfig",
         task="pipelines.adaptation_task:make_task",
         evaluate="pipelines.adaptation_task:evaluate_run",

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import err, print_json, print_note, progress
-from spikemba_cli.train import Printed
+from spikemba_cli.console import err, print_json, print_note
+from spikemba_cli.train import Processes
 
 
 def adapt(
@@ -30,6 +30,7 @@ def adapt(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder, if there is one.")
     ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share every batch.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
     """Adapt VideoMamba to your videos: few new parameters, trained through the grounding loss.
@@ -42,7 +43,7 @@ def adapt(
         raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
     from pipelines.adapt import adaptation_config, parameter_count
     from pipelines.config import config_path, prepared_config
-    from pipelines.train import train as run
+    from pipelines.distributed import is_first
 
     resolved = adaptation_config(
         config_path(dataset) if dataset else config,
@@ -54,10 +55,12 @@ def adapt(
         start=start,
     )
     count = parameter_count(resolved)
-    print_note(f"encoder: {count}")
+    if is_first():
+        print_note(f"encoder: {count}")
     folder = out or Path("runs") / f"{resolved.name}-adapted"
-    with progress("adapting", "steps") as report:
-        result = run(resolved, folder, resume=resume, events=Printed(report))
+    result = Processes(processes, restarts=3)(resolved, folder, resume=resume)
+    if not is_first():
+        return
     best = {"best_epoch": result.best_epoch, "best": result.best}
     if as_json:
         numbers = {"trained": count.trained, "total": count.total, "share": count.share}
