@@ -10,6 +10,7 @@ from spikemba.errors import UnknownName
 
 GROUNDING = "grounding"
 RECOGNITION = "recognition"
+ADAPTATION = "adaptation"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ KINDS = {
         config="pipelines.config:RunConfig",
         task="pipelines.grounding_task:make_task",
         evaluate="pipelines.evaluate:evaluate_run",
+    ),
+    ADAPTATION: Kind(
+        config="pipelines.adaptation_config:AdaptationRunConfig",
+        task="pipelines.adaptation_task:make_task",
+        evaluate="pipelines.adaptation_task:evaluate_run",
     ),
     RECOGNITION: Kind(
         config="pipelines.recognition_config:RecognitionConfig",

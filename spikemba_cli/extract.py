@@ -26,6 +26,9 @@ def extract(
     queries: Annotated[
         list[Path] | None, typer.Option(help="Annotations (jsonl) whose queries to encode too; may be repeated.")
     ] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option(help="Encoder of the queries, where those of the videos read no text.")
+    ] = None,
     half: Annotated[bool, typer.Option("--float16", help="Store half precision, as published packs do.")] = False,
     weights: WeightsOption = None,
     frames: FramesOption = "published",
@@ -67,6 +70,7 @@ def extract(
             out,
             clip_s=clip_length,
             queries=queries or [],
+            text=text_encoder,
             dtype="float16" if half else "float32",
             run=how,
             events=events,

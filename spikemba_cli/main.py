@@ -7,7 +7,21 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, recognize, train
+from spikemba_cli import (
+    adapt,
+    compare,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    extract,
+    features,
+    ground,
+    prepare,
+    recognize,
+    train,
+)
 from spikemba_cli.console import out, print_error
 
 ORDER = (
@@ -15,10 +29,12 @@ ORDER = (
     "extract",
     "prepare",
     "train",
+    "adapt",
     "evaluate",
     "compare",
     "ground",
     "recognize",
+    "explain",
     "features",
     "config",
     "doctor",
@@ -54,10 +70,12 @@ app.command()(demo.demo)
 app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
+app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
 app.command()(recognize.recognize)
+app.command()(explain.explain)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)

@@ -108,6 +108,7 @@ ENCODERS = {
     "siglip2": "spikemba.encoders.image_text:load_siglip2",
     "xclip": "spikemba.encoders.xclip:load",
     "videomae": "spikemba.encoders.motion:load_videomae",
+    "videomamba": "spikemba.encoders.videomamba:load",
     "vjepa2": "spikemba.encoders.motion:load_vjepa2",
 }
 """Name -> the function that loads it from (name, model, options); imported when it is asked for."""

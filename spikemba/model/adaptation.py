@@ -12,7 +12,7 @@ The last three also train the norm before the head. Only what is trained is stor
 # Shapes: B videos, T slices, P prompts of a slice, D width, L tokens.
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,10 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
+from spikemba.errors import ConfigError
 from spikemba.model.state_space_prompting import SSPConfig, StateSpacePrompting
 from spikemba.model.token_grid import TokenGrid
-from spikemba.model.video_mamba import VideoMamba
+from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
 
 Method = Literal["full", "linear", "prompts", "adapter", "ssp"]
 
@@ -109,10 +110,10 @@ class ParameterCount:
 
     def __str__(self) -> str:
         parts = [f"{n:,} of the {what}" for what, n in (("new module", self.new), ("last norm", self.norm)) if n]
-        parts.append(f"{self.head:,} of the head")
-        return f"{self.trained:,} of {self.total:,} parameters are trained ({', '.join(parts)}); " + (
-            f"{self.share:.2%} without the head"
-        )
+        if self.head:
+            parts.append(f"{self.head:,} of the head")
+        what = f"{self.trained:,} of {self.total:,} parameters are trained, {self.share:.2%} without the head"
+        return f"{what}: {', '.join(parts)}" if parts else what
 
 
 class AdaptedVideoMamba(nn.Module):
@@ -130,6 +131,13 @@ class AdaptedVideoMamba(nn.Module):
         backbone.head.requires_grad_(True)
         if self.edit is not None:
             backbone.norm_f.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module; but what is read by a linear probe does not change from one time to the next."""
+        super().train(mode)
+        if self.config.method == "linear":
+            self.backbone.eval()
+        return self
 
     def forward(self, video: Tensor) -> Tensor:
         """video: (B, 3, T, H, Wd), normalised -> (B, n_classes), logits."""
@@ -172,6 +180,29 @@ def adapt_model(
     if n_classes is not None:
         model.replace_head(n_classes)
     return AdaptedVideoMamba(model, config)
+
+
+def ssp_within(config: SSPConfig, backbone: VideoMambaConfig, share: float) -> SSPConfig:
+    """The settings with both inner widths narrowed until prompting has less than a share of the backbone's parameters.
+
+    Raises ConfigError when that cannot be done.
+    """
+    with torch.device("meta"):
+        n_backbone = sum(p.numel() for p in VideoMamba(backbone.model_copy(update={"n_classes": 0})).parameters())
+        for part in range(16, 0, -1):
+            narrow = config.model_copy(
+                update={
+                    "gathering_width": max(1, config.gathering_width * part // 16),
+                    "attention_width": max(1, config.attention_width * part // 16 // config.n_heads) * config.n_heads,
+                }
+            )
+            edit = StateSpacePrompting(backbone.width, backbone.grid, backbone.n_blocks, narrow)
+            n_new = sum(p.numel() for p in edit.parameters()) + 2 * backbone.width  # with the last norm
+            if n_new < share * (n_backbone + n_new):
+                return narrow
+    raise ConfigError(
+        "encoder", [f"max_share: prompting has no settings with under {share:.1%} of {n_backbone:,} parameters"]
+    )
 
 
 def _edit(backbone: VideoMamba, config: AdaptationConfig) -> StateSpacePrompting | VisualPrompts | Adapter | None:

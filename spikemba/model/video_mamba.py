@@ -128,7 +128,12 @@ class VideoMambaBlock(nn.Module):
 
     def forward(self, residual: Tensor, order: Tensor | None) -> Tensor:
         """residual: (B, L, D) -> what is to be added to it."""
-        out: Tensor = self.mixer(self.norm(residual), order=order)
+        out: Tensor = self.mixer(self.normed(residual), order=order)
+        return out
+
+    def normed(self, residual: Tensor) -> Tensor:
+        """What the mixer reads; a network in half precision has its residual in float32 all the same."""
+        out: Tensor = self.norm(residual.to(self.mixer.in_proj.weight.dtype))
         return out
 
 
@@ -181,10 +186,10 @@ class VideoMamba(nn.Module):
             if edit is not None:
                 hidden = edit(hidden, grid, n_done)
             # kept in float32 under autocast: what many blocks add up loses its last bits in half precision
-            residual = residual + self._drop_path(hidden, n_done).float()
+            residual = residual + _wide(self._drop_path(hidden, n_done))
             if n_done < len(self.layers):
                 hidden = self.layers[n_done](residual, order)
-        out: Tensor = self.norm_f(residual)
+        out: Tensor = self.norm_f(residual.to(self.pos_embed.dtype))
         return out, grid
 
     def embed(self, video: Tensor, n_prompts: int = 0) -> tuple[Tensor, TokenGrid]:
@@ -216,9 +221,9 @@ class VideoMamba(nn.Module):
         residual, maps = torch.zeros((), device=hidden.device), []
         for n_done, layer in enumerate(self.layers):
             hidden = hidden if edit is None else edit(hidden, grid, n_done)
-            residual = residual + hidden
+            residual = residual + _wide(hidden)
             assert isinstance(layer, VideoMambaBlock)
-            steps = layer.mixer.step_sizes(layer.norm(residual), order)
+            steps = layer.mixer.step_sizes(layer.normed(residual), order)
             patches = grid.split(steps)[1][:, :, : grid.n_patches]
             maps.append(patches.unflatten(2, (grid.height, grid.width)))
             hidden = layer(residual, order)
@@ -267,3 +272,8 @@ def new_head(config: VideoMambaConfig) -> nn.Module:
     nn.init.trunc_normal_(head.weight, std=0.02)
     nn.init.zeros_(head.bias)
     return head
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In float32, or float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

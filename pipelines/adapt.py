@@ -1,0 +1,44 @@
+"""Adapt a video encoder to one's own footage: the settings of a data set, with an encoder in the place of features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.adaptation_config import AdaptationRunConfig
+from pipelines.adaptation_task import make_encoder
+from spikemba.config import Tree, load_yaml, merge, parse_overrides
+from spikemba.model.adaptation import Method, ParameterCount
+
+
+def adaptation_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    prepared: Path | None = None,
+    videos: Path | None = None,
+    backbone: Path | None = None,
+    method: Method | None = None,
+    start: Path | None = None,
+) -> AdaptationRunConfig:
+    """The configuration of a data set's YAML as one that adapts an encoder. Raises ConfigError with every fault.
+
+    prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file. Features of videos
+    that either names are left out: the encoder makes them.
+    """
+    tree: Tree = load_yaml(path) if path is not None else {}
+    if prepared is not None:
+        tree = merge(tree, {"data": load_yaml(prepared).get("data", {})})
+    encoder: dict[str, Any] = {}
+    if backbone is not None:
+        encoder["backbone"] = str(backbone)
+    if method is not None:
+        encoder["adaptation"] = {"method": method}
+    given: Tree = {"task": "adaptation", "data": {"video_features": []}, "encoder": encoder}
+    given |= {name: str(value) for name, value in (("videos", videos), ("start", start)) if value is not None}
+    tree = merge(tree, given, parse_overrides(overrides))
+    return AdaptationRunConfig.parse(tree, str(path or "the configuration"))
+
+
+def parameter_count(config: AdaptationRunConfig) -> ParameterCount:
+    """What is trained of the encoder, in numbers. Raises CheckpointError, ConfigError."""
+    return make_encoder(config.encoder)[0].count()
