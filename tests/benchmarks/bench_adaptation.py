@@ -20,11 +20,11 @@ from pathlib import Path
 METHODS = ("scratch", "full", "linear", "prompts", "adapter", "ssp")
 RATES = {
     "scratch": (1e-3, 3e-3),
-    "full": (3e-4, 1e-3),
-    "linear": (3e-3, 1e-2),
-    "prompts": (3e-3, 1e-2),
-    "adapter": (1e-3, 3e-3),
-    "ssp": (1e-3, 3e-3),
+    "full": (1e-3, 3e-4),
+    "linear": (1e-2, 3e-3),
+    "prompts": (1e-2, 3e-3),
+    "adapter": (3e-3, 1e-3),
+    "ssp": (3e-3, 1e-3),
 }
 # In the proportion to the network that the published sizes have to theirs.
 NARROW = {"ssp": {"gathering_width": 64, "attention_width": 32, "n_heads": 4}, "adapter": {"inner_width": 16}}
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=40, help="videos per class to adapt with")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--rates", type=int, default=2, help="learning rates to try of each method's")
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--small", action="store_true", help="only check that everything runs")
     parser.add_argument("--case", nargs=3, metavar=("METHOD", "RATE", "SEED"), help="one training in this process")
@@ -117,7 +118,7 @@ def main() -> None:
     seeds: Sequence[int] = arguments.seeds[:1] if arguments.small else arguments.seeds
     rows: dict[str, list[dict[str, object]]] = {}
     for method in arguments.methods:
-        first = [in_own_process(arguments, method, rate, seeds[0], epochs) for rate in RATES[method]]
+        first = [in_own_process(arguments, method, rate, seeds[0], epochs) for rate in RATES[method][: arguments.rates]]
         best = max(first, key=lambda row: float(row["val"]))
         others = [in_own_process(arguments, method, float(best["rate"]), seed, epochs) for seed in seeds[1:]]
         rows[method] = [best, *others]
