@@ -91,6 +91,8 @@ class _Loop:
             self.together = DistributedDataParallel(
                 self.stepper, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
             )
+        for part in task.dense if settings.compile else ():
+            part.compile(dynamic=True)
         self.saved_at = time.monotonic()
 
     def run(self, resume: bool) -> TrainResult:
