@@ -31,6 +31,8 @@ class EncoderConfig(Config):
     adaptation: AdaptationConfig = AdaptationConfig()
     max_share: float | None = Field(0.03, gt=0, lt=1)
     """`ssp` is narrowed until it has less than this share of the encoder's parameters; None leaves it as it is."""
+    drop_path: float | None = Field(None, ge=0, lt=1)
+    """Chance that training skips the last block for a clip; None: as the backbone was trained."""
     learning_rate_scale: PositiveFloat = 1.0
     """The encoder's learning rate as a multiple of train.learning_rate."""
     clips_at_once: PositiveInt = 8

@@ -246,6 +246,8 @@ def make_encoder(config: EncoderConfig) -> tuple[AdaptedVideoMamba, Preprocessin
     if changes:
         model = VideoMamba(opened.config.model_copy(update=changes))
         initialise_from(model, config.backbone, layout=config.layout)
+    if config.drop_path is not None:
+        model.config = model.config.model_copy(update={"drop_path": config.drop_path})
     how = config.adaptation
     if how.method == "ssp" and config.max_share is not None:
         how = how.model_copy(update={"ssp": ssp_within(how.ssp, model.config, config.max_share)})

@@ -67,6 +67,8 @@ def explain(
     """
     if out.suffix.lower() not in (*PICTURES, ".mp4"):
         raise SpikeMbaError(f"{out}: cannot be drawn; expected a name that ends in .mp4 or {', '.join(PICTURES)}")
+    if out.resolve() == video.resolve():
+        raise SpikeMbaError(f"{out} is the video itself; choose another name with --out")
     opened = open_video_model(_weights_in(weights))
     chosen = _blocks(opened, blocks, last_only=out.suffix.lower() == ".mp4")
     if out.suffix.lower() == ".mp4":

@@ -19,7 +19,9 @@ from spikemba_cli.encoder_options import (
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
+    videos: Annotated[
+        list[Path] | None, typer.Argument(help="Video files, or folders that are searched for them.")
+    ] = None,
     encoder: Annotated[str, typer.Option(help="Encoder, or several joined by +.")] = "clip+slowfast",
     out: Annotated[Path, typer.Option(help="Folder for the features.")] = Path("features"),
     clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per row.")] = 2.0,
@@ -47,6 +49,8 @@ def extract(
 
     Example: spikemba extract videos/ --encoder mini --queries train.jsonl
     """
+    if not videos and not queries:
+        raise typer.BadParameter("give videos, or --queries FILE for sentences alone", param_hint="VIDEOS")
     from pipelines.extract import ExtractEvents, RunOptions
     from pipelines.extract import extract as run
     from pipelines.shards import launched_shard, parse_shard
@@ -65,7 +69,7 @@ def extract(
     with progress("encoding", "videos") as report:
         events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
         result = run(
-            videos,
+            videos or [],
             encoder,
             out,
             clip_s=clip_length,

@@ -95,6 +95,7 @@ def initialise(model: VideoMamba, weights: Weights, inflation: Inflation | None 
     inflation = inflation or ("mean" if wanted.position == "joint" else "centre")
     state["patch_embed.proj.weight"] = _inflated(state["patch_embed.proj.weight"], wanted.tubelet[0], inflation, notes)
     _fit_positions(state, weights, wanted, notes)
+    _fit_norms(state, own, notes)
     _fit_head(state, own, notes)
     load_state(model, state, weights.path)
     return notes
@@ -234,6 +235,14 @@ def _resized_times(table: Tensor, n_slices: int) -> Tensor:
     if table.shape[1] == n_slices:
         return table
     return F.interpolate(table.transpose(1, 2), size=n_slices, mode="linear", align_corners=False).transpose(1, 2)
+
+
+def _fit_norms(state: State, own: State, notes: list[str]) -> None:
+    """RMSNorm has no shift: a model with LayerNorm begins with none."""
+    names = [name for name in own if re.fullmatch(r"(layers\.\d+\.norm|norm_f)\.bias", name) and name not in state]
+    if names:
+        notes.append("norms begin without a shift: the weights are of RMSNorm")
+        state.update({name: torch.zeros_like(own[name]) for name in names})
 
 
 def _fit_head(state: State, own: State, notes: list[str]) -> None:

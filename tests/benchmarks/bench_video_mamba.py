@@ -71,7 +71,7 @@ def make(name: str, width: int, n_blocks: int, n_frames: int, size_px: int) -> A
 
 
 def measure(name: str, n_frames: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """Median seconds of a pass, tokens per second, and MiB of peak memory above the loaded model."""
+    """Median time of a pass, and of the processor in it, which others cannot lengthen; MiB above the loaded model."""
     import torch
 
     torch.manual_seed(0)
@@ -88,17 +88,19 @@ def measure(name: str, n_frames: int, arguments: argparse.Namespace) -> dict[str
     run(warm, torch.randn(1, 3, 2, arguments.size, arguments.size))
     video = torch.randn(1, 3, n_frames, arguments.size, arguments.size)
     loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
+    seconds, busy = [], []
     for _ in range(arguments.repeats + 1):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         run(model, video)
         seconds.append(time.perf_counter() - started)
+        busy.append(time.process_time() - worked)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    median = sorted(seconds[1:])[arguments.repeats // 2]
+    median, worked = (sorted(values[1:])[arguments.repeats // 2] for values in (seconds, busy))
     n_tokens = n_frames * (arguments.size // 16) ** 2
     return {
         "tokens": n_tokens,
         "ms": round(1e3 * median, 1),
+        "cpu_ms": round(1e3 * worked, 1),
         "tokens_per_s": round(n_tokens / median),
         "mib": round((peak - loaded) / 1024, 1),
     }
@@ -138,7 +140,7 @@ def main() -> None:
             case = [sys.executable, __file__, "--case", name, str(n_frames), *same]
             rows.append(json.loads(subprocess.run(case, check=True, capture_output=True, text=True).stdout))
             print(json.dumps(rows[-1]), flush=True)
-        exponents = {of: growth(rows, of) for of in ("ms", "mib")}
+        exponents = {of: growth(rows, of) for of in ("ms", "cpu_ms", "mib")}
         print(json.dumps({"model": name, "growth": exponents}), flush=True)
 
 

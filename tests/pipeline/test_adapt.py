@@ -129,6 +129,23 @@ def test_the_adapted_encoder_can_be_extracted_with(adapted, shapes, tmp_path):
     assert load_encoder("videomamba", options).dim == 16
 
 
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(shapes, tiny, tmp_path):
+    settings = [*tiny, *SSP, "model.input_dropout=0", "encoder.drop_path=0", "train.batch_size=6"]
+    arguments = ["adapt", "--config", shapes / "config.yaml", "--videos", shapes / "videos"]
+    arguments += ["--backbone", shapes / "base", *(x for setting in settings for x in ("--set", setting))]
+    rows = []
+    for n in (1, 2):
+        out = tmp_path / str(n)
+        result = CliRunner().invoke(app, [*map(str, arguments), "--out", str(out), "--processes", str(n)])
+        assert result.exit_code == 0, result.output
+        rows.append(json.loads((out / "metrics.jsonl").read_text().splitlines()[0]))
+    one, two = rows
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-4)
+    assert two["val"] == one["val"]
+
+
 def test_the_command_says_how_much_is_trained(shapes, tiny, tmp_path):
     arguments = ["adapt", "--config", shapes / "config.yaml", "--videos", shapes / "videos", "--json"]
     arguments += ["--backbone", shapes / "base", "--out", tmp_path / "run", "--method", "adapter"]

@@ -85,6 +85,8 @@ def test_heat_is_relative_to_its_block():
 def test_what_cannot_be_drawn_is_named(weights, clip, tmp_path):
     with pytest.raises(SpikeMbaError, match="expected a name that ends in .mp4 or .png"):
         explain(clip, weights / "base", tmp_path / "a.gif")
+    with pytest.raises(SpikeMbaError, match="clip.mp4 is the video itself"):
+        explain(clip, weights / "base", clip)
     with pytest.raises(SpikeMbaError, match="blocks 4: this encoder has 4, counted from 0"):
         explain(clip, weights / "base", tmp_path / "a.png", blocks=[4])
 

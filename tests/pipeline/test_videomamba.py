@@ -99,6 +99,14 @@ def test_the_command_line_takes_the_same_way(shapes, run, weights):
     assert np.load(out / "videomamba_mean" / f"{annotation['vid']}.npz")["features"].shape[1] == 16
 
 
+def test_sentences_alone_can_be_encoded(shapes, tmp_path):
+    how = ["--encoder", "mini", "--out", str(tmp_path / "f")]
+    result = CliRunner().invoke(app, ["extract", "--queries", str(shapes / "test.jsonl"), *how])
+    assert result.exit_code == 0, result.output
+    assert FeatureFolder(tmp_path / "f" / "mini_text").manifest.kind == "text"
+    assert CliRunner().invoke(app, ["extract", *how]).exit_code == 2
+
+
 def test_without_a_text_encoder_queries_are_refused(shapes, weights, tmp_path):
     options = RunOptions(weights={"videomamba": weights / "base"})
     with pytest.raises(SpikeMbaError, match="--text-encoder"):

@@ -151,6 +151,15 @@ def test_every_slice_of_a_static_clip_begins_as_the_image_does(image_file):
         torch.testing.assert_close(slices[:, t], image_grid.split(wanted)[1][:, 0], rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_with_layer_norm_starts_from_weights_of_rms_norm(image_file):
+    sizes = {"preset": "park-ti", "width": 32, "n_blocks": 2, "size_px": 32, "n_classes": 6}
+    model = VideoMamba(VideoMambaConfig.parse(sizes))
+    notes = initialise(model, read_weights(image_file))
+    assert "norms begin without a shift: the weights are of RMSNorm" in notes
+    assert model.norm_f.bias.eq(0).all()
+    assert model.norm_f.weight.equal(read_weights(image_file).state["norm_f.weight"])
+
+
 def test_vims_class_token_stands_in_the_middle_and_its_sum_is_halved(image_file):
     plain, vim = read_weights(image_file), read_weights(image_file, "vim")
     table = plain.state["pos_embed"]
