@@ -10,7 +10,7 @@ import torch
 
 from pipelines.events import Report, silent
 from pipelines.recognition_evaluate import fitted, top_classes
-from spikemba.datasets.footage import on_disk
+from spikemba.datasets.footage import duration_s, on_disk
 from spikemba.datasets.labelled_videos import LabelledVideo
 from spikemba.datasets.recognition import VideoDataConfig, views
 from spikemba.errors import CheckpointError, ConfigError
@@ -70,8 +70,8 @@ class Recognizer:
         window_s: length of the windows; None looks at the whole only.  report: counts stretches.
         Raises VideoError when the file cannot be read as a video.
         """
-        duration_s = _duration_s(video)
-        parts = [] if window_s is None else list(_windows(duration_s, window_s))
+        whole_s = duration_s(VideoReader(video))
+        parts = [] if window_s is None else list(_windows(whole_s, window_s))
         parts = parts if len(parts) > 1 else []
         total = len(parts) + 1
         whole = self._look(video, 0.0, None)
@@ -81,7 +81,7 @@ class Recognizer:
             row = self._look(video, start_s, end_s)
             over_time.append(Stretch(round(start_s, 3), round(end_s, 3), self._top(row, top)))
             report(done, total)
-        return Recognized(video, duration_s, self._top(whole, top), over_time, self.name)
+        return Recognized(video, whole_s, self._top(whole, top), over_time, self.name)
 
     def _look(self, video: Path, start_s: float, end_s: float | None) -> Probabilities:
         footage = on_disk(LabelledVideo(video, "", start_s, end_s), self.data.size_px)
@@ -90,15 +90,6 @@ class Recognizer:
 
     def _top(self, row: Probabilities, top: int) -> list[dict[str, Any]]:
         return top_classes(list(self.loaded.labels), row, top)
-
-
-def _duration_s(video: Path) -> float:
-    """What the file declares, or what decodes where it declares nothing."""
-    reader = VideoReader(video)
-    if reader.info.duration_s is not None:
-        return reader.info.duration_s
-    images = sum(1 for _ in reader.source_frames(16))
-    return images / reader.info.fps if reader.info.fps else 0.0
 
 
 def _windows(duration_s: float, window_s: float) -> Iterator[tuple[float, float]]:

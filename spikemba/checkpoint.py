@@ -69,8 +69,10 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     """
     folder = find_checkpoint(name)
     try:
-        text = (folder / "config.json").read_text(encoding="utf-8")
-        config = CheckpointConfig.parse(json.loads(text), f"{folder / 'config.json'}")
+        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if isinstance(tree, dict) and tree.get("kind") == "video":
+            raise CheckpointError(f"{folder} is a video encoder, not a grounding model; see `spikemba recognize`")
+        config = CheckpointConfig.parse(tree, f"{folder / 'config.json'}")
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, ConfigError) as error:
         raise CheckpointError(f"{folder}: its config.json cannot be read ({_first_line(error)})") from None
     model = SpikeMba(config.model, config.features.n_video_features, config.features.text.dim)

@@ -19,7 +19,7 @@ def motions(
         Literal["moves", "orders"], typer.Option("--set", help="Twelve single moves, or eight orders of two.")
     ] = "moves",
     look: Annotated[Literal["dark", "light"], typer.Option(help="Of the stage.")] = "dark",
-    train: Annotated[int, typer.Option(min=1, help="Training videos per class.")] = 100,
+    train: Annotated[int, typer.Option(min=1, help="Training videos per class.")] = 200,
     val: Annotated[int, typer.Option(min=1, help="Validation videos per class.")] = 10,
     test: Annotated[int, typer.Option(min=1, help="Test videos per class.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws another corpus.")] = 0,

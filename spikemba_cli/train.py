@@ -61,6 +61,10 @@ def train(
     if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts))
         return
+    if numbers:
+        raise typer.BadParameter(
+            "is for grounding; train others with --set train.seed=N --out DIR", param_hint="--seeds"
+        )
     result = Processes(processes, restarts)(resolved, folder, resume=resume)
     if not is_first():
         return
@@ -178,7 +182,8 @@ class Printed:
         watched = [f"{name} {value:.3f}" for name, value in row["terms"].items()]
         for name, layer in row.get("firing", {}).items():
             watched.append(f"{name} fires {layer['rate']:.0%}, {layer['dead']:.0%} dead")
-        print_note("  " + "  ".join(watched))
+        if watched:
+            print_note("  " + "  ".join(watched))
 
     def warn(self, message: str) -> None:
         """One line per warning."""

@@ -25,8 +25,8 @@ class Footage:
     """N, at least 1."""
     take: Callable[[Indices], Frames]
     """(T,) ascending numbers from 0 to N - 1 -> the frames, (T, H, Wd, 3)."""
-    n_bytes: int = 0
-    """Memory that it holds."""
+    n_bytes: int
+    """Memory that all frames take."""
 
 
 def on_disk(video: LabelledVideo, short_side_px: int, threads: Threads = "AUTO") -> Footage:
@@ -35,10 +35,11 @@ def on_disk(video: LabelledVideo, short_side_px: int, threads: Threads = "AUTO")
     Raises VideoError when the file cannot be read as a video, or ends before the labelled part begins.
     """
     reader = VideoReader(video.path, threads=threads)
-    end_s = _within(video, reader.info.duration_s) if video.end_s is not None else reader.info.duration_s
     fps = reader.info.fps
-    if end_s is None or not fps:
+    if not fps:
         return in_memory(video, short_side_px, threads)
+    whole_s = duration_s(reader)
+    end_s = whole_s if video.end_s is None else min(video.end_s, whole_s)
     if video.start_s >= end_s:
         raise _begins_late(video, end_s)
 
@@ -46,7 +47,10 @@ def on_disk(video: LabelledVideo, short_side_px: int, threads: Threads = "AUTO")
         # The middle of a frame's time, which rounding cannot move to a neighbour.
         return np.stack(reader.at([video.start_s + (int(k) + 0.5) / fps for k in indices], short_side_px))
 
-    return Footage(max(1, round((end_s - video.start_s) * fps)), take)
+    n_frames = max(1, round((end_s - video.start_s) * fps))
+    sides = (reader.info.width, reader.info.height)
+    pixels = short_side_px**2 * max(sides) / min(sides)
+    return Footage(n_frames, take, round(3 * pixels * n_frames))
 
 
 def in_memory(video: LabelledVideo, short_side_px: int, threads: Threads = "AUTO") -> Footage:
@@ -54,8 +58,8 @@ def in_memory(video: LabelledVideo, short_side_px: int, threads: Threads = "AUTO
     reader = VideoReader(video.path, threads=threads)
     images = np.stack(list(reader.source_frames(short_side_px)))
     if video.start_s or video.end_s is not None:
-        duration_s = reader.info.duration_s
-        fps = reader.info.fps or (len(images) / duration_s if duration_s else 0)
+        claimed_s = reader.info.duration_s
+        fps = reader.info.fps or (len(images) / claimed_s if claimed_s else 0)
         if not fps:
             raise VideoError(video.path, "does not say how fast it is shown; its parts cannot be found by seconds")
         end = len(images) if video.end_s is None else round(video.end_s * fps)
@@ -65,9 +69,12 @@ def in_memory(video: LabelledVideo, short_side_px: int, threads: Threads = "AUTO
     return Footage(len(images), lambda indices: images[indices], images.nbytes)
 
 
-def _within(video: LabelledVideo, duration_s: float | None) -> float:
-    assert video.end_s is not None
-    return video.end_s if duration_s is None else min(video.end_s, duration_s)
+def duration_s(reader: VideoReader) -> float:
+    """What the file declares, or what decodes where it declares nothing; 0 where it has no frame rate either."""
+    if reader.info.duration_s is not None:
+        return reader.info.duration_s
+    n_frames = sum(1 for _ in reader.source_frames(16))
+    return n_frames / reader.info.fps if reader.info.fps else 0.0
 
 
 def _begins_late(video: LabelledVideo, end_s: float) -> VideoError:

@@ -27,7 +27,7 @@ Look = Literal["dark", "light"]
 FPS = 8
 N_FRAMES = 16
 SIZE_PX = 64
-SMALLEST, LARGEST = 0.1, 0.25
+SMALLEST, LARGEST = 0.14, 0.3
 """Radius of a shape as a fraction of the frame."""
 ORBIT = 0.2
 """Radius of a circle that a shape runs along."""

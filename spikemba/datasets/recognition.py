@@ -114,6 +114,9 @@ class VideoDataset(Dataset[VideoExample]):
         source = getattr(config, split)
         if source is None:
             raise ConfigError("data", [f"{split}: is required and was not given"])
+        if not source.exists():
+            how = "make it with `spikemba prepare` (its --help lists the sets), or give --data DIR"
+            raise ConfigError("data", [f"{split}: there is no {source}; {how}"])
         self.config = config
         self.videos = read_labelled_videos(source, config.videos)
         self.labels = list(labels) or class_names(config)
@@ -155,8 +158,9 @@ class VideoDataset(Dataset[VideoExample]):
         if (index, side) in self._memory:
             return self._memory[index, side]
         threads: Threads = "AUTO" if get_worker_info() is None else "NONE"
-        if self._memory_bytes >= self.config.memory_gb * 1e9:
-            return on_disk(self.videos[index], side, threads)
+        read = on_disk(self.videos[index], side, threads)
+        if self._memory_bytes + read.n_bytes > self.config.memory_gb * 1e9:
+            return read
         footage = in_memory(self.videos[index], side, threads)
         self._memory[index, side] = footage
         self._memory_bytes += footage.n_bytes

@@ -171,3 +171,9 @@ def test_missing_videos_are_named_or_left_out(tmp_path):
     dropped = run(*arguments, "--drop-faulty", "--json")
     assert json.loads(dropped.stdout)["videos"] == {"train": 24, "val": 6, "test": 2}
     assert dropped.stderr.count("left out: ") == 4
+
+
+def test_a_recogniser_cannot_ground(trained, motions):
+    video = next(motions.glob("videos/*/*.mp4"))
+    line = fails_in_one_line("ground", video, "a shape turns", "--checkpoint", trained)
+    assert "is a video encoder, not a grounding model; see `spikemba recognize`" in line

@@ -1,6 +1,8 @@
 """Recognition from a folder per class to answers: training, resuming, adapting, evaluating, recognising."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,6 +18,7 @@ from pipelines.recognition_task import RecognitionTask, mixed
 from pipelines.recognize import Recognizer
 from pipelines.run_dir import RunDir
 from pipelines.train import train
+from spikemba.config import to_yaml
 from spikemba.datasets.video_augment import MixConfig
 from spikemba.errors import CheckpointError, ConfigError, SpikeMbaError, VideoError, WeightsMissing
 from spikemba.video_checkpoint import load_video_checkpoint
@@ -194,3 +197,18 @@ def test_what_cannot_be_used_is_said(trained, footage, tmp_path):
     with pytest.raises(SpikeMbaError, match="a.mp4: is not a video that FFmpeg can read") as raised:
         train(config(footage, data={"train": broken}), tmp_path / "other")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(footage, tmp_path):
+    """Through the launcher, so each process starts anew; a batch of 5 is cut unevenly, the last has 3 videos."""
+    path, same_batches = tmp_path / "config.yaml", config(footage, train={"epochs": 2, "batch_size": 5})
+    path.write_text(to_yaml(same_batches))
+    train(same_batches, tmp_path / "one")
+    code = "from spikemba_cli.main import main; main()"
+    arguments = ["train", "--config", path, "--processes", 2, "--out", tmp_path / "two"]
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
+    one, two = (weights(tmp_path / name / "last") for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, two[name], atol=1e-4, rtol=1e-4)
+    assert RunDir(tmp_path / "one").rows()[-1]["val"] == RunDir(tmp_path / "two").rows()[-1]["val"]

@@ -1,5 +1,6 @@
 """Clips of labelled videos: which frames, how they are changed, and what happens to files that cannot be read."""
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from spikemba.datasets.labelled_videos import LabelledVideo
 from spikemba.datasets.recognition import VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import AugmentConfig, drawing_from, training_transform, viewed_crops
 from spikemba.errors import AnnotationError, ConfigError, SpikeMbaError, VideoError
+from spikemba.video import VideoReader
 
 STILL = {"crop_area": [1, 1], "aspect": [1, 1], "flip": False, "rand_augment_ops": 0, "erase": 0}
 
@@ -47,6 +49,28 @@ def test_frames_are_taken_by_their_number(make_video, kind):
     taken = footage.take(np.array([0, 7, 7, 19]))
     assert taken.shape == (4, 16, 24, 3)
     assert numbers(taken) == [0, 7, 7, 19]
+
+
+def test_a_file_that_declares_no_length_is_counted(make_video):
+    path = make_video("v.ts", shades(20), fps=10, container={"mpegts_flags": "resend_headers"})
+    raw = path.with_suffix(".h264")
+    with av.open(str(path)) as source, av.open(str(raw), "w", format="h264") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    footage = on_disk(LabelledVideo(raw, "a"), 16)
+    assert VideoReader(raw).info.duration_s is None
+    assert footage.n_frames == 20
+    assert len(footage.take(np.array([0, footage.n_frames - 1]))) == 2
+
+
+def test_memory_is_kept_within_its_bounds(folder):
+    data = VideoDataset(config(folder, memory_gb=2.5 * 16 * 16 * 24 * 3 / 1e9), "train")
+    for index in (0, 1, 2, 3, 0, 1):
+        assert numbers(data[index].clips[0]) == [2, 6, 10, 14]
+    assert len(data._memory) == 2
 
 
 @pytest.mark.parametrize("kind", [on_disk, in_memory])
