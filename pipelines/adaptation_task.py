@@ -29,11 +29,11 @@ from pipelines.scoring import brief, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.task import Step
 from spikemba.batch import Batch, Prediction
-from spikemba.checkpoint import ENCODERS, Checkpoint, load_checkpoint, save_checkpoint
+from spikemba.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikemba.clips import ClipRule
 from spikemba.datasets.annotations import PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
-from spikemba.encoders.base import EncoderOptions, folder_name, load_encoder
+from spikemba.encoders.base import ENCODERS_FOLDER, EncoderOptions, folder_name, load_encoder
 from spikemba.encoders.several_frames import spread_frames
 from spikemba.errors import CheckpointError, FeaturesMismatch
 from spikemba.features import FeatureSpec
@@ -114,7 +114,15 @@ class AdaptationTask(GroundingTask):
         self.held_out = {split: self._dataset(split) for split in wanted}
         grounder = _grounder(config, encoder, self.training)
         grounder.requires_grad_(config.train_grounder)
+        grounder.recompute_blocks = config.train.checkpoint_blocks
         self.module: Any = EncoderAndGrounder(encoder, grounder, preprocessing, config.encoder)
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """The patches' projection, and the grounding model's projections and convolutions."""
+        grounder = self.module.grounder
+        parts = [grounder.video_projection, grounder.query_projection, grounder.heads.foreground]
+        return [self.module.encoder.backbone.patch_embed, *parts, grounder.heads.distances]
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """The encoder's, with their own learning rate, and the grounding model's."""
@@ -147,7 +155,7 @@ class AdaptationTask(GroundingTask):
     def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
         """The grounding model's checkpoint, with the encoder's in its folder."""
         name = encoder_name(self.run.encoder)
-        place = folder / ENCODERS / folder_name(name)
+        place = folder / ENCODERS_FOLDER / folder_name(name)
         about = {**trained, "data": str(self.run.name)}
         c = self.run.encoder
         saved = VideoCheckpoint(
@@ -288,7 +296,7 @@ def evaluate_run(
     folder = checkpoint if (checkpoint / "config.json").is_file() else run.best
     folder = folder if folder.is_dir() else run.last
     loaded = load_checkpoint(folder)
-    place = folder / ENCODERS / folder_name(encoder_name(config.encoder))
+    place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
     opened = load_video_checkpoint(place)
     encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
     model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
