@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pipelines.adapt import adaptation_config, parameter_count
-from pipelines.adaptation_task import make_encoder, make_task
+from pipelines.adaptation_model import make_encoder
+from pipelines.adaptation_task import make_task
 from pipelines.explain import explain
 from pipelines.extract import extract
 from pipelines.ground import Grounder
@@ -184,6 +185,12 @@ def test_the_command_says_how_much_is_trained(shapes, tiny, tmp_path):
 def test_a_trained_grounding_model_may_stay_as_it_is(adapted, configured):
     task = make_task(configured("train_grounder=false", start=adapted))
     assert not any(p.requires_grad for p in task.module.grounder.parameters())
+    before = {name: value.clone() for name, value in task.module.grounder.state_dict().items()}
+    (parts,) = list(Cut(task.n_examples, task.n_examples).steps(0))
+    task.module.train()
+    task.loss(task.load(parts[0])).loss.backward()
+    assert task.module.encoder.edit.gathering.up.weight.grad.any()
+    assert all(value.equal(before[name]) for name, value in task.module.grounder.state_dict().items())
     with pytest.raises(FeaturesMismatch, match="reads 16 numbers per clip"):
         make_task(configured(start=adapted, backbone=_other_width(adapted.parent)))
 
