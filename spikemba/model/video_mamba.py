@@ -21,6 +21,7 @@ from spikemba.config import Config, Tree, merge
 from spikemba.errors import ShapeError
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
 from spikemba.model.token_grid import Reversal, TokenGrid
+from spikemba.ops.recompute import recomputed
 
 _PARK: Tree = {"tubelet": [2, 16, 16], "n_frames": 16, "position": "joint", "norm": "layer", "drop_path": 0.1}
 _OPENGVLAB: Tree = {"tubelet": [1, 16, 16], "n_frames": 8, "position": "separate", "norm": "rms"}
@@ -140,6 +141,9 @@ class VideoMambaBlock(nn.Module):
 class VideoMamba(nn.Module):
     """Videos to class scores, or to one vector each. A video's output does not depend on the others of its batch."""
 
+    recompute_blocks = False
+    """In training keep only the inputs of blocks, and run these again on the way back."""
+
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()
         self.config = config
@@ -188,7 +192,9 @@ class VideoMamba(nn.Module):
             # kept in float32 under autocast: what many blocks add up loses its last bits in half precision
             residual = residual + _wide(self._drop_path(hidden, n_done))
             if n_done < len(self.layers):
-                hidden = self.layers[n_done](residual, order)
+                block = self.layers[n_done]
+                again = self.recompute_blocks and self.training
+                hidden = recomputed(block, residual, order) if again else block(residual, order)
         out: Tensor = self.norm_f(residual.to(self.pos_embed.dtype))
         return out, grid
 
