@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.adaptation_config import AdaptationRunConfig
-from pipelines.adaptation_task import make_encoder
+from pipelines.adaptation_model import make_encoder
 from spikemba.config import Tree, load_yaml, merge, parse_overrides
 from spikemba.model.adaptation import Method, ParameterCount
 

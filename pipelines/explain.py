@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from pipelines.events import Report, silent
-from spikemba.checkpoint import ENCODERS
 from spikemba.clips import into_clips
 from spikemba.errors import SpikeMbaError, VideoError
-from spikemba.files import folder_with, writing
+from spikemba.files import writing
 from spikemba.video import FrameRule, VideoReader
 from spikemba.video_checkpoint import VideoCheckpoint, open_video_model
 from spikemba.video_files import write_video
@@ -69,7 +68,7 @@ def explain(
         raise SpikeMbaError(f"{out}: cannot be drawn; expected a name that ends in .mp4 or {', '.join(PICTURES)}")
     if out.resolve() == video.resolve():
         raise SpikeMbaError(f"{out} is the video itself; choose another name with --out")
-    opened = open_video_model(_weights_in(weights))
+    opened = open_video_model(weights)
     chosen = _blocks(opened, blocks, last_only=out.suffix.lower() == ".mp4")
     if out.suffix.lower() == ".mp4":
         return _draw_video(video, opened, out, chosen, (start_s, end_s), clip_s, report)
@@ -219,10 +218,3 @@ def _classes(opened: VideoCheckpoint, clip: NDArray[np.uint8]) -> tuple[tuple[st
     logits: Any = opened.model(opened.preprocessing.normalised(torch.from_numpy(clip)[None]))[0]
     share, index = logits.softmax(-1).topk(min(3, len(opened.labels)))
     return tuple((opened.labels[i], round(p, 4)) for i, p in zip(index.tolist(), share.tolist(), strict=True))
-
-
-def _weights_in(path: Path) -> Path:
-    """The video encoder in a grounding checkpoint that was trained together with one, or the path itself."""
-    folder = folder_with(path, ("config.json", "model.safetensors"))
-    found = sorted((folder / ENCODERS).glob("videomamba*")) if folder is not None else []
-    return found[0] if found else path

@@ -14,9 +14,9 @@ from pipelines.encoding import EncodedVideo, encode_video
 from pipelines.events import Report, silent
 from pipelines.extract import load_encoders_here, text_encoder, text_manifest, video_manifest
 from pipelines.places import cache_folder, load_settings
-from spikemba.checkpoint import ENCODERS, Checkpoint, find_checkpoint, load_checkpoint
+from spikemba.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from spikemba.encoders import TextEncoder, TextFeatures
-from spikemba.encoders.base import EncoderOptions, check_query, folder_name
+from spikemba.encoders.base import ENCODERS_FOLDER, EncoderOptions, check_query, folder_name
 from spikemba.errors import OutputError, SpikeMbaError, WeightsMissing
 from spikemba.features import FeatureSpec
 from spikemba.files import writing
@@ -172,7 +172,7 @@ class _Trained:
 
 def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
     """Weights of encoders that lie in the checkpoint's folder, since they were trained together with it."""
-    folders = {stream.encoder: checkpoint / ENCODERS / folder_name(stream.encoder) for stream in spec.video}
+    folders = {stream.encoder: checkpoint / ENCODERS_FOLDER / folder_name(stream.encoder) for stream in spec.video}
     return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 

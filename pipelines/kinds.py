@@ -40,7 +40,7 @@ KINDS = {
     ADAPTATION: Kind(
         config="pipelines.adaptation_config:AdaptationRunConfig",
         task="pipelines.adaptation_task:make_task",
-        evaluate="pipelines.adaptation_task:evaluate_run",
+        evaluate="pipelines.adaptation_evaluate:evaluate_run",
     ),
     RECOGNITION: Kind(
         config="pipelines.recognition_config:RecognitionConfig",

@@ -20,9 +20,6 @@ from spikemba.files import folder_with, write_json, writing
 from spikemba.grounding import GroundingConfig
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
-ENCODERS = "encoders"
-"""Folder in a checkpoint's for encoders that were trained together with it, by their names."""
-
 BUNDLED = {"mini": Path(__file__).parent / "weights" / "spikemba-mini"}
 """Name -> checkpoint that comes with the package."""
 

@@ -6,7 +6,7 @@ public file of weights, and the SHA-256 of the tensors that it took from there. 
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikemba.config import Config
+from spikemba.encoders.base import ENCODERS_FOLDER
 from spikemba.encoders.weights import load_state, tensors_digest
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.files import folder_with, write_json, writing
@@ -127,10 +128,11 @@ def save_video_checkpoint(folder: Path, checkpoint: VideoCheckpoint) -> None:
     write_json(folder / "config.json", config.model_dump(mode="json"))
 
 
-def load_video_checkpoint(path: Path, *, backbone: Path | None = None) -> VideoCheckpoint:
-    """Load a checkpoint's folder, or the best checkpoint of a run folder, ready for use.
+def load_video_checkpoint(path: Path, *, backbone: Path | None = None, folders: Sequence[Path] = ()) -> VideoCheckpoint:
+    """Load a checkpoint's folder, the best checkpoint of a run folder, or the encoder in a grounding model's, for use.
 
-    backbone: where an adapted checkpoint's backbone is, if it is no longer where it was.
+    backbone: where an adapted checkpoint's backbone is, if it is no longer where it was.  folders: where it is looked
+    for by its name, too.
     Raises CheckpointError when there is none, or when it is incomplete or damaged, or its backbone is another one.
     """
     folder = _found(path)
@@ -139,7 +141,7 @@ def load_video_checkpoint(path: Path, *, backbone: Path | None = None) -> VideoC
         model: VideoModel = VideoMamba(config.model)
         load_state(model, state, folder)
         return VideoCheckpoint(model.eval(), config.labels, config.preprocessing, config.trained)
-    place = backbone or _backbone_of(folder, config.backbone)
+    place = backbone or _backbone_of(folder, config.backbone, folders)
     frozen = VideoMamba(config.model)
     initialise_from(frozen, place, layout=config.backbone.layout)
     model = AdaptedVideoMamba(frozen, config.adaptation)
@@ -150,13 +152,12 @@ def load_video_checkpoint(path: Path, *, backbone: Path | None = None) -> VideoC
     )
 
 
-def open_video_model(path: Path, *, layout: Layout = "opengvlab", n_classes: int | None = None) -> VideoCheckpoint:
+def open_video_model(path: Path, *, layout: Layout = "opengvlab", folders: Sequence[Path] = ()) -> VideoCheckpoint:
     """A video encoder from a checkpoint's folder, a run folder, or a public file of weights. Raises CheckpointError."""
     if path.is_dir():
-        return load_video_checkpoint(path)
+        return load_video_checkpoint(path, folders=folders)
     weights = _public(path, layout)
-    changes = {} if n_classes is None else {"n_classes": n_classes}
-    model = VideoMamba(weights.config.model_copy(update=changes))
+    model = VideoMamba(weights.config)
     initialise(model, weights)
     return VideoCheckpoint(model.eval(), trained={"weights": path.name})
 
@@ -177,6 +178,8 @@ def initialise_from(model: VideoMamba, path: Path, *, layout: Layout = "opengvla
 
 def _found(path: Path) -> Path:
     folder = folder_with(path, FILES)
+    together = sorted((folder / ENCODERS_FOLDER).glob("videomamba*")) if folder is not None else []
+    folder = together[0] if together else folder
     if folder is None:
         problem = "no such folder" if not path.exists() else "expected config.json and model.safetensors in it"
         raise CheckpointError(f"no video checkpoint in {path}: {problem}; make one with `spikemba train`")
@@ -205,11 +208,16 @@ def _checked(state: dict[str, Tensor], model: AdaptedVideoMamba, folder: Path) -
     return state
 
 
-def _backbone_of(folder: Path, reference: BackboneReference) -> Path:
-    for place in (folder / reference.path, Path(reference.path)):
+def _backbone_of(folder: Path, reference: BackboneReference, folders: Sequence[Path] = ()) -> Path:
+    name = Path(reference.path).name
+    for place in (folder / reference.path, Path(reference.path), *(one / name for one in folders)):
         if place.exists():
             return place
-    raise CheckpointError(f"{folder} stands on the backbone {reference.path}, which is not there; name it where it is")
+    also = f", nor {name} in {folders[0]}" if folders else ""
+    raise CheckpointError(
+        f"{folder} stands on the backbone {reference.path}, which is not there{also}; put it there, or write its place "
+        "into backbone.path of config.json"
+    )
 
 
 def _check_backbone(folder: Path, place: Path, model: AdaptedVideoMamba, reference: BackboneReference) -> None:

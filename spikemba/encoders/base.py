@@ -22,6 +22,9 @@ from spikemba.video import FrameRule, VideoInfo
 
 Array = NDArray[np.float32]
 
+ENCODERS_FOLDER = "encoders"
+"""Folder of a grounding checkpoint in which encoders lie that were trained together with it, by their names."""
+
 BATCH_CLIPS = 32
 """Clips per call of an encoder that does not say how many it takes at once."""
 

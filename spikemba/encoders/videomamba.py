@@ -54,7 +54,7 @@ def load(name: str, model: str | None, options: EncoderOptions) -> VideoMambaEnc
     path = options.weights
     if path is None or not path.is_dir():
         path = find_weights(SOURCE, options)
-    checkpoint = open_video_model(path)
+    checkpoint = open_video_model(path, folders=[options.folder] if options.folder else [])
     if model == "class" and not checkpoint.config.class_token:
         raise UnknownName("readout of these weights, which have no class token,", model, ["mean"])
     return VideoMambaEncoder(name, checkpoint, model, options)

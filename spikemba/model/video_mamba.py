@@ -142,7 +142,7 @@ class VideoMamba(nn.Module):
     """Videos to class scores, or to one vector each. A video's output does not depend on the others of its batch."""
 
     recompute_blocks = False
-    """In training keep only the inputs of blocks, and run these again on the way back."""
+    """In training, keep only the inputs of each block and compute it again on the way back."""
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()
@@ -192,9 +192,9 @@ class VideoMamba(nn.Module):
             # kept in float32 under autocast: what many blocks add up loses its last bits in half precision
             residual = residual + _wide(self._drop_path(hidden, n_done))
             if n_done < len(self.layers):
-                block = self.layers[n_done]
+                layer = self.layers[n_done]
                 again = self.recompute_blocks and self.training
-                hidden = recomputed(block, residual, order) if again else block(residual, order)
+                hidden = recomputed(layer, residual, order) if again else layer(residual, order)
         out: Tensor = self.norm_f(residual.to(self.pos_embed.dtype))
         return out, grid
 

@@ -8,7 +8,9 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pipelines.adapt import adaptation_config, parameter_count
-from pipelines.adaptation_task import make_encoder, make_task
+from pipelines.adaptation_model import make_encoder
+from pipelines.adaptation_task import make_task
+from pipelines.explain import explain
 from pipelines.extract import extract
 from pipelines.ground import Grounder
 from pipelines.kinds import kind_of_run
@@ -125,8 +127,31 @@ def test_asking_a_file_gives_what_evaluation_gives(adapted, shapes, tmp_path):
 
 
 def test_the_adapted_encoder_can_be_extracted_with(adapted, shapes, tmp_path):
-    options = EncoderOptions(weights=adapted / "best" / "encoders" / "videomamba")
-    assert load_encoder("videomamba", options).dim == 16
+    encoders = [
+        load_encoder("videomamba", EncoderOptions(weights=place))
+        for place in (adapted, adapted / "best", adapted / "best" / "encoders" / "videomamba")
+    ]
+    assert [one.dim for one in encoders] == [16] * 3
+    assert len({one.weights for one in encoders}) == 1
+    found = explain(next((shapes / "videos").glob("*.mp4")), adapted, tmp_path / "a.png")
+    assert found.blocks == (0, 1)
+
+
+def test_a_frozen_encoder_and_a_whole_one_are_stored_and_read_too(configured, tmp_path):
+    for method in ("linear", "full"):
+        task = make_task(configured(method=method))
+        task.save(tmp_path / method, {})
+        grounder = Grounder(tmp_path / method)
+        assert grounder.encoders[0].dim == 16
+    stored = load_file(tmp_path / "linear" / "encoders" / "videomamba" / "model.safetensors")
+    assert stored == {}
+
+
+def test_recipes_for_less_memory_change_nothing(configured):
+    task, plain = (make_task(configured(f"train.checkpoint_blocks={again}")) for again in ("true", "false"))
+    assert task.module.grounder.recompute_blocks
+    assert not plain.module.grounder.recompute_blocks
+    assert all(isinstance(part, torch.nn.Module) for part in task.dense)
 
 
 @pytest.mark.slow
@@ -160,6 +185,12 @@ def test_the_command_says_how_much_is_trained(shapes, tiny, tmp_path):
 def test_a_trained_grounding_model_may_stay_as_it_is(adapted, configured):
     task = make_task(configured("train_grounder=false", start=adapted))
     assert not any(p.requires_grad for p in task.module.grounder.parameters())
+    before = {name: value.clone() for name, value in task.module.grounder.state_dict().items()}
+    (parts,) = list(Cut(task.n_examples, task.n_examples).steps(0))
+    task.module.train()
+    task.loss(task.load(parts[0])).loss.backward()
+    assert task.module.encoder.edit.gathering.up.weight.grad.any()
+    assert all(value.equal(before[name]) for name, value in task.module.grounder.state_dict().items())
     with pytest.raises(FeaturesMismatch, match="reads 16 numbers per clip"):
         make_task(configured(start=adapted, backbone=_other_width(adapted.parent)))
 

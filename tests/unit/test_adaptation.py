@@ -165,6 +165,17 @@ def test_gathering_is_the_formula_with_convolutions():
         torch.testing.assert_close(gate, gathering.gate(gathering.whole(low).view(2, 3, 8)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", HOW)
+def test_half_precision_is_near_the_full(method):
+    model = adapted(method).eval()
+    steps(model, 1)
+    with torch.no_grad():
+        full = model(videos())
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(videos())
+    torch.testing.assert_close(half.float(), full, atol=0.03, rtol=0.05)
+
+
 def test_prompting_works_on_the_form_with_tubelets_too():
     model = adapt_model(backbone(preset="park-ti", tubelet=[2, 8, 8], n_frames=4), AdaptationConfig.parse(HOW["ssp"]))
     assert model(torch.randn(1, 3, 4, 16, 16)).shape == (1, 4)

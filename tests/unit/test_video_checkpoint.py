@@ -86,6 +86,9 @@ def test_both_folders_can_be_moved_together(base, tmp_path):
     with pytest.raises(CheckpointError, match=r"new stands on the backbone \.\./base, which is not there"):
         load_video_checkpoint(tmp_path / "new")
     load_video_checkpoint(tmp_path / "new", backbone=tmp_path / "moved" / "base")
+    load_video_checkpoint(tmp_path / "new", folders=[tmp_path / "moved"])
+    with pytest.raises(CheckpointError, match=r"nor base in .*; put it there, or write its place into backbone.path"):
+        load_video_checkpoint(tmp_path / "new", folders=[tmp_path])
 
 
 def test_another_backbone_is_refused(base, tmp_path):

@@ -130,6 +130,18 @@ def test_blocks_are_left_out_in_training_only():
         assert (model(video) - model(video)).abs().max() > 1e-4
 
 
+def test_blocks_computed_again_give_the_same_gradients():
+    gradients = []
+    for again in (False, True):
+        model = make(drop_path=0.5, n_blocks=3).train()
+        model.recompute_blocks = again
+        torch.manual_seed(1)
+        model(torch.ones(4, 3, 4, 16, 16)).square().sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_step_maps_are_positive_and_of_the_grids_shape():
     maps = make().step_maps(torch.randn(2, 3, 4, 16, 16))
     assert maps.shape == (2, 2, 2, 2, 2)
