@@ -32,7 +32,7 @@ from pipelines.stopping import Stopped, Wish, noticing_signals
 from pipelines.task import Movable, Task
 from pipelines.train_state import TrainState, seed_rank
 from spikemba import __version__
-from spikemba.errors import ConfigError
+from spikemba.errors import ConfigError, SpikeMbaError
 from spikemba.ops.ranks import one_batch_over_ranks
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -158,7 +158,8 @@ class _Loop:
         norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        self._take_in({"gradient_norm": norm / self.ranks.count}, n)
+        # fp16 skips a step whose gradients overflow, and lowers its scale
+        self._take_in({"gradient_norm": torch.nan_to_num(norm, posinf=0.0) / self.ranks.count}, n)
         if state.average is not None:
             state.average.update()
 
@@ -189,9 +190,14 @@ class _Loop:
         p, settings = self.state.progress, self.settings
         means = {name: value / self.cut.n_examples for name, value in total(self.state.sums).items()}
         last = p.epoch * self.cut.n_steps + p.step - 1
+        loss = float(means["loss"])
+        if not math.isfinite(loss) and settings.precision != "fp16":
+            raise SpikeMbaError(
+                f"the loss became {loss} in epoch {p.epoch + 1}; start again with a lower train.learning_rate"
+            )
         return {
             "epoch": p.epoch + 1,
-            "loss": float(means["loss"]),
+            "loss": loss,
             "gradient_norm": float(means["gradient_norm"]),
             "terms": {name: float(value) for name, value in _below("terms.", means)},
             "learning_rate": settings.learning_rate * self.factor(last),
@@ -215,10 +221,10 @@ class _Loop:
         if not self.task.splits or (epoch % settings.validate_every and epoch != settings.epochs):
             return
         started = time.perf_counter()
-        shard = Shard(self.ranks.index, self.ranks.count)
+        shard = Shard(self.ranks.index, self.ranks.count, getattr(self.task, "block", 1))
         with self._weights_to_save():
             for split in self.task.splits:
-                rows = merged(self.task.predict(split, shard))
+                rows = merged(self.task.predict(split, shard), shard.block)
                 row[split] = on_first(lambda split=split, rows=rows: self.task.score(split, rows))  # type: ignore[misc]
                 if settings.best_metric not in row[split]:
                     known = ", ".join(row[split])

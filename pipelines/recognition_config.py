@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipelines.config import AnyRunConfig, TrainConfig
-from spikemba.config import Config, merge
+from spikemba.config import Config, Tree, merge
 from spikemba.datasets.recognition import VideoDataConfig
 from spikemba.datasets.video_augment import MixConfig
 from spikemba.model.adaptation import AdaptationConfig
 from spikemba.model.video_mamba import VideoMambaConfig
 from spikemba.model.video_mamba_weights import Layout
 
-DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: Tree = {
     "epochs": 50,
     "learning_rate": 3e-4,
     "weight_decay": 0.05,
@@ -53,14 +53,10 @@ class RecognitionConfig(AnyRunConfig):
     @model_validator(mode="before")
     @classmethod
     def _start_from_defaults(cls, tree: Any) -> Any:
-        if not isinstance(tree, Mapping) or not isinstance(tree.get("train", {}), Mapping):
-            return tree
-        return merge(tree, {"train": merge(DEFAULTS, tree.get("train", {}))})
+        return merge({"train": DEFAULTS, "adapt": {"method": "full"}}, tree) if isinstance(tree, Mapping) else tree
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RecognitionConfig":
         if self.adapt.method != "full" and self.weights is None:
             raise ValueError(f"adapt.method is {self.adapt.method!r}, which needs a backbone; name one as `weights`")
-        if self.train.checkpoint_blocks:
-            raise ValueError("train.checkpoint_blocks is for grounding; use train.accumulate for less memory")
         return self

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipelines.evaluate_files import Evaluation
 from pipelines.recognition_config import RecognitionConfig
@@ -40,8 +41,13 @@ def evaluate_run(
     if benchmark not in (None, "recognition"):
         raise UnknownName("metric of recognition", str(benchmark), ["recognition"])
     loaded = load_video_checkpoint(checkpoint)
-    dataset = VideoDataset(fitted(data or _data_of(checkpoint), loaded), split, labels=loaded.labels)
-    rows = predict(loaded.model, dataset, loaded.preprocessing)
+    run = _run_of(checkpoint)
+    wanted = data or (run.data if run else None)
+    if wanted is None:
+        raise CheckpointError(f"{checkpoint} lies in no run folder; name its videos with --config FILE")
+    dataset = VideoDataset(fitted(wanted, loaded), split, labels=loaded.labels)
+    workers = run.train.workers if run else 0
+    rows = predict(loaded.model.to(device_named("auto")), dataset, loaded.preprocessing, workers=workers)
     document = recognition_document(np.stack(rows), np.array(dataset.numbers), dataset.labels)
     if out is not None:
         write_jsonl(out, [_row(dataset, i, row) for i, row in enumerate(rows)])
@@ -68,10 +74,20 @@ def _row(dataset: VideoDataset, index: int, row: Probabilities) -> dict[str, Any
     return {"video": str(video.path), "label": video.label, "top": top_classes(dataset.labels, row, SHOWN)}
 
 
-def _data_of(checkpoint: Path) -> VideoDataConfig:
-    """The data section of the run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
-    inside = not (checkpoint / "config.yaml").is_file() and (checkpoint.parent / "config.yaml").is_file()
-    config = RunDir(checkpoint.parent if inside else checkpoint).any_config()
-    if not isinstance(config, RecognitionConfig):
+def device_named(name: str) -> torch.device:
+    """The device of that name; `auto` is the GPU if there is one. Raises ConfigError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        raise ConfigError("--device", [f"{name!r} is not there; use auto or cpu"]) from None
+
+
+def _run_of(checkpoint: Path) -> RecognitionConfig | None:
+    """The configuration of the run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
+    folder = next((one for one in (checkpoint, checkpoint.parent) if (one / "config.yaml").is_file()), None)
+    config = None if folder is None else RunDir(folder).any_config()
+    if config is not None and not isinstance(config, RecognitionConfig):
         raise CheckpointError(f"{checkpoint} belongs to a run of task {config.task!r}; expected 'recognition'")
-    return config.data
+    return config

@@ -47,6 +47,7 @@ class RecognitionTask:
             self.held_out["test"] = VideoDataset(config.data, "test", labels=self.training.labels)
         self.preprocessing = preprocessing_of(config)
         self.module, self.changes = make_model(config, len(self.training.labels))
+        self.module.backbone.recompute_blocks = config.train.checkpoint_blocks
 
     @property
     def n_examples(self) -> int:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipelines.events import Report, silent
-from pipelines.recognition_evaluate import fitted, top_classes
+from pipelines.recognition_evaluate import device_named, fitted, top_classes
 from spikemba.datasets.footage import duration_s, on_disk
 from spikemba.datasets.labelled_videos import LabelledVideo
 from spikemba.datasets.recognition import VideoDataConfig, views
-from spikemba.errors import CheckpointError, ConfigError
+from spikemba.errors import CheckpointError
 from spikemba.recognition import Probabilities, averaged, probabilities
 from spikemba.video import VideoReader
 from spikemba.video_checkpoint import load_video_checkpoint
@@ -60,7 +58,7 @@ class Recognizer:
             raise CheckpointError(f"{checkpoint} does not say what its classes are called; train it for your own")
         self.name, self.loaded = str(checkpoint), loaded
         self.data = fitted(VideoDataConfig(test_segments=segments, test_crops=crops), loaded)
-        self.model = loaded.model.to(_device(device))
+        self.model = loaded.model.to(device_named(device))
 
     def recognize(
         self, video: Path, *, top: int = 5, window_s: float | None = 10.0, report: Report = silent
@@ -97,12 +95,3 @@ def _windows(duration_s: float, window_s: float) -> Iterator[tuple[float, float]
     n = max(1, math.floor(duration_s / window_s + 1 - SHORTEST))
     for i in range(n):
         yield i * window_s, duration_s if i + 1 == n else (i + 1) * window_s
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError):
-        raise ConfigError("--device", [f"{name!r} is not there; use auto or cpu"]) from None

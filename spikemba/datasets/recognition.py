@@ -48,7 +48,7 @@ class VideoDataConfig(Config):
     test_crops: PositiveInt = 1
     """Squares per clip in a test, spread over the longer side."""
     memory_gb: NonNegativeFloat = 0.0
-    """Whole videos kept in memory after they were first decoded, at most, per loading process; for small sets."""
+    """Whole videos kept in memory after they were first decoded, at most; for small sets, with train.workers 0."""
 
 
 @dataclass(frozen=True)

@@ -177,3 +177,11 @@ def test_a_recogniser_cannot_ground(trained, motions):
     video = next(motions.glob("videos/*/*.mp4"))
     line = fails_in_one_line("ground", video, "a shape turns", "--checkpoint", trained)
     assert "is a video encoder, not a grounding model; see `spikemba recognize`" in line
+
+
+def test_a_checkpoint_away_from_its_run_needs_to_be_told_its_videos(trained, motions, tmp_path):
+    shutil.copytree(trained / "best", tmp_path / "copy")
+    line = fails_in_one_line("evaluate", tmp_path / "copy")
+    assert "lies in no run folder; name its videos with --config FILE" in line
+    result = run("evaluate", tmp_path / "copy", "--config", motions / "config.yaml")
+    assert result.stdout == run("evaluate", trained).stdout

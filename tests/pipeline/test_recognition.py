@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipelines.config import config_names, config_path, load_run_config
 from pipelines.parts import Part
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.recognition_evaluate import evaluate_run
@@ -127,6 +128,19 @@ def test_parts_of_a_batch_add_up_to_it(footage, n_parts):
     torch.testing.assert_close(gradient(parts), gradient([whole]))
 
 
+def test_blocks_that_run_again_on_the_way_back_have_the_same_gradients(footage):
+    gradients = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        task = RecognitionTask(config(footage, train={"checkpoint_blocks": again}, model={"drop_path": 0.5}))
+        task.module.train()
+        task.loss(task.load(Part(0, (3, 9, 17), 0, 3))).loss.backward()
+        gradients.append({name: p.grad for name, p in task.module.named_parameters()})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name])
+
+
 def test_mixing_makes_targets_of_two_classes_that_sum_to_one():
     torch.manual_seed(0)
     clips = torch.arange(4.0)[:, None, None, None, None].expand(4, 3, 2, 8, 8)
@@ -212,3 +226,29 @@ def test_two_processes_train_what_one_does(footage, tmp_path):
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, two[name], atol=1e-4, rtol=1e-4)
     assert RunDir(tmp_path / "one").rows()[-1]["val"] == RunDir(tmp_path / "two").rows()[-1]["val"]
+
+
+RECIPES = [name for name in config_names() if name.startswith(("videomamba_", "ssp_"))]
+TINY = ["model.width=16", "model.n_blocks=2", "data.size_px=32", "data.short_side_px=36"]
+FAST = ["train.epochs=1", "train.workers=0", "train.accumulate=2", "data.test_segments=1", "data.test_crops=2"]
+NARROW = ["adapt.ssp.gathering_width=8", "adapt.ssp.attention_width=8"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_in_small(footage, tmp_path, name):
+    from spikemba.model.video_mamba import VideoMamba
+    from spikemba.video_checkpoint import VideoCheckpoint, save_video_checkpoint
+
+    places = [
+        f"data.{split}={footage / folder}" for split, folder in (("train", "train"), ("val", "val"), ("test", "val"))
+    ]
+    small = load_run_config(config_path(name), [*places, *TINY, *FAST, *NARROW])
+    if small.weights is not None:
+        backbone = VideoMamba(small.model.model_copy(update={"size_px": 32}))
+        save_video_checkpoint(tmp_path / "backbone", VideoCheckpoint(backbone))
+        small = small.model_copy(update={"weights": tmp_path / "backbone"})
+    train(small, tmp_path / "run")
+    row = RunDir(tmp_path / "run").rows()[0]
+    assert np.isfinite(row["loss"])
+    assert ("test" in row) == small.train.watch_test
+    assert evaluate_run(tmp_path / "run", "val").brief == row["val"]

@@ -41,9 +41,13 @@ def config(folder, **changes):
     return VideoDataConfig.parse({**plain, **changes})
 
 
+FORMATS = {"v.mp4": "libx264", "v.avi": "mpeg4", "v.webm": "libvpx-vp9", "v.mkv": "libx264"}
+
+
 @pytest.mark.parametrize("kind", [on_disk, in_memory])
-def test_frames_are_taken_by_their_number(make_video, kind):
-    path = make_video("v.mp4", shades(20), fps=10)
+@pytest.mark.parametrize("name", FORMATS)
+def test_frames_are_taken_by_their_number(make_video, kind, name):
+    path = make_video(name, shades(20), fps=10, codec=FORMATS[name])
     footage = kind(LabelledVideo(path, "a"), 16)
     assert footage.n_frames == 20
     taken = footage.take(np.array([0, 7, 7, 19]))
