@@ -44,10 +44,9 @@ def test_scan_neurons_and_norms_compute_in_float32_under_autocast(kernels, half)
         y = scan_block(x_, step_, a, b_, c_, skip, mask, reverse=False)
         return [y.to(half), attended, counts, layer.trains, norm.running_mean, norm.running_var]
 
-    y, *expected = outputs(wide=True)
+    expected = outputs(wide=True)
     with torch.autocast("cpu", half):
-        y_half, *found = outputs(wide=False)
-    torch.testing.assert_close(y_half, y)  # the scan's result may be rounded before the skip is added
+        found = outputs(wide=False)
     for mine, full in zip(found, expected, strict=True):
         assert mine.dtype == full.dtype
         assert torch.equal(mine, full)
