@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from pipelines.optimizer import decay_groups
@@ -63,6 +63,12 @@ class RecognitionTask:
     def block(self) -> int:
         """Videos whose views go through the network together."""
         return videos_at_once(self.config.data)
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """Tubelets and head, and what adapts the network; scans have their own kernels."""
+        backbone = self.module.backbone
+        return [backbone.patch_embed, backbone.head, *([self.module.edit] if self.module.edit is not None else [])]
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, tables of positions, tokens, A_log and D."""
