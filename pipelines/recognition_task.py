@@ -66,9 +66,8 @@ class RecognitionTask:
 
     @property
     def dense(self) -> list[nn.Module]:
-        """Tubelets and head, and what adapts the network; scans have their own kernels."""
-        backbone = self.module.backbone
-        return [backbone.patch_embed, backbone.head, *([self.module.edit] if self.module.edit is not None else [])]
+        """The projection of tubelets and the head; scans have their own kernels."""
+        return [self.module.backbone.patch_embed, self.module.backbone.head]
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, tables of positions, tokens, A_log and D."""
