@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from pipelines.optimizer import decay_groups
@@ -17,7 +17,7 @@ from pipelines.places import weights_place
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.shards import Shard
 from pipelines.task import Step
-from spikemba.datasets.recognition import VideoBatch, VideoDataset, collate_videos
+from spikemba.datasets.recognition import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import MixConfig
 from spikemba.metrics.recognition import recognition_document
 from spikemba.model.adaptation import AdaptedVideoMamba, adapt_model
@@ -57,6 +57,16 @@ class RecognitionTask:
     def splits(self) -> tuple[str, ...]:
         """The test split alone chooses nothing, so it is not scored alone."""
         return tuple(self.held_out) if "val" in self.held_out else ()
+
+    @property
+    def block(self) -> int:
+        """Videos whose views go through the network together."""
+        return videos_at_once(self.config.data)
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """The projection of tubelets and the head; scans have their own kernels."""
+        return [self.module.backbone.patch_embed, self.module.backbone.head]
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, tables of positions, tokens, A_log and D."""
@@ -148,6 +158,11 @@ def mixed(clips: Tensor, labels: Tensor, mix: MixConfig, n_classes: int) -> tupl
     return video.as_subclass(Tensor), targets
 
 
+def videos_at_once(data: VideoDataConfig) -> int:
+    """Videos of one forward pass in a test, or one whose views take several."""
+    return max(1, CLIPS_AT_ONCE // data.n_views)
+
+
 def predict(
     model: AdaptedVideoMamba | VideoMamba,
     dataset: VideoDataset,
@@ -160,11 +175,11 @@ def predict(
     Raises SpikeMbaError for the first video that cannot be read.
     """
     shard = shard or Shard()
-    mine = Subset(dataset, range(shard.index, len(dataset), shard.count))
-    n_views = dataset.config.test_segments * dataset.config.test_crops
+    mine = Subset(dataset, shard.indices(len(dataset)))
+    n_views = dataset.config.n_views
     loader: DataLoader[VideoBatch] = DataLoader(
         mine,  # type: ignore[arg-type]  # what it yields is what collate makes of it
-        batch_size=max(1, CLIPS_AT_ONCE // n_views),
+        batch_size=videos_at_once(dataset.config),
         collate_fn=collate_videos,
         num_workers=workers,
         generator=torch.Generator(),  # else the loader draws from the generator that dropout draws from

@@ -50,6 +50,11 @@ class VideoDataConfig(Config):
     memory_gb: NonNegativeFloat = 0.0
     """Whole videos kept in memory after they were first decoded, at most; for small sets, with train.workers 0."""
 
+    @property
+    def n_views(self) -> int:
+        """Clips per video in a test."""
+        return self.test_segments * self.test_crops
+
 
 @dataclass(frozen=True)
 class VideoExample:

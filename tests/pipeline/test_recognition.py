@@ -18,6 +18,7 @@ from pipelines.recognition_evaluate import evaluate_run
 from pipelines.recognition_task import RecognitionTask, mixed
 from pipelines.recognize import Recognizer
 from pipelines.run_dir import RunDir
+from pipelines.task import Task
 from pipelines.train import train
 from spikemba.config import to_yaml
 from spikemba.datasets.video_augment import MixConfig
@@ -252,3 +253,10 @@ def test_every_recipe_trains_in_small(footage, tmp_path, name):
     assert np.isfinite(row["loss"])
     assert ("test" in row) == small.train.watch_test
     assert evaluate_run(tmp_path / "run", "val").brief == row["val"]
+
+
+def test_a_recogniser_is_all_that_the_loop_asks_for(footage):
+    task: Task = RecognitionTask(config(footage))
+    asked = {name for name in vars(Task) if not name.startswith("_")}
+    assert {name for name in asked if not hasattr(task, name)} == set()
+    assert task.splits == ("val",)

@@ -15,7 +15,7 @@ LAYERS = [
     {"config", "moments", "ops", "files"},
     {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features", "word_vectors"},
     {"model", "encoders", "losses", "metrics", "datasets", "video_checkpoint"},
-    {"grounding", "zero_shot"},
+    {"grounding", "recognition", "zero_shot"},
     {"checkpoint"},
     {"__init__"},
 ]
