@@ -6,8 +6,12 @@ from typing import Any
 
 from pipelines.adaptation_config import AdaptationRunConfig
 from pipelines.adaptation_model import make_encoder
+from pipelines.kinds import ADAPTATION
 from spikemba.config import Tree, load_yaml, merge, parse_overrides
 from spikemba.model.adaptation import Method, ParameterCount
+
+BATCH_SIZE = 8
+"""Queries per step unless the settings say otherwise: each brings all frames of its video."""
 
 
 def adaptation_config(
@@ -22,6 +26,7 @@ def adaptation_config(
 ) -> AdaptationRunConfig:
     """The configuration of a data set's YAML as one that adapts an encoder. Raises ConfigError with every fault.
 
+    A configuration of grounding is one of features; its batches become those of BATCH_SIZE.
     prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file. Features of videos
     that either names are left out: the encoder makes them.
     """
@@ -33,7 +38,9 @@ def adaptation_config(
         encoder["backbone"] = str(backbone)
     if method is not None:
         encoder["adaptation"] = {"method": method}
-    given: Tree = {"task": "adaptation", "data": {"video_features": []}, "encoder": encoder}
+    if tree.get("task") != ADAPTATION:
+        tree = merge(tree, {"train": {"batch_size": BATCH_SIZE}})
+    given: Tree = {"task": ADAPTATION, "data": {"video_features": []}, "encoder": encoder}
     given |= {name: str(value) for name, value in (("videos", videos), ("start", start)) if value is not None}
     tree = merge(tree, given, parse_overrides(overrides))
     return AdaptationRunConfig.parse(tree, str(path or "the configuration"))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pipelines.adaptation_config import AdaptationRunConfig, EncoderConfig
 from pipelines.extract import by_identifier
+from pipelines.places import weights_place
 from pipelines.raw_clips import RawClips
 from spikemba.batch import Batch, Prediction
 from spikemba.checkpoint import load_checkpoint
@@ -62,8 +63,9 @@ class EncoderAndGrounder(nn.Module):
 
 
 def make_encoder(config: EncoderConfig) -> tuple[AdaptedVideoMamba, Preprocessing]:
-    """The backbone without its head, with what adapts it. Raises CheckpointError, ConfigError."""
-    opened = open_video_model(config.backbone, layout=config.layout)
+    """The backbone without its head, with what adapts it. Raises WeightsMissing, CheckpointError, ConfigError."""
+    place = weights_place(config.backbone)
+    opened = open_video_model(place, layout=config.layout)
     if isinstance(opened.model, AdaptedVideoMamba):
         raise CheckpointError(f"{config.backbone} is adapted already; name its backbone instead: {opened.backbone}")
     changes = {"n_frames": config.n_frames, "size_px": config.size_px}
@@ -72,7 +74,7 @@ def make_encoder(config: EncoderConfig) -> tuple[AdaptedVideoMamba, Preprocessin
     model.replace_head(0)
     if changes:
         model = VideoMamba(opened.config.model_copy(update=changes))
-        initialise_from(model, config.backbone, layout=config.layout)
+        initialise_from(model, place, layout=config.layout)
     if config.drop_path is not None:
         model.config = model.config.model_copy(update={"drop_path": config.drop_path})
     how = config.adaptation

@@ -29,6 +29,7 @@ from pipelines.extract import video_manifest
 from pipelines.grounding_task import GroundingTask, Pairs, with_chunk_length
 from pipelines.optimizer import decay_groups
 from pipelines.parts import Part
+from pipelines.places import weights_place
 from pipelines.shards import Shard
 from pipelines.task import Step
 from spikemba.batch import Batch
@@ -116,7 +117,12 @@ class AdaptationTask(GroundingTask):
         about = {**trained, "data": str(self.run.name)}
         c = self.run.encoder
         saved = VideoCheckpoint(
-            self.module.encoder, (), self.module.preprocessing, about, backbone=c.backbone, layout=c.layout
+            self.module.encoder,
+            (),
+            self.module.preprocessing,
+            about,
+            backbone=weights_place(c.backbone),
+            layout=c.layout,
         )
         save_video_checkpoint(place, saved)
         encoder = load_encoder(name, EncoderOptions(weights=place, device="cpu"))

@@ -13,13 +13,12 @@ from torch.utils.data import DataLoader, Subset
 
 from pipelines.optimizer import decay_groups
 from pipelines.parts import Part
-from pipelines.places import weights_folder
+from pipelines.places import weights_place
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.shards import Shard
 from pipelines.task import Step
 from spikemba.datasets.recognition import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import MixConfig
-from spikemba.errors import WeightsMissing
 from spikemba.metrics.recognition import recognition_document
 from spikemba.model.adaptation import AdaptedVideoMamba, adapt_model
 from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
@@ -130,15 +129,6 @@ def preprocessing_of(config: RecognitionConfig) -> Preprocessing:
     """What a checkpoint says of how its videos are read."""
     frames = config.data.frames
     return Preprocessing(sampling=frames.rule, stride=frames.stride if frames.rule == "dense" else None)
-
-
-def weights_place(path: Path) -> Path:
-    """Where weights lie: as named, or by that name in the user's folder of weights. Raises WeightsMissing."""
-    for place in (path, weights_folder() / path):
-        if place.exists():
-            return place
-    home = "OpenGVLab's are at https://huggingface.co/OpenGVLab/VideoMamba"
-    raise WeightsMissing(f"no weights {path}, also not in {weights_folder()}; {home}; or --set weights=FILE|RUN")
 
 
 def make_model(config: RecognitionConfig, n_classes: int) -> tuple[AdaptedVideoMamba, list[str]]:

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
     from spikemba.losses import LossConfig, grounding_loss
     from spikemba.model import SpikeMba, SpikeMbaConfig
+    from spikemba.model.adaptation import AdaptationConfig, adapt_model
+    from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
     from spikemba.moments import Moment, Window
     from spikemba.video import FrameRule, VideoReader
+    from spikemba.video_checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
 
 __version__ = "0.1.0"
 
@@ -27,12 +30,16 @@ _HOMES = {
     "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
     "losses": ("LossConfig", "grounding_loss"),
     "model": ("SpikeMba", "SpikeMbaConfig"),
+    "model.adaptation": ("AdaptationConfig", "adapt_model"),
+    "model.video_mamba": ("VideoMamba", "VideoMambaConfig"),
     "moments": ("Moment", "Window"),
     "video": ("FrameRule", "VideoReader"),
+    "video_checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AdaptationConfig",
     "Answer",
     "Batch",
     "Checkpoint",
@@ -46,13 +53,19 @@ __all__ = [
     "SpikeMbaConfig",
     "SpikeMbaError",
     "Targets",
+    "VideoCheckpoint",
+    "VideoMamba",
+    "VideoMambaConfig",
     "VideoReader",
     "Window",
+    "adapt_model",
     "answer_questions",
     "grounding_loss",
     "load_checkpoint",
     "load_encoder",
+    "load_video_checkpoint",
     "save_checkpoint",
+    "save_video_checkpoint",
 ]
 
 

@@ -5,7 +5,7 @@
 Both have the same patches, width and number of blocks; every token attends to all tokens of all frames. The ViT runs
 twice: with torch's fused attention, whose memory grows with the length, and with its scores written out, whose memory
 grows with the square of it (up to --plain-until frames). Each case runs in a process of its own, so that its peak
-memory is its own. One JSON line per case; `growth` at the end is the exponent between the two longest.
+memory is its own. One JSON line per case; `growth` is the exponent that fits the three longest.
 """
 
 import argparse
@@ -107,11 +107,12 @@ def measure(name: str, n_frames: int, arguments: argparse.Namespace) -> dict[str
 
 
 def growth(rows: list[dict[str, Any]], of: str) -> float | None:
-    """The exponent p of frames ** p between the two longest cases."""
-    if len(rows) < 2 or not rows[-2][of] or not rows[-1][of]:
+    """The exponent p of frames ** p, fitted to the three longest cases."""
+    points = [(math.log(row["frames"]), math.log(row[of])) for row in rows[-3:] if row[of] > 0]
+    if len(points) < 2:
         return None
-    a, b = rows[-2:]
-    return round(math.log(b[of] / a[of]) / math.log(b["frames"] / a["frames"]), 2)
+    x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
+    return round(sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points), 2)
 
 
 def main() -> None:

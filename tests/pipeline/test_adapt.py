@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from pipelines.adapt import adaptation_config, parameter_count
 from pipelines.adaptation_model import make_encoder
 from pipelines.adaptation_task import make_task
+from pipelines.config import load_run_config
 from pipelines.explain import explain
 from pipelines.extract import extract
 from pipelines.ground import Grounder
@@ -18,6 +19,7 @@ from pipelines.parts import Cut
 from pipelines.prepare import prepare_shapes
 from pipelines.shapes_corpus import ShapesConfig
 from pipelines.train import train
+from spikemba.config import to_yaml
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, ConfigError, FeaturesMismatch
@@ -215,6 +217,17 @@ def test_clips_of_other_sizes_than_the_backbones(configured):
     encoder, _ = make_encoder(configured("encoder.n_frames=8", "encoder.size_px=48").encoder)
     assert encoder.backbone.config.grid.n_tokens == 1 + 4 * 9
     assert parameter_count(configured()).norm == 32
+
+
+def test_a_configuration_of_features_becomes_one_of_raw_videos(shapes, tmp_path):
+    config = adaptation_config(shapes / "config.yaml", videos=shapes / "videos", backbone=shapes / "base")
+    assert (config.task, config.data.video_features, config.train.batch_size) == ("adaptation", (), 8)
+    (tmp_path / "own.yaml").write_text(to_yaml(config.model_copy(update={"name": "own"})))
+    again = adaptation_config(tmp_path / "own.yaml", ["train.batch_size=3"])
+    assert again.name == "own"
+    assert again.encoder == config.encoder
+    assert again.train.batch_size == 3
+    assert load_run_config(tmp_path / "own.yaml").task == "adaptation"
 
 
 def test_what_does_not_go_together_is_refused(configured, adapted, tmp_path):
