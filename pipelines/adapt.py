@@ -26,7 +26,8 @@ def adaptation_config(
 ) -> AdaptationRunConfig:
     """The configuration of a data set's YAML as one that adapts an encoder. Raises ConfigError with every fault.
 
-    A configuration of grounding is one of features; its batches become those of BATCH_SIZE.
+    A configuration of grounding is one of features; its batches become those of BATCH_SIZE,
+    and clips are not compared with sentences.
     prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file. Features of videos
     that either names are left out: the encoder makes them.
     """
@@ -39,7 +40,8 @@ def adaptation_config(
     if method is not None:
         encoder["adaptation"] = {"method": method}
     if tree.get("task") != ADAPTATION:
-        tree = merge(tree, {"train": {"batch_size": BATCH_SIZE}})
+        # VideoMamba reads no text, so its clips are not in one space with any sentence
+        tree = merge(tree, {"train": {"batch_size": BATCH_SIZE}, "model": {"query_similarity": False}})
     given: Tree = {"task": ADAPTATION, "data": {"video_features": []}, "encoder": encoder}
     given |= {name: str(value) for name, value in (("videos", videos), ("start", start)) if value is not None}
     tree = merge(tree, given, parse_overrides(overrides))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from pipelines.adapt import adaptation_config, parameter_count
 from pipelines.adaptation_model import make_encoder
 from pipelines.adaptation_task import make_task
-from pipelines.config import load_run_config
+from pipelines.config import config_path, load_run_config
 from pipelines.explain import explain
 from pipelines.extract import extract
 from pipelines.ground import Grounder
@@ -222,6 +222,7 @@ def test_clips_of_other_sizes_than_the_backbones(configured):
 def test_a_configuration_of_features_becomes_one_of_raw_videos(shapes, tmp_path):
     config = adaptation_config(shapes / "config.yaml", videos=shapes / "videos", backbone=shapes / "base")
     assert (config.task, config.data.video_features, config.train.batch_size) == ("adaptation", (), 8)
+    assert not adaptation_config(config_path("shapes"), videos=tmp_path, backbone=tmp_path).model.query_similarity
     (tmp_path / "own.yaml").write_text(to_yaml(config.model_copy(update={"name": "own"})))
     again = adaptation_config(tmp_path / "own.yaml", ["train.batch_size=3"])
     assert again.name == "own"
