@@ -61,14 +61,14 @@ class Grounder:
 
     def __init__(
         self,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         *,
         encoder: str | None = None,
         options: EncoderOptions | None = None,
         weights: Mapping[str, Path] | None = None,
     ) -> None:
-        """checkpoint: as `load_checkpoint` takes it; by default the one in the user's settings. Where there is none,
-        or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
+        """checkpoint: loaded, or as `load_checkpoint` takes it; by default the one in the user's settings. Where there
+        is none, or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
 
         Raises CheckpointError, WeightsMissing or FeaturesMismatch when it cannot be used here.
         """
@@ -92,7 +92,7 @@ class Grounder:
 
     def ground(
         self,
-        video: Path,
+        video: str | Path,
         queries: Sequence[str],
         *,
         top: int | None = None,
@@ -103,6 +103,7 @@ class Grounder:
 
         Raises VideoError, QueryError.
         """
+        video = Path(video)
         sentences = self.check(queries)
         texts = self.text.encode_texts(sentences)
         encoded = self._encode(video, cache, report)
@@ -136,9 +137,9 @@ class Grounder:
 class _Trained:
     """A checkpoint that answers."""
 
-    def __init__(self, name: str | Path, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
-        self.name = str(name)
-        self.checkpoint: Checkpoint = load_checkpoint(name)
+    def __init__(self, source: str | Path | Checkpoint, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        self.name = "checkpoint" if isinstance(source, Checkpoint) else str(source)
+        self.checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
         self.encoders = load_encoders_here(self.checkpoint.features.encoder, options, weights)
         self.text = text_encoder(self.encoders)
         self.clip_s = self.checkpoint.features.clip_s

@@ -5,14 +5,13 @@ metrics.jsonl   one row per epoch                 train_state.pt    all that res
 events.*        TensorBoard                       best_on_test/     the paper's choice, with train.watch_test
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipelines.config import RunConfig, load_config
-from spikemba.config import to_yaml
+from spikemba.config import flat, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
 
@@ -85,7 +84,7 @@ class RunDir:
 
 def _check_same(source: str, old: RunConfig, new: RunConfig) -> None:
     """Raise ConfigError that lists the settings in which two configurations differ, epochs aside."""
-    before, now = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    before, now = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     faults = [
         f"{key}: the run was started with {before.get(key)!r}, now it is {now.get(key)!r}"
         for key in {**before, **now}
@@ -93,11 +92,3 @@ def _check_same(source: str, old: RunConfig, new: RunConfig) -> None:
     ]
     if faults:
         raise ConfigError(source, faults)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `section.key`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

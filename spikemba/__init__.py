@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from spikemba.errors import SpikeMbaError
     from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
     from spikemba.losses import LossConfig, grounding_loss
-    from spikemba.model import SpikeMba, SpikeMbaConfig
+    from spikemba.model import SpikeMbaConfig
     from spikemba.moments import Moment, Window
+    from spikemba.pretrained import SpikeMba
     from spikemba.video import FrameRule, VideoReader
 
 __version__ = "0.1.0"
@@ -26,8 +27,9 @@ _HOMES = {
     "errors": ("SpikeMbaError",),
     "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
     "losses": ("LossConfig", "grounding_loss"),
-    "model": ("SpikeMba", "SpikeMbaConfig"),
+    "model": ("SpikeMbaConfig",),
     "moments": ("Moment", "Window"),
+    "pretrained": ("SpikeMba",),
     "video": ("FrameRule", "VideoReader"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

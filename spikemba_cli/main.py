@@ -7,10 +7,22 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, train
+from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, share, train
 from spikemba_cli.console import out, print_error
 
-ORDER = ("demo", "extract", "prepare", "train", "evaluate", "compare", "ground", "features", "config", "doctor")
+ORDER = (
+    "demo",
+    "extract",
+    "prepare",
+    "train",
+    "evaluate",
+    "compare",
+    "ground",
+    "share",
+    "features",
+    "config",
+    "doctor",
+)
 """Commands in the order in which they are used, as --help lists them."""
 
 
@@ -44,6 +56,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(share.share)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)

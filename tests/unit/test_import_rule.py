@@ -16,7 +16,10 @@ LAYERS = [
     {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features", "word_vectors"},
     {"model", "encoders", "losses", "metrics", "datasets"},
     {"grounding", "zero_shot"},
+    {"hub"},
     {"checkpoint"},
+    {"model_card"},
+    {"pretrained"},
     {"__init__"},
 ]
 """Parts of spikemba, low to high; a part may import its own layer and those below."""
