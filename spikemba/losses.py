@@ -162,8 +162,9 @@ def overlap_loss(boundaries: Tensor, targets: Targets) -> Tensor:
 
 
 def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:
-    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the real clips."""
-    assert negative is not None, "negative pairs need the prediction for shuffled queries"
+    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the real clips; 0 without such."""
+    if negative is None:
+        return mask.new_zeros((), dtype=torch.float32)
     return _mean_of(F.softplus(negative.saliency_logits), mask)
 
 

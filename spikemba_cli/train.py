@@ -37,16 +37,16 @@ def train(
     if (dataset is None) == (config is None):
         raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
     numbers = _seeds(seeds)
-    from pipelines.config import config_path, load_config, prepared_config
+    from pipelines.config import RunConfig, config_path, load_run_config, prepared_config
     from pipelines.study import is_study
     from pipelines.train import train as run
 
     prepared = prepared_config(dataset, data)
-    resolved = load_config(config_path(dataset) if dataset else config, settings or [], prepared=prepared)
-    if dataset:
+    resolved = load_run_config(config_path(dataset) if dataset else config, settings or [], prepared=prepared)
+    if dataset and isinstance(resolved, RunConfig):
         _check_prepared(dataset, resolved)
     folder = out or Path("runs") / resolved.name
-    if is_study(resolved, numbers):
+    if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json)
         return
     with progress("training", "steps") as report:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pipelines.config import load_config
-from pipelines.train import make_optimizer
+from pipelines.optimizer import decay_groups, make_optimizer
 from spikemba import features
 from spikemba.batch import Batch
 from spikemba.datasets.annotations import Annotation, write_annotations
@@ -92,7 +92,7 @@ def _step_seconds(dataset: GroundingDataset, n_pairs: int, n_steps: int, device:
     """Median seconds of one step of the published size, after one that is not timed."""
     config = load_config(None)
     model = SpikeMba(config.model, dataset.spec.n_video_features, dataset.spec.text.dim).to(device).train()
-    optimizer = make_optimizer(model, config.train)
+    optimizer = make_optimizer(decay_groups(model, config.train.weight_decay), config.train)
     batch = collate([dataset[i] for i in range(n_pairs)]).to(device)
     times: list[Any] = []
     for _ in range(n_steps + 1):

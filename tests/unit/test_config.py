@@ -21,7 +21,7 @@ def test_all_faults_of_a_file_are_reported_together(tmp_path):
 
 
 def test_an_unknown_key_without_a_likeness_lists_what_there_is():
-    with pytest.raises(ConfigError, match="known keys: name, preset, data, model, loss, train, grounding"):
+    with pytest.raises(ConfigError, match="known keys: task, name, train, preset, data, model, loss, grounding"):
         RunConfig.parse({"zzz": 1})
 
 
@@ -123,7 +123,7 @@ def test_yaml_files_hold_only_what_differs_from_the_defaults():
     defaults = RunConfig()
     for path in config_folder().glob("*.yaml"):
         for section, keys in yaml.safe_load(path.read_text()).items():
-            if section in ("name", "preset"):
+            if section in ("name", "preset", "task"):
                 continue
             base = getattr(defaults, section)
             same = [f"{section}.{k}" for k, v in keys.items() if not isinstance(v, dict) and getattr(base, k) == v]

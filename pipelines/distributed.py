@@ -1,0 +1,135 @@
+"""The processes of one training: who this one is, and what they tell each other.
+
+They are started by `spikemba train --processes N` (see launcher.py) or by torchrun, which both set RANK, WORLD_SIZE and
+LOCAL_RANK. Alone, every function here returns what it is given.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from spikemba.errors import SpikeMbaError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together."""
+
+    index: int = 0
+    """From 0, over all machines."""
+    count: int = 1
+    local: int = 0
+    """From 0, on this machine: the number of its GPU."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.index == 0
+
+
+def ranks() -> Ranks:
+    """Who this process is in torch.distributed's group; alone when there is none."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return Ranks()
+    return Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def restarted() -> bool:
+    """Whether the launcher started this process again, after one of them died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """Join the group that the launcher's variables name, and leave it at the end; a group that exists is used.
+
+    device: "cuda" takes GPU `local` and NCCL; what is not on a GPU goes through gloo.
+    """
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "cuda" and launched():
+        torch.cuda.set_device(local)
+    if not launched() or dist.is_initialized():
+        yield ranks()
+        return
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+    try:
+        yield ranks()
+    finally:
+        dist.destroy_process_group()
+
+
+def on_first(run: Callable[[], T]) -> T:
+    """What `run` returns on the first process, on all of them; an error there is an error everywhere."""
+    here = ranks()
+    if here.count == 1:
+        return run()
+    found: list[Any] = [None]
+    failed: Exception | None = None
+    if here.first:
+        try:
+            found = [(run(), None, False)]
+        except Exception as error:  # whatever it is, the others must not wait for a result
+            failed = error
+            found = [(None, str(error), isinstance(error, SpikeMbaError))]
+    dist.broadcast_object_list(found, src=0)
+    if failed is not None:
+        raise failed
+    result, message, mendable = found[0]
+    if message is not None:
+        raise SpikeMbaError(message) if mendable else RuntimeError(f"the first process failed: {message}")
+    value: T = result
+    return value
+
+
+def from_all(own: T) -> list[T]:
+    """What each process gives, in their order."""
+    here = ranks()
+    if here.count == 1:
+        return [own]
+    found: list[Any] = [None] * here.count
+    dist.all_gather_object(found, own)
+    return found
+
+
+def merged(own: Sequence[T]) -> list[T]:
+    """Every process's items as one list, where each had every count-th item from its own index on."""
+    parts = from_all(list(own))
+    return [parts[i % len(parts)][i // len(parts)] for i in range(sum(map(len, parts)))]
+
+
+def largest(value: int) -> int:
+    """The largest of the processes' numbers."""
+    if ranks().count == 1:
+        return value
+    shared = torch.tensor(value)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def total(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of each name, summed over the processes; names and shapes are those of the first process."""
+    if ranks().count == 1:
+        return values
+    summed = {}
+    for name, value in values.items():
+        summed[name] = value.clone()
+        dist.all_reduce(summed[name])
+    return summed
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
