@@ -7,7 +7,20 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, share, train
+from spikemba_cli import (
+    ablate,
+    compare,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    features,
+    ground,
+    prepare,
+    share,
+    train,
+)
 from spikemba_cli.console import out, print_error
 
 ORDER = (
@@ -53,6 +66,7 @@ app.command()(demo.demo)
 app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
+app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikemba_cli.console import err, print_json, print_note, print_table, print_warning, progress
+from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
     from pipelines.config import RunConfig
@@ -22,7 +23,7 @@ def train(
         Path | None, typer.Option(help="Folder that `spikemba prepare` wrote; by default data/<dataset>.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, as 0,1,2: a run each, and the mean and spread over them.")
+        str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2: a run each, and the mean and spread over them.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>.")] = None,
     resume: Annotated[
@@ -36,7 +37,7 @@ def train(
     """
     if (dataset is None) == (config is None):
         raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
-    numbers = _seeds(seeds)
+    numbers = parse_seeds(seeds)
     from pipelines.config import RunConfig, config_path, load_run_config, prepared_config
     from pipelines.study import is_study
     from pipelines.train import train as run
@@ -44,7 +45,7 @@ def train(
     prepared = prepared_config(dataset, data)
     resolved = load_run_config(config_path(dataset) if dataset else config, settings or [], prepared=prepared)
     if dataset and isinstance(resolved, RunConfig):
-        _check_prepared(dataset, resolved)
+        check_prepared(dataset, resolved)
     folder = out or Path("runs") / resolved.name
     if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json)
@@ -63,23 +64,13 @@ def train(
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
 
 
-def _check_prepared(dataset: str, config: "RunConfig") -> None:
+def check_prepared(dataset: str, config: "RunConfig") -> None:
     """Raise ConfigError that says how to make the annotations when they are not there."""
     from spikemba.errors import ConfigError
 
     if config.data.train and not config.data.train.is_file():
         how = "spikemba demo" if dataset == "demo" else f"spikemba prepare {dataset}"
         raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
-
-
-def _seeds(text: str | None) -> list[int]:
-    """Numbers from `0,1,2`."""
-    parts = [part.strip() for part in text.split(",")] if text else []
-    if not all(part.isdigit() for part in parts) or len(set(parts)) != len(parts):
-        raise typer.BadParameter(
-            f"{text!r} is not a list of different whole numbers such as 0,1,2", param_hint="--seeds"
-        )
-    return [int(part) for part in parts]
 
 
 def _train_study(config: "RunConfig", folder: Path, seeds: list[int], resume: bool, as_json: bool) -> None:
