@@ -1,15 +1,17 @@
 """Train what a configuration describes: epochs of optimisation, validation after each, the best checkpoint kept."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from pipelines.config import AnyRunConfig
-from pipelines.distributed import joined, on_first, restarted
+from pipelines.distributed import joined, on_first, ranks, restarted
 from pipelines.events import Quiet, TrainEvents
 from pipelines.kinds import kind
 from pipelines.loop import TrainResult, device_of, fit
 from pipelines.run_dir import RunDir
+from pipelines.run_lock import locked
 from pipelines.task import Task
 
 __all__ = ["Quiet", "TrainEvents", "TrainResult", "train"]
@@ -27,5 +29,6 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
     with joined(device_of(config.train).type):
         torch.manual_seed(config.train.seed)
         task: Task = kind(config.task).load("task")(config)
-        on_first(lambda: run.start(config, resume=resume))
-        return fit(task, config.train, run, resume=resume, events=events)
+        with locked(run.path) if ranks().first else nullcontext():
+            on_first(lambda: run.start(config, resume=resume))
+            return fit(task, config.train, run, resume=resume, events=events)

@@ -18,6 +18,7 @@ from spikemba_cli import (
     features,
     ground,
     prepare,
+    runs,
     share,
     train,
 )
@@ -67,6 +68,7 @@ app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
 app.command()(ablate.ablate)
+app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)

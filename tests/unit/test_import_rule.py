@@ -83,6 +83,8 @@ def test_a_module_imports_only_what_lies_below_it(path):
         "pipelines.scoring",
         "pipelines.evaluate_files",
         "pipelines.results_table",
+        "pipelines.runs",
+        "pipelines.curves",
         "spikemba.metrics",
         "spikemba.video",
         "spikemba.datasets.shapes",
