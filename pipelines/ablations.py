@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import RunConfig, load_config
-from pipelines.events import TrainEvents
 from pipelines.scoring import main_metrics, short_name
-from pipelines.study import run_study
+from pipelines.study import Trainer, run_study
 from pipelines.study_files import Study, mean_and_spread
+from pipelines.train import train
 from spikemba.errors import OutputError, SpikeMbaError, UnknownName
 from spikemba.files import write_json, write_text
 from spikemba.model.mamba_block import OPEN_GATE_BIAS
@@ -116,13 +116,14 @@ def ablate(
     seeds: Sequence[int] = (),
     *,
     resume: bool = False,
-    events: TrainEvents | None = None,
+    run: Trainer = train,
     starting: Callable[[str, int, int], None] = lambda name, done, total: None,
     failed: Callable[[str, str], None] = lambda name, problem: None,
 ) -> list[Outcome]:
     """Train every variant with every seed, the base first; the table in `out` grows with each.
 
-    resume: what is finished is kept, a broken-off run goes on.  starting: told the name of each variant, and its place.
+    resume: what is finished is kept, a broken-off run goes on.  run: what trains one of them.
+    starting: told the name of each variant, and its place.
     failed: told of a variant that cannot be trained; the others go on.
     Raises OutputError when the folder holds a table that is not to be continued.
     """
@@ -136,7 +137,7 @@ def ablate(
             starting(variant.name, folders.index(variant.folder), len(folders))
             config = variant.config.model_copy(update={"name": f"{variant.config.name}/{variant.folder}"})
             try:
-                done = run_study(config, out / variant.folder, seeds, resume=resume, events=events)
+                done = run_study(config, out / variant.folder, seeds, resume=resume, run=run)
                 studies[variant.folder] = done
             except SpikeMbaError as error:
                 studies[variant.folder] = str(error)

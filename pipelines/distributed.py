@@ -46,6 +46,11 @@ def launched() -> bool:
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes, also before and after the group exists."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
 def restarted() -> bool:
     """Whether the launcher started this process again, after one of them died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

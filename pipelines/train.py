@@ -1,12 +1,12 @@
 """Train what a configuration describes: epochs of optimisation, validation after each, the best checkpoint kept."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from pipelines.config import AnyRunConfig
-from pipelines.distributed import joined, on_first, ranks, restarted
+from pipelines.distributed import joined, on_first, restarted
 from pipelines.events import Quiet, TrainEvents
 from pipelines.kinds import kind
 from pipelines.loop import TrainResult, device_of, fit
@@ -29,6 +29,11 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
     with joined(device_of(config.train).type):
         torch.manual_seed(config.train.seed)
         task: Task = kind(config.task).load("task")(config)
-        with locked(run.path) if ranks().first else nullcontext():
-            on_first(lambda: run.start(config, resume=resume))
+        with ExitStack() as held:
+
+            def start() -> None:
+                held.enter_context(locked(run.path))
+                run.start(config, resume=resume)
+
+            on_first(start)
             return fit(task, config.train, run, resume=resume, events=events)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import print_error, print_json, print_note, print_table, progress
+from spikemba_cli.console import print_error, print_json, print_note, print_table
 from spikemba_cli.seeds import parse_seeds
-from spikemba_cli.train import Printed, check_prepared
+from spikemba_cli.train import Processes, check_prepared
 
 
 def ablate(
@@ -27,6 +27,8 @@ def ablate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what is finished there, go on with what is not.")
     ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share every batch, as for train.")] = 1,
+    restarts: Annotated[int, typer.Option(min=0, help="How often to start them again when one dies.")] = 3,
     show: Annotated[bool, typer.Option("--list", help="List the variants and their settings, and train none.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
@@ -50,16 +52,15 @@ def ablate(
     if dataset:
         check_prepared(dataset, base)
     folder = out or Path("runs") / f"{base.name}-ablations"
-    with progress("training", "steps") as report:
-        outcomes = pipeline.ablate(
-            wanted,
-            folder,
-            numbers,
-            resume=resume,
-            events=Printed(report),
-            starting=lambda name, done, total: print_note(f"variant {done + 1} of {total}: {name}"),
-            failed=lambda name, problem: print_error(f"{name}: {problem}"),
-        )
+    outcomes = pipeline.ablate(
+        wanted,
+        folder,
+        numbers,
+        resume=resume,
+        run=Processes(processes, restarts),
+        starting=lambda name, done, total: print_note(f"variant {done + 1} of {total}: {name}"),
+        failed=lambda name, problem: print_error(f"{name}: {problem}"),
+    )
     if as_json:
         print_json(pipeline.document(outcomes))
     else:

@@ -49,9 +49,10 @@ class _Commands(TyperGroup):
         except SpikeMbaError as error:
             print_error(str(error))
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            print_error("interrupted; what was finished is kept, the same command goes on from there")
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as stop:
+            # training writes its state first, and says so
+            print_error(str(stop) or "interrupted; what was finished is kept, the same command goes on from there")
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return sorted(self.commands, key=ORDER.index)
