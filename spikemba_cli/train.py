@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikemba_cli.console import err, print_json, print_note, print_table, print_warning, progress
+from spikemba_cli.dry_run import show_dry_run
 from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Short for --set train.compile=true: fuse operations, slow at first.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print settings, shapes, parameters, memory and the time of one step.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
     """Train SpikeMba on extracted features.
@@ -58,6 +62,9 @@ def train(
     resolved = load_run_config(config_path(dataset) if dataset else config, given, prepared=prepared)
     if dataset and isinstance(resolved, RunConfig):
         check_prepared(dataset, resolved)
+    if dry_run:
+        show_dry_run(resolved, processes, as_json)
+        return
     folder = out or Path("runs") / resolved.name
     if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts))
