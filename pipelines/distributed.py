@@ -52,8 +52,8 @@ def is_first() -> bool:
 
 
 def restarted() -> bool:
-    """Whether the launcher started this process again, after one of them died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    """Whether a launcher started processes of this group again, after one of them died."""
+    return largest(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0
 
 
 @contextmanager

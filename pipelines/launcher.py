@@ -40,6 +40,8 @@ def launch(processes: int, work: Callable[..., Any], *args: Any, restarts: int =
     if launched():
         raise SpikeMbaError("torchrun has started this process as one of several; leave --processes out")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # gloo's greetings, on stdout
+    # else restarted processes share the store of those that died, find their addresses in it and wait for them
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     with tempfile.TemporaryDirectory(prefix="spikemba-") as logs:
         config = LaunchConfig(
             min_nodes=1,

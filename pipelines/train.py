@@ -25,8 +25,9 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
     batch; a process that was started again goes on. Raises SpikeMbaError for missing data, a folder in use, faults in
     the configuration; Stopped when a signal asked to stop.
     """
-    run, resume = RunDir(out), resume or restarted()
+    run = RunDir(out)
     with joined(device_of(config.train).type):
+        resume = resume or restarted()
         torch.manual_seed(config.train.seed)
         task: Task = kind(config.task).load("task")(config)
         with ExitStack() as held:
