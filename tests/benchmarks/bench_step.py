@@ -7,7 +7,7 @@
 Preset `full` as it trains: two forward passes (pairs, and videos under other queries), losses, the way back, clipping,
 AdamW. The step's time is the median without a profiler; its shares come from a profile, in which every event's own time
 belongs to one stage, so that the stages sum to the step. What the way back does belongs to the stage of the operator
-whose derivative it is. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave of the step.
+whose derivative it is. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave over.
 
 On a CPU the neurons of queries, keys and values and the attention over their spikes are one kernel; those neurons are
 measured alone, in the same shapes, and taken from it.
