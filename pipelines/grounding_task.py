@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines import firing
 from pipelines.config import RunConfig
@@ -57,6 +57,7 @@ class GroundingTask:
         self.config = with_chunk_length(config, self.training)
         spec = self.training.spec
         self.module = SpikeMba(config.model, spec.n_video_features, spec.text.dim)
+        self.module.recompute_blocks = config.train.checkpoint_blocks
 
     @property
     def n_examples(self) -> int:
@@ -67,6 +68,12 @@ class GroundingTask:
     def splits(self) -> tuple[str, ...]:
         """Those with annotations to score; the test split alone chooses nothing, so it is not scored alone."""
         return tuple(self.held_out) if "val" in self.held_out else ()
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """Projections and convolutions; scans and neurons have their own kernels."""
+        heads = self.module.heads
+        return [self.module.video_projection, self.module.query_projection, heads.foreground, heads.distances]
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, slots, A_log and D."""

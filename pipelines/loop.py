@@ -32,7 +32,7 @@ from pipelines.stopping import Stopped, Wish, noticing_signals
 from pipelines.task import Movable, Task
 from pipelines.train_state import TrainState, seed_rank
 from spikemba import __version__
-from spikemba.errors import ConfigError
+from spikemba.errors import ConfigError, SpikeMbaError
 from spikemba.ops.ranks import one_batch_over_ranks
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -91,6 +91,8 @@ class _Loop:
             self.together = DistributedDataParallel(
                 self.stepper, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
             )
+        for part in task.dense if settings.compile else ():
+            part.compile(dynamic=True)
         self.saved_at = time.monotonic()
 
     def run(self, resume: bool) -> TrainResult:
@@ -156,7 +158,8 @@ class _Loop:
         norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        self._take_in({"gradient_norm": norm / self.ranks.count}, n)
+        # fp16 skips a step whose gradients overflow, and lowers its scale
+        self._take_in({"gradient_norm": torch.nan_to_num(norm, posinf=0.0) / self.ranks.count}, n)
         if state.average is not None:
             state.average.update()
 
@@ -187,9 +190,14 @@ class _Loop:
         p, settings = self.state.progress, self.settings
         means = {name: value / self.cut.n_examples for name, value in total(self.state.sums).items()}
         last = p.epoch * self.cut.n_steps + p.step - 1
+        loss = float(means["loss"])
+        if not math.isfinite(loss) and settings.precision != "fp16":
+            raise SpikeMbaError(
+                f"the loss became {loss} in epoch {p.epoch + 1}; start again with a lower train.learning_rate"
+            )
         return {
             "epoch": p.epoch + 1,
-            "loss": float(means["loss"]),
+            "loss": loss,
             "gradient_norm": float(means["gradient_norm"]),
             "terms": {name: float(value) for name, value in _below("terms.", means)},
             "learning_rate": settings.learning_rate * self.factor(last),

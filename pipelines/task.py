@@ -51,6 +51,10 @@ class Task(Protocol):
     def splits(self) -> tuple[str, ...]:
         """Scored after an epoch: () for none, ("val",), or ("val", "test"); `val` chooses the best epoch."""
 
+    @property
+    def dense(self) -> Sequence[nn.Module]:
+        """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
+
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""
 

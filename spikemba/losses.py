@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spikemba.batch import Batch, Prediction, Targets
 from spikemba.config import Config
+from spikemba.ops.precision import in_full_precision
 from spikemba.ops.ranks import all_rows, is_shared, summed
 
 
@@ -66,7 +67,7 @@ def grounding_loss(
     """
     targets = batch.targets
     assert targets is not None, "a batch without targets has no loss"
-    with torch.autocast(batch.video.device.type, enabled=False):
+    with in_full_precision(batch.video):
         negative = None if negative is None else _in_float32(negative)
         return _loss(_in_float32(prediction), batch, targets, config, negative)
 

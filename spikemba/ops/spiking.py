@@ -21,6 +21,7 @@ from spikemba.config import Config
 from spikemba.errors import ShapeError
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
+from spikemba.ops.precision import at_least_float32, in_full_precision
 from spikemba.ops.ranks import gathered, summed
 
 # in the order of the enumeration in native/spiking.c
@@ -147,8 +148,10 @@ def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
         trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
         return Layer(trains, rates, counts)
-    trains = lif_spikes(x if norm is None else norm(x, mask), neuron) * mask[..., None]
-    return Layer(trains, trains.mean(0), trains.sum((0, 1, 2)))
+    with in_full_precision(x):
+        x = at_least_float32(x)
+        trains = lif_spikes(x if norm is None else norm(x, mask), neuron) * mask[..., None]
+        return Layer(trains, trains.mean(0), trains.sum((0, 1, 2)))
 
 
 def spiking_attention(
@@ -173,12 +176,14 @@ def spiking_attention(
         attended: Tensor
         attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
         return attended, counts
-    current = x if norm is None else norm(x, mask)
-    spikes = lif_spikes(current, neuron, n_steps) * mask[..., None]
-    heads = (z.unflatten(-1, (n_heads, -1)).transpose(2, 3) for z in spikes.chunk(3, dim=-1))
-    q, k, v = heads  # (S, B, H, M, d)
-    attended = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
-    return attended * factor[:, None, None], spikes.sum((0, 1, 2))
+    with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers
+        x = at_least_float32(x)
+        current = x if norm is None else norm(x, mask)
+        spikes = lif_spikes(current, neuron, n_steps) * mask[..., None]
+        heads = (z.unflatten(-1, (n_heads, -1)).transpose(2, 3) for z in spikes.chunk(3, dim=-1))
+        q, k, v = heads  # (S, B, H, M, d)
+        attended = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
+        return attended * factor[:, None, None], spikes.sum((0, 1, 2))
 
 
 def _struct(neuron: NeuronConfig) -> compiled.Neuron:
