@@ -2,18 +2,17 @@
 
 How memory is estimated: weights, gradients and the optimiser's state are counted. What the way back needs is what
 autograd keeps from the way forward; its bytes are counted for small parts of the first batch, and grow in a straight
-line with the examples. Not in it are temporary tensors within one operation, what Python and its libraries take (about
-half a GB), and features that are kept in memory (`data.memory_gb`).
+line with the examples. Not in it are temporary tensors within one operation, the block that is computed again under
+`train.checkpoint_blocks`, what Python and its libraries take (about half a GB), and features that are kept in memory
+(`data.memory_gb`). Beside the estimate stands how far memory rose in the step that was timed, which has the first two.
 """
 
-import os
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from torch.optim import Optimizer
 from pipelines.config import AnyRunConfig, RunConfig, TrainConfig
 from pipelines.kinds import kind
 from pipelines.loop import AUTOCAST, device_of
+from pipelines.memory import available, rising
 from pipelines.optimizer import make_optimizer
 from pipelines.parts import Cut, Part
 from pipelines.study import is_study
@@ -73,6 +73,8 @@ class DryRun:
     """With what is done once only, such as compiling kernels."""
     step_s: float | None
     """The same again; None when the first one took too long to repeat."""
+    rise: int | None
+    """Bytes by which memory rose in the first steps, measured: all but weights and batch, for the timed examples."""
     timed: int
     """Examples of the timed step: the whole batch where memory allows."""
     of_batch: int
@@ -94,7 +96,7 @@ class DryRun:
             "steps_per_epoch": self.n_steps,
             "shapes": dict(self.shapes),
             "parameters": counts,
-            "memory_bytes": {**own, "total": self.memory.total},
+            "memory_bytes": {**own, "total": self.memory.total, "measured_rise": self.rise},
             "loading_s": round(self.loading_s, 4),
             "first_step_s": round(self.first_step_s, 4),
             "step_s": None if self.step_s is None else round(self.step_s, 4),
@@ -133,12 +135,16 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         optimizer=2 * _bytes(p for p in module.parameters() if p.requires_grad),  # two moments, both optimisers
         batch=_bytes(_tensors_of(batch)),
         kept_for_backward=round(kept + per_example * (len(own) - len(few))),
-        available=_available(device),
+        available=available(device),
     )
     timed = own[: _fitting(memory, len(own))]
     if len(timed) < len(own):
         batch = task.load(_part(timed))
-    with _watched(module) as inner:
+    with _watched(module) as inner, rising(device) as rise:
+        times = _time_steps(task, batch, optimizer, settings, device, at_most=1 if settings.compile else 2)
+    if settings.compile:
+        for part in task.dense:
+            part.compile(dynamic=True)
         times = _time_steps(task, batch, optimizer, settings, device)
     return DryRun(
         config=config,
@@ -153,6 +159,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         loading_s=loading_s,
         first_step_s=times[0],
         step_s=times[1] if len(times) > 1 else None,
+        rise=rise.bytes,
         timed=len(timed),
         of_batch=len(own),
     )
@@ -223,11 +230,11 @@ def _is_layer(part: nn.Module) -> bool:
 
 
 def _time_steps(
-    task: Task, batch: Movable, optimizer: Optimizer, settings: TrainConfig, device: torch.device
+    task: Task, batch: Movable, optimizer: Optimizer, settings: TrainConfig, device: torch.device, at_most: int = 2
 ) -> list[float]:
     """Seconds of one step, and of the same once more unless the first took long."""
     times: list[float] = []
-    while not times or (len(times) < 2 and times[0] < PATIENCE_S):
+    while not times or (len(times) < at_most and (times[0] < PATIENCE_S or settings.compile)):
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         _loss(task, batch.to(device), settings, device).backward()
@@ -302,22 +309,3 @@ def _bytes(tensors: Any) -> int:
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-
-
-def _available(device: torch.device) -> int | None:
-    """Free bytes of the device, or of this machine and the container that it may be."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    found: list[int] = []
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text(encoding="utf-8").strip()
-        if limit != "max":
-            found.append(int(limit) - int((group / "memory.current").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        pass  # another system, or a container without limits
-    if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=None)

@@ -35,8 +35,6 @@ def show_dry_run(config: "AnyRunConfig", processes: int, as_json: bool) -> None:
             f"a step needs {_mb(memory.total)} MB and {_mb(memory.available)} MB are free: try "
             "--set train.accumulate=4, --set train.checkpoint_blocks=true or a smaller train.batch_size"
         )
-    if config.train.compile:
-        print_note("train.compile is left out here")
     print_note("nothing was written")
 
 
@@ -45,6 +43,8 @@ def _memory(found: "DryRun") -> list[list[str]]:
     rows = {"weights": m.weights, "gradients": m.gradients, "optimiser": m.optimizer, "batch": m.batch}
     rows |= {"kept for the way back (estimated)": m.kept_for_backward, "together": m.total}
     named = [[name, _mb(size)] for name, size in rows.items()]
+    if found.rise is not None:
+        named.append([f"rise in a step of {found.timed} (measured)", _mb(found.rise)])
     return [*named, ["free now", "unknown" if m.available is None else _mb(m.available)]]
 
 

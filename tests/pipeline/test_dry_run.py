@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from pipelines import dry_run as module
 from pipelines.config import load_config
 from pipelines.dry_run import Memory, dry_run
+from pipelines.memory import available, rising
 from spikemba.model import SpikeMba
 from spikemba_cli.main import app
 
@@ -93,6 +94,17 @@ def test_a_batch_that_does_not_fit_is_timed_in_part():
     assert module._fitting(memory, 64) == 24  # 40 + 15 n <= 400
     assert module._fitting(Memory(0, 0, 0, 1, 1, None), 64) == 64
     assert module._fitting(Memory(0, 0, 0, MB, 10 * MB, 2 * MB), 1) == 1
+
+
+def test_the_rise_of_memory_is_measured_where_the_system_says():
+    device = torch.device("cpu")
+    with rising(device) as rise:
+        torch.ones(32 * MB // 4)
+    if rise.bytes is None:
+        pytest.skip("this system does not say")
+    assert rise.bytes == pytest.approx(32 * MB, rel=0.2)
+    free = available(device)
+    assert free is None or free > 0
 
 
 def test_of_several_processes_one_is_shown(config, found):
