@@ -183,9 +183,7 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
+    from pipelines.scoring import short_name  # numpy loads here, not for --help
+
     shown = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1", "mAP")
-    return "  ".join(f"{_short(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
-
-
-def _short(name: str) -> str:
-    return name.replace("MR-full-", "").replace("HL-min-VeryGood-", "HL-")
+    return "  ".join(f"{short_name(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
