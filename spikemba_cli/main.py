@@ -25,17 +25,8 @@ from spikemba_cli import (
 from spikemba_cli.console import out, print_error
 
 ORDER = (
-    "demo",
-    "extract",
-    "prepare",
-    "train",
-    "evaluate",
-    "compare",
-    "ground",
-    "share",
-    "features",
-    "config",
-    "doctor",
+    *("demo", "extract", "prepare", "train", "ablate", "runs", "evaluate", "compare", "ground", "share"),
+    *("features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
