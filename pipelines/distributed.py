@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from pipelines.shards import Shard
 from spikemba.errors import SpikeMbaError
 
 T = TypeVar("T")
@@ -110,10 +111,13 @@ def from_all(own: T) -> list[T]:
     return found
 
 
-def merged(own: Sequence[T]) -> list[T]:
-    """Every process's items as one list, where each had every count-th item from its own index on."""
+def merged(own: Sequence[T], block: int = 1) -> list[T]:
+    """The items of all processes as one list, where each had those of Shard(its index, their count, block)."""
     parts = from_all(list(own))
-    return [parts[i % len(parts)][i // len(parts)] for i in range(sum(map(len, parts)))]
+    n = sum(map(len, parts))
+    places = [i for rank in range(len(parts)) for i in Shard(rank, len(parts), block).indices(n)]
+    items = dict(zip(places, (item for part in parts for item in part), strict=True))
+    return [items[i] for i in range(n)]
 
 
 def largest(value: int) -> int:

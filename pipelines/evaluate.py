@@ -19,12 +19,11 @@ from spikemba.model import SpikeMba
 
 
 class Questions(Sequence[Question]):
-    """The questions of a split, or of every shard.count-th of its queries, read when they are asked for."""
+    """The questions of a split, or of a shard of it, read when they are asked for."""
 
     def __init__(self, dataset: GroundingDataset, shard: Shard | None = None) -> None:
         self.dataset = dataset
-        shard = shard or Shard()
-        self.indices = range(shard.index, len(dataset), shard.count)
+        self.indices = (shard or Shard()).indices(len(dataset))
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -70,6 +70,11 @@ class GroundingTask:
         return tuple(self.held_out) if "val" in self.held_out else ()
 
     @property
+    def block(self) -> int:
+        """Queries that are answered together."""
+        return self.config.grounding.batch_size
+
+    @property
     def dense(self) -> list[nn.Module]:
         """Projections and convolutions; scans and neurons have their own kernels."""
         heads = self.module.heads

@@ -221,10 +221,10 @@ class _Loop:
         if not self.task.splits or (epoch % settings.validate_every and epoch != settings.epochs):
             return
         started = time.perf_counter()
-        shard = Shard(self.ranks.index, self.ranks.count)
+        shard = Shard(self.ranks.index, self.ranks.count, getattr(self.task, "block", 1))
         with self._weights_to_save():
             for split in self.task.splits:
-                rows = merged(self.task.predict(split, shard))
+                rows = merged(self.task.predict(split, shard), shard.block)
                 row[split] = on_first(lambda split=split, rows=rows: self.task.score(split, rows))  # type: ignore[misc]
                 if settings.best_metric not in row[split]:
                     known = ", ".join(row[split])

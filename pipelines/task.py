@@ -36,7 +36,9 @@ class Step(NamedTuple):
 class Task(Protocol):
     """A thing to learn. The loop that calls it knows nothing else about it.
 
-    `train.checkpoint_blocks` is the task's to heed; all other settings of TrainConfig are the loop's.
+    `train.checkpoint_blocks` is the task's to heed; all other settings of TrainConfig are the loop's. A task may have
+    an attribute `block`, the examples that one forward pass of `predict` reads: shards are then made of whole blocks, so
+    that several processes compute products of the same sizes as one, and their predictions are equal to the last bit.
     """
 
     @property
@@ -65,7 +67,7 @@ class Task(Protocol):
         """The part's share of the loss, in training mode."""
 
     def predict(self, split: str, shard: Shard) -> Sequence[Any]:
-        """What the module says to examples shard.index, shard.index + shard.count, ... of a split; to be pickled."""
+        """What the module says to the examples shard.indices(n) of the n of a split; to be pickled."""
 
     def score(self, split: str, rows: Sequence[Any]) -> dict[str, float]:
         """Metrics of the predictions for the whole split, in its order; the higher the better."""

@@ -18,7 +18,7 @@ from pipelines.shards import Shard
 
 # 21 pairs: batches of 8, 8 and 5, so that two processes have 3 and 2 of the last; of 20 and 1, of which one has none
 CASES = {
-    "even": [],
+    "even": ["grounding.batch_size=4"],
     "uneven": ["train.batch_size=8"],
     "one pair": ["train.batch_size=20"],
     "in pieces": ["train.batch_size=21", "train.accumulate=2"],
@@ -45,7 +45,7 @@ def answers(config: RunConfig) -> list[str]:
     """What a network of random weights answers to the test split, every digit of it."""
     torch.manual_seed(0)
     task = GroundingTask(config)
-    rows = merged(task.predict("test", Shard(ranks().index, ranks().count)))
+    rows = merged(task.predict("test", Shard(ranks().index, ranks().count, task.block)), task.block)
     return [repr(row) for row in rows]
 
 

@@ -17,6 +17,7 @@ from pipelines.config import load_config
 from pipelines.distributed import merged, on_first
 from pipelines.parts import Cut, shuffled
 from pipelines.run_dir import RunDir
+from pipelines.shards import Shard
 from pipelines.train import train
 from spikemba.ops.spiking import masked_moments
 
@@ -135,6 +136,12 @@ def test_an_example_draws_the_same_numbers_in_any_part():
     (a,), (b,) = (next(Cut(5, 8, rank=rank, world=2).steps(3)) for rank in (0, 1))
     assert torch.equal(torch.rand(3, generator=a.generator(4)), torch.rand(3, generator=b.generator(4)))
     assert not torch.equal(torch.rand(3, generator=a.generator(4)), torch.rand(3, generator=a.generator(3)))
+
+
+def test_shards_of_blocks_are_the_whole():
+    assert Shard(1, 3, 2).indices(11) == [2, 3, 8, 9]
+    assert sorted(i for rank in range(3) for i in Shard(rank, 3, 2).indices(11)) == list(range(11))
+    assert Shard(1, 2).indices(5) == [1, 3]
 
 
 def test_alone_everything_is_as_it_was_given():
