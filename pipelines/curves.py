@@ -2,6 +2,7 @@
 
 import html
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ FORMATS = (".png", ".svg", ".pdf", ".html")
 SPLITS = {"val": "-", "test": "--"}
 LAYERS = {"query": "#2f6fde", "key": "#2a9d5c", "value": "#c2410c", "saliency": "#111827"}
 COLOURS = ("#2f6fde", "#c2410c", "#2a9d5c", "#7c3aed", "#0891b2", "#b91c1c", "#a16207", "#4b5563", "#db2777", "#65a30d")
+DASHES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,21 @@ def one_run(run: Run) -> list[Panel]:
 def several_runs(runs: Sequence[Run]) -> list[Panel]:
     """A line per run: the loss, and the metric that chooses the epoch on each split."""
     metric = next((run.metric for run in runs if run.best), runs[0].metric)
-    panels = [Panel("loss", [_line(run.rows, run.name, lambda row: row.get("loss"), i) for i, run in enumerate(runs)])]
+    named = list(zip(_short_names(runs), [run.rows for run in runs], strict=True))
+    panels = [Panel("loss", [_of(rows, ("loss",), name, i) for i, (name, rows) in enumerate(named)])]
     for split, title in {"val": "validation", "test": "test"}.items():
-        lines = [_of(run.rows, (split, metric), run.name, i) for i, run in enumerate(runs)]
+        lines = [_of(rows, (split, metric), name, i) for i, (name, rows) in enumerate(named)]
         panels.append(Panel(f"{short_name(metric)} on {title}, %", lines))
-    rates = [_line(run.rows, run.name, _mean_rate, i) for i, run in enumerate(runs)]
+    rates = [_line(rows, name, _mean_rate, i) for i, (name, rows) in enumerate(named)]
     panels.append(Panel("mean firing rate of all layers", rates))
     return [panel for panel in panels if any(line.x for line in panel.lines)]
+
+
+def _short_names(runs: Sequence[Run]) -> list[str]:
+    """Their paths without the folder that all share."""
+    paths = [run.path.resolve() for run in runs]
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
 
 
 def _metrics(run: Run) -> Iterator[Line]:
@@ -144,8 +154,9 @@ def _of(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], label: str, i: i
 def _line(
     rows: Sequence[Mapping[str, Any]], label: str, value: Callable[[Mapping[str, Any]], Any], i: int, style: str = "-"
 ) -> Line:
-    """The curve of a value over the epochs that have it."""
+    """The curve of a value over the epochs that have it; i chooses its colour, and more than those, its dashes."""
     points = [(float(row["epoch"]), float(v)) for row in rows if (v := value(row)) is not None]
+    style = style if i < len(COLOURS) else DASHES[i // len(COLOURS) % len(DASHES)]
     return Line(label, [x for x, _ in points], [y for _, y in points], COLOURS[i % len(COLOURS)], style)
 
 
@@ -207,6 +218,9 @@ def _draw(place: Any, panel: Panel) -> None:
     if panel.from_zero:
         place.set_ylim(0, 1.08 * max(values) or 1)
     place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    epochs = {x for line in panel.lines for x in line.x}
+    if len(epochs) == 1:  # the locator would offer fractions of an epoch
+        place.set_xlim(min(epochs) - 1, min(epochs) + 1)
     place.spines[["top", "right"]].set_visible(False)
     place.set_xlabel("epoch", fontsize=8)
     labels = place.get_legend_handles_labels()[1]

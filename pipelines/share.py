@@ -10,7 +10,6 @@ from pipelines.config import RunConfig
 from pipelines.evaluate import evaluate_run
 from pipelines.run_dir import RunDir
 from pipelines.study_files import read_study
-from spikemba.checkpoint import BUNDLED
 from spikemba.config import flat
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import Split
@@ -95,8 +94,8 @@ def _check_target(folder: Path, source: Path) -> None:
 def _recorded(source: Path, trained: Mapping[str, Any], splits: Sequence[Split]) -> dict[str, Any]:
     """What the run says beyond the checkpoint, as the model card takes it; no path of this machine."""
     found: dict[str, Any] = {}
-    run = RunDir(source if (source / "config.yaml").is_file() else source.parent)
-    if str(source) not in BUNDLED and (run.path / "config.yaml").is_file():
+    run = RunDir(source.parent if source.name in ("best", "last", "best_on_test") else source)
+    if (run.path / "config.yaml").is_file():
         config = run.config()
         found["data"] = dict(_data(config))
         found["settings"] = _settings(config)

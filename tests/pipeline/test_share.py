@@ -56,8 +56,9 @@ def test_a_shared_folder_grounds_a_video_in_a_fresh_process_with_one_line(traine
     assert "'start_s'" in found.stdout
 
 
-def test_the_card_of_a_run_holds_data_metrics_and_settings_and_no_path(trained, tmp_path, corpus):
-    share(trained, str(tmp_path / "given"), splits=("test",), licence="mit")
+@pytest.mark.parametrize("part", [".", "best"])
+def test_the_card_of_a_run_holds_data_metrics_and_settings_and_no_path(trained, tmp_path, corpus, part):
+    share(trained / part, str(tmp_path / "given"), splits=("test",), licence="mit")
     card = (tmp_path / "given" / "README.md").read_text()
     for part in (
         "license: mit",
