@@ -4,7 +4,7 @@
 ablations.json, .md      the table, rewritten after each variant
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,6 @@ def plus_minus(mean: float | None, std: float | None, sign: str = "") -> str:
     return f"{mean:{sign}.2f}" + ("" if std is None else f" ± {std:.2f}")
 
 
-def settings_of(only: Mapping[str, Mapping[str, str]] = ABLATIONS) -> list[list[str]]:
+def settings_of() -> list[list[str]]:
     """Part, value and setting of each variant there is."""
-    return [[part, value, setting] for part, values in only.items() for value, setting in values.items()]
+    return [[part, value, setting] for part, values in ABLATIONS.items() for value, setting in values.items()]

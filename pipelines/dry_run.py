@@ -10,9 +10,8 @@ line with the examples. Not in it are temporary tensors within one operation, th
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from pipelines.optimizer import make_optimizer
 from pipelines.parts import Cut, Part
 from pipelines.study import is_study
 from pipelines.task import Movable, Task
+from pipelines.tensors import shape, tensors, tensors_of, watched
 
 SPARE = 0.8
 """Share of the free memory that the timed step may be expected to take."""
@@ -125,7 +125,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
     started = time.perf_counter()
     batch = task.load(_part(own))
     loading_s = time.perf_counter() - started
-    shapes = dict(_tensors(batch))
+    shapes = dict(tensors(batch))
     few = own[: max(1, min(4, len(own) // 2))]
     kept, one = (_kept_for_backward(task, _part(few[:n]), settings, device) for n in (len(few), 1))
     per_example = (kept - one) / max(1, len(few) - 1) or kept
@@ -133,14 +133,14 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         weights=_bytes(module.state_dict().values()) + (_bytes(module.parameters()) if settings.ema else 0),
         gradients=_bytes(p for p in module.parameters() if p.requires_grad),
         optimizer=2 * _bytes(p for p in module.parameters() if p.requires_grad),  # two moments, both optimisers
-        batch=_bytes(_tensors_of(batch)),
+        batch=_bytes(tensors_of(batch)),
         kept_for_backward=round(kept + per_example * (len(own) - len(few))),
         available=available(device),
     )
     timed = own[: _fitting(memory, len(own))]
     if len(timed) < len(own):
         batch = task.load(_part(timed))
-    with _watched(module) as inner, rising(device) as rise:
+    with watched(module) as inner, rising(device) as rise:
         times = _time_steps(task, batch, optimizer, settings, device, at_most=1 if settings.compile else 2)
     if settings.compile:
         for part in task.dense:
@@ -153,7 +153,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         else f"cpu, {torch.get_num_threads()} threads",
         n_examples=task.n_examples,
         n_steps=cut.n_steps,
-        shapes={name: _shape(tensor) for name, tensor in shapes.items()} | inner,
+        shapes={name: shape(tensor) for name, tensor in shapes.items()} | inner,
         parameters=_parameters(module),
         memory=memory,
         loading_s=loading_s,
@@ -179,7 +179,7 @@ def _part(own: tuple[int, ...]) -> Part:
 def _kept_for_backward(task: Task, part: Part, settings: TrainConfig, device: torch.device) -> int:
     """Bytes that autograd keeps of the way forward over a part of the batch."""
     batch = task.load(part).to(device)
-    known = {t.untyped_storage().data_ptr() for t in (*task.module.state_dict().values(), *_tensors_of(batch))}
+    known = {t.untyped_storage().data_ptr() for t in (*task.module.state_dict().values(), *tensors_of(batch))}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -192,41 +192,6 @@ def _kept_for_backward(task: Task, part: Part, settings: TrainConfig, device: to
         loss = _loss(task, batch, settings, device)
     del loss  # until here the graph held every storage, so that no two had one address
     return sum(kept.values())
-
-
-@contextmanager
-def _watched(module: nn.Module) -> Iterator[dict[str, str]]:
-    """Note the shapes that the network's parts return on their first call, down to the parts of a block."""
-    found: dict[str, str] = {}
-
-    def note(name: str) -> Any:
-        def hook(part: nn.Module, args: Any, out: Any) -> None:  # noqa: ARG001
-            shapes = [_shape(tensor) for tensor in _tensors_of(out)]
-            if shapes:
-                found.setdefault(name, ", ".join(shapes[:3]) + (" ..." if len(shapes) > 3 else ""))
-
-        return hook
-
-    handles = [
-        part.register_forward_hook(note(name))
-        for name, part in module.named_modules()
-        if name and len(name.split(".")) <= 3 and _is_first(name) and not _is_layer(part)
-    ]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _is_first(name: str) -> bool:
-    """Whether a part stands for its like: of a list of blocks the first does."""
-    return all(not piece.isdecimal() or piece == "0" for piece in name.split("."))
-
-
-def _is_layer(part: nn.Module) -> bool:
-    """Whether a part is one of torch's own."""
-    return type(part).__module__.startswith("torch.")
 
 
 def _time_steps(
@@ -272,39 +237,8 @@ def _parameters(module: nn.Module) -> dict[str, tuple[int, int]]:
     return {**parts, "all": (sum(count.values()), sum(learn.values()))}
 
 
-def _tensors(record: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a record and of those within, by their place; a storage that is shared is named once."""
-    seen: set[int] = set()
-    for name, tensor in _all_tensors(record, prefix):
-        if tensor.untyped_storage().data_ptr() not in seen or not tensor.numel():
-            seen.add(tensor.untyped_storage().data_ptr())
-            yield name, tensor
-
-
-def _all_tensors(record: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(record, Tensor):
-        yield prefix, record
-    elif is_dataclass(record):
-        for one in fields(record):
-            yield from _all_tensors(getattr(record, one.name), f"{prefix}.{one.name}".lstrip("."))
-    elif isinstance(record, Mapping):
-        for key, value in record.items():
-            yield from _all_tensors(value, f"{prefix}.{key}".lstrip("."))
-    elif isinstance(record, tuple | list):
-        for i, value in enumerate(record):
-            yield from _all_tensors(value, f"{prefix}.{i}".lstrip("."))
-
-
-def _tensors_of(record: Any) -> list[Tensor]:
-    return [tensor for _, tensor in _tensors(record)]
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _bytes(tensors: Any) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def _bytes(of: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in of)
 
 
 def _name(device: torch.device) -> str:
