@@ -37,8 +37,8 @@ class Task(Protocol):
     """A thing to learn. The loop that calls it knows nothing else about it.
 
     `train.checkpoint_blocks` is the task's to heed; all other settings of TrainConfig are the loop's. A task may have
-    an attribute `block`, the examples that one forward pass of `predict` reads: shards are then made of whole blocks, so
-    that several processes compute products of the same sizes as one, and their predictions are equal to the last bit.
+    an attribute `block`, the examples that one forward pass of `predict` reads: shards are then made of whole blocks,
+    so several processes compute products of the same sizes as one, and their predictions are equal to the last bit.
     """
 
     @property

@@ -136,7 +136,8 @@ def scan_block(
         delta = F.softplus(at_least_float32(step))
         if mask is not None:
             delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
-        return (selective_scan(x, delta, a, b, c, reverse=reverse) + skip * x).to(x.dtype)
+        x_, b, c = (at_least_float32(tensor) for tensor in (x, b, c))
+        return (selective_scan(x_, delta, a, b, c, reverse=reverse) + skip * x_).to(x.dtype)
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ class Signalling(Quiet):
     def __init__(self, signum, at):
         self.signum, self.left = signum, at
 
-    def step(self, done, total):
+    def step(self, done, total):  # noqa: ARG002
         self.left -= 1
         if not self.left:
             os.kill(os.getpid(), self.signum)
