@@ -14,10 +14,11 @@ from pipelines.encoding import EncodedVideo, encode_video
 from pipelines.events import Report, silent
 from pipelines.extract import load_encoders_here, text_encoder, text_manifest, video_manifest
 from pipelines.places import cache_folder, load_settings
-from spikemba.checkpoint import Checkpoint, load_checkpoint
-from spikemba.encoders import TextFeatures
-from spikemba.encoders.base import EncoderOptions, check_query
+from spikemba.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from spikemba.encoders import TextEncoder, TextFeatures
+from spikemba.encoders.base import ENCODERS_FOLDER, EncoderOptions, check_query, folder_name
 from spikemba.errors import OutputError, SpikeMbaError, WeightsMissing
+from spikemba.features import FeatureSpec
 from spikemba.files import writing
 from spikemba.grounding import Answer, Question, answer_questions
 from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
@@ -138,10 +139,18 @@ class _Trained:
     """A checkpoint that answers."""
 
     def __init__(self, source: str | Path | Checkpoint, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
-        self.name = "checkpoint" if isinstance(source, Checkpoint) else str(source)
-        self.checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
-        self.encoders = load_encoders_here(self.checkpoint.features.encoder, options, weights)
-        self.text = text_encoder(self.encoders)
+        if isinstance(source, Checkpoint):
+            self.name, self.checkpoint = "checkpoint", source
+        else:
+            self.name, folder = str(source), find_checkpoint(source)
+            self.checkpoint = load_checkpoint(folder)
+            weights = {**encoders_of(folder, self.checkpoint.features), **weights}
+        spec = self.checkpoint.features
+        self.encoders = load_encoders_here(spec.encoder, options, weights)
+        readers = self.encoders
+        if not any(isinstance(encoder, TextEncoder) for encoder in readers):
+            readers = load_encoders_here(spec.text.encoder.removesuffix("_text"), options, weights)
+        self.text = text_encoder(readers)
         self.clip_s = self.checkpoint.features.clip_s
         self._check_encoders()
 
@@ -163,6 +172,12 @@ class _Trained:
             }
         )
         spec.check(here, "this installation")
+
+
+def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
+    """Weights of encoders that lie in the checkpoint's folder, since they were trained together with it."""
+    folders = {stream.encoder: checkpoint / ENCODERS_FOLDER / folder_name(stream.encoder) for stream in spec.video}
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
 class _ZeroShot:

@@ -46,6 +46,8 @@ class Pairs:
 class GroundingTask:
     """SpikeMba on one data set."""
 
+    module: Any
+
     def __init__(self, config: RunConfig) -> None:
         """Raises what GroundingDataset raises for missing or faulty data."""
         self.training = GroundingDataset(config.data, "train")

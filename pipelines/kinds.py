@@ -1,6 +1,7 @@
 """What `spikemba train` can train: each kind's configuration, task and evaluation, loaded when they are asked for."""
 
 import importlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from spikemba.config import load_yaml
 from spikemba.errors import UnknownName
 
 GROUNDING = "grounding"
+RECOGNITION = "recognition"
+ADAPTATION = "adaptation"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,16 @@ KINDS = {
         task="pipelines.grounding_task:make_task",
         evaluate="pipelines.evaluate:evaluate_run",
     ),
+    ADAPTATION: Kind(
+        config="pipelines.adaptation_config:AdaptationRunConfig",
+        task="pipelines.adaptation_task:make_task",
+        evaluate="pipelines.adaptation_evaluate:evaluate_run",
+    ),
+    RECOGNITION: Kind(
+        config="pipelines.recognition_config:RecognitionConfig",
+        task="pipelines.recognition_task:make_task",
+        evaluate="pipelines.recognition_evaluate:evaluate_run",
+    ),
 }
 """Value of `task:` in a configuration -> what it means."""
 
@@ -46,8 +59,17 @@ def kind(name: str) -> Kind:
 
 
 def kind_of_run(folder: Path) -> Kind:
-    """The kind of the run that a folder holds or lies in; grounding where no configuration says so."""
+    """The kind of the run that a folder holds or lies in; of a checkpoint that lies in none, what it is."""
     for path in (folder / "config.yaml", folder.parent / "config.yaml"):
         if path.is_file():
             return kind(str(load_yaml(path).get("task", GROUNDING)))
-    return kind(GROUNDING)
+    return kind(RECOGNITION if _is_video(folder) else GROUNDING)
+
+
+def _is_video(folder: Path) -> bool:
+    """Whether the folder is a checkpoint of a video encoder."""
+    try:
+        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(tree, dict) and tree.get("kind") == "video"

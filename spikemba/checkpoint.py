@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from spikemba.config import Config
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.features import FeatureSpec
-from spikemba.files import write_json, writing
+from spikemba.files import folder_with, write_json, writing
 from spikemba.grounding import GroundingConfig
 from spikemba.hub import fetch, is_hub_name
 from spikemba.model import SpikeMba, SpikeMbaConfig
@@ -69,8 +69,10 @@ def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int],
     """
     folder = find_checkpoint(name)
     try:
-        text = (folder / "config.json").read_text(encoding="utf-8")
-        config = CheckpointConfig.parse(json.loads(text), f"{folder / 'config.json'}")
+        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if isinstance(tree, dict) and tree.get("kind") == "video":
+            raise CheckpointError(f"{folder} is a video encoder, not a grounding model; see `spikemba recognize`")
+        config = CheckpointConfig.parse(tree, f"{folder / 'config.json'}")
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, ConfigError) as error:
         raise CheckpointError(f"{folder}: its config.json cannot be read ({_first_line(error)})") from None
     model = make(config.model, config.features.n_video_features, config.features.text.dim)
@@ -88,9 +90,9 @@ def find_checkpoint(name: str | Path) -> Path:
     folder = BUNDLED.get(str(name), Path(name))
     if not folder.exists() and is_hub_name(str(name)):
         folder = fetch(str(name))
-    for candidate in (folder, folder / "best", folder / "last"):
-        if (candidate / "config.json").is_file() and (candidate / "model.safetensors").is_file():
-            return candidate
+    found = folder_with(folder, ("config.json", "model.safetensors"))
+    if found is not None:
+        return found
     if not folder.exists():
         known = ", ".join(sorted(BUNDLED))
         raise CheckpointError(f"no checkpoint {str(name)!r}: it is neither a folder nor a bundled model ({known})")

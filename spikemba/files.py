@@ -83,6 +83,13 @@ def _lives(pid: int) -> bool:
     return True
 
 
+def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("best", "last")) -> Path | None:
+    """The folder, or the first of the places below it, that holds all the files; None when there is none."""
+    wanted = list(files)
+    candidates = [folder, *(folder / place for place in places)]
+    return next((one for one in candidates if all((one / name).is_file() for name in wanted)), None)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:

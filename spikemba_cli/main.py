@@ -9,15 +9,18 @@ from spikemba import __version__
 from spikemba.errors import SpikeMbaError
 from spikemba_cli import (
     ablate,
+    adapt,
     compare,
     config,
     demo,
     doctor,
     evaluate,
+    explain,
     extract,
     features,
     ground,
     prepare,
+    recognize,
     runs,
     share,
     train,
@@ -25,8 +28,8 @@ from spikemba_cli import (
 from spikemba_cli.console import out, print_error
 
 ORDER = (
-    *("demo", "extract", "prepare", "train", "ablate", "runs", "evaluate", "compare", "ground", "share"),
-    *("features", "config", "doctor"),
+    *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "compare", "ground"),
+    *("recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -59,11 +62,14 @@ app.command()(demo.demo)
 app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
+app.command()(adapt.adapt)
 app.command()(ablate.ablate)
 app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(recognize.recognize)
+app.command()(explain.explain)
 app.command()(share.share)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")

@@ -69,6 +69,10 @@ def train(
     if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts))
         return
+    if numbers:
+        raise typer.BadParameter(
+            "is for grounding; train others with --set train.seed=N --out DIR", param_hint="--seeds"
+        )
     result = Processes(processes, restarts)(resolved, folder, resume=resume)
     if not is_first():
         return
@@ -166,7 +170,9 @@ class Printed:
         self.step = report
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """One line per epoch."""
+        """One line per epoch; before the first, what is trained, where the task says so."""
+        if "parameters" in row and row["epoch"] == 1:
+            print_note(row["parameters"])
         validated = f"  {_brief(row['val'])}" if "val" in row else ""
         left = timedelta(seconds=round(row["seconds_left"]))
         speed = f"{row['pairs_per_s']:.0f} pairs/s  {row['peak_memory_mb']} MB  {left} left"
@@ -174,7 +180,8 @@ class Printed:
         watched = [f"{name} {value:.3f}" for name, value in row["terms"].items()]
         for name, layer in row.get("firing", {}).items():
             watched.append(f"{name} fires {layer['rate']:.0%}, {layer['dead']:.0%} dead")
-        print_note("  " + "  ".join(watched))
+        if watched:
+            print_note("  " + "  ".join(watched))
 
     def warn(self, message: str) -> None:
         """One line per warning."""
@@ -183,7 +190,6 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
-    from pipelines.scoring import short_name  # numpy loads here, not for --help
+    from pipelines.scoring import MAIN, short_name  # numpy loads here, not for --help
 
-    shown = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1", "mAP")
-    return "  ".join(f"{short_name(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
+    return "  ".join(f"{short_name(name)} {metrics[name]:.2f}" for name in MAIN if name in metrics)

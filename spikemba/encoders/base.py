@@ -22,6 +22,9 @@ from spikemba.video import FrameRule, VideoInfo
 
 Array = NDArray[np.float32]
 
+ENCODERS_FOLDER = "encoders"
+"""Folder of a grounding checkpoint in which encoders lie that were trained together with it, by their names."""
+
 BATCH_CLIPS = 32
 """Clips per call of an encoder that does not say how many it takes at once."""
 
@@ -108,6 +111,7 @@ ENCODERS = {
     "siglip2": "spikemba.encoders.image_text:load_siglip2",
     "xclip": "spikemba.encoders.xclip:load",
     "videomae": "spikemba.encoders.motion:load_videomae",
+    "videomamba": "spikemba.encoders.videomamba:load",
     "vjepa2": "spikemba.encoders.motion:load_vjepa2",
 }
 """Name -> the function that loads it from (name, model, options); imported when it is asked for."""

@@ -1,6 +1,8 @@
 """Weights of encoders: where they are found, what identifies them, and what to say when they are absent."""
 
+import argparse
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -101,8 +103,13 @@ def on_hub(repository: str, file: str) -> bool:
 
 def weights_digest(module: nn.Module) -> str:
     """SHA-256 of the tensors as loaded, so that the same weights in another kind of file are the same."""
+    return tensors_digest(module.state_dict())
+
+
+def tensors_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the names and the numbers of tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         if tensor.is_floating_point():
             digest.update(name.encode())
             digest.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
@@ -120,7 +127,9 @@ def read_state(path: Path) -> dict[str, Any]:
 
             return dict(load_file(path))
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            # training scripts put their parsed arguments beside the weights; a Namespace runs nothing
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                state = torch.load(path, map_location="cpu", weights_only=True)
         except RuntimeError as error:
             if "TorchScript" not in str(error):
                 raise
@@ -129,7 +138,9 @@ def read_state(path: Path) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:150]
         raise CheckpointError(f"{path}: not a file of weights that can be read safely ({reason})") from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    state = state if isinstance(state, dict) else {}
+    for key in ("state_dict", "model", "module"):
+        state = state[key] if isinstance(state.get(key), dict) else state
     return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
