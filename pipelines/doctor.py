@@ -114,7 +114,7 @@ def _weights() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    for name, folder in {"cache": cache_folder(), "settings": settings_folder()}.items():
+    for name, folder in {"cache": cache_folder(), "weights": weights_folder(), "settings": settings_folder()}.items():
         yield Finding(name, *_writable(folder))
 
 

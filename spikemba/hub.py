@@ -13,6 +13,9 @@ from spikemba.errors import CheckpointError
 FILES = ("config.json", "model.safetensors", "README.md")
 """What a checkpoint's repository holds."""
 
+BESIDE = ("encoders/*/config.json", "encoders/*/model.safetensors")
+"""Encoders that were trained together with it, where there are any."""
+
 TIMEOUT_S = 10.0
 """How long the hub may take to say whether it has a repository."""
 
@@ -57,7 +60,7 @@ def fetch(
                 cache_dir=cache_dir,
                 force_download=force_download and not problem,
                 local_files_only=local_files_only or bool(problem),
-                allow_patterns=list(FILES),
+                allow_patterns=[*FILES, *BESIDE],
             )
     except LocalEntryNotFoundError:
         raise CheckpointError(

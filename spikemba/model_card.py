@@ -21,14 +21,26 @@ TAGS = ("temporal-video-grounding", "moment-retrieval", "highlight-detection", "
 SPLITS = {"val": "validation", "test": "test"}
 
 
-def model_card(checkpoint: Checkpoint, *, name: str | None = None, licence: str | None = None) -> str:
+def model_card(
+    checkpoint: Checkpoint,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    backbones: Mapping[str, str] | None = None,
+) -> str:
     """The whole card, YAML head and Markdown.
 
     name: of the repository, as a reader will ask for it.  licence: its identifier on the hub, such as apache-2.0.
+    backbones: encoder -> what it stands on and does not hold itself.
     """
     head = yaml.safe_dump(_head(checkpoint, name, licence), sort_keys=False, width=120)
     parts = [f"# {(name or 'SpikeMba checkpoint').rpartition('/')[2]}", _introduction(checkpoint)]
-    parts += [_use(name or "FOLDER"), _reads(checkpoint), *_trained(checkpoint.trained), _files(checkpoint)]
+    parts += [
+        _use(name or "FOLDER"),
+        _reads(checkpoint, backbones or {}),
+        *_trained(checkpoint.trained),
+        _files(checkpoint),
+    ]
     return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
 
 
@@ -82,14 +94,19 @@ model = SpikeMba.from_pretrained("{name}")  # the network alone, for features of
 ```"""
 
 
-def _reads(checkpoint: Checkpoint) -> str:
+def _reads(checkpoint: Checkpoint, backbones: Mapping[str, str]) -> str:
     spec = checkpoint.features
     streams = [(stream, "clips") for stream in spec.video] + [(spec.text, "query")]
     rows = [(what, s.encoder, str(s.dim), (s.weights or "not recorded")[:16]) for s, what in streams]
     cut = [f"queries are cut to {spec.max_tokens} tokens"] if spec.max_tokens else []
     cut += [f"training videos were cut to {spec.max_clips} clips"] if spec.max_clips else []
-    facts = "; ".join([f"Clips last {spec.clip_s:g} s", *cut])
-    return f"## What it reads\n\n{_table(('', 'encoder', 'numbers', 'SHA-256 of its weights'), rows)}\n\n{facts}."
+    facts = "; ".join([f"Clips last {spec.clip_s:g} s", *cut]) + "."
+    for encoder, backbone in backbones.items():
+        facts += (
+            f"\n\nThe encoder in `encoders/{encoder}` adapts a backbone that is not here: {backbone}. Put it into the "
+        )
+        facts += "folder of weights that `spikemba doctor` names."
+    return f"## What it reads\n\n{_table(('', 'encoder', 'numbers', 'SHA-256 of its weights'), rows)}\n\n{facts}"
 
 
 def _trained(trained: Mapping[str, Any]) -> Iterator[str]:

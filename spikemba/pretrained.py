@@ -7,6 +7,8 @@
 The folder is a checkpoint as `spikemba.checkpoint` reads it; there is no second format.
 """
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,8 +16,10 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from spikemba import model as network
 from spikemba.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from spikemba.encoders.base import ENCODERS_FOLDER
 from spikemba.errors import CheckpointError
 from spikemba.features import FeatureSpec
+from spikemba.files import write_json, writing
 from spikemba.grounding import GroundingConfig
 from spikemba.hub import fetch, is_hub_name
 from spikemba.model_card import LIBRARY, PAPER, TAGS, model_card
@@ -29,6 +33,8 @@ class SpikeMba(network.SpikeMba, ModelHubMixin, library_name=LIBRARY, paper_url=
     grounding = GroundingConfig()
     trained: dict[str, Any]
     """What the model card shows: data, epoch, metrics, settings, version."""
+    encoders: tuple[Path, ...] = ()
+    """Folders of encoders that were trained together with it; they are saved with it."""
 
     def __init__(self, config: network.SpikeMbaConfig, n_video_features: int, n_query_features: int) -> None:
         super().__init__(config, n_video_features, n_query_features)
@@ -80,11 +86,47 @@ class SpikeMba(network.SpikeMba, ModelHubMixin, library_name=LIBRARY, paper_url=
         model = loaded.model
         assert isinstance(model, cls)
         model.features, model.grounding, model.trained = loaded.features, loaded.grounding, loaded.trained
+        model.encoders = tuple(sorted(path.parent for path in Path(model_id).glob(f"{ENCODERS_FOLDER}/*/config.json")))
         return model
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_checkpoint(save_directory, self.checkpoint)
+        for folder in self.encoders:
+            _copy_encoder(folder, save_directory / ENCODERS_FOLDER / folder.name)
 
     def generate_model_card(self, *_: Any, **details: Any) -> ModelCard:
         """The README.md; `details` are the arguments of `model_card`."""
-        return ModelCard(model_card(self.checkpoint, **details))
+        backbones = {folder.name: found for folder in self.encoders if (found := _backbone(folder))}
+        return ModelCard(model_card(self.checkpoint, backbones=backbones, **details))
+
+
+def _copy_encoder(folder: Path, target: Path) -> None:
+    """Copy a video checkpoint. Raises CheckpointError when it is incomplete, OutputError.
+
+    Of the place of its backbone the name is left: the receiver has it elsewhere, and paths of this machine are nobody's
+    business.
+    """
+    config = _config(folder)
+    if config.get("backbone"):
+        config["backbone"]["path"] = Path(config["backbone"]["path"]).name
+    if not (folder / "model.safetensors").is_file():
+        raise CheckpointError(f"{folder} holds no model.safetensors, so the encoder is incomplete")
+    with writing(target / "model.safetensors") as temporary:
+        shutil.copyfile(folder / "model.safetensors", temporary)
+    write_json(target / "config.json", config)
+
+
+def _backbone(folder: Path) -> str:
+    """Name and digest of what an encoder stands on and does not hold; empty when it holds all."""
+    backbone = _config(folder).get("backbone")
+    return f"{Path(backbone['path']).name}, SHA-256 of its tensors {backbone['sha256'][:16]}" if backbone else ""
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CheckpointError(f"{folder}: its config.json cannot be read") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{folder}: its config.json is no object")
+    return config

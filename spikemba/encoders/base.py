@@ -124,6 +124,7 @@ WEIGHTS = {
     "xclip": "spikemba.encoders.xclip:default_source",
     "videomae": "spikemba.encoders.motion:videomae_source",
     "vjepa2": "spikemba.encoders.motion:vjepa2_source",
+    "videomamba": "spikemba.encoders.videomamba:default_source",
 }
 """Name -> the function that says where its weights come from, for encoders whose weights are not in the package."""
 

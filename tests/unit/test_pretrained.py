@@ -98,6 +98,24 @@ def test_loading_runs_nothing_that_lies_in_the_folder(model, tmp_path):
     assert mark.exists()  # the bomb does go off where it is unpickled
 
 
+def test_encoders_that_were_trained_with_it_are_saved_with_it(model, tmp_path):
+    own = {"kind": "video", "backbone": {"path": "../../../home/me/m16.pth", "sha256": "cd" * 32}}
+    encoder = tmp_path / "run" / "best" / "encoders" / "videomamba"
+    save_checkpoint(tmp_path / "run" / "best", Checkpoint(model, SPEC, GroundingConfig(), {}))
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text(json.dumps(own))
+    with pytest.raises(CheckpointError, match="the encoder is incomplete"):
+        SpikeMba.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "half")
+    (encoder / "model.safetensors").write_bytes(b"tensors")
+    SpikeMba.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "m")
+    copied = tmp_path / "m" / "encoders" / "videomamba"
+    assert (copied / "model.safetensors").read_bytes() == b"tensors"
+    assert json.loads((copied / "config.json").read_text())["backbone"] == {"path": "m16.pth", "sha256": "cd" * 32}
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "adapts a backbone that is not here: m16.pth, SHA-256 of its tensors cdcdcdcdcdcdcdcd" in card
+    assert "/home" not in card
+
+
 def test_settings_are_not_taken_from_the_caller(model, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(TypeError, match=r"takes no width: config.json decides"):
