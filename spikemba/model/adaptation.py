@@ -112,6 +112,8 @@ class ParameterCount:
         parts = [f"{n:,} of the {what}" for what, n in (("new module", self.new), ("last norm", self.norm)) if n]
         if self.head:
             parts.append(f"{self.head:,} of the head")
+        if self.trained == self.total:
+            return f"all {self.total:,} parameters are trained"
         what = f"{self.trained:,} of {self.total:,} parameters are trained, {self.share:.2%} without the head"
         return f"{what}: {', '.join(parts)}" if parts else what
 
@@ -124,13 +126,12 @@ class AdaptedVideoMamba(nn.Module):
         self.config = config
         self.backbone = backbone
         self.edit = _edit(backbone, config)
-        if config.method == "full":
-            backbone.requires_grad_(True)
-            return
-        backbone.requires_grad_(False)
+        backbone.requires_grad_(config.method == "full")
         backbone.head.requires_grad_(True)
         if self.edit is not None:
             backbone.norm_f.requires_grad_(True)
+        # kept by name: an encoder that is only used has no gradients, and is stored as it was trained all the same
+        self._trained = frozenset(name for name, p in self.named_parameters() if p.requires_grad)
 
     def train(self, mode: bool = True) -> Self:
         """As any module; but what is read by a linear probe does not change from one time to the next."""
@@ -154,11 +155,11 @@ class AdaptedVideoMamba(nn.Module):
 
     def trained_state(self) -> dict[str, Tensor]:
         """The tensors that are trained, by name; the rest is the backbone's."""
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        return {name: p.detach() for name, p in self.named_parameters() if name in self._trained}
 
     def frozen_state(self) -> dict[str, Tensor]:
         """The backbone's tensors that are not trained, by name."""
-        return {name: p.detach() for name, p in self.named_parameters() if not p.requires_grad}
+        return {name: p.detach() for name, p in self.named_parameters() if name not in self._trained}
 
     def count(self) -> ParameterCount:
         """What is trained, in numbers."""

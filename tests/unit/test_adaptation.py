@@ -70,6 +70,7 @@ def test_the_published_setting_has_the_published_number_of_parameters():
     assert counts["ssp"].head == 577 * 51
     assert counts["ssp"].trained == 2_418_274 + 576 + 577 * 51
     assert "2,448,277 of " in str(counts["ssp"])
+    assert str(adapted("full").count()).startswith("all ")
     assert round(counts["prompts"].new / 1e6, 1) == 1.5
     assert round(counts["adapter"].new / 1e6, 1) == 2.4
 

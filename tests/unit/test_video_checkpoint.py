@@ -77,6 +77,15 @@ def test_an_adapted_model_comes_back_from_its_new_tensors_and_its_backbone(base,
     assert len(reference["sha256"]) == 64
 
 
+def test_an_encoder_that_was_only_used_is_stored_as_it_was_trained(base, tmp_path):
+    adapted = adapt(base, tmp_path / "new")
+    found = load_video_checkpoint(tmp_path / "new")
+    found.model.requires_grad_(False)
+    save_video_checkpoint(tmp_path / "again", found)
+    with torch.no_grad():
+        torch.testing.assert_close(load_video_checkpoint(tmp_path / "again").model(video()), adapted(video()))
+
+
 def test_both_folders_can_be_moved_together(base, tmp_path):
     adapted = adapt(base, tmp_path / "new")
     shutil.copytree(tmp_path / "new", tmp_path / "moved" / "new")
