@@ -26,8 +26,6 @@ class Ranks:
     index: int = 0
     """From 0, over all machines."""
     count: int = 1
-    local: int = 0
-    """From 0, on this machine: the number of its GPU."""
 
     @property
     def first(self) -> bool:
@@ -39,7 +37,7 @@ def ranks() -> Ranks:
     """Who this process is in torch.distributed's group; alone when there is none."""
     if not (dist.is_available() and dist.is_initialized()):
         return Ranks()
-    return Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+    return Ranks(dist.get_rank(), dist.get_world_size())
 
 
 def launched() -> bool:
@@ -61,10 +59,14 @@ def restarted() -> bool:
 def joined(device: str) -> Iterator[Ranks]:
     """Join the group that the launcher's variables name, and leave it at the end; a group that exists is used.
 
-    device: "cuda" takes GPU `local` and NCCL; what is not on a GPU goes through gloo.
+    device: "cuda" takes the GPU of this process's number on its machine and NCCL; what is on no GPU goes through gloo.
+    Raises SpikeMbaError when there are fewer GPUs than processes.
     """
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda" and launched():
+        if local >= torch.cuda.device_count():
+            here, gpus = os.environ.get("LOCAL_WORLD_SIZE", str(local + 1)), torch.cuda.device_count()
+            raise SpikeMbaError(f"{here} processes and {gpus} GPUs on this machine; give --processes {gpus}")
         torch.cuda.set_device(local)
     if not launched() or dist.is_initialized():
         yield ranks()

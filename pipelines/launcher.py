@@ -60,9 +60,9 @@ def launch(processes: int, work: Callable[..., Any], *args: Any, restarts: int =
             raise Stopped(int(error.sigval)) from None
         except ChildFailedError as error:
             _, first = error.get_first_failure()
+            tries = f"{restarts + 1} times" if restarts else "once"
             raise SpikeMbaError(
-                f"a training process died {restarts + 1} times, the last time of {_cause(first)}; "
-                "when that is mended, go on with --resume"
+                f"a training process died {tries}, at last of {_cause(first)}; when that is mended, go on with --resume"
             ) from None
     for outcome in outcomes.values():
         if outcome.error is not None:

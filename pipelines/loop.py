@@ -181,7 +181,8 @@ class _Loop:
             _Parts(self.task, parts),
             batch_size=None,
             num_workers=self.settings.workers,
-            generator=torch.Generator(),  # else the loader draws from the generator that dropout draws from
+            # of its own, else the loader draws from the generator that dropout draws from
+            generator=torch.Generator().manual_seed(self.settings.seed + self.state.progress.epoch),
         )
         return iter(loader)
 

@@ -65,7 +65,8 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
 
 def _elsewhere(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:
     """Where the compiled kernels do not fit: the official CUDA kernel, or plain PyTorch."""
-    if x.is_cuda and x.dtype != torch.float64 and weight.shape[-1] <= 4 and official_conv() is not None:
+    fits = x.is_cuda and x.dtype != torch.float64 and x.numel() and weight.shape[-1] <= 4
+    if fits and official_conv() is not None:
         return causal_conv_cuda(x, weight, bias, mask, reverse=reverse)
     return _shifted_sums(x, weight, bias, mask, reverse)
 

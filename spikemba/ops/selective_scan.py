@@ -108,7 +108,7 @@ def selective_scan(
 
 def best_backend(x: Tensor, n_states: int) -> str:
     """The name of the fastest backend for a tensor like x."""
-    if x.device.type == "cuda" and x.dtype != torch.float64:
+    if x.device.type == "cuda" and x.dtype != torch.float64 and x.numel():  # no GPU kernel starts for an empty batch
         if official_scan() is not None and n_states <= MAX_STATES:
             return "mamba_ssm"
         if os.environ.get("SPIKEMBA_TRITON") == "1":

@@ -78,7 +78,7 @@ def lif_spikes(
 
 def _backend(current: Tensor, n_steps: int) -> str:
     if current.device.type != "cpu":
-        return "spikingjelly"
+        return "spikingjelly" if current.numel() else "fused"  # a GPU kernel cannot be started for nothing
     return "native" if n_steps <= compiled.MAX_STEPS and on_native(current) else "fused"
 
 

@@ -40,16 +40,25 @@ def seconds(run: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def kill_after(run: list[str], delay_s: float) -> bool:
-    """Start a command and kill it after a delay; False when it had ended before."""
+def kill_after(run: list[str], out: Path, delay_s: float) -> bool:
+    """Start a command and kill it so long after its first state; False when it had ended before."""
+    before = written(out)
     process = subprocess.Popen(run, stderr=subprocess.DEVNULL)
     try:
+        while written(out) == before and process.poll() is None:
+            time.sleep(0.01)
         process.wait(timeout=delay_s)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
         return True
     return False
+
+
+def written(out: Path) -> int:
+    """When the state of a run was written, 0 for never."""
+    path = out / "train_state.pt"
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def place(out: Path) -> str:
@@ -83,11 +92,12 @@ def main() -> None:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
         alone = seconds(command(arguments.config, settings, whole))
         for _ in range(arguments.kills):
-            delay = draw.uniform(0.3, 1.0) * alone / 2
-            if not kill_after(command(arguments.config, settings, broken), delay):
+            started = time.perf_counter()
+            delay = draw.uniform(0, alone / (arguments.kills + 1))
+            if not kill_after(command(arguments.config, settings, broken), broken, delay):
                 break
             struck.append(place(broken))
-            alive += delay
+            alive += time.perf_counter() - started
         alive += seconds(command(arguments.config, settings, broken))
         parts = ("best", "last")
         equal = all(same_weights(whole / part, broken / part) for part in parts)

@@ -122,6 +122,14 @@ def test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once(corpus, 
     assert all(torch.equal(kept[name], again[name]) for name in kept)
 
 
+def test_a_process_without_pairs_goes_through_the_network_too(kernels, corpus, tiny):
+    task, pairs = a_step(corpus, tiny)
+    nothing = type(pairs)(pairs.batch.first(0), pairs.negative.first(0))
+    found = gradients(task, nothing)
+    assert len(found) > 50
+    assert not any(gradient.any() for gradient in found.values())
+
+
 def test_compiled_parts_change_neither_names_nor_gradients(corpus, tiny):
     task, pairs = a_step(corpus, [*tiny, "model.input_dropout=0"])
     names, expected = list(task.module.state_dict()), gradients(task, pairs)
