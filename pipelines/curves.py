@@ -112,6 +112,8 @@ def _metrics(run: Run) -> Iterator[Line]:
         for i, name in enumerate(main_metrics(scored, first=run.metric)):
             label = short_name(name) + (", test" if split == "test" else "")
             yield _of(run.rows, (split, name), label, i, style)
+            if split == "val":  # what some tasks measure while they train
+                yield _of(run.rows, (f"train_{name}",), f"{label}, training", i, ":")
 
 
 def _firing(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
@@ -172,7 +174,7 @@ def _figure(panels: Sequence[Panel], title: str, form: str, n_columns: int = 4) 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    n_columns = min(n_columns, len(panels)) if len(panels) != 4 else 2
+    n_columns = min(n_columns, {4: 2, 5: 3, 6: 3}.get(len(panels), len(panels)))
     n_rows = -(-len(panels) // n_columns)
     with mpl.rc_context({"svg.hashsalt": "spikemba", "font.size": 9}):
         figure, grid = plt.subplots(
