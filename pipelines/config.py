@@ -1,4 +1,4 @@
-"""The configuration of a run: data, model, loss, training, grounding; and the presets that fill it.
+"""The configuration of a run: what every training has, and that of grounding with the presets that fill it.
 
 Precedence: defaults < preset < the YAML file < `--set section.key=value` < the few flags of a command.
 """
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from pipelines.kinds import GROUNDING, kind
 from spikemba.config import Config, Tree, load_yaml, merge, parse_overrides
 from spikemba.datasets.base import DataConfig
 from spikemba.errors import ConfigError, UnknownName
@@ -35,7 +36,9 @@ class TrainConfig(Config):
     epochs: PositiveInt = 200
     """Passes over the training pairs."""
     batch_size: PositiveInt = 64
-    """Video-query pairs per optimiser step, summed over all processes."""
+    """Examples per optimiser step, such as video-query pairs, summed over all processes."""
+    accumulate: PositiveInt = 1
+    """Pieces of a batch that are computed one after another, for less memory; batch norms and negatives see a piece."""
     learning_rate: PositiveFloat = 2e-4
     """Highest learning rate."""
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -50,10 +53,22 @@ class TrainConfig(Config):
     """After the warm-up: stay, fall to zero along a half cosine, or fall to a tenth at `drop_epoch`."""
     drop_epoch: PositiveInt | None = None
     """Epoch of the fall, for `step`."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of matrix products in training; scans, batch norms, neurons, losses and weights are in float32 always."""
+    checkpoint_blocks: bool = False
+    """Keep only the inputs of blocks and compute them again on the way back: less memory, a third more time."""
+    compile: bool = False
+    """Let torch.compile fuse the operations of the parts that are not kernels already; the first step takes longer."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay per step of an average of the weights, such as 0.999, which is then what is validated and saved."""
     validate_every: PositiveInt = 1
     """Epochs between two validations; the last epoch is always validated."""
     best_metric: str = "MR-full-mAP"
     """Key of the evaluation's `brief` that chooses the best checkpoint; the higher the better."""
+    patience: PositiveInt | None = None
+    """Validations without a new best after which training ends; None trains all epochs."""
+    save_every_min: PositiveFloat = 10.0
+    """Minutes between two states for resuming within an epoch; each epoch's end has one anyway."""
     watch_test: bool = False
     """Also score the test split at each validation, and keep its best epoch apart: the number that papers print."""
     workers: NonNegativeInt = 0
@@ -70,17 +85,26 @@ class TrainConfig(Config):
         return self
 
 
-class RunConfig(Config):
-    """Everything that decides a training run."""
+class AnyRunConfig(Config):
+    """What the configurations of all kinds of training have."""
 
+    task: str = GROUNDING
+    """What is learned; decides which other sections there are."""
     name: str = "run"
     """Name of the run; `runs/<name>` is its folder unless --out says otherwise."""
+    train: TrainConfig = TrainConfig()
+
+
+class RunConfig(AnyRunConfig):
+    """Everything that decides the training of a grounding model."""
+
+    task: Literal["grounding"] = "grounding"
+    """Find the moments of a video that a sentence describes."""
     preset: Literal["full", "paper"] = "full"
     """Values that the other sections start from."""
     data: DataConfig = DataConfig()
     model: SpikeMbaConfig = SpikeMbaConfig()
     loss: LossConfig = LossConfig()
-    train: TrainConfig = TrainConfig()
     grounding: GroundingConfig = GroundingConfig()
 
     @model_validator(mode="after")
@@ -100,14 +124,25 @@ class RunConfig(Config):
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> RunConfig:
-    """The configuration of a YAML file with `section.key=value` overrides. Raises ConfigError with every fault.
+    """A grounding configuration: a YAML file with `section.key=value` overrides. Raises ConfigError with every fault.
 
     prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file.
     """
+    return RunConfig.parse(_tree(path, overrides, prepared), str(path or "the configuration"))
+
+
+def load_run_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> AnyRunConfig:
+    """The same for any kind of training, by its `task`. Raises UnknownName for a task that there is not."""
+    tree = _tree(path, overrides, prepared)
+    config_class: type[AnyRunConfig] = kind(str(tree.get("task", GROUNDING))).load("config")
+    return config_class.parse(tree, str(path or "the configuration"))
+
+
+def _tree(path: Path | None, overrides: Sequence[str], prepared: Path | None) -> Tree:
     tree = load_yaml(path) if path is not None else {}
     if prepared is not None:
         tree = merge(tree, {"data": load_yaml(prepared).get("data", {})})
-    return RunConfig.parse(merge(tree, parse_overrides(overrides)), str(path or "the configuration"))
+    return merge(tree, parse_overrides(overrides))
 
 
 def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | None:

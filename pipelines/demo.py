@@ -100,10 +100,9 @@ def _config(corpus: Path, settings: Sequence[str]) -> RunConfig:
 def _evaluate(run: Path, config: RunConfig, videos: Path) -> tuple[dict[str, float], list[Case]]:
     """The brief on the test split, and some of its queries with their answers, for people to look at."""
     checkpoint, dataset = load_checkpoint(run), GroundingDataset(config.data, "test")
-    answers = list(
-        answer_questions(checkpoint.model, Questions(dataset), checkpoint.features.clip_s, checkpoint.grounding)
-    )
-    metrics: dict[str, float] = score(to_rows(dataset, answers), dataset.annotations)["brief"]
+    questions = Questions(dataset)
+    answers = list(answer_questions(checkpoint.model, questions, checkpoint.features.clip_s, checkpoint.grounding))
+    metrics: dict[str, float] = score(to_rows(questions, answers), dataset.annotations)["brief"]
     step = max(1, len(answers) // N_CASES)
     cases = [
         Case(

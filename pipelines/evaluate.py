@@ -8,9 +8,10 @@ from pipelines.compare import intervals
 from pipelines.evaluate_files import Evaluation
 from pipelines.run_dir import RunDir
 from pipelines.scoring import brief, protocol_of, score
+from pipelines.shards import Shard
 from pipelines.study_files import mean_and_spread, read_study, seeds_document
 from spikemba.checkpoint import load_checkpoint
-from spikemba.datasets.annotations import PredictedRow, write_predictions
+from spikemba.datasets.annotations import Annotation, PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
 from spikemba.metrics.bootstrap import Interval
@@ -18,13 +19,19 @@ from spikemba.model import SpikeMba
 
 
 class Questions(Sequence[Question]):
-    """The questions of a split, read when they are asked for."""
+    """The questions of a split, or of a shard of it, read when they are asked for."""
 
-    def __init__(self, dataset: GroundingDataset) -> None:
+    def __init__(self, dataset: GroundingDataset, shard: Shard | None = None) -> None:
         self.dataset = dataset
+        self.indices = (shard or Shard()).indices(len(dataset))
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.indices)
+
+    @property
+    def annotations(self) -> list[Annotation]:
+        """Of the questions, in their order."""
+        return [self.dataset.annotations[i] for i in self.indices]
 
     @overload
     def __getitem__(self, index: int) -> Question: ...
@@ -35,17 +42,21 @@ class Questions(Sequence[Question]):
     def __getitem__(self, index: int | slice) -> Question | Sequence[Question]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        pair = self.dataset[index]
-        return Question(pair.video, pair.tokens, self.dataset.annotations[index].duration_s)
+        place = self.indices[index]
+        pair = self.dataset[place]
+        return Question(pair.video, pair.tokens, self.dataset.annotations[place].duration_s)
 
 
-def predict(model: SpikeMba, dataset: GroundingDataset, config: GroundingConfig) -> list[PredictedRow]:
-    """What the model answers to every query of a split, in the split's order."""
-    return to_rows(dataset, answer_questions(model, Questions(dataset), dataset.config.clip_s, config))
+def predict(
+    model: SpikeMba, dataset: GroundingDataset, config: GroundingConfig, shard: Shard | None = None
+) -> list[PredictedRow]:
+    """What the model answers to every query of a split, or of a shard of it, in the split's order."""
+    questions = Questions(dataset, shard)
+    return to_rows(questions, answer_questions(model, questions, dataset.config.clip_s, config))
 
 
-def to_rows(dataset: GroundingDataset, answers: Iterable[Answer]) -> list[PredictedRow]:
-    """Answers to the queries of a split, in its order, as prediction rows."""
+def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[PredictedRow]:
+    """Answers to the questions, in their order, as prediction rows."""
     return [
         PredictedRow(
             query_id=annotation.query_id,
@@ -54,7 +65,7 @@ def to_rows(dataset: GroundingDataset, answers: Iterable[Answer]) -> list[Predic
             moments=answer.moments,
             saliency=tuple(answer.saliency.tolist()),
         )
-        for annotation, answer in zip(dataset.annotations, answers, strict=True)
+        for annotation, answer in zip(questions.annotations, answers, strict=True)
     ]
 
 

@@ -1,7 +1,8 @@
 """How a stage tells its caller what is going on: a function, so that no stage knows a terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Report(Protocol):
@@ -17,3 +18,29 @@ def unheard(path: Path, problem: str) -> None:
 
 def silent(done: int, total: int | None) -> None:
     """Report nothing."""
+
+
+class TrainEvents(Protocol):
+    """What a caller can be told while training goes on."""
+
+    def step(self, done: int, total: int | None) -> None:
+        """`done` of `total` optimiser steps of an epoch."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch ended; its row of metrics.jsonl."""
+
+    def warn(self, message: str) -> None:
+        """Something a person should look at."""
+
+
+class Quiet:
+    """Events that nobody watches."""
+
+    def step(self, done: int, total: int | None) -> None:
+        """Do nothing."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def warn(self, message: str) -> None:
+        """Do nothing."""

@@ -18,6 +18,7 @@ from spikemba.encoders import TextEncoder, VideoEncoder, load_encoders
 from spikemba.encoders.base import EncoderOptions, folder_name
 from spikemba.errors import AnnotationError, QueryError, SpikeMbaError, VideoError
 from spikemba.features import FeatureFolder, Manifest
+from spikemba.files import clear_abandoned
 from spikemba.video_files import find_videos
 
 Dtype = Literal["float16", "float32"]
@@ -75,6 +76,7 @@ def extract(
     *,
     clip_s: float = 2.0,
     queries: Sequence[Path] = (),
+    text: str | None = None,
     dtype: Dtype = "float32",
     run: RunOptions | None = None,
     events: ExtractEvents | None = None,
@@ -84,6 +86,7 @@ def extract(
     encoder: a name, or several as in `clip+slowfast`; each gets a folder below `out`. Videos that have all their
     features are left alone, so a broken-off extraction goes on where it stopped; one bad video does not stop the rest,
     and is not tried again until it changes or `run.retry_failed` asks for it.
+    text: the encoder of the queries; by default the first of the encoders that reads text.
     Raises SpikeMbaError when nothing can start: no videos, unknown encoder, no permission, a folder of other features.
     """
     run, events = run or RunOptions(), events or ExtractEvents()
@@ -93,7 +96,8 @@ def extract(
     job.prepare(encoders)
     result = ExtractResult(out)
     if queries:
-        result.n_queries = extract_queries(queries, text_encoder(encoders), out, dtype)
+        readers = encoders if text is None else load_encoders_here(text, run.options, run.weights)
+        result.n_queries = extract_queries(queries, text_encoder(readers), out, dtype)
     todo = _choose(videos, job, encoders, result, events)
     done = len(videos) - len(todo)
     events.videos(done, len(videos))
@@ -236,12 +240,18 @@ def text_encoder(encoders: Sequence[VideoEncoder]) -> TextEncoder:
         if isinstance(encoder, TextEncoder):
             return encoder
     names = "+".join(encoder.name for encoder in encoders)
-    raise SpikeMbaError(f"no encoder of {names} reads text; add one that does, as in clip+{names}")
+    raise SpikeMbaError(
+        f"no encoder of {names} reads text; name one that does with --text-encoder, or add it, as in clip+{names}"
+    )
 
 
 def prepare_folder(folder: Path, manifest: Manifest) -> FeatureFolder:
-    """The folder, with its manifest. Raises FeaturesMismatch when it holds features made otherwise, OutputError."""
+    """The folder, with its manifest and without what a killed extraction was writing.
+
+    Raises FeaturesMismatch when it holds features made otherwise, OutputError.
+    """
     features.write_manifest(folder, manifest)
+    clear_abandoned(folder)
     return FeatureFolder(folder)
 
 

@@ -1,37 +1,33 @@
 """Watches the neurons: how often each layer fires, and how many of its channels never do."""
 
+from __future__ import annotations  # listing runs reads HEALTHY without torch
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from spikemba.batch import Prediction
+    from spikemba.batch import Prediction
 
 HEALTHY = (0.01, 0.6)
 """Firing rates below are near death, above near saturation."""
 
 
-class FiringMeter:
-    """Averages the firing rates of every layer over the batches of an epoch."""
+def rates(prediction: Prediction) -> dict[str, Tensor]:
+    """Share of steps at which each channel of each layer fired, (D,), by `block<i>.<layer>`."""
+    return {
+        f"block{block}.{layer}": rate.detach()
+        for block, spikes in enumerate(prediction.spikes)
+        for layer, rate in spikes.layer_rates.items()
+    }
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._n_batches = 0
 
-    def update(self, prediction: Prediction) -> None:
-        """Take in one batch."""
-        self._n_batches += 1
-        for block, spikes in enumerate(prediction.spikes):
-            for layer, rate in spikes.layer_rates.items():
-                name = f"block{block}.{layer}"
-                self._sums[name] = self._sums.get(name, torch.zeros_like(rate)) + rate.detach()
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Per layer: `rate`, the mean share of steps that fire, and `dead`, the share of channels that never did."""
-        return {
-            name: {"rate": float(total.mean()) / self._n_batches, "dead": float((total == 0).float().mean())}
-            for name, total in self._sums.items()
-        }
+def summary(means: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """Per layer: `rate`, the mean share of steps that fire, and `dead`, the share of channels that never did."""
+    return {
+        name: {"rate": float(mean.mean()), "dead": float((mean == 0).float().mean())} for name, mean in means.items()
+    }
 
 
 def warnings(summary: Mapping[str, Mapping[str, float]]) -> list[str]:

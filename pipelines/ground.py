@@ -14,10 +14,11 @@ from pipelines.encoding import EncodedVideo, encode_video
 from pipelines.events import Report, silent
 from pipelines.extract import load_encoders_here, text_encoder, text_manifest, video_manifest
 from pipelines.places import cache_folder, load_settings
-from spikemba.checkpoint import Checkpoint, load_checkpoint
-from spikemba.encoders import TextFeatures
-from spikemba.encoders.base import EncoderOptions, check_query
+from spikemba.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from spikemba.encoders import TextEncoder, TextFeatures
+from spikemba.encoders.base import ENCODERS_FOLDER, EncoderOptions, check_query, folder_name
 from spikemba.errors import OutputError, SpikeMbaError, WeightsMissing
+from spikemba.features import FeatureSpec
 from spikemba.files import writing
 from spikemba.grounding import Answer, Question, answer_questions
 from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
@@ -61,14 +62,14 @@ class Grounder:
 
     def __init__(
         self,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         *,
         encoder: str | None = None,
         options: EncoderOptions | None = None,
         weights: Mapping[str, Path] | None = None,
     ) -> None:
-        """checkpoint: as `load_checkpoint` takes it; by default the one in the user's settings. Where there is none,
-        or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
+        """checkpoint: loaded, or as `load_checkpoint` takes it; by default the one in the user's settings. Where there
+        is none, or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
 
         Raises CheckpointError, WeightsMissing or FeaturesMismatch when it cannot be used here.
         """
@@ -92,7 +93,7 @@ class Grounder:
 
     def ground(
         self,
-        video: Path,
+        video: str | Path,
         queries: Sequence[str],
         *,
         top: int | None = None,
@@ -103,6 +104,7 @@ class Grounder:
 
         Raises VideoError, QueryError.
         """
+        video = Path(video)
         sentences = self.check(queries)
         texts = self.text.encode_texts(sentences)
         encoded = self._encode(video, cache, report)
@@ -136,11 +138,19 @@ class Grounder:
 class _Trained:
     """A checkpoint that answers."""
 
-    def __init__(self, name: str | Path, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
-        self.name = str(name)
-        self.checkpoint: Checkpoint = load_checkpoint(name)
-        self.encoders = load_encoders_here(self.checkpoint.features.encoder, options, weights)
-        self.text = text_encoder(self.encoders)
+    def __init__(self, source: str | Path | Checkpoint, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        if isinstance(source, Checkpoint):
+            self.name, self.checkpoint = "checkpoint", source
+        else:
+            self.name, folder = str(source), find_checkpoint(source)
+            self.checkpoint = load_checkpoint(folder)
+            weights = {**encoders_of(folder, self.checkpoint.features), **weights}
+        spec = self.checkpoint.features
+        self.encoders = load_encoders_here(spec.encoder, options, weights)
+        readers = self.encoders
+        if not any(isinstance(encoder, TextEncoder) for encoder in readers):
+            readers = load_encoders_here(spec.text.encoder.removesuffix("_text"), options, weights)
+        self.text = text_encoder(readers)
         self.clip_s = self.checkpoint.features.clip_s
         self._check_encoders()
 
@@ -162,6 +172,12 @@ class _Trained:
             }
         )
         spec.check(here, "this installation")
+
+
+def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
+    """Weights of encoders that lie in the checkpoint's folder, since they were trained together with it."""
+    folders = {stream.encoder: checkpoint / ENCODERS_FOLDER / folder_name(stream.encoder) for stream in spec.video}
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
 class _ZeroShot:

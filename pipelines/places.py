@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from spikemba.config import Config, load_yaml
+from spikemba.errors import WeightsMissing
 
 
 class Settings(Config):
@@ -30,6 +31,15 @@ def cache_folder() -> Path:
 def weights_folder() -> Path:
     """Where files of weights are looked for by their published names."""
     return cache_folder() / "weights"
+
+
+def weights_place(path: Path) -> Path:
+    """Where weights lie: as named, or by that name in the user's folder of weights. Raises WeightsMissing."""
+    for place in (path, weights_folder() / path):
+        if place.exists():
+            return place
+    home = "OpenGVLab's are at https://huggingface.co/OpenGVLab/VideoMamba"
+    raise WeightsMissing(f"no weights {path}, also not in {weights_folder()}; {home}; or name another file or run")
 
 
 def load_settings() -> Settings:

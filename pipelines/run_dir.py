@@ -5,14 +5,14 @@ metrics.jsonl   one row per epoch                 train_state.pt    all that res
 events.*        TensorBoard                       best_on_test/     the paper's choice, with train.watch_test
 """
 
-from collections.abc import Mapping
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pipelines.config import RunConfig, load_config
-from spikemba.config import to_yaml
+from pipelines.config import AnyRunConfig, RunConfig, load_run_config
+from spikemba.config import flat, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
 
@@ -38,24 +38,33 @@ class RunDir:
         """Checkpoint of the last epoch."""
         return self.path / "last"
 
-    def start(self, config: RunConfig, *, resume: bool) -> None:
+    def start(self, config: AnyRunConfig, *, resume: bool) -> None:
         """Begin or continue a run here.
 
         Raises OutputError when the folder holds a run that is not to be continued, ConfigError when it was started with
-        other settings; only the number of epochs may differ.
+        other settings; only those of MAY_DIFFER may.
         """
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", to_yaml(config))
         elif not resume:
             raise OutputError(self.path, "it holds a run already; go on with --resume")
         else:
-            _check_same(str(self.path), self.config(), config)
+            _check_same(str(self.path), self.any_config(), config)
+            for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing
+                half.unlink(missing_ok=True)
 
-    def config(self) -> RunConfig:
+    def any_config(self) -> AnyRunConfig:
         """The configuration that the run was started with. Raises CheckpointError when there is no run."""
         if not (self.path / "config.yaml").is_file():
             raise CheckpointError(f"{self.path} holds no run; expected config.yaml, written by `spikemba train`")
-        return load_config(self.path / "config.yaml")
+        return load_run_config(self.path / "config.yaml")
+
+    def config(self) -> RunConfig:
+        """The same of a grounding run. Raises CheckpointError for another kind, too."""
+        found = self.any_config()
+        if not isinstance(found, RunConfig):
+            raise CheckpointError(f"{self.path} holds a run of task {found.task!r}; expected one of task 'grounding'")
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one per finished epoch."""
@@ -67,12 +76,14 @@ class RunDir:
         write_jsonl(self.path / "metrics.jsonl", rows)
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Replace train_state.pt."""
-        with writing(self.path / "train_state.pt") as temporary:
-            torch.save(state, temporary)
+        """Replace train_state.pt; the new one is on the disk before the old one goes."""
+        with writing(self.path / "train_state.pt") as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_state(self) -> dict[str, Any] | None:
-        """The saved state, or None when no epoch was finished. Runs no code from the file."""
+        """The saved state, or None when none was written. Runs no code from the file."""
         path = self.path / "train_state.pt"
         if not path.is_file():
             return None
@@ -83,21 +94,17 @@ class RunDir:
         return state
 
 
-def _check_same(source: str, old: RunConfig, new: RunConfig) -> None:
-    """Raise ConfigError that lists the settings in which two configurations differ, epochs aside."""
-    before, now = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+MAY_DIFFER = ("train.epochs", "train.patience", "train.workers", "train.save_every_min")
+"""Settings that a run may go on with other values of: they say how long and how, not what is computed in a step."""
+
+
+def _check_same(source: str, old: AnyRunConfig, new: AnyRunConfig) -> None:
+    """Raise ConfigError that lists the settings in which two configurations differ."""
+    before, now = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     faults = [
         f"{key}: the run was started with {before.get(key)!r}, now it is {now.get(key)!r}"
         for key in {**before, **now}
-        if key != "train.epochs" and before.get(key) != now.get(key)
+        if key not in MAY_DIFFER and before.get(key) != now.get(key)
     ]
     if faults:
         raise ConfigError(source, faults)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `section.key`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

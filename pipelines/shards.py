@@ -22,6 +22,12 @@ class Shard:
     index: int = 0
     """From 0."""
     count: int = 1
+    block: int = 1
+    """Where things are dealt out by their place: how many that follow each other stay together."""
+
+    def indices(self, n: int) -> list[int]:
+        """Which of n things belong to it by their place: every count-th block, from block `index` on."""
+        return [i for i in range(n) if i // self.block % self.count == self.index]
 
     def owns(self, video_id: str) -> bool:
         """Every name belongs to one part, whatever other videos there are, so a folder may grow meanwhile."""

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pipelines.config import RunConfig
 from pipelines.run_dir import RunDir
 from pipelines.study_files import Study, StudyRun, read_study, write_study
 from pipelines.train import TrainEvents, TrainResult, train
+
+
+class Trainer(Protocol):
+    """`train`, or another function that does it in other processes."""
+
+    def __call__(
+        self, config: RunConfig, out: Path, *, resume: bool = False, events: TrainEvents | None = None
+    ) -> TrainResult:
+        """Train one run."""
 
 
 def is_study(config: RunConfig, seeds: Sequence[int]) -> bool:
@@ -21,11 +31,13 @@ def run_study(
     *,
     resume: bool = False,
     events: TrainEvents | None = None,
+    run: Trainer = train,
     starting: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Study:
     """Train every domain with every seed into folders below `out`; study.json grows as runs end.
 
-    resume: finished runs are kept, a broken-off one goes on.  starting: told the name of each run, and its place.
+    resume: finished runs are kept, a broken-off one goes on.  run: what trains one of them.
+    starting: told the name of each run, and its place.
     Raises what `train` raises.
     """
     parts = [(seed, domain) for seed in seeds or [config.train.seed] for domain in _domains(config)]
@@ -40,7 +52,7 @@ def run_study(
             RunDir(out / folder).start(own, resume=True)  # refuses other settings
             finished.append(old[folder])
             continue
-        result = train(own, out / folder, resume=resume and (out / folder).exists(), events=events)
+        result = run(own, out / folder, resume=resume and (out / folder).exists(), events=events)
         finished.append(_run(folder, seed, domain, result))
         write_study(out, Study(benchmark=config.data.benchmark, runs=tuple(finished)))
     study = Study(benchmark=config.data.benchmark, runs=tuple(finished))

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from spikemba.errors import SpikeMbaError
     from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
     from spikemba.losses import LossConfig, grounding_loss
-    from spikemba.model import SpikeMba, SpikeMbaConfig
+    from spikemba.model import SpikeMbaConfig
+    from spikemba.model.adaptation import AdaptationConfig, adapt_model
+    from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
     from spikemba.moments import Moment, Window
+    from spikemba.pretrained import SpikeMba
     from spikemba.video import FrameRule, VideoReader
+    from spikemba.video_checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
 
 __version__ = "0.1.0"
 
@@ -26,13 +30,18 @@ _HOMES = {
     "errors": ("SpikeMbaError",),
     "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
     "losses": ("LossConfig", "grounding_loss"),
-    "model": ("SpikeMba", "SpikeMbaConfig"),
+    "model": ("SpikeMbaConfig",),
+    "model.adaptation": ("AdaptationConfig", "adapt_model"),
+    "model.video_mamba": ("VideoMamba", "VideoMambaConfig"),
     "moments": ("Moment", "Window"),
+    "pretrained": ("SpikeMba",),
     "video": ("FrameRule", "VideoReader"),
+    "video_checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AdaptationConfig",
     "Answer",
     "Batch",
     "Checkpoint",
@@ -46,13 +55,19 @@ __all__ = [
     "SpikeMbaConfig",
     "SpikeMbaError",
     "Targets",
+    "VideoCheckpoint",
+    "VideoMamba",
+    "VideoMambaConfig",
     "VideoReader",
     "Window",
+    "adapt_model",
     "answer_questions",
     "grounding_loss",
     "load_checkpoint",
     "load_encoder",
+    "load_video_checkpoint",
     "save_checkpoint",
+    "save_video_checkpoint",
 ]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,17 @@ class _Tensors:
             if isinstance(value := getattr(self, field.name), Tensor | _Tensors)
         }
         return replace(self, **moved)
+
+    def first(self, n: int) -> Self:
+        """The record of the first n pairs."""
+        kept: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor | tuple):
+                kept[field.name] = value[:n]
+            elif isinstance(value, _Tensors):
+                kept[field.name] = value.first(n)
+        return replace(self, **kept)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ def answer_questions(
     for i, question in enumerate(questions):
         collected[i] = _Clips.empty(len(question.video))
         pending += [_Chunk(i, *limits) for limits in chunk_limits(len(question.video), config)]
-        last = i + 1 == len(questions)
+        # chunks of different blocks of questions never meet, so each process of several can answer whole blocks
+        last = i + 1 == len(questions) or (i + 1) % config.batch_size == 0
         while len(pending) >= config.batch_size or (last and pending):
             batch, pending = pending[: config.batch_size], pending[config.batch_size :]
             _run(model, questions, batch, collected)

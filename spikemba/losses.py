@@ -6,7 +6,8 @@ L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, prop
 # Shapes: B pairs, L clips, D width, M relevance ranks.
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import fields, replace
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from spikemba.batch import Batch, Prediction, Targets
 from spikemba.config import Config
+from spikemba.ops.precision import in_full_precision
+from spikemba.ops.ranks import all_rows, is_shared, summed
 
 
 class LossConfig(Config):
@@ -58,10 +61,20 @@ def grounding_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum, a scalar, and each term of non-zero weight before weighting, by its name in LossConfig.
 
-    negative: what the model says of the same videos under other pairs' queries; see `shuffled_queries`.
+    negative: what the model says of the same videos under other pairs' queries; see `shuffled_queries`. Computed in
+    float32, under autocast too. Within `one_batch_over_ranks` it is this process's share: the sum over the processes is
+    the loss of the whole batch.
     """
     targets = batch.targets
     assert targets is not None, "a batch without targets has no loss"
+    with in_full_precision(batch.video):
+        negative = None if negative is None else _in_float32(negative)
+        return _loss(_in_float32(prediction), batch, targets, config, negative)
+
+
+def _loss(
+    prediction: Prediction, batch: Batch, targets: Targets, config: LossConfig, negative: Prediction | None
+) -> tuple[Tensor, dict[str, Tensor]]:
     mask = batch.video_mask
     compute: dict[str, Callable[[], Tensor]] = {
         "contrastive": lambda: contrastive_loss(prediction, targets, config),
@@ -71,7 +84,7 @@ def grounding_loss(
         "overlap": lambda: overlap_loss(prediction.boundaries, targets),
         "negative_pair": lambda: negative_pair_loss(negative, mask),
         "proposal": lambda: foreground_loss(prediction.proposal_current, targets, mask, config.background_weight),
-        "firing_rate": lambda: firing_rate_loss(prediction),
+        "firing_rate": lambda: firing_rate_loss(prediction, n_positions=mask.sum() + batch.query_mask.sum()),
     }
     terms = {name: term() for name, term in compute.items() if getattr(config, name) > 0}
     total = sum((getattr(config, name) * term for name, term in terms.items()), prediction.boundaries.new_zeros(()))
@@ -86,23 +99,30 @@ def shuffled_queries(batch: Batch) -> Batch:
 def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
     """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
 
-    Other pairs of the batch are the negatives, except those that share the video or the sentence.
+    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence.
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
     moment, query = F.normalize(moment, dim=-1), F.normalize(prediction.query_embedding, dim=-1)
-    similarity = moment @ query.t() / config.contrastive_temperature  # (B, B)
-    same_video = targets.video_group[:, None] == targets.video_group
-    same_query = targets.query_group[:, None] == targets.query_group
-    itself = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-    similarity = similarity.masked_fill((same_video | same_query) & ~itself, -torch.inf)
+    all_queries, first = all_rows(query)
+    all_moments, _ = all_rows(moment)
+    video_group, query_group = all_rows(targets.video_group)[0], all_rows(targets.query_group)[0]
+    same = (targets.video_group[:, None] == video_group) | (targets.query_group[:, None] == query_group)
+    place = torch.arange(len(moment), device=moment.device)[:, None] + first
+    itself = place == torch.arange(len(all_queries), device=moment.device)  # (B, all B)
+
+    def similarity(own: Tensor, others: Tensor) -> Tensor:
+        return (own @ others.t() / config.contrastive_temperature).masked_fill(same & ~itself, -torch.inf)
+
     usable = targets.foreground.any(1)
+    forward = similarity(moment, all_queries)
     if config.contrastive_form == "printed":
         # -log(1 - p_ii) = logsumexp over all - logsumexp over the others; without others it would be infinite
-        others = similarity.masked_fill(itself, -torch.inf).logsumexp(1)
+        others = forward.masked_fill(itself, -torch.inf).logsumexp(1)
         usable = usable & others.isfinite()
-        return _mean_of((similarity.logsumexp(1) - others).masked_fill(~usable, 0), usable)
-    forward, backward = (-z.log_softmax(1).diagonal() for z in (similarity, similarity.t()))
-    return _mean_of((forward + backward) / 2, usable)
+        return _mean_of((forward.logsumexp(1) - others).masked_fill(~usable, 0), usable)
+    backward = similarity(query, all_moments) if is_shared() else forward.t()
+    ahead, back = (-z.log_softmax(1)[itself] for z in (forward, backward))
+    return _mean_of((ahead + back) / 2, usable)
 
 
 def boundary_loss(boundaries: Tensor, targets: Targets) -> Tensor:
@@ -162,18 +182,28 @@ def overlap_loss(boundaries: Tensor, targets: Targets) -> Tensor:
 
 
 def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:
-    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the real clips."""
-    assert negative is not None, "negative pairs need the prediction for shuffled queries"
+    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the real clips; 0 without such."""
+    if negative is None:
+        return mask.new_zeros((), dtype=torch.float32)
     return _mean_of(F.softplus(negative.saliency_logits), mask)
 
 
-def firing_rate_loss(prediction: Prediction, low: float = 0.02, high: float = 0.5) -> Tensor:
-    """How far the channels' firing rates lie outside [low, high], squared, averaged over channels and layers."""
+def firing_rate_loss(
+    prediction: Prediction, low: float = 0.02, high: float = 0.5, *, n_positions: Tensor | None = None
+) -> Tensor:
+    """How far the channels' firing rates lie outside [low, high], squared, averaged over channels and layers.
+
+    n_positions: real positions that the rates were taken over, to weight this process's beside the others'.
+    """
     rates = [rate for spikes in prediction.spikes for rate in spikes.layer_rates.values()]
     if not rates:
         return prediction.boundaries.new_zeros(())
-    rate = torch.cat(rates)
-    return ((low - rate).relu().square() + (rate - high).relu().square()).mean()
+    rate, parts = torch.cat(rates), 1.0
+    if is_shared() and n_positions is not None:
+        n = n_positions.to(rate.dtype)
+        n_all = summed(n).clamp(min=1)
+        rate, parts = summed(rate * n) / n_all, float(n / n_all)  # every process has the whole: each counts its share
+    return parts * ((low - rate).relu().square() + (rate - high).relu().square()).mean()
 
 
 def _mean_over(x: Tensor, chosen: Tensor) -> Tensor:
@@ -183,5 +213,13 @@ def _mean_over(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of the chosen values, a scalar; zero where none is chosen."""
-    return torch.where(chosen, values, 0).sum() / chosen.sum().clamp(min=1)
+    """Mean of the chosen values, a scalar; zero where none is chosen. Of several processes: this one's share of it."""
+    return torch.where(chosen, values, 0).sum() / summed(chosen.sum()).clamp(min=1)
+
+
+def _in_float32(prediction: Prediction) -> Prediction:
+    """The prediction with what autocast has left in half precision in float32."""
+    halves = (torch.bfloat16, torch.float16)
+    found = {field.name: getattr(prediction, field.name) for field in fields(prediction)}
+    changed: dict[str, Any] = {k: x.float() for k, x in found.items() if isinstance(x, Tensor) and x.dtype in halves}
+    return replace(prediction, **changed)

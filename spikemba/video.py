@@ -56,7 +56,7 @@ class Frame(NamedTuple):
     image: Image
 
 
-# Chains of libavfilter filters that make an RGB image of `size` pixels a side from an upright frame. Filters and not
+# Chains of libavfilter filters that make an RGB image of `size` pixels from an upright frame. Filters and not
 # VideoFrame.reformat, which since PyAV 17 places chroma samples elsewhere than ffmpeg does (up to 30 of 255 apart).
 RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
     # Behind the published CLIP and SlowFast features of this field (linjieli222/HERO_Video_Feature_Extractor): the long
@@ -65,6 +65,11 @@ RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
         ("scale", "trunc(iw*{size}/min(iw,ih)):trunc(ih*{size}/min(iw,ih)):flags=bicubic"),
         ("format", "rgb24"),
         ("crop", "{size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)"),
+    ),
+    # What recognition crops from: the whole picture, whose short side is `size` pixels.
+    "short_side": (
+        ("scale", "trunc(iw*{size}/min(iw,ih)):trunc(ih*{size}/min(iw,ih)):flags=bicubic"),
+        ("format", "rgb24"),
     ),
     # The models' own preprocessing, by Pillow (see _FINISHES): CLIP's keeps the proportions, SigLIP's does not.
     "pillow_short_side_crop": (("format", "rgb24"),),
@@ -109,7 +114,7 @@ class FrameRule:
     fps: float | Fraction
     """Frames taken per second of video."""
     size_px: int
-    """Side of the square image."""
+    """Side of the square image, or the short side of a whole picture."""
     resize: str = "short_side_crop"
     """How a source frame becomes that image: a key of RESIZES."""
     cycle: int = 1
@@ -188,6 +193,32 @@ class VideoReader:
             # A video shorter than half a period still has its frame 0.
             yield from ((i, frame) for frame in sampler.until(max(end, 1 / (2 * sampler.fps)), last))
             yield from ((i, frame) for frame in sampler.filled(last))
+
+    def at(self, times_s: Sequence[float | Fraction], size_px: int, resize: str = "short_side") -> list[Image]:
+        """The image shown at each time: of the last source frame that starts by then, or of the first of all.
+
+        times_s: ascending; past the end they show the last frame, and equal frames share one array. size_px, resize:
+        as in FrameRule.  Raises VideoError when nothing can be decoded.
+        """
+        resizer, wanted = _Resizer(FrameRule(1, size_px, resize)), [exact(time) for time in times_s]
+        images: list[Image] = []
+        shown: TimedFrame | None = None
+        for source in self._from_before(wanted[0]) if wanted else ():
+            if shown is not None:
+                images += _while_shown(shown, resizer, wanted[len(images) :], source.start)
+            shown = source
+            if len(images) == len(wanted):
+                return images
+        if shown is None:
+            raise self._undecodable()
+        return images + _while_shown(shown, resizer, wanted[len(images) :], None)
+
+    def source_frames(self, size_px: int, resize: str = "short_side") -> Iterator[Image]:
+        """Every frame of the file as an image, however long each is shown. Raises VideoError when there is none."""
+        resizer = _Resizer(FrameRule(1, size_px, resize))
+        with opened(self.path, self.threads) as (container, stream):
+            for frame in decoded(container, stream):
+                yield resizer(frame)
 
     def _from_before(self, needed: Fraction) -> Iterator[TimedFrame]:
         """Source frames in order, beginning with one before `needed` (or with the first of all)."""
@@ -283,6 +314,14 @@ class _Resizer:
         filters = [ignored, *TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
         graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
         return graph
+
+
+def _while_shown(
+    shown: TimedFrame, resizer: _Resizer, times: Sequence[Fraction], until: Fraction | None
+) -> list[Image]:
+    """The frame's image, once for each of the times before `until`; only a frame that is taken is converted."""
+    n = sum(1 for time in times if until is None or time < until)
+    return [resizer(shown.frame)] * n if n else []
 
 
 def quarter_turns(frame: VideoFrame) -> int:

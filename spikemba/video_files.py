@@ -49,13 +49,20 @@ def _videos_in(folder: Path) -> Iterator[Path]:
 
 
 def write_video(
-    path: Path | str, frames: Iterable[Image], fps: float | Fraction, *, crf: int = 23, preset: str = "veryfast"
+    path: Path | str,
+    frames: Iterable[Image],
+    fps: float | Fraction,
+    *,
+    crf: int = 23,
+    preset: str = "veryfast",
+    intra: bool = False,
 ) -> None:
     """Write an H.264 MP4, whole or not at all; the same frames give the same bytes.
 
     frames: each (H, Wd, 3) uint8 RGB, all of one size; an odd last row or column is dropped (4:2:0 needs even sides).
     fps: frames per second.  crf: 0 (lossless) to 51; 23 looks clean.  preset: x264's name for its effort; on small
-    frames "veryfast" takes half the time of x264's default for files of the same size.
+    frames "veryfast" takes half the time of x264's default for files of the same size.  intra: every frame is coded for
+    itself, so that none carries traces of the one before.
     Raises OutputError when the file cannot be written, ShapeError for an image of another shape or dtype, ValueError
     when there is no frame or the rate is not positive.
     """
@@ -67,7 +74,8 @@ def write_video(
     with writing(path) as temporary:
         container = av.open(str(temporary.absolute()), "w", format="mp4")
         try:
-            stream = container.add_stream("libx264", rate=exact(fps), options={"crf": str(crf), "preset": preset})
+            options = {"crf": str(crf), "preset": preset} | ({"g": "1"} if intra else {})
+            stream = container.add_stream("libx264", rate=exact(fps), options=options)
             stream.height, stream.width = (side // 2 * 2 for side in first.shape[:2])
             stream.pix_fmt, stream.thread_count = "yuv420p", 1  # more threads are slower on small frames
             for k, image in enumerate(chain([first], images)):

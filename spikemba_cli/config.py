@@ -25,11 +25,11 @@ def show(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Print a configuration with every key, as it would be used."""
-    from pipelines.config import config_path, load_config
+    from pipelines.config import config_path, load_run_config
     from spikemba.config import to_yaml
 
     path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
-    out.out(to_yaml(load_config(path, settings or [])), end="")
+    out.out(to_yaml(load_run_config(path, settings or [])), end="")
 
 
 @app.command()
@@ -38,7 +38,7 @@ def check(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Report every fault of a configuration at once."""
-    from pipelines.config import load_config
+    from pipelines.config import load_run_config
 
-    load_config(file, settings or [])
+    load_run_config(file, settings or [])
     err.print(f"{file}: no faults")

@@ -55,11 +55,14 @@ def evaluate(
 
         result = evaluate_files(predictions, annotations, dataset or "qvhighlights", bootstrap, only_check=check)
     else:
-        from pipelines.config import load_config
-        from pipelines.evaluate import evaluate_run
+        from pipelines.config import load_run_config
+        from pipelines.kinds import kind_of_run
 
         assert checkpoint is not None
-        data = load_config(config, settings or []).data if config or settings else None
+        own = checkpoint / "config.yaml"
+        base = config or (own if own.is_file() else None)
+        data = getattr(load_run_config(base, settings or []), "data", None) if config or settings else None
+        evaluate_run = kind_of_run(checkpoint).load("evaluate")
         result = evaluate_run(checkpoint, split, data=data, out=out, benchmark=dataset, resamples=bootstrap)
     for fault in result.faults:
         print_warning(fault)

@@ -19,12 +19,17 @@ from spikemba_cli.encoder_options import (
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
+    videos: Annotated[
+        list[Path] | None, typer.Argument(help="Video files, or folders that are searched for them.")
+    ] = None,
     encoder: Annotated[str, typer.Option(help="Encoder, or several joined by +.")] = "clip+slowfast",
     out: Annotated[Path, typer.Option(help="Folder for the features.")] = Path("features"),
     clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per row.")] = 2.0,
     queries: Annotated[
         list[Path] | None, typer.Option(help="Annotations (jsonl) whose queries to encode too; may be repeated.")
+    ] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option(help="Encoder of the queries, where those of the videos read no text.")
     ] = None,
     half: Annotated[bool, typer.Option("--float16", help="Store half precision, as published packs do.")] = False,
     weights: WeightsOption = None,
@@ -44,6 +49,8 @@ def extract(
 
     Example: spikemba extract videos/ --encoder mini --queries train.jsonl
     """
+    if not videos and not queries:
+        raise typer.BadParameter("give videos, or --queries FILE for sentences alone", param_hint="VIDEOS")
     from pipelines.extract import ExtractEvents, RunOptions
     from pipelines.extract import extract as run
     from pipelines.shards import launched_shard, parse_shard
@@ -62,11 +69,12 @@ def extract(
     with progress("encoding", "videos") as report:
         events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
         result = run(
-            videos,
+            videos or [],
             encoder,
             out,
             clip_s=clip_length,
             queries=queries or [],
+            text=text_encoder,
             dtype="float16" if half else "float32",
             run=how,
             events=events,

@@ -7,10 +7,30 @@ from typer.core import TyperGroup
 
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
-from spikemba_cli import compare, config, demo, doctor, evaluate, extract, features, ground, prepare, train
+from spikemba_cli import (
+    ablate,
+    adapt,
+    compare,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    extract,
+    features,
+    ground,
+    prepare,
+    recognize,
+    runs,
+    share,
+    train,
+)
 from spikemba_cli.console import out, print_error
 
-ORDER = ("demo", "extract", "prepare", "train", "evaluate", "compare", "ground", "features", "config", "doctor")
+ORDER = (
+    *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "compare", "ground"),
+    *("recognize", "explain", "share", "features", "config", "doctor"),
+)
 """Commands in the order in which they are used, as --help lists them."""
 
 
@@ -23,9 +43,10 @@ class _Commands(TyperGroup):
         except SpikeMbaError as error:
             print_error(str(error))
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            print_error("interrupted; what was finished is kept, the same command goes on from there")
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as stop:
+            # training writes its state first, and says so
+            print_error(str(stop) or "interrupted; what was finished is kept, the same command goes on from there")
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return sorted(self.commands, key=ORDER.index)
@@ -41,9 +62,15 @@ app.command()(demo.demo)
 app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
+app.command()(adapt.adapt)
+app.command()(ablate.ablate)
+app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(recognize.recognize)
+app.command()(explain.explain)
+app.command()(share.share)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)

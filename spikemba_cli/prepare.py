@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikemba_cli.console import err, print_json, print_note, print_warning, progress
+from spikemba_cli.prepare_videos import add_video_sets
 
 if TYPE_CHECKING:
     from pipelines.prepare import Prepared
@@ -149,6 +150,7 @@ for _name, _title in {
     "youtube_highlights": "YouTube Highlights",
 }.items():
     _benchmark(_name, _title)
+add_video_sets(app)
 
 
 def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:

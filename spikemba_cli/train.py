@@ -1,15 +1,19 @@
 """`spikemba train`."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spikemba_cli.console import err, print_json, print_note, print_table, print_warning, progress
+from spikemba_cli.dry_run import show_dry_run
+from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
-    from pipelines.config import RunConfig
+    from pipelines.config import AnyRunConfig, RunConfig
+    from pipelines.loop import TrainResult
 
 
 def train(
@@ -22,11 +26,23 @@ def train(
         Path | None, typer.Option(help="Folder that `spikemba prepare` wrote; by default data/<dataset>.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, as 0,1,2: a run each, and the mean and spread over them.")
+        str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2: a run each, and the mean and spread over them.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder, if there is one.")
+    ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share every batch, one per GPU or set of CPU cores.")
+    ] = 1,
+    restarts: Annotated[
+        int, typer.Option(min=0, help="With --processes: how often to start them again when one dies.")
+    ] = 3,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Short for --set train.compile=true: fuse operations, slow at first.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print settings, shapes, parameters, memory and the time of one step.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
@@ -36,21 +52,30 @@ def train(
     """
     if (dataset is None) == (config is None):
         raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
-    numbers = _seeds(seeds)
-    from pipelines.config import config_path, load_config, prepared_config
+    numbers = parse_seeds(seeds)
+    from pipelines.config import RunConfig, config_path, load_run_config, prepared_config
+    from pipelines.distributed import is_first
     from pipelines.study import is_study
-    from pipelines.train import train as run
 
     prepared = prepared_config(dataset, data)
-    resolved = load_config(config_path(dataset) if dataset else config, settings or [], prepared=prepared)
-    if dataset:
-        _check_prepared(dataset, resolved)
-    folder = out or Path("runs") / resolved.name
-    if is_study(resolved, numbers):
-        _train_study(resolved, folder, numbers, resume, as_json)
+    given = [*(settings or []), *(["train.compile=true"] if compiled else [])]
+    resolved = load_run_config(config_path(dataset) if dataset else config, given, prepared=prepared)
+    if dataset and isinstance(resolved, RunConfig):
+        check_prepared(dataset, resolved)
+    if dry_run:
+        show_dry_run(resolved, processes, as_json)
         return
-    with progress("training", "steps") as report:
-        result = run(resolved, folder, resume=resume, events=Printed(report))
+    folder = out or Path("runs") / resolved.name
+    if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
+        _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts))
+        return
+    if numbers:
+        raise typer.BadParameter(
+            "is for grounding; train others with --set train.seed=N --out DIR", param_hint="--seeds"
+        )
+    result = Processes(processes, restarts)(resolved, folder, resume=resume)
+    if not is_first():
+        return
     best = {"best_epoch": result.best_epoch, "best": result.best}
     if as_json:
         watched = {"test": result.test, "best_on_test": result.best_on_test} if result.best_on_test else {}
@@ -63,7 +88,7 @@ def train(
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
 
 
-def _check_prepared(dataset: str, config: "RunConfig") -> None:
+def check_prepared(dataset: str, config: "RunConfig") -> None:
     """Raise ConfigError that says how to make the annotations when they are not there."""
     from spikemba.errors import ConfigError
 
@@ -72,25 +97,55 @@ def _check_prepared(dataset: str, config: "RunConfig") -> None:
         raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
 
 
-def _seeds(text: str | None) -> list[int]:
-    """Numbers from `0,1,2`."""
-    parts = [part.strip() for part in text.split(",")] if text else []
-    if not all(part.isdigit() for part in parts) or len(set(parts)) != len(parts):
-        raise typer.BadParameter(
-            f"{text!r} is not a list of different whole numbers such as 0,1,2", param_hint="--seeds"
-        )
-    return [int(part) for part in parts]
+class Processes:
+    """Trains in this process, or in several that are started for it."""
+
+    def __init__(self, count: int, restarts: int) -> None:
+        self.count, self.restarts = count, restarts
+
+    def __call__(
+        self,
+        config: "AnyRunConfig",
+        out: Path,
+        *,
+        resume: bool = False,
+        events: Any = None,  # noqa: ARG002
+    ) -> "TrainResult":
+        """The result of `pipelines.train.train`; its events are printed where they happen."""
+        if self.count == 1:
+            return _train_here(config, out, resume)
+        from pipelines.launcher import launch
+
+        result: TrainResult = launch(self.count, _train_here, config, out, resume, restarts=self.restarts)
+        return result
 
 
-def _train_study(config: "RunConfig", folder: Path, seeds: list[int], resume: bool, as_json: bool) -> None:
+def _train_here(config: "AnyRunConfig", out: Path, resume: bool) -> "TrainResult":
+    """Train, with the events on stderr; of several processes the first one speaks."""
+    from pipelines.distributed import is_first
+    from pipelines.train import train
+
+    if not is_first():
+        return train(config, out, resume=resume)
+    with progress("training", "steps") as report:
+        return train(config, out, resume=resume, events=Printed(report))
+
+
+def _train_study(
+    config: "RunConfig", folder: Path, seeds: list[int], resume: bool, as_json: bool, run: Processes
+) -> None:
     """Train every domain and seed; print each number with what it is chosen on."""
+    from pipelines.distributed import launched
     from pipelines.study import run_study
+    from spikemba.errors import SpikeMbaError
+
+    if launched():
+        raise SpikeMbaError("torchrun cannot train several runs one after another; use `spikemba train --processes N`")
 
     def starting(name: str, done: int, total: int) -> None:
         print_note(f"run {done + 1} of {total}: {name}")
 
-    with progress("training", "steps") as report:
-        study = run_study(config, folder, seeds, resume=resume, events=Printed(report), starting=starting)
+    study = run_study(config, folder, seeds, resume=resume, run=run, starting=starting)
     summary = study.summary()
     if as_json:
         print_json({"study": str(folder), "runs": len(study.runs), **summary})
@@ -115,9 +170,18 @@ class Printed:
         self.step = report
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """One line per epoch."""
+        """One line per epoch; before the first, what is trained, where the task says so."""
+        if "parameters" in row and row["epoch"] == 1:
+            print_note(row["parameters"])
         validated = f"  {_brief(row['val'])}" if "val" in row else ""
-        err.print(f"epoch {row['epoch']:4d}  loss {row['loss']:.4f}  {row['pairs_per_s']:.0f} pairs/s{validated}")
+        left = timedelta(seconds=round(row["seconds_left"]))
+        speed = f"{row['pairs_per_s']:.0f} pairs/s  {row['peak_memory_mb']} MB  {left} left"
+        err.print(f"epoch {row['epoch']:4d}  loss {row['loss']:.4f}  lr {row['learning_rate']:.1e}  {speed}{validated}")
+        watched = [f"{name} {value:.3f}" for name, value in row["terms"].items()]
+        for name, layer in row.get("firing", {}).items():
+            watched.append(f"{name} fires {layer['rate']:.0%}, {layer['dead']:.0%} dead")
+        if watched:
+            print_note("  " + "  ".join(watched))
 
     def warn(self, message: str) -> None:
         """One line per warning."""
@@ -126,9 +190,6 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
-    shown = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1", "mAP")
-    return "  ".join(f"{_short(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
+    from pipelines.scoring import MAIN, short_name  # numpy loads here, not for --help
 
-
-def _short(name: str) -> str:
-    return name.replace("MR-full-", "").replace("HL-min-VeryGood-", "HL-")
+    return "  ".join(f"{short_name(name)} {metrics[name]:.2f}" for name in MAIN if name in metrics)

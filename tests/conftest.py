@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -55,6 +56,54 @@ def random_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(Mini(config).state_dict(), folder / "model.safetensors")
     write_json(folder / "config.json", config.model_dump(mode="json"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def published() -> Callable[..., dict[str, Any]]:
+    """A function that makes random weights of VideoMamba in the layout of the public files."""
+    import torch
+
+    def random_weights(
+        width: int,
+        n_blocks: int,
+        n_frames: int = 8,
+        n_places: int = 196,
+        n_classes: int = 400,
+        *,
+        image: bool = False,
+    ) -> dict[str, Any]:
+        """A random state dict in the layout of the public files."""
+        rank, inner = -(-width // 16), 2 * width
+        patch = (width, 3, 16, 16) if image else (width, 3, 1, 16, 16)
+        shapes = {
+            "cls_token": (1, 1, width),
+            "pos_embed": (1, n_places + 1, width),
+            "patch_embed.proj.weight": patch,
+            "patch_embed.proj.bias": (width,),
+            "norm_f.weight": (width,),
+            "head.weight": (n_classes, width),
+            "head.bias": (n_classes,),
+        }
+        if not image:
+            shapes["temporal_pos_embedding"] = (1, n_frames, width)
+        for i in range(n_blocks):
+            shapes[f"layers.{i}.norm.weight"] = (width,)
+            mixer = {"in_proj.weight": (2 * inner, width), "out_proj.weight": (width, inner)}
+            for b in ("", "_b"):
+                mixer |= {
+                    f"conv1d{b}.weight": (inner, 1, 4),
+                    f"conv1d{b}.bias": (inner,),
+                    f"x_proj{b}.weight": (rank + 32, inner),
+                    f"dt_proj{b}.weight": (inner, rank),
+                    f"dt_proj{b}.bias": (inner,),
+                    f"A{b}_log": (inner, 16),
+                    f"D{b}": (inner,),
+                }
+            shapes |= {f"layers.{i}.mixer.{name}": shape for name, shape in mixer.items()}
+        generator = torch.Generator().manual_seed(0)
+        return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+    return random_weights
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.features import Array, FeatureFolder, FeatureSpec
+from spikemba.features import Array, FeatureFolder, FeatureSpec, Manifest
 from spikemba.word_vectors import WordVectors
 
 Split = Literal["train", "val", "test"]
@@ -93,14 +93,33 @@ class Pair:
     """Relevance levels of the data set."""
 
 
+class ClipStream(Protocol):
+    """Where rows of clips come from: a folder of features, or what stands in its place."""
+
+    folder: Path
+    manifest: Manifest
+
+    def video(self, video_id: str) -> NDArray[Any]:
+        """(L, F) rows of a video's clips."""
+        ...
+
+    def has_video(self, video_id: str) -> bool:
+        """Whether the video is there."""
+        ...
+
+
 class GroundingDataset(Dataset[Pair]):
     """The pairs of one split, in the order of its annotation file."""
 
-    def __init__(self, config: DataConfig, split: Split) -> None:
-        """Raises AnnotationError, FeaturesMissing or ConfigError, each naming what is missing and how to make it."""
+    def __init__(self, config: DataConfig, split: Split, streams: Sequence[ClipStream] | None = None) -> None:
+        """streams: in place of the folders that the configuration names.
+
+        Raises AnnotationError, FeaturesMissing or ConfigError, each naming what is missing and how to make it.
+        """
         self.config, self.split = config, split
         self.annotations = _of_domain(read_annotations(_required(getattr(config, split), split)), config)
-        self._streams = [FeatureFolder(folder) for folder in config.video_features]
+        folders = (FeatureFolder(folder) for folder in config.video_features)
+        self._streams: list[ClipStream] = [*folders] if streams is None else [*streams]
         self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
         _check_clip_length(self._streams, config)
@@ -256,7 +275,7 @@ def _required(path: Path | None, name: str) -> Path:
 
 
 def _check_present(
-    annotations: Sequence[Annotation], streams: Sequence[FeatureFolder], text: FeatureFolder | WordVectors
+    annotations: Sequence[Annotation], streams: Sequence[ClipStream], text: FeatureFolder | WordVectors
 ) -> None:
     """Raise FeaturesMissing for the first missing file, saying how many are missing."""
     if not streams:
@@ -268,7 +287,7 @@ def _check_present(
         raise FeaturesMissing(_some("query", missing), text.folder)
 
 
-def _check_clip_length(streams: Sequence[FeatureFolder], config: DataConfig) -> None:
+def _check_clip_length(streams: Sequence[ClipStream], config: DataConfig) -> None:
     """Raise FeaturesMismatch when rows are known to be of another length; stretched rows need not be of any."""
     for stream in streams:
         found = stream.manifest.clip_s
@@ -279,7 +298,7 @@ def _check_clip_length(streams: Sequence[FeatureFolder], config: DataConfig) -> 
             )
 
 
-def missing_videos(annotations: Sequence[Annotation], stream: FeatureFolder) -> list[str]:
+def missing_videos(annotations: Sequence[Annotation], stream: ClipStream) -> list[str]:
     """Videos of the annotations that have no features there."""
     return [name for name in sorted({a.video_id for a in annotations}) if not stream.has_video(name)]
 

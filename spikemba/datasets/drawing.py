@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from spikemba.datasets.shapes import FPS, SIZE_PX, Actor, Event, Flash, Scene, Storyboard
+from spikemba.datasets.shapes import FPS, SIZE_PX, Actor, Event, Flash, Storyboard
 
 Frame = NDArray[np.uint8]
 Point = tuple[float, float]
@@ -34,28 +34,28 @@ def render(board: Storyboard, fps: int = FPS, size_px: int = SIZE_PX) -> Iterato
     """Yield the frames, (H, Wd, 3) uint8, one after another."""
     scenes = iter(board.scenes)
     scene = next(scenes)
-    stage = _stage(scene, size_px)
+    stage = draw_stage(scene.background, size_px)
     for k in range(round(board.duration_s * fps)):
         now = k / fps
         while now >= scene.end_s and (following := next(scenes, None)) is not None:
-            scene, stage = following, _stage(following, size_px)
+            scene, stage = following, draw_stage(following.background, size_px)
         image = stage.copy()
         draw = ImageDraw.Draw(image)
         for actor in scene.actors:
             seen = pose(actor, scene.events_of(actor), now)
             if seen is not None:
                 centre = seen.x * size_px, seen.y * size_px
-                _draw_form(draw, actor.form, centre, seen.size * size_px, seen.angle, RGB[actor.colour])
+                draw_form(draw, actor.form, centre, seen.size * size_px, seen.angle, RGB[actor.colour])
         for flash in board.flashes:
             _draw_flash(draw, flash, now, size_px)
         yield np.asarray(image)
 
 
-def _stage(scene: Scene, size_px: int) -> Image.Image:
-    """Background of a scene: a gradient with a few dim bars, different in every scene."""
-    rng = np.random.default_rng(scene.background)
+def draw_stage(background: tuple[int, int, int], size_px: int) -> Image.Image:
+    """Background of a scene: a gradient of the colour with a few dim bars, different for every colour."""
+    rng = np.random.default_rng(background)
     ramp = np.linspace(0.7, 1.3, size_px)[:, None, None]
-    canvas = np.clip(np.array(scene.background) * ramp, 0, 255).astype(np.uint8).repeat(size_px, axis=1)
+    canvas = np.clip(np.array(background) * ramp, 0, 255).astype(np.uint8).repeat(size_px, axis=1)
     image = Image.fromarray(np.ascontiguousarray(canvas))
     draw = ImageDraw.Draw(image)
     for _ in range(4):
@@ -120,10 +120,10 @@ def _draw_flash(draw: ImageDraw.ImageDraw, flash: Flash, now: float, size_px: in
         return
     red, green, blue = colorsys.hsv_to_rgb((now * 0.7) % 1, 0.5, 1.0)
     fill = (int(255 * red), int(255 * green), int(255 * blue))
-    _draw_form(draw, flash.form, (flash.x * size_px, flash.y * size_px), 0.28 * size_px, now, fill)
+    draw_form(draw, flash.form, (flash.x * size_px, flash.y * size_px), 0.28 * size_px, now, fill)
 
 
-def _draw_form(
+def draw_form(
     draw: ImageDraw.ImageDraw, form: str, centre: Point, radius: float, angle: float, fill: tuple[int, int, int]
 ) -> None:
     """Draw one form, with a dark notch that shows how it is turned."""

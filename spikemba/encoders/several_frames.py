@@ -33,7 +33,7 @@ class SeveralFramesPerClip(ABC):
     def frame_rule(self, clip_s: float) -> FrameRule:
         """T frames, spread evenly over each clip."""
         resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
-        return FrameRule(fps=self.frames_per_clip / clip_s, size_px=self.size_px, resize=resize)
+        return spread_frames(self.frames_per_clip, self.size_px, clip_s, resize)
 
     @torch.inference_mode()
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
@@ -41,3 +41,8 @@ class SeveralFramesPerClip(ABC):
         x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
         out: Array = self.embed_videos(((x - self.mean) / self.std).to(self.dtype)).cpu().numpy()
         return out
+
+
+def spread_frames(n_frames: int, size_px: int, clip_s: float, resize: str = "short_side_crop") -> FrameRule:
+    """n frames, spread evenly over each clip of `clip_s` seconds."""
+    return FrameRule(fps=n_frames / clip_s, size_px=size_px, resize=resize)

@@ -1,6 +1,8 @@
 """Weights of encoders: where they are found, what identifies them, and what to say when they are absent."""
 
+import argparse
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -42,30 +44,44 @@ def find_weights(source: Source, options: EncoderOptions) -> Path:
     """The weights' file: the one that was named, else by its name in `options.folder`, else by the hub's cache, else
     from the hub. Raises WeightsMissing.
     """
-    if options.weights is not None:
-        if not options.weights.is_file():
-            raise WeightsMissing(f"{options.weights}: no such file; expected the weights of {source.encoder}")
-        return options.weights
-    names = (source.file, *source.hub_files)
-    for name in names if options.folder else ():
-        assert options.folder is not None
-        if (options.folder / name).is_file():
-            return options.folder / name
-    found = _from_hub(source)
+    found = weights_here(source, options) or _from_hub(source)
     if found is None:
         raise source.missing(options)
     return found
 
 
+def weights_here(source: Source, options: EncoderOptions) -> Path | None:
+    """The same without asking the hub; None when they are not on this machine.
+
+    Raises WeightsMissing when a file was named that is not there.
+    """
+    if options.weights is not None:
+        if not options.weights.is_file():
+            raise WeightsMissing(f"{options.weights}: no such file; expected the weights of {source.encoder}")
+        return options.weights
+    names = (source.file, *source.hub_files) if options.folder else ()
+    for path in (options.folder / name for name in names if options.folder):
+        if path.is_file():
+            return path
+    return _in_cache(source)
+
+
+def _in_cache(source: Source) -> Path | None:
+    """What the hub's cache holds."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in source.hub_files if source.repository else ():
+        cached = try_to_load_from_cache(source.repository or "", name)
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
+
+
 def _from_hub(source: Source) -> Path | None:
     if source.repository is None:
         return None
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
-    for name in source.hub_files:
-        cached = try_to_load_from_cache(source.repository, name)
-        if isinstance(cached, str):
-            return Path(cached)
     for name in source.hub_files:
         if on_hub(source.repository, name):
             with suppress(Exception):  # absent, refused, broken off: whatever it is, there is another way
@@ -87,8 +103,13 @@ def on_hub(repository: str, file: str) -> bool:
 
 def weights_digest(module: nn.Module) -> str:
     """SHA-256 of the tensors as loaded, so that the same weights in another kind of file are the same."""
+    return tensors_digest(module.state_dict())
+
+
+def tensors_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the names and the numbers of tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         if tensor.is_floating_point():
             digest.update(name.encode())
             digest.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
@@ -106,7 +127,9 @@ def read_state(path: Path) -> dict[str, Any]:
 
             return dict(load_file(path))
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            # training scripts put their parsed arguments beside the weights; a Namespace runs nothing
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                state = torch.load(path, map_location="cpu", weights_only=True)
         except RuntimeError as error:
             if "TorchScript" not in str(error):
                 raise
@@ -115,7 +138,9 @@ def read_state(path: Path) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:150]
         raise CheckpointError(f"{path}: not a file of weights that can be read safely ({reason})") from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    state = state if isinstance(state, dict) else {}
+    for key in ("state_dict", "model", "module"):
+        state = state[key] if isinstance(state.get(key), dict) else state
     return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 

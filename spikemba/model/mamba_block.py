@@ -94,6 +94,24 @@ class DirectionalScan(nn.Module):
         """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
         return self.scan(causal_conv_silu(u, *self.convolution, mask, reverse=self.reverse), mask)
 
+    def along(self, u: Tensor, mask: Tensor | None, order: Tensor) -> Tensor:
+        """Convolution and scan over the positions in another order, and the result back in theirs.
+
+        u: (B, L, E).  order: (L,), the positions in the order in which they are read.  Returns (B, L, E).
+        """
+        mask = None if mask is None else mask[:, order]
+        x = causal_conv_silu(u[:, order], *self.convolution, mask)
+        y = scan_block(x, *self.parameters_for(x), self.D, mask, reverse=False)
+        return y[:, order.argsort()]
+
+    def step_sizes(self, u: Tensor, order: Tensor | None = None) -> Tensor:
+        """How far each position moves the state, averaged over the channels. u: (B, L, E), unpadded -> (B, L)."""
+        if order is None:
+            x = causal_conv_silu(u, *self.convolution, reverse=self.reverse)
+            return F.softplus(self.parameters_for(x)[0].float()).mean(-1)
+        x = causal_conv_silu(u[:, order], *self.convolution)
+        return F.softplus(self.parameters_for(x)[0].float()).mean(-1)[:, order.argsort()]
+
     @torch.no_grad()
     def step(self, u: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
         """u: (B, L, E), the positions that follow those of the calls before.  Returns (B, L, E) and the new state."""
@@ -119,8 +137,11 @@ class MambaMixer(nn.Module):
         self.backward_scan = DirectionalScan(width, config, reverse=True) if config.directions == "both" else None
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None, order: Tensor | None = None
+    ) -> Tensor:
         """x: (B, L, D), already normalised.  mask: (B, L) bool, True = real.  gate: (B, L, D), for "other" only.
+        order: (L,), how the backward scan reads the positions; None: from the last to the first.
 
         Returns (B, L, D). Real positions must stand together: padding between them leaks through the convolution.
         """
@@ -131,12 +152,26 @@ class MambaMixer(nn.Module):
             u, z = self.in_proj(x), self.gate_proj(gate)
         if self.backward_scan is None:
             y, back = self.forward_scan(u, mask), None
+        elif order is not None:
+            y, back = self.forward_scan(u, mask), self.backward_scan.along(u, mask, order)
         else:
             both = self.forward_scan.convolution, self.backward_scan.convolution
             ahead, behind = causal_conv_silu_both(u, *both, mask)
             y, back = self.forward_scan.scan(ahead, mask), self.backward_scan.scan(behind, mask)
         out: Tensor = self.out_proj(gated_sum(y, back, z))
         return out
+
+    def step_sizes(self, x: Tensor, order: Tensor | None = None) -> Tensor:
+        """What each position adds to the state, (B, L): the step size, averaged over channels and directions.
+
+        x, order: as in forward, without padding.
+        """
+        inner = self.out_proj.in_features
+        u = F.linear(x, self.in_proj.weight[:inner])
+        found = self.forward_scan.step_sizes(u)
+        if self.backward_scan is not None:
+            found = (found + self.backward_scan.step_sizes(u, order)) / 2
+        return found
 
     @torch.no_grad()
     def step(self, x: Tensor, state: MixerState | None, gate: Tensor | None = None) -> tuple[Tensor, MixerState]:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from spikemba.ops.native.library import on_native
 from spikemba.ops.native.spiking import Normalisation
 from spikemba.ops.native.spiking import masked_moments as native_moments
-from spikemba.ops.spiking import BatchNorm, masked_moments
+from spikemba.ops.ranks import is_shared
+from spikemba.ops.recompute import is_recomputing
+from spikemba.ops.spiking import BatchNorm, masked_moments, moments_over_ranks
 
 
 class MaskedBatchNorm(nn.Module):
@@ -16,6 +18,7 @@ class MaskedBatchNorm(nn.Module):
 
     Running statistics are plain averages for the first 1 / momentum updates and exponential ones after. With
     torch's rule, statistics after one update are mostly their initial values, and in evaluation no neuron fires.
+    Within `one_batch_over_ranks` the batch is that of all processes.
     """
 
     running_mean: Tensor
@@ -42,9 +45,17 @@ class MaskedBatchNorm(nn.Module):
         with torch.no_grad():
             moments = native_moments if on_native(x) else masked_moments
             mean, var, count = moments(x if x.dtype == torch.float64 else x.float(), mask)
-            self.n_updates += 1
-            share = max(self.momentum, 1 / int(self.n_updates))
-            unbiased = var * count / (count - 1).clamp(min=1)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
-        return BatchNorm(self.weight, self.bias, Normalisation(mean, var, self.eps, count))
+            if is_shared():
+                own = mask.sum() * (len(x) if x.dim() == 4 else 1)  # `count` is 1 where there is nothing
+                mean, var, count = moments_over_ranks(mean, var, own)
+            if not is_recomputing():
+                self._learn(mean, var, count)
+        return BatchNorm(self.weight, self.bias, Normalisation(mean, var, self.eps, count, is_shared()))
+
+    def _learn(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        """Move the running statistics towards those of a batch."""
+        self.n_updates += 1
+        share = max(self.momentum, 1 / int(self.n_updates))
+        unbiased = var * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)

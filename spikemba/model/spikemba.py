@@ -22,6 +22,7 @@ from spikemba.model.moment_reasoner import MomentReasoner, MomentReasonerConfig,
 from spikemba.model.packing import Packing, Side
 from spikemba.model.relevant_mamba import RelevantMamba, RelevantMambaConfig
 from spikemba.model.spiking_saliency import SpikingSaliencyConfig, SpikingSaliencyDetector
+from spikemba.ops.recompute import recomputed
 
 
 class SpikeMbaConfig(Config):
@@ -117,6 +118,9 @@ class SpikeMbaBlock(nn.Module):
 class SpikeMba(nn.Module):
     """The whole model. A pair's output is the same alone and in any batch, wherever its padding stands."""
 
+    recompute_blocks = False
+    """In training, keep only the inputs of each block and compute it again on the way back."""
+
     def __init__(self, config: SpikeMbaConfig, n_video_features: int, n_query_features: int) -> None:
         super().__init__()
         self.config = config
@@ -160,7 +164,10 @@ class SpikeMba(nn.Module):
                 video = replace(video, slots=self._slots(self.video_slots, i, len(batch)))
                 query = replace(query, slots=self._slots(self.query_slots, i, len(batch)))
             detector = self.detectors[i % len(self.detectors)] if self.detectors else None
-            video, query, fired = block(video, query, position, detector)
+            if self.recompute_blocks and self.training:
+                video, query, fired = recomputed(block, video, query, position, detector)
+            else:
+                video, query, fired = block(video, query, position, detector)
             spikes += fired
 
         prediction: Prediction = self.heads(video.x, video.mask, query.x, query.mask, spikes)

@@ -9,6 +9,7 @@ from torch import Tensor
 from spikemba.ops.cuda_kernels import causal_conv_cuda, official_conv
 from spikemba.ops.native.conv import MAX_TAPS, Conv, Gate
 from spikemba.ops.native.library import on_native
+from spikemba.ops.precision import at_least_float32
 
 
 def causal_conv_silu(
@@ -64,13 +65,16 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
 
 def _elsewhere(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:
     """Where the compiled kernels do not fit: the official CUDA kernel, or plain PyTorch."""
-    if x.is_cuda and x.dtype != torch.float64 and weight.shape[-1] <= 4 and official_conv() is not None:
+    fits = x.is_cuda and x.dtype != torch.float64 and x.numel() and weight.shape[-1] <= 4
+    if fits and official_conv() is not None:
         return causal_conv_cuda(x, weight, bias, mask, reverse=reverse)
     return _shifted_sums(x, weight, bias, mask, reverse)
 
 
 def _shifted_sums(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, reverse: bool) -> Tensor:
     """Shifted multiply-adds: a depthwise Conv1d would transpose to (B, E, L) and back for the same sums."""
+    dtype = x.dtype
+    x, weight, bias = at_least_float32(x), at_least_float32(weight), at_least_float32(bias)
     if mask is not None:
         x = x * mask[..., None]
     taps = weight.shape[-1]
@@ -81,4 +85,4 @@ def _shifted_sums(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, 
         first = taps - 1 - k if reverse else k
         total = total.addcmul(padded[:, first : first + length], tap)
     out = F.silu(total)
-    return out if mask is None else out * mask[..., None]
+    return (out if mask is None else out * mask[..., None]).to(dtype)

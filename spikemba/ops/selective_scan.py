@@ -20,6 +20,7 @@ from spikemba.ops.cuda_kernels import official_scan, selective_scan_cuda
 from spikemba.ops.native.build import BuildError
 from spikemba.ops.native.library import load, native
 from spikemba.ops.native.scan import MAX_STATES, scan_native, scan_native_with_state
+from spikemba.ops.precision import at_least_float32, in_full_precision
 
 
 def selective_scan_reference(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -99,14 +100,15 @@ def selective_scan(
     if backend is not None and backend not in BACKENDS:
         raise UnknownName("scan backend", backend, sorted(BACKENDS))
     run = BACKENDS[backend or best_backend(x, a.shape[1])]
-    if not reverse:
-        return run(x, delta, a, b, c)
-    return run(x.flip(1), delta.flip(1), a, b.flip(1), c.flip(1)).flip(1)
+    with in_full_precision(x):
+        if not reverse:
+            return run(x, delta, a, b, c)
+        return run(x.flip(1), delta.flip(1), a, b.flip(1), c.flip(1)).flip(1)
 
 
 def best_backend(x: Tensor, n_states: int) -> str:
     """The name of the fastest backend for a tensor like x."""
-    if x.device.type == "cuda" and x.dtype != torch.float64:
+    if x.device.type == "cuda" and x.dtype != torch.float64 and x.numel():  # no GPU kernel starts for an empty batch
         if official_scan() is not None and n_states <= MAX_STATES:
             return "mamba_ssm"
         if os.environ.get("SPIKEMBA_TRITON") == "1":
@@ -130,10 +132,12 @@ def scan_block(
     if fits_native(x, a.shape[1]):
         x_, step, a, b, c, skip = (tensor.float() for tensor in (x, step, a, b, c, skip))
         return scan_native(x_, step, a, b, c, skip, mask, softplus=True, reverse=reverse).to(x.dtype)
-    delta = F.softplus(step if step.dtype == torch.float64 else step.float())
-    if mask is not None:
-        delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
-    return selective_scan(x, delta, a, b, c, reverse=reverse) + skip * x
+    with in_full_precision(x):
+        delta = F.softplus(at_least_float32(step))
+        if mask is not None:
+            delta = delta * mask[..., None]  # softplus(bias) > 0: padding would move the state
+        x_, b, c = (at_least_float32(tensor) for tensor in (x, b, c))
+        return (selective_scan(x_, delta, a, b, c, reverse=reverse) + skip * x_).to(x.dtype)
 
 
 @torch.no_grad()

@@ -21,6 +21,8 @@ from spikemba.config import Config
 from spikemba.errors import ShapeError
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
+from spikemba.ops.precision import at_least_float32, in_full_precision
+from spikemba.ops.ranks import gathered, summed
 
 # in the order of the enumeration in native/spiking.c
 SurrogateName = Literal[
@@ -76,7 +78,7 @@ def lif_spikes(
 
 def _backend(current: Tensor, n_steps: int) -> str:
     if current.device.type != "cpu":
-        return "spikingjelly"
+        return "spikingjelly" if current.numel() else "fused"  # a GPU kernel cannot be started for nothing
     return "native" if n_steps <= compiled.MAX_STEPS and on_native(current) else "fused"
 
 
@@ -104,21 +106,39 @@ class BatchNorm:
         """The normalised x, (..., B, M, D), with the gradient through statistics that are x's own."""
         mean, var = self.statistics.mean, self.statistics.var
         if self.statistics.count is not None:
-            mean, var = masked_moments(x, mask)[:2]
+            mean, var = masked_moments(x, mask, over_ranks=self.statistics.over_ranks)[:2]
         scale = self.weight * torch.rsqrt(var + self.statistics.eps)
         return x * scale + (self.bias - mean * scale)
 
 
-def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def masked_moments(x: Tensor, mask: Tensor, *, over_ranks: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance of each channel over steps and real positions, (D,) each, and how many those are, ().
 
-    x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool, True = real.
+    x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool, True = real.  over_ranks: of the batches of all processes.
     """
+    total = summed if over_ranks else _itself
     real = mask[..., None].to(x.dtype)  # (B, M, 1)
     axes = tuple(range(x.dim() - 1))
-    count = (real.sum() * (len(x) if x.dim() == 4 else 1)).clamp(min=1)
-    mean = (x * real).sum(axes) / count
-    return mean, ((x - mean).square() * real).sum(axes) / count, count
+    count = total(real.sum() * (len(x) if x.dim() == 4 else 1)).clamp(min=1)
+    mean = total((x * real).sum(axes)) / count
+    return mean, total(((x - mean).square() * real).sum(axes)) / count, count
+
+
+def _itself(x: Tensor) -> Tensor:
+    return x
+
+
+def moments_over_ranks(mean: Tensor, var: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, variance and count of the positions of all processes, from those of each; without a gradient.
+
+    mean, var: (D,).  count: (), 0 where a process has no positions.  Source: Chan, Golub and LeVeque 1979.
+    """
+    each = gathered(torch.cat((mean, var, count[None].to(mean.dtype))))  # (R, 2D + 1)
+    width = len(mean)
+    means, variances, counts = each[:, :width], each[:, width:-1], each[:, -1:]
+    n = counts.sum().clamp(min=1)
+    mean = (means * counts).sum(0) / n
+    return mean, ((variances + (means - mean).square()) * counts).sum(0) / n, n
 
 
 def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm | None) -> Layer:
@@ -128,8 +148,10 @@ def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
         trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
         return Layer(trains, rates, counts)
-    trains = lif_spikes(x if norm is None else norm(x, mask), neuron) * mask[..., None]
-    return Layer(trains, trains.mean(0), trains.sum((0, 1, 2)))
+    with in_full_precision(x):
+        x = at_least_float32(x)
+        trains = lif_spikes(x if norm is None else norm(x, mask), neuron) * mask[..., None]
+        return Layer(trains, trains.mean(0), trains.sum((0, 1, 2)))
 
 
 def spiking_attention(
@@ -154,12 +176,14 @@ def spiking_attention(
         attended: Tensor
         attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
         return attended, counts
-    current = x if norm is None else norm(x, mask)
-    spikes = lif_spikes(current, neuron, n_steps) * mask[..., None]
-    heads = (z.unflatten(-1, (n_heads, -1)).transpose(2, 3) for z in spikes.chunk(3, dim=-1))
-    q, k, v = heads  # (S, B, H, M, d)
-    attended = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
-    return attended * factor[:, None, None], spikes.sum((0, 1, 2))
+    with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers
+        x = at_least_float32(x)
+        current = x if norm is None else norm(x, mask)
+        spikes = lif_spikes(current, neuron, n_steps) * mask[..., None]
+        heads = (z.unflatten(-1, (n_heads, -1)).transpose(2, 3) for z in spikes.chunk(3, dim=-1))
+        q, k, v = heads  # (S, B, H, M, d)
+        attended = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
+        return attended * factor[:, None, None], spikes.sum((0, 1, 2))
 
 
 def _struct(neuron: NeuronConfig) -> compiled.Neuron:

@@ -6,10 +6,11 @@ import json
 import pytest
 import torch
 
-from pipelines import train as train_module
+from pipelines import grounding_task
 from pipelines.config import TrainConfig, load_config
+from pipelines.optimizer import decay_groups, learning_rate_factor
 from pipelines.run_dir import RunDir
-from pipelines.train import learning_rate_factor, make_optimizer, train
+from pipelines.train import train
 from spikemba.checkpoint import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.model import SpikeMba, SpikeMbaConfig
@@ -66,22 +67,22 @@ class Interrupt(Exception):
 
 @pytest.mark.parametrize("after_steps", [1, 5])
 def test_a_run_that_was_broken_off_goes_on_to_the_same_weights(config, trained, tmp_path, monkeypatch, after_steps):
-    real, count = train_module.grounding_loss, itertools.count()
+    real, count = grounding_task.grounding_loss, itertools.count()
 
     def dying(*args):
         if next(count) == after_steps:
             raise Interrupt
         return real(*args)
 
-    monkeypatch.setattr(train_module, "grounding_loss", dying)
+    monkeypatch.setattr(grounding_task, "grounding_loss", dying)
     with pytest.raises(Interrupt):
         train(config, tmp_path / "run")
-    monkeypatch.setattr(train_module, "grounding_loss", real)
+    monkeypatch.setattr(grounding_task, "grounding_loss", real)
     result = train(config, tmp_path / "run", resume=True)
     assert result.epochs == 2
     assert same(weights(trained / "last"), weights(tmp_path / "run" / "last"))
     assert same(weights(trained / "best"), weights(tmp_path / "run" / "best"))
-    dropped = ("seconds", "pairs_per_s")
+    dropped = ("seconds", "pairs_per_s", "validation_seconds", "seconds_left", "peak_memory_mb")
     for mine, theirs in zip(RunDir(tmp_path / "run").rows(), RunDir(trained).rows(), strict=True):
         assert {k: v for k, v in mine.items() if k not in dropped} == {
             k: v for k, v in theirs.items() if k not in dropped
@@ -148,7 +149,7 @@ def test_every_ablation_is_a_setting(corpus, tiny, tmp_path, change, preset):
 
 def test_weight_decay_spares_what_it_should():
     model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1}), 4, 3)
-    decayed, spared = (group["params"] for group in make_optimizer(model, TrainConfig(weight_decay=0.3)).param_groups)
+    decayed, spared = (group["params"] for group in decay_groups(model, 0.3))
     names = {id(p): name for name, p in model.named_parameters()}
     assert len(decayed) + len(spared) == len(names)
     assert all(names[id(p)].endswith("weight") for p in decayed)

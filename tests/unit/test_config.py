@@ -3,9 +3,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.config import PRESETS, RunConfig, config_folder, config_names, config_path, load_config
+from pipelines.config import (
+    PRESETS,
+    RunConfig,
+    config_folder,
+    config_names,
+    config_path,
+    load_config,
+    load_run_config,
+)
+from pipelines.recognition_config import RecognitionConfig
 from spikemba.config import load_yaml, merge, parse_overrides, to_yaml
 from spikemba.errors import ConfigError, UnknownName
+from spikemba.model.video_mamba import VideoMambaConfig
 
 
 def test_all_faults_of_a_file_are_reported_together(tmp_path):
@@ -21,7 +31,7 @@ def test_all_faults_of_a_file_are_reported_together(tmp_path):
 
 
 def test_an_unknown_key_without_a_likeness_lists_what_there_is():
-    with pytest.raises(ConfigError, match="known keys: name, preset, data, model, loss, train, grounding"):
+    with pytest.raises(ConfigError, match="known keys: task, name, train, preset, data, model, loss, grounding"):
         RunConfig.parse({"zzz": 1})
 
 
@@ -80,7 +90,7 @@ def test_merging_is_deep():
 
 @pytest.mark.parametrize("name", config_names())
 def test_every_configuration_that_comes_along_loads_and_opens_with_its_command(name):
-    assert load_config(config_path(name)).name == name
+    assert load_run_config(config_path(name)).name == name
     assert config_path(name).read_text().startswith("# spikemba ")
 
 
@@ -112,8 +122,9 @@ def documented(model, prefix=""):
             yield f"{prefix}{name}", field.description
 
 
-def test_every_setting_says_what_it_means():
-    assert [key for key, text in documented(RunConfig) if not text] == []
+@pytest.mark.parametrize("kind", [RunConfig, RecognitionConfig, VideoMambaConfig])
+def test_every_setting_says_what_it_means(kind):
+    assert [key for key, text in documented(kind) if not text] == []
 
 
 def test_presets_name_settings_that_exist():
@@ -122,11 +133,11 @@ def test_presets_name_settings_that_exist():
 
 
 def test_yaml_files_hold_only_what_differs_from_the_defaults():
-    defaults = RunConfig()
     for path in config_folder().glob("*.yaml"):
+        defaults = type(load_run_config(path))()
         for section, keys in yaml.safe_load(path.read_text()).items():
-            if section in ("name", "preset"):
-                continue
             base = getattr(defaults, section)
+            if section in ("name", "preset", "task") or base is None:
+                continue
             same = [f"{section}.{k}" for k, v in keys.items() if not isinstance(v, dict) and getattr(base, k) == v]
             assert not same, Path(path).name

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikemba.ops.native.library import kernels, packed, pointer, threads
+from spikemba.ops.ranks import summed
 
 MAX_STEPS = 64
 MAX_HEAD = 64
@@ -43,6 +44,8 @@ class Normalisation:
     eps: float
     count: Tensor | None
     """How many positions and steps mean and var were taken over, if they are x's own; then their gradient counts."""
+    over_ranks: bool = False
+    """Whether they were taken over the batches of all processes, of which x is one."""
 
 
 def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -184,8 +187,9 @@ def _norm_backward(
     by_scale = sums[1] - mean * sums[0]
     constant = slope = None
     if normalisation.count is not None:
-        slope = -weight * by_scale * inverse.pow(3) / normalisation.count
-        constant = -scale * sums[0] / normalisation.count - slope * mean
+        every = summed(sums) if normalisation.over_ranks else sums
+        slope = -weight * (every[1] - mean * every[0]) * inverse.pow(3) / normalisation.count
+        constant = -scale * every[0] / normalisation.count - slope * mean
     steps = len(x) if x.dim() == 4 else 1
     tensors = map(pointer, (grad, x, mask, scale, constant, slope))
     kernels().norm_backward(*tensors, steps, *x.shape[-3:], threads())

@@ -1,0 +1,51 @@
+"""Adapt a video encoder to one's own footage: the settings of a data set, with an encoder in the place of features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.adaptation_config import AdaptationRunConfig
+from pipelines.adaptation_model import make_encoder
+from pipelines.kinds import ADAPTATION
+from spikemba.config import Tree, load_yaml, merge, parse_overrides
+from spikemba.model.adaptation import Method, ParameterCount
+
+BATCH_SIZE = 8
+"""Queries per step unless the settings say otherwise: each brings all frames of its video."""
+
+
+def adaptation_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    prepared: Path | None = None,
+    videos: Path | None = None,
+    backbone: Path | None = None,
+    method: Method | None = None,
+    start: Path | None = None,
+) -> AdaptationRunConfig:
+    """The configuration of a data set's YAML as one that adapts an encoder. Raises ConfigError with every fault.
+
+    A configuration of grounding is one of features; its batches become those of BATCH_SIZE.
+    prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file. Features of videos
+    that either names are left out: the encoder makes them.
+    """
+    tree: Tree = load_yaml(path) if path is not None else {}
+    if prepared is not None:
+        tree = merge(tree, {"data": load_yaml(prepared).get("data", {})})
+    encoder: dict[str, Any] = {}
+    if backbone is not None:
+        encoder["backbone"] = str(backbone)
+    if method is not None:
+        encoder["adaptation"] = {"method": method}
+    if tree.get("task") != ADAPTATION:
+        tree = merge(tree, {"train": {"batch_size": BATCH_SIZE}})
+    given: Tree = {"task": ADAPTATION, "data": {"video_features": []}, "encoder": encoder}
+    given |= {name: str(value) for name, value in (("videos", videos), ("start", start)) if value is not None}
+    tree = merge(tree, given, parse_overrides(overrides))
+    return AdaptationRunConfig.parse(tree, str(path or "the configuration"))
+
+
+def parameter_count(config: AdaptationRunConfig) -> ParameterCount:
+    """What is trained of the encoder, in numbers. Raises CheckpointError, ConfigError."""
+    return make_encoder(config.encoder)[0].count()

@@ -1,0 +1,104 @@
+"""What an adapted encoder and its grounding model answer to raw videos, and how good that is."""
+
+# Shapes: L clips.
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast, overload
+
+import numpy as np
+import torch
+
+from pipelines.adaptation_config import AdaptationRunConfig
+from pipelines.adaptation_model import EncoderAndGrounder, encoder_name, features_spec, raw_clips
+from pipelines.compare import intervals
+from pipelines.evaluate import Questions, to_rows
+from pipelines.evaluate_files import Evaluation
+from pipelines.raw_clips import RawClips
+from pipelines.run_dir import RunDir
+from pipelines.scoring import brief, protocol_of, score
+from pipelines.shards import Shard
+from spikemba.checkpoint import load_checkpoint
+from spikemba.datasets.annotations import PredictedRow, write_predictions
+from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.encoders.base import ENCODERS_FOLDER, folder_name
+from spikemba.features import FeatureSpec
+from spikemba.grounding import Question, answer_questions
+from spikemba.model.adaptation import AdaptedVideoMamba, adapt_model
+from spikemba.video_checkpoint import load_video_checkpoint
+
+
+class EncodedQuestions(Questions):
+    """Questions whose videos are encoded when the first of them comes, and then kept as features."""
+
+    def __init__(
+        self, model: EncoderAndGrounder, dataset: GroundingDataset, clips: RawClips, spec: FeatureSpec, shard: Shard
+    ) -> None:
+        super().__init__(dataset, shard)
+        self._model, self._clips, self._spec = model, clips, spec
+        self._features: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
+
+    @overload
+    def __getitem__(self, index: int) -> Question: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Question]: ...
+
+    def __getitem__(self, index: int | slice) -> Question | Sequence[Question]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        question = super().__getitem__(index)
+        video_id = self.dataset.annotations[self.indices[index]].video_id
+        if video_id not in self._features:
+            self._features[video_id] = self._encoded(video_id)
+        rows = question.video[:, 0].astype(np.intp)
+        return replace(question, video=self._spec.join([self._features[video_id][rows]]))
+
+    @torch.no_grad()
+    def _encoded(self, video_id: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        device = next(self._model.parameters()).device
+        frames = torch.from_numpy(self._clips.clips(video_id)).to(device)
+        found: np.ndarray[Any, np.dtype[np.float32]] = self._model.features(frames).cpu().numpy()
+        return found
+
+
+def answers(
+    model: EncoderAndGrounder, dataset: GroundingDataset, clips: RawClips, run: AdaptationRunConfig, shard: Shard
+) -> list[PredictedRow]:
+    """What both models together answer to every query of a split, or of a shard of it."""
+    questions = EncodedQuestions(model, dataset, clips, features_spec(dataset.spec, run.data), shard)
+    return to_rows(questions, answer_questions(model.grounder, questions, run.data.clip_s, run.grounding))
+
+
+def evaluate_run(
+    checkpoint: Path,
+    split: Split = "val",
+    *,
+    data: DataConfig | None = None,
+    out: Path | None = None,
+    benchmark: str | None = None,
+    resamples: int = 0,
+) -> Evaluation:
+    """Score a run's best checkpoint on the raw videos of a split; see `pipelines.evaluate.evaluate_run`."""
+    run = RunDir(checkpoint if (checkpoint / "config.yaml").is_file() else checkpoint.parent)
+    config = cast(AdaptationRunConfig, run.any_config())
+    config = config.model_copy(update={"data": data}) if data is not None else config
+    folder = checkpoint if (checkpoint / "config.json").is_file() else run.best
+    folder = folder if folder.is_dir() else run.last
+    loaded = load_checkpoint(folder)
+    place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
+    opened = load_video_checkpoint(place)
+    encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
+    model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
+    clips = raw_clips(config, encoder)
+    plain = config.data.model_copy(update={"normalise_video": False})
+    dataset = GroundingDataset(plain, split, [clips])
+    config = config.model_copy(update={"grounding": loaded.grounding})
+    rows = answers(model, dataset, clips, config, Shard())
+    protocol = protocol_of(benchmark or config.data.benchmark)
+    document = score(rows, dataset.annotations, protocol=protocol)
+    if out is not None:
+        write_predictions(out, rows)
+    found = intervals(rows, dataset.annotations, protocol, resamples) if resamples else {}
+    return Evaluation(benchmark or config.data.benchmark, document, brief(document), intervals=found)

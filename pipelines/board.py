@@ -1,0 +1,48 @@
+"""TensorBoard: every number of an epoch's row."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Board:
+    """Scalars of a run; nothing is written without a writer."""
+
+    def __init__(self, writer: Any = None) -> None:
+        self._writer = writer
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """The numbers of a row under its epoch: those at its top as `train/name`, others as `section/name`."""
+        if self._writer is None:
+            return
+        for name, value in row.items():
+            if isinstance(value, Mapping):
+                for inner, number in _flat(value):
+                    self._writer.add_scalar(f"{name}/{inner}", number, row["epoch"])
+            elif isinstance(value, int | float) and name != "epoch":
+                self._writer.add_scalar(f"train/{name}", value, row["epoch"])
+        self._writer.flush()
+
+
+@contextmanager
+def board(folder: Path, done: int, *, wanted: bool) -> Iterator[Board]:
+    """A board in a run folder after `done` epochs; what it holds of later ones, from a run that died, is hidden."""
+    if not wanted:
+        yield Board()
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
+    try:
+        yield Board(writer)
+    finally:
+        writer.close()
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,146 @@
+"""The processes of one training: who this one is, and what they tell each other.
+
+They are started by `spikemba train --processes N` (see launcher.py) or by torchrun, which both set RANK, WORLD_SIZE and
+LOCAL_RANK. Alone, every function here returns what it is given.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from pipelines.shards import Shard
+from spikemba.errors import SpikeMbaError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together."""
+
+    index: int = 0
+    """From 0, over all machines."""
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.index == 0
+
+
+def ranks() -> Ranks:
+    """Who this process is in torch.distributed's group; alone when there is none."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return Ranks()
+    return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+def launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes, also before and after the group exists."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
+def restarted() -> bool:
+    """Whether a launcher started processes of this group again, after one of them died."""
+    return largest(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """Join the group that the launcher's variables name, and leave it at the end; a group that exists is used.
+
+    device: "cuda" takes the GPU of this process's number on its machine and NCCL; what is on no GPU goes through gloo.
+    Raises SpikeMbaError when there are fewer GPUs than processes.
+    """
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "cuda" and launched():
+        if local >= torch.cuda.device_count():
+            here, gpus = os.environ.get("LOCAL_WORLD_SIZE", str(local + 1)), torch.cuda.device_count()
+            raise SpikeMbaError(f"{here} processes and {gpus} GPUs on this machine; give --processes {gpus}")
+        torch.cuda.set_device(local)
+    if not launched() or dist.is_initialized():
+        yield ranks()
+        return
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+    try:
+        yield ranks()
+    finally:
+        dist.destroy_process_group()
+
+
+def on_first(run: Callable[[], T]) -> T:
+    """What `run` returns on the first process, on all of them; an error there is an error everywhere."""
+    here = ranks()
+    if here.count == 1:
+        return run()
+    found: list[Any] = [None]
+    failed: Exception | None = None
+    if here.first:
+        try:
+            found = [(run(), None, False)]
+        except Exception as error:  # whatever it is, the others must not wait for a result
+            failed = error
+            found = [(None, str(error), isinstance(error, SpikeMbaError))]
+    dist.broadcast_object_list(found, src=0)
+    if failed is not None:
+        raise failed
+    result, message, mendable = found[0]
+    if message is not None:
+        raise SpikeMbaError(message) if mendable else RuntimeError(f"the first process failed: {message}")
+    value: T = result
+    return value
+
+
+def from_all(own: T) -> list[T]:
+    """What each process gives, in their order."""
+    here = ranks()
+    if here.count == 1:
+        return [own]
+    found: list[Any] = [None] * here.count
+    dist.all_gather_object(found, own)
+    return found
+
+
+def merged(own: Sequence[T], block: int = 1) -> list[T]:
+    """The items of all processes as one list, where each had those of Shard(its index, their count, block)."""
+    parts = from_all(list(own))
+    n = sum(map(len, parts))
+    places = [i for rank in range(len(parts)) for i in Shard(rank, len(parts), block).indices(n)]
+    items = dict(zip(places, (item for part in parts for item in part), strict=True))
+    return [items[i] for i in range(n)]
+
+
+def largest(value: int) -> int:
+    """The largest of the processes' numbers."""
+    if ranks().count == 1:
+        return value
+    shared = torch.tensor(value)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def total(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of each name, summed over the processes; names and shapes are those of the first process."""
+    if ranks().count == 1:
+        return values
+    summed = {}
+    for name, value in values.items():
+        summed[name] = value.clone()
+        dist.all_reduce(summed[name])
+    return summed
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

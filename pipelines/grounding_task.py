@@ -1,0 +1,148 @@
+"""Grounding as a training task: pairs of video and query, SpikeMba, its losses, the benchmark's metrics."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipelines import firing
+from pipelines.config import RunConfig
+from pipelines.evaluate import predict
+from pipelines.optimizer import decay_groups
+from pipelines.parts import Part
+from pipelines.scoring import brief, protocol_of, score
+from pipelines.shards import Shard
+from pipelines.task import Step
+from spikemba.batch import Batch, pad
+from spikemba.checkpoint import Checkpoint, save_checkpoint
+from spikemba.datasets.annotations import PredictedRow
+from spikemba.datasets.base import GroundingDataset, Split
+from spikemba.datasets.collate import collate
+from spikemba.losses import grounding_loss
+from spikemba.model import SpikeMba
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to train on, and the same videos under other queries."""
+
+    batch: Batch
+    negative: Batch | None
+    """Each video under the query of the pair before it in the batch of all processes; without targets."""
+
+    def to(self, device: torch.device) -> "Pairs":
+        """The same on `device`; the videos are moved once."""
+        batch = self.batch.to(device)
+        if self.negative is None:
+            return Pairs(batch, None)
+        queries = self.negative.query_tokens.to(device), self.negative.query_mask.to(device)
+        return Pairs(batch, Batch(batch.video, batch.video_mask, *queries))
+
+
+class GroundingTask:
+    """SpikeMba on one data set."""
+
+    module: Any
+
+    def __init__(self, config: RunConfig) -> None:
+        """Raises what GroundingDataset raises for missing or faulty data."""
+        self.training = GroundingDataset(config.data, "train")
+        self.held_out: dict[Split, GroundingDataset] = {}
+        if config.data.val is not None:
+            self.held_out["val"] = GroundingDataset(config.data, "val")
+        if config.train.watch_test:
+            self.held_out["test"] = GroundingDataset(config.data, "test")
+        self.config = with_chunk_length(config, self.training)
+        spec = self.training.spec
+        self.module = SpikeMba(config.model, spec.n_video_features, spec.text.dim)
+        self.module.recompute_blocks = config.train.checkpoint_blocks
+
+    @property
+    def n_examples(self) -> int:
+        """Training pairs."""
+        return len(self.training)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those with annotations to score; the test split alone chooses nothing, so it is not scored alone."""
+        return tuple(self.held_out) if "val" in self.held_out else ()
+
+    @property
+    def block(self) -> int:
+        """Queries that are answered together."""
+        return self.config.grounding.batch_size
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """Projections and convolutions; scans and neurons have their own kernels."""
+        heads = self.module.heads
+        return [self.module.video_projection, self.module.query_projection, heads.foreground, heads.distances]
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Weight decay spares biases, norms, slots, A_log and D."""
+        return decay_groups(self.module, weight_decay)
+
+    def load(self, part: Part) -> Pairs:
+        """The part's pairs; their negatives when the batch of all processes has more than one query."""
+        # with the query before them, the queries moved by one are at hand: what one process would compute by rolling
+        before, *pairs = (self.training[i] for i in (part.before, *part.own))
+        batch = collate(pairs or [before])
+        if not pairs:
+            batch = batch.first(0)
+        if not self.config.loss.needs_negatives or len(part.piece) < 2:
+            return Pairs(batch, None)
+        tokens, mask = pad([pair.tokens for pair in (before, *pairs)])
+        n = len(pairs)
+        batch = replace(batch, query_tokens=tokens[1:], query_mask=mask[1:])
+        return Pairs(batch, Batch(batch.video, batch.video_mask, tokens[:n], mask[:n]))
+
+    def loss(self, pairs: Pairs) -> Step:
+        """The weighted losses; the neurons' firing rates are watched."""
+        prediction = self.module(pairs.batch)
+        negative = None if pairs.negative is None else self.module(pairs.negative)
+        total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative)
+        return Step(total, terms, firing.rates(prediction))
+
+    def predict(self, split: str, shard: Shard) -> list[PredictedRow]:
+        """Answers to the shard's queries."""
+        return predict(self.module, self.held_out[_split(split)], self.config.grounding, shard)
+
+    def score(self, split: str, rows: Sequence[PredictedRow]) -> dict[str, float]:
+        """The benchmark's brief."""
+        annotations = self.held_out[_split(split)].annotations
+        return brief(score(rows, annotations, protocol=protocol_of(self.config.data.benchmark)))
+
+    def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
+        """A checkpoint folder."""
+        save_checkpoint(folder, Checkpoint(self.module, self.training.spec, self.config.grounding, dict(trained)))
+
+    def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Firing rates and dead channels of each layer."""
+        return {"firing": firing.summary(watched)}
+
+    def warnings(self, row: Mapping[str, Any]) -> list[str]:
+        """About layers that hardly fire, or fire nearly always."""
+        return firing.warnings(row["firing"])
+
+
+def make_task(config: RunConfig) -> GroundingTask:
+    """The task of a configuration; weights are drawn from torch's generator."""
+    return GroundingTask(config)
+
+
+def with_chunk_length(config: RunConfig, training: GroundingDataset) -> RunConfig:
+    """The configuration with `grounding.chunk_clips` filled in: as many clips as the longest training video has."""
+    if config.grounding.chunk_clips is not None:
+        return config
+    clip_s = config.data.clip_s
+    longest = max(len(one.labels) or math.ceil(one.duration_s / clip_s) for one in training.annotations)
+    clips = min(longest, config.data.max_clips or longest)
+    return config.model_copy(update={"grounding": config.grounding.model_copy(update={"chunk_clips": clips})})
+
+
+def _split(name: str) -> Split:
+    return "test" if name == "test" else "val"

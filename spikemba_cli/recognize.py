@@ -1,0 +1,72 @@
+"""`spikemba recognize`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikemba_cli.console import err, print_error, print_json, print_table, progress
+from spikemba_cli.encoder_options import DeviceOption
+
+if TYPE_CHECKING:
+    from pipelines.recognize import Recognized
+
+
+def recognize(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
+    checkpoint: Annotated[Path, typer.Option(help="Run folder of `spikemba train`, or a checkpoint folder.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to print, at most.")] = 5,
+    window: Annotated[
+        float, typer.Option(min=0, help="Longer videos are also looked at in windows of so many seconds; 0: never.")
+    ] = 10.0,
+    segments: Annotated[int, typer.Option(min=1, help="Clips per stretch, whose probabilities are averaged.")] = 1,
+    crops: Annotated[int, typer.Option(min=1, help="Squares per clip, along the longer side of the picture.")] = 1,
+    device: DeviceOption = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document; for several videos a list of them.")
+    ] = False,
+) -> None:
+    """Name the classes that VIDEOS show, with their probabilities; of long ones also over time.
+
+    Example: spikemba recognize clip.mp4 --checkpoint runs/motions
+    """
+    from pipelines.recognize import Recognizer
+    from spikemba.errors import VideoError
+    from spikemba.video_files import find_videos
+
+    files = find_videos(videos)
+    recognizer = Recognizer(checkpoint, device=device, segments=segments, crops=crops)
+    found: list[Recognized] = []
+    failed = False
+    with progress("looking", "stretches") as report:
+        for file in files:
+            try:
+                found.append(recognizer.recognize(file, top=top, window_s=window or None, report=report))
+            except VideoError as error:
+                print_error(str(error))
+                failed = True
+    several = len(files) > 1 or videos[0].is_dir()
+    if as_json and (found or several):
+        print_json([one.to_json() for one in found] if several else found[0].to_json())
+    elif found:
+        _print(found, several)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print(found: list["Recognized"], several: bool) -> None:
+    """The whole of each video and its windows, one line per class."""
+    rows = [
+        [one.video.name, f"{start_s:.2f}", f"{end_s:.2f}", row["label"], f"{row['probability']:.3f}"]
+        for one in found
+        for start_s, end_s, top in [
+            (0.0, one.duration_s, one.top),
+            *((part.start_s, part.end_s, part.top) for part in one.over_time),
+        ]
+        for row in top
+    ]
+    columns = ["video", "start_s", "end_s", "label", "probability"]
+    if not several:
+        err.print(f"{found[0].video.name}")
+        rows, columns = [row[1:] for row in rows], columns[1:]
+    print_table("", columns, rows)

@@ -1,0 +1,63 @@
+"""One optimiser step and one evaluation, alone or as one of two processes; run as a script by test_distributed.
+
+RANK=0 WORLD_SIZE=2 MASTER_ADDR=localhost MASTER_PORT=... python shared_batch.py CONFIG OUT SETTINGS...
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from pipelines.config import RunConfig, load_config
+from pipelines.distributed import joined, merged, ranks
+from pipelines.events import Quiet
+from pipelines.grounding_task import GroundingTask
+from pipelines.loop import _Loop
+from pipelines.run_dir import RunDir
+from pipelines.shards import Shard
+
+# 21 pairs: batches of 8, 8 and 5, so that two processes have 3 and 2 of the last; of 20 and 1, of which one has none
+CASES = {
+    "even": ["grounding.batch_size=4"],
+    "uneven": ["train.batch_size=8"],
+    "one pair": ["train.batch_size=20"],
+    "in pieces": ["train.batch_size=21", "train.accumulate=2"],
+    "blocks recomputed": ["train.batch_size=21", "train.checkpoint_blocks=true"],
+    "printed": ["train.batch_size=7", "loss.contrastive_form=printed", "preset=paper"],
+}
+
+
+def last_step(config: RunConfig) -> dict[str, torch.Tensor]:
+    """Gradients, buffers and losses after the last step of an epoch, by name."""
+    torch.manual_seed(0)
+    task = GroundingTask(config)
+    loop = _Loop(task, config.train, RunDir(Path()), Quiet())
+    task.module.train()
+    step = list(loop.cut.steps(0))[-1]
+    loop._step(step, loop._batches(step))
+    found = {name: p.grad for name, p in task.module.named_parameters() if p.grad is not None}
+    found |= {name: buffer.clone() for name, buffer in task.module.named_buffers()}
+    means = loop.state.take()["sums"]
+    return found | {f"sum {name}": value for name, value in means.items() if not name.startswith("watched")}
+
+
+def answers(config: RunConfig) -> list[str]:
+    """What a network of random weights answers to the test split, every digit of it."""
+    torch.manual_seed(0)
+    task = GroundingTask(config)
+    rows = merged(task.predict("test", Shard(ranks().index, ranks().count, task.block)), task.block)
+    return [repr(row) for row in rows]
+
+
+def everything(config_file: Path, settings: list[str]) -> dict[str, object]:
+    """All cases."""
+    configs = {name: load_config(config_file, [*settings, *more]) for name, more in CASES.items()}
+    steps = {name: last_step(config) for name, config in configs.items()}
+    return {"steps": steps, "answers": answers(configs["even"])}
+
+
+if __name__ == "__main__":
+    with joined("cpu") as here:
+        result = everything(Path(sys.argv[1]), sys.argv[3:])
+        if here.first:
+            torch.save(result, sys.argv[2])
