@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.places import cache_folder, settings_folder
+from pipelines.places import cache_folder, load_settings, settings_folder, weights_folder
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ OPTIONAL = ("mamba-ssm",)
 
 def examine() -> list[Finding]:
     """Look at this installation."""
-    return [*_packages(), *_machine(), *_weights(), *_folders()]
+    return [*_packages(), *_machine(), *_bundled(), *_weights(), *_folders()]
 
 
 def _packages() -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def _scan() -> Iterator[Finding]:
         yield Finding("scan on gpu", "ok", detail)
 
 
-def _weights() -> Iterator[Finding]:
+def _bundled() -> Iterator[Finding]:
     from spikemba.checkpoint import BUNDLED
     from spikemba.encoders import mini
 
@@ -89,8 +89,32 @@ def _weights() -> Iterator[Finding]:
             yield Finding(name, "fault", f"{path} is missing; install the package again")
 
 
+def _weights() -> Iterator[Finding]:
+    """Where the weights of each encoder's default model are on this machine; nobody is asked for them."""
+    from spikemba.encoders.base import WEIGHTS, EncoderOptions, named
+    from spikemba.encoders.weights import Source, weights_here
+
+    own = load_settings().weights
+    for name, place in WEIGHTS.items():
+        topic = f"{name} weights"
+        source: Source = named(place)()
+        if name in own:
+            there = own[name].exists()
+            problem = "" if there else ", which the settings name, is not there"
+            yield Finding(topic, "ok" if there else "fault", f"{own[name]}{problem}")
+            continue
+        path = weights_here(source, EncoderOptions(folder=weights_folder()))
+        if path is not None:
+            yield Finding(topic, "ok", str(path))
+        elif source.repository:
+            where = f"https://huggingface.co/{source.repository}"
+            yield Finding(topic, "absent", f"fetched from {where} on first use, or given with --weights {name}=")
+        else:
+            yield Finding(topic, "absent", f"get {source.file} from {source.address}, and use --weights {name}=FILE")
+
+
 def _folders() -> Iterator[Finding]:
-    for name, folder in {"cache": cache_folder(), "settings": settings_folder()}.items():
+    for name, folder in {"cache": cache_folder(), "weights": weights_folder(), "settings": settings_folder()}.items():
         yield Finding(name, *_writable(folder))
 
 

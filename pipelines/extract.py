@@ -18,6 +18,7 @@ from spikemba.encoders import TextEncoder, VideoEncoder, load_encoders
 from spikemba.encoders.base import EncoderOptions, folder_name
 from spikemba.errors import AnnotationError, QueryError, SpikeMbaError, VideoError
 from spikemba.features import FeatureFolder, Manifest
+from spikemba.files import clear_abandoned
 from spikemba.video_files import find_videos
 
 Dtype = Literal["float16", "float32"]
@@ -245,8 +246,12 @@ def text_encoder(encoders: Sequence[VideoEncoder]) -> TextEncoder:
 
 
 def prepare_folder(folder: Path, manifest: Manifest) -> FeatureFolder:
-    """The folder, with its manifest. Raises FeaturesMismatch when it holds features made otherwise, OutputError."""
+    """The folder, with its manifest and without what a killed extraction was writing.
+
+    Raises FeaturesMismatch when it holds features made otherwise, OutputError.
+    """
     features.write_manifest(folder, manifest)
+    clear_abandoned(folder)
     return FeatureFolder(folder)
 
 

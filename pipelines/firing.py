@@ -1,10 +1,14 @@
 """Watches the neurons: how often each layer fires, and how many of its channels never do."""
 
+from __future__ import annotations  # listing runs reads HEALTHY without torch
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from spikemba.batch import Prediction
+    from spikemba.batch import Prediction
 
 HEALTHY = (0.01, 0.6)
 """Firing rates below are near death, above near saturation."""

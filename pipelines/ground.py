@@ -62,14 +62,14 @@ class Grounder:
 
     def __init__(
         self,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         *,
         encoder: str | None = None,
         options: EncoderOptions | None = None,
         weights: Mapping[str, Path] | None = None,
     ) -> None:
-        """checkpoint: as `load_checkpoint` takes it; by default the one in the user's settings. Where there is none,
-        or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
+        """checkpoint: loaded, or as `load_checkpoint` takes it; by default the one in the user's settings. Where there
+        is none, or when an encoder is named, sentences are compared with clips as that encoder does, by default CLIP.
 
         Raises CheckpointError, WeightsMissing or FeaturesMismatch when it cannot be used here.
         """
@@ -93,7 +93,7 @@ class Grounder:
 
     def ground(
         self,
-        video: Path,
+        video: str | Path,
         queries: Sequence[str],
         *,
         top: int | None = None,
@@ -104,6 +104,7 @@ class Grounder:
 
         Raises VideoError, QueryError.
         """
+        video = Path(video)
         sentences = self.check(queries)
         texts = self.text.encode_texts(sentences)
         encoded = self._encode(video, cache, report)
@@ -137,11 +138,14 @@ class Grounder:
 class _Trained:
     """A checkpoint that answers."""
 
-    def __init__(self, name: str | Path, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
-        self.name = str(name)
-        self.checkpoint: Checkpoint = load_checkpoint(name)
+    def __init__(self, source: str | Path | Checkpoint, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        if isinstance(source, Checkpoint):
+            self.name, self.checkpoint = "checkpoint", source
+        else:
+            self.name, folder = str(source), find_checkpoint(source)
+            self.checkpoint = load_checkpoint(folder)
+            weights = {**encoders_of(folder, self.checkpoint.features), **weights}
         spec = self.checkpoint.features
-        weights = {**encoders_of(find_checkpoint(name), spec), **weights}
         self.encoders = load_encoders_here(spec.encoder, options, weights)
         readers = self.encoders
         if not any(isinstance(encoder, TextEncoder) for encoder in readers):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.page import page, table
 from spikemba.files import write_text, writing
 from spikemba.grounding import Answer
 from spikemba.moments import Moment, Window
@@ -122,15 +123,6 @@ def _draw_spikes(row: Any, case: Case) -> None:
     row.set_ylabel("spike steps\nand proposals", fontsize=8)
 
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #1f2937; }
-h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .9rem; border-bottom: 1px solid #e5e7eb }
-td + td, th + th { text-align: right; font-variant-numeric: tabular-nums } th { text-align: left }
-img { width: 100%; border: 1px solid #e5e7eb; border-radius: 6px } .note { color: #6b7280 }
-"""
-
-
 def write_report(
     folder: Path,
     title: str,
@@ -142,30 +134,19 @@ def write_report(
 
     tables: heading -> (column names, rows).
     """
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(intro)}</p>"]
+    parts = [f"<p>{html.escape(intro)}</p>"]
     for heading, (columns, rows) in tables.items():
-        parts += [f"<h2>{html.escape(heading)}</h2>", _table(columns, rows)]
+        parts += [f"<h2>{html.escape(heading)}</h2>", table(columns, rows)]
     parts.append("<h2>Queries on held-out videos</h2>")
     parts.append(
         '<p class="note">Green: true windows. Blue: predicted windows, the paler the less certain. '
         "Below: saliency and foreground of each clip, then the spikes of its proposal neuron and the proposals.</p>"
     )
     for case in cases:
-        path = folder / f"{case.name}.png"
-        draw_case(path, case)
-        picture = base64.b64encode(path.read_bytes()).decode()
+        drawn = folder / f"{case.name}.png"
+        draw_case(drawn, case)
+        picture = base64.b64encode(drawn.read_bytes()).decode()
         parts.append(f'<p><img alt="{html.escape(case.query)}" src="data:image/png;base64,{picture}"></p>')
-    page = folder / "index.html"
-    body = "\n".join(parts)
-    write_text(
-        page,
-        f"<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title>"
-        f"<style>{STYLE}</style>\n{body}\n</html>\n",
-    )
-    return page
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    path = folder / "index.html"
+    write_text(path, page(title, parts))
+    return path

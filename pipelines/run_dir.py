@@ -6,14 +6,13 @@ events.*        TensorBoard                       best_on_test/     the paper's 
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipelines.config import AnyRunConfig, RunConfig, load_run_config
-from spikemba.config import to_yaml
+from spikemba.config import flat, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
 
@@ -101,7 +100,7 @@ MAY_DIFFER = ("train.epochs", "train.patience", "train.workers", "train.save_eve
 
 def _check_same(source: str, old: AnyRunConfig, new: AnyRunConfig) -> None:
     """Raise ConfigError that lists the settings in which two configurations differ."""
-    before, now = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    before, now = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     faults = [
         f"{key}: the run was started with {before.get(key)!r}, now it is {now.get(key)!r}"
         for key in {**before, **now}
@@ -109,11 +108,3 @@ def _check_same(source: str, old: AnyRunConfig, new: AnyRunConfig) -> None:
     ]
     if faults:
         raise ConfigError(source, faults)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `section.key`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -148,3 +148,22 @@ def brief(document: Mapping[str, Any]) -> dict[str, float]:
     if "domains" in document:
         return {"mAP": document["mAP"], **{f"mAP-{name}": value for name, value in document["domains"].items()}}
     return dict(document["brief"])
+
+
+MAIN = (
+    *("MR-full-mAP", "MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mIoU", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1"),
+    *("mAP", "top1", "top5"),
+)
+"""Numbers of a brief that stand for the others."""
+
+
+def main_metrics(found: Mapping[str, float], *, first: str | None = None, at_most: int = 5) -> list[str]:
+    """Names of the numbers that fit a line, the one that chooses the epoch first."""
+    names = [name for name in ((first,) if first else ()) if name in found]
+    names += [name for name in MAIN if name in found and name not in names]
+    return (names or list(found))[:at_most]
+
+
+def short_name(metric: str) -> str:
+    """A metric's name for a narrow column."""
+    return metric.replace("MR-full-", "").replace("HL-min-VeryGood-", "HL-")

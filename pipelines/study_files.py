@@ -49,16 +49,20 @@ class Study(Config):
             found.setdefault(f"seed{run.seed}", []).append(root / run.folder)
         return found
 
+    def by_seed_brief(self, which: str) -> dict[int, dict[str, float]]:
+        """Seed -> metric -> percent, domains averaged; which: `val`, `test` or `best_on_test`."""
+        seeds: dict[int, list[dict[str, float]]] = {}
+        for run in self.runs:
+            if of_run := getattr(run, which):
+                seeds.setdefault(run.seed, []).append(of_run)
+        return {seed: _over_domains(of_seed) for seed, of_seed in seeds.items()}
+
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """`val`, `test` and `best_on_test` -> metric -> mean and std over the seeds, domains averaged."""
         found: dict[str, dict[str, dict[str, float]]] = {}
         for which in ("val", "test", "best_on_test"):
-            seeds: dict[int, list[dict[str, float]]] = {}
-            for run in self.runs:
-                if of_run := getattr(run, which):
-                    seeds.setdefault(run.seed, []).append(of_run)
-            if seeds:
-                mean, spread = mean_and_spread([_over_domains(of_seed) for of_seed in seeds.values()])
+            if seeds := self.by_seed_brief(which):
+                mean, spread = mean_and_spread(list(seeds.values()))
                 found[which] = {name: {"mean": mean[name], "std": spread.get(name, 0.0)} for name in mean}
         return found
 

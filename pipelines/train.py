@@ -1,5 +1,6 @@
 """Train what a configuration describes: epochs of optimisation, validation after each, the best checkpoint kept."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from pipelines.events import Quiet, TrainEvents
 from pipelines.kinds import kind
 from pipelines.loop import TrainResult, device_of, fit
 from pipelines.run_dir import RunDir
+from pipelines.run_lock import locked
 from pipelines.task import Task
 
 __all__ = ["Quiet", "TrainEvents", "TrainResult", "train"]
@@ -28,5 +30,11 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
         resume = resume or restarted()
         torch.manual_seed(config.train.seed)
         task: Task = kind(config.task).load("task")(config)
-        on_first(lambda: run.start(config, resume=resume))
-        return fit(task, config.train, run, resume=resume, events=events)
+        with ExitStack() as held:
+
+            def start() -> None:
+                held.enter_context(locked(run.path))
+                run.start(config, resume=resume)
+
+            on_first(start)
+            return fit(task, config.train, run, resume=resume, events=events)

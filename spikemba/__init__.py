@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from spikemba.errors import SpikeMbaError
     from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
     from spikemba.losses import LossConfig, grounding_loss
-    from spikemba.model import SpikeMba, SpikeMbaConfig
+    from spikemba.model import SpikeMbaConfig
     from spikemba.model.adaptation import AdaptationConfig, adapt_model
     from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
     from spikemba.moments import Moment, Window
+    from spikemba.pretrained import SpikeMba
     from spikemba.video import FrameRule, VideoReader
     from spikemba.video_checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
 
@@ -29,10 +30,11 @@ _HOMES = {
     "errors": ("SpikeMbaError",),
     "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
     "losses": ("LossConfig", "grounding_loss"),
-    "model": ("SpikeMba", "SpikeMbaConfig"),
+    "model": ("SpikeMbaConfig",),
     "model.adaptation": ("AdaptationConfig", "adapt_model"),
     "model.video_mamba": ("VideoMamba", "VideoMambaConfig"),
     "moments": ("Moment", "Window"),
+    "pretrained": ("SpikeMba",),
     "video": ("FrameRule", "VideoReader"),
     "video_checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
 }

@@ -1,10 +1,11 @@
 """A checkpoint is a folder, `config.json` and `model.safetensors`, that rebuilds its model alone.
 
 config.json holds the network's settings, the features it was trained on and how its predictions become moments.
-Nothing in it is code, and loading runs none.
+Nothing in it is code, and loading runs none. A repository of the hub is such a folder, with a README.md.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from spikemba.errors import CheckpointError, ConfigError
 from spikemba.features import FeatureSpec
 from spikemba.files import folder_with, write_json, writing
 from spikemba.grounding import GroundingConfig
+from spikemba.hub import fetch, is_hub_name
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
 BUNDLED = {"mini": Path(__file__).parent / "weights" / "spikemba-mini"}
@@ -33,7 +35,7 @@ class CheckpointConfig(Config):
     features: FeatureSpec
     grounding: GroundingConfig
     trained: dict[str, Any] = Field(default_factory=dict)
-    """Where it comes from: data set, epoch, metrics, version. For people; nothing reads it."""
+    """Where it comes from: data, epoch, metrics, settings, version. For people: the model card shows it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     write_json(folder / "config.json", config.model_dump(mode="json"))
 
 
-def load_checkpoint(name: str | Path) -> Checkpoint:
-    """Load a bundled model by its name, a checkpoint folder, or the best checkpoint of a run folder.
+def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int], SpikeMba] = SpikeMba) -> Checkpoint:
+    """Load a bundled model by its name, a checkpoint folder, the best checkpoint of a run folder, or one on the hub.
 
+    make: builds the network from its settings and the widths of clips and tokens.
     Raises CheckpointError when there is none, or when it is incomplete or damaged.
     """
     folder = find_checkpoint(name)
@@ -72,7 +75,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         config = CheckpointConfig.parse(tree, f"{folder / 'config.json'}")
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, ConfigError) as error:
         raise CheckpointError(f"{folder}: its config.json cannot be read ({_first_line(error)})") from None
-    model = SpikeMba(config.model, config.features.n_video_features, config.features.text.dim)
+    model = make(config.model, config.features.n_video_features, config.features.text.dim)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, SafetensorError) as error:
@@ -85,6 +88,8 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
 def find_checkpoint(name: str | Path) -> Path:
     """The folder of a checkpoint. Raises CheckpointError that says what was looked for."""
     folder = BUNDLED.get(str(name), Path(name))
+    if not folder.exists() and is_hub_name(str(name)):
+        folder = fetch(str(name))
     found = folder_with(folder, ("config.json", "model.safetensors"))
     if found is not None:
         return found

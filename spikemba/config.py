@@ -89,6 +89,14 @@ def merge(*trees: Mapping[str, Any]) -> Tree:
     return merged
 
 
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Nested keys as `section.key`."""
+    found: Tree = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
 def to_yaml(config: Config) -> str:
     """The configuration as YAML, every key written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120)

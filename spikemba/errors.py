@@ -81,6 +81,13 @@ class DownloadError(SpikeMbaError):
         super().__init__(f"{address} {problem}; run the same command again, or put the file at {path} yourself")
 
 
+class ShareError(SpikeMbaError):
+    """A model cannot be given away as it was asked for."""
+
+    def __init__(self, to: Path | str, problem: str) -> None:
+        super().__init__(f"cannot share to {to}: {problem}")
+
+
 class QueryError(SpikeMbaError):
     """A sentence cannot be used as a query."""
 

@@ -1,10 +1,15 @@
 """Files written whole or not at all, and JSON lines read with the line number of every fault."""
 
+import hashlib
 import json
 import os
+import platform
+import re
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -32,6 +38,49 @@ def writing(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(FileNotFoundError):
                 temporary.unlink()
+
+
+def clear_abandoned(folder: Path) -> list[Path]:
+    """Remove what killed processes were writing into a folder with `writing`; returns what was removed.
+
+    Only files whose names say that a process of this machine, since it was started, began them, and that process is no
+    more. Those of other machines, of other programs and of living processes stay.
+    """
+    removed = []
+    for path in folder.glob(".*") if folder.is_dir() else ():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and found["machine"] == _machine() and not _lives(int(found["pid"])) and path.is_file():
+            with suppress(OSError):  # another process may clear the same
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+_TEMPORARY = re.compile(r"\..+\.(?P<machine>[0-9a-f]{12})-(?P<pid>[0-9]+)\.[a-z0-9_]{8}(?:\.[^.]*)?", re.DOTALL)
+
+
+@cache
+def _machine() -> str:
+    """Names this machine, since it was started, and the space of its process numbers (a container has its own)."""
+    parts = [platform.node(), str(uuid.getnode())]
+    for place in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with suppress(OSError):
+            path = Path(place)
+            parts.append(str(path.readlink()) if path.is_symlink() else path.read_text())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is a process of that number here; True where that cannot be asked."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("best", "last")) -> Path | None:

@@ -22,7 +22,7 @@ def ground(
         Path | None, typer.Option(help="File of sentences: one per line, or a csv or jsonl with `query`.")
     ] = None,
     checkpoint: Annotated[
-        str | None, typer.Option(help="Run folder, checkpoint folder, or name of a bundled model.")
+        str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")

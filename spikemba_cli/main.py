@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError
 from spikemba_cli import (
+    ablate,
     adapt,
     compare,
     config,
@@ -20,24 +21,15 @@ from spikemba_cli import (
     ground,
     prepare,
     recognize,
+    runs,
+    share,
     train,
 )
 from spikemba_cli.console import out, print_error
 
 ORDER = (
-    "demo",
-    "extract",
-    "prepare",
-    "train",
-    "adapt",
-    "evaluate",
-    "compare",
-    "ground",
-    "recognize",
-    "explain",
-    "features",
-    "config",
-    "doctor",
+    *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "compare", "ground"),
+    *("recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -71,11 +63,14 @@ app.command()(extract.extract)
 app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
 app.command()(adapt.adapt)
+app.command()(ablate.ablate)
+app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
 app.command()(recognize.recognize)
 app.command()(explain.explain)
+app.command()(share.share)
 app.add_typer(features.app, name="features")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikemba_cli.console import err, print_json, print_note, print_table, print_warning, progress
+from spikemba_cli.dry_run import show_dry_run
+from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
     from pipelines.config import AnyRunConfig, RunConfig
@@ -24,7 +26,7 @@ def train(
         Path | None, typer.Option(help="Folder that `spikemba prepare` wrote; by default data/<dataset>.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, as 0,1,2: a run each, and the mean and spread over them.")
+        str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2: a run each, and the mean and spread over them.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>.")] = None,
     resume: Annotated[
@@ -39,6 +41,9 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Short for --set train.compile=true: fuse operations, slow at first.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print settings, shapes, parameters, memory and the time of one step.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
     """Train SpikeMba on extracted features.
@@ -47,7 +52,7 @@ def train(
     """
     if (dataset is None) == (config is None):
         raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
-    numbers = _seeds(seeds)
+    numbers = parse_seeds(seeds)
     from pipelines.config import RunConfig, config_path, load_run_config, prepared_config
     from pipelines.distributed import is_first
     from pipelines.study import is_study
@@ -56,7 +61,10 @@ def train(
     given = [*(settings or []), *(["train.compile=true"] if compiled else [])]
     resolved = load_run_config(config_path(dataset) if dataset else config, given, prepared=prepared)
     if dataset and isinstance(resolved, RunConfig):
-        _check_prepared(dataset, resolved)
+        check_prepared(dataset, resolved)
+    if dry_run:
+        show_dry_run(resolved, processes, as_json)
+        return
     folder = out or Path("runs") / resolved.name
     if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
         _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts))
@@ -80,23 +88,13 @@ def train(
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
 
 
-def _check_prepared(dataset: str, config: "RunConfig") -> None:
+def check_prepared(dataset: str, config: "RunConfig") -> None:
     """Raise ConfigError that says how to make the annotations when they are not there."""
     from spikemba.errors import ConfigError
 
     if config.data.train and not config.data.train.is_file():
         how = "spikemba demo" if dataset == "demo" else f"spikemba prepare {dataset}"
         raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
-
-
-def _seeds(text: str | None) -> list[int]:
-    """Numbers from `0,1,2`."""
-    parts = [part.strip() for part in text.split(",")] if text else []
-    if not all(part.isdigit() for part in parts) or len(set(parts)) != len(parts):
-        raise typer.BadParameter(
-            f"{text!r} is not a list of different whole numbers such as 0,1,2", param_hint="--seeds"
-        )
-    return [int(part) for part in parts]
 
 
 class Processes:
@@ -192,18 +190,6 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
-    shown = (
-        "MR-full-R1@0.5",
-        "MR-full-R1@0.7",
-        "MR-full-mAP",
-        "HL-min-VeryGood-mAP",
-        "HL-min-VeryGood-Hit1",
-        "mAP",
-        "top1",
-        "top5",
-    )
-    return "  ".join(f"{_short(name)} {metrics[name]:.2f}" for name in shown if name in metrics)
+    from pipelines.scoring import MAIN, short_name  # numpy loads here, not for --help
 
-
-def _short(name: str) -> str:
-    return name.replace("MR-full-", "").replace("HL-min-VeryGood-", "HL-")
+    return "  ".join(f"{short_name(name)} {metrics[name]:.2f}" for name in MAIN if name in metrics)

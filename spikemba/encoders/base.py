@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,18 @@ ENCODERS = {
 """Name -> the function that loads it from (name, model, options); imported when it is asked for."""
 
 
+WEIGHTS = {
+    "clip": "spikemba.encoders.clip:default_source",
+    "slowfast": "spikemba.encoders.slowfast:default_source",
+    "siglip2": "spikemba.encoders.image_text:default_source",
+    "xclip": "spikemba.encoders.xclip:default_source",
+    "videomae": "spikemba.encoders.motion:videomae_source",
+    "vjepa2": "spikemba.encoders.motion:vjepa2_source",
+    "videomamba": "spikemba.encoders.videomamba:default_source",
+}
+"""Name -> the function that says where its weights come from, for encoders whose weights are not in the package."""
+
+
 def load_encoder(name: str, options: EncoderOptions | None = None) -> VideoEncoder:
     """The encoder of that name: `clip`, or with the model it shall use, as in `clip:ViT-L-14`.
 
@@ -125,9 +137,14 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> VideoEncod
     kind, _, model = name.partition(":")
     if kind not in ENCODERS:
         raise UnknownName("encoder", kind, sorted(ENCODERS))
-    module, _, function = ENCODERS[kind].partition(":")
-    load = getattr(importlib.import_module(module), function)
+    load = named(ENCODERS[kind])
     return cast(VideoEncoder, load(name, model or None, options or EncoderOptions()))
+
+
+def named(place: str) -> Any:
+    """The function of `module:function`."""
+    module, _, function = place.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def load_encoders(

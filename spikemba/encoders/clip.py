@@ -90,6 +90,13 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
     return ClipEncoder(name, network, open_clip.get_tokenizer(architecture), options)
 
 
+def default_source() -> Source:
+    """Where the weights of the default model come from."""
+    import open_clip
+
+    return _source("clip", MODEL, open_clip.get_pretrained_cfg(MODEL, TAG))
+
+
 def _source(name: str, architecture: str, known: dict[str, Any]) -> Source:
     """Where open_clip says that the weights are."""
     repository, _, hub_file = known.get("hf_hub", "").rpartition("/")

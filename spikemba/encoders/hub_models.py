@@ -8,12 +8,18 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoders.weights import on_hub
+from spikemba.encoders.weights import Source, on_hub
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def hub_source(encoder: str, name: str) -> Source:
+    """Where the weights of a model of transformers come from: the hub, or a folder that holds its repository."""
+    files = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+    return Source(encoder, f"the repository {name}", f"https://huggingface.co/{name}", name, files)
 
 
 def from_hub(load: Callable[..., Any], name: str, encoder: str, options: EncoderOptions) -> Any:

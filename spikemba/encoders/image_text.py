@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures
-from spikemba.encoders.hub_models import CENTRED, CLIP, from_hub, load_model, pixel_statistics
+from spikemba.encoders.hub_models import CENTRED, CLIP, from_hub, hub_source, load_model, pixel_statistics
 from spikemba.encoders.one_frame import OneFramePerClip
-from spikemba.encoders.weights import placed, weights_digest
+from spikemba.encoders.weights import Source, placed, weights_digest
 from spikemba.errors import QueryError, SpikeMbaError
 
 KINDS = ("clip", "siglip")
@@ -68,3 +68,8 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ImageTextEnco
 def load_siglip2(name: str, model: str | None, options: EncoderOptions) -> ImageTextEncoder:
     """SigLIP 2, by default the base model at 224 pixels. Raises as `load`."""
     return load(name, model or SIGLIP2, options)
+
+
+def default_source() -> Source:
+    """Where the weights of SigLIP 2's default model come from."""
+    return hub_source("siglip2", SIGLIP2)

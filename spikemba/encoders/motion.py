@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoders.hub_models import IMAGENET, load_model, pixel_statistics
+from spikemba.encoders.hub_models import IMAGENET, hub_source, load_model, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import placed, weights_digest
+from spikemba.encoders.weights import Source, placed, weights_digest
 
 VIDEOMAE = "MCG-NJU/videomae-base"
 VJEPA2 = "facebook/vjepa2-vitl-fpc64-256"
@@ -50,6 +50,16 @@ def load_videomae(name: str, model: str | None, options: EncoderOptions) -> Moti
 def load_vjepa2(name: str, model: str | None, options: EncoderOptions) -> MotionEncoder:
     """V-JEPA 2, by default the large model of 64 frames. Raises WeightsMissing, CheckpointError."""
     return _load(name, model or VJEPA2, "vjepa2", options)
+
+
+def videomae_source() -> Source:
+    """Where the weights of VideoMAE's default model come from."""
+    return hub_source("videomae", VIDEOMAE)
+
+
+def vjepa2_source() -> Source:
+    """Where the weights of V-JEPA 2's default model come from."""
+    return hub_source("vjepa2", VJEPA2)
 
 
 def _load(name: str, model: str, kind: str, options: EncoderOptions) -> MotionEncoder:

@@ -35,6 +35,11 @@ SOURCE = Source(
 )
 
 
+def default_source() -> Source:
+    """Where the weights come from."""
+    return SOURCE
+
+
 class SlowFast(nn.Module):
     """The network up to its classifier, which is kept so that checkpoints fit and nothing in them goes unnoticed."""
 

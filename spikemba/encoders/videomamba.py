@@ -58,3 +58,8 @@ def load(name: str, model: str | None, options: EncoderOptions) -> VideoMambaEnc
     if model == "class" and not checkpoint.config.class_token:
         raise UnknownName("readout of these weights, which have no class token,", model, ["mean"])
     return VideoMambaEncoder(name, checkpoint, model, options)
+
+
+def default_source() -> Source:
+    """Where the weights come from that are taken when none are named."""
+    return SOURCE

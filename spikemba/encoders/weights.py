@@ -44,30 +44,44 @@ def find_weights(source: Source, options: EncoderOptions) -> Path:
     """The weights' file: the one that was named, else by its name in `options.folder`, else by the hub's cache, else
     from the hub. Raises WeightsMissing.
     """
-    if options.weights is not None:
-        if not options.weights.is_file():
-            raise WeightsMissing(f"{options.weights}: no such file; expected the weights of {source.encoder}")
-        return options.weights
-    names = (source.file, *source.hub_files)
-    for name in names if options.folder else ():
-        assert options.folder is not None
-        if (options.folder / name).is_file():
-            return options.folder / name
-    found = _from_hub(source)
+    found = weights_here(source, options) or _from_hub(source)
     if found is None:
         raise source.missing(options)
     return found
 
 
+def weights_here(source: Source, options: EncoderOptions) -> Path | None:
+    """The same without asking the hub; None when they are not on this machine.
+
+    Raises WeightsMissing when a file was named that is not there.
+    """
+    if options.weights is not None:
+        if not options.weights.is_file():
+            raise WeightsMissing(f"{options.weights}: no such file; expected the weights of {source.encoder}")
+        return options.weights
+    names = (source.file, *source.hub_files) if options.folder else ()
+    for path in (options.folder / name for name in names if options.folder):
+        if path.is_file():
+            return path
+    return _in_cache(source)
+
+
+def _in_cache(source: Source) -> Path | None:
+    """What the hub's cache holds."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in source.hub_files if source.repository else ():
+        cached = try_to_load_from_cache(source.repository or "", name)
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
+
+
 def _from_hub(source: Source) -> Path | None:
     if source.repository is None:
         return None
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
-    for name in source.hub_files:
-        cached = try_to_load_from_cache(source.repository, name)
-        if isinstance(cached, str):
-            return Path(cached)
     for name in source.hub_files:
         if on_hub(source.repository, name):
             with suppress(Exception):  # absent, refused, broken off: whatever it is, there is another way

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
-from spikemba.encoders.hub_models import CLIP, from_hub, load_model, pixel_statistics
+from spikemba.encoders.hub_models import CLIP, from_hub, hub_source, load_model, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import placed, weights_digest
+from spikemba.encoders.weights import Source, placed, weights_digest
 from spikemba.errors import QueryError
 
 MODEL = "microsoft/xclip-base-patch32"
@@ -57,3 +57,8 @@ def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
     network = load_model(model or MODEL, name, options, ("xclip",))
     tokenizer = from_hub(AutoTokenizer.from_pretrained, model or MODEL, name, options)
     return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, options, CLIP), options)
+
+
+def default_source() -> Source:
+    """Where the weights of the default model come from."""
+    return hub_source("xclip", MODEL)

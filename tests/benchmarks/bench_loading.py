@@ -10,7 +10,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from spikemba.model import SpikeMba
 from spikemba.moments import Window
 
 BATCH = 64
+WIDTHS = {"slowfast": 2304, "clip": 512}
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = GroundingDataset(_write(Path(folder), arguments.pairs), "train")
+        dataset = GroundingDataset(write_pairs(Path(folder), arguments.pairs), "train")
         disk = _seconds(dataset)
         cached = min(_seconds(dataset) for _ in range(3))
         step = _step_seconds(dataset, arguments.step_pairs, arguments.steps, torch.device(arguments.device))
@@ -59,19 +60,25 @@ def main() -> None:
     print(json.dumps(row))
 
 
-def _write(folder: Path, n_pairs: int) -> DataConfig:
+def write_pairs(
+    folder: Path, n_pairs: int, *, n_clips: int = 75, n_tokens: int = 12, dims: Mapping[str, int] = WIDTHS
+) -> DataConfig:
+    """Random pairs with features in the published packs' layout; dims: stream -> width."""
     rng = np.random.default_rng(0)
-    rows = [Annotation(i, "q " * 10, f"v{i}", 150.0, (Window(20, 60),)) for i in range(n_pairs)]
+    seconds = 2.0 * n_clips
+    windows = (Window(seconds * 0.15, seconds * 0.4),)
+    rows = [Annotation(i, "q " * 10, f"v{i}", seconds, windows) for i in range(n_pairs)]
     write_annotations(folder / "train.jsonl", rows)
-    for name, dim in {"slowfast": 2304, "clip": 512}.items():
+    for name, dim in dims.items():
         features.write_manifest(folder / name, Manifest(encoder=name, dim=dim, clip_s=2.0, dtype="float16"))
         for row in rows:
-            features.write_video(folder / name, row.video_id, rng.standard_normal((75, dim), np.float32), "float16")
+            clips = rng.standard_normal((n_clips, dim), np.float32)
+            features.write_video(folder / name, row.video_id, clips, "float16")
     features.write_manifest(folder / "text", Manifest(encoder="text", kind="text", dim=512))
     for row in rows:
-        tokens = rng.standard_normal((12, 512), np.float32)
+        tokens = rng.standard_normal((n_tokens, 512), np.float32)
         features.write_text(folder / "text", row.query_id, tokens, tokens[0], "float16")
-    streams = (folder / "slowfast", folder / "clip")
+    streams = tuple(folder / name for name in dims)
     return DataConfig(train=folder / "train.jsonl", video_features=streams, text_features=folder / "text")
 
 

@@ -117,8 +117,13 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
 
 
 def peak_mb(run: Callable[[], object]) -> float:
-    """How far the process's memory rises above where it stands, in MB. Linux."""
+    """How far the process's memory rises above where it stands, in MB. Linux with glibc.
+
+    What earlier candidates have freed goes back to the system first: out of a heap that is large already, a later one
+    would be served without a rise.
+    """
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     run()
@@ -167,6 +172,8 @@ def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
             forward = milliseconds(lambda scan=scan: scan(*tensors), min(repeats, 3) if slow else repeats)
         row = {"error": error, "forward_ms": forward, "both_ms": None, "peak_mb": None}
         if name != "official reference loop" or shape[2] <= LOOP_BACKWARD_MAX:
+            for tensor in tensors:
+                tensor.grad = None
             row["peak_mb"] = peak_mb(both)
             row["both_ms"] = milliseconds(both, 1 if slow else repeats)
         rows[name] = row

@@ -45,15 +45,17 @@ def video(make_video):
 
 def test_help_lists_the_commands_in_the_order_of_use():
     text = run("--help").stdout
-    places = [
-        text.index(f"│ {name} ") for name in ("demo", "extract", "prepare", "train", "evaluate", "ground", "doctor")
-    ]
+    names = ("demo", "extract", "prepare", "train", "ablate", "runs", "evaluate", "ground", "share", "doctor")
+    places = [text.index(f"│ {name} ") for name in names]
     assert places == sorted(places)
 
 
 @pytest.mark.parametrize(
     "command",
-    [["demo"], ["extract"], ["prepare", "shapes"], ["prepare", "custom"], ["train"], ["evaluate"], ["ground"]],
+    [
+        *(["demo"], ["extract"], ["prepare", "shapes"], ["prepare", "custom"], ["train"], ["ablate"], ["runs"]),
+        *(["evaluate"], ["ground"], ["share"]),
+    ],
 )
 def test_every_command_explains_itself_with_an_example(command):
     result = run(*command, "--help")

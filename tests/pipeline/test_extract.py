@@ -141,3 +141,20 @@ def test_every_real_video_extracts(shared, tmp_path):
     result = extract([shared / "videos"], "mini", tmp_path)
     assert sorted(result.encoded) == ["av1_video", "charades", "h265_10bits", "h265_video", "nasa_13013"]
     assert FeatureFolder(tmp_path / "mini").video("charades").shape[0] == 15
+
+
+def test_what_a_killed_extraction_was_writing_is_cleared_by_the_next(make_video, tmp_path):
+    import subprocess
+    import sys
+
+    from spikemba.files import _machine
+
+    make_video("videos/a.mp4", frames(20), fps=5)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folder = tmp_path / "f" / "mini"
+    folder.mkdir(parents=True)
+    (folder / f".a.{_machine()}-{dead.pid}.abcdefgh.npz").write_bytes(b"half")
+    (folder / ".theirs.npz").write_bytes(b"x")
+    extract([tmp_path / "videos"], "mini", tmp_path / "f")
+    assert sorted(path.name for path in folder.iterdir()) == [".theirs.npz", "a.npz", "manifest.json"]

@@ -1,9 +1,13 @@
+import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from spikemba.errors import AnnotationError, OutputError
-from spikemba.files import read_jsonl, write_json, write_jsonl, write_text, writing
+from spikemba.files import clear_abandoned, read_jsonl, write_json, write_jsonl, write_text, writing
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -57,3 +61,43 @@ def test_what_is_no_text_file_is_named(tmp_path, make):
     make(path)
     with pytest.raises(AnnotationError, match=r"a.jsonl: 1 bad row: "):
         read_jsonl(path)
+
+
+HALF = """
+import sys, time
+from pathlib import Path
+from spikemba.files import writing
+with writing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(temporary.name, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_was_writing_is_cleared_and_nothing_else(tmp_path):
+    path = tmp_path / "v.1.npz"
+    root = os.pathsep.join(entry for entry in sys.path if entry)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", HALF, str(path)], env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE
+    )
+    try:
+        half = tmp_path / writer.stdout.readline().decode().strip()
+        assert half.read_text() == "half"
+        assert clear_abandoned(tmp_path) == []  # it lives
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    machine, pid = half.name.split(".")[3].split("-")
+    assert pid == str(writer.pid)
+    others = [
+        f".v.{'0' * 12}-{pid}.abcdefgh.npz",  # of another machine
+        f".v.{machine}-{os.getpid()}.abcdefgh.npz",  # of a process that lives
+        f".v.{machine}-{pid}.npz",
+        f"v.{machine}-{pid}.abcdefgh.npz",
+        *(".hidden", ".v.abcdefgh.npz", "v.npz", ".train_state.xyz.pt"),
+    ]
+    for name in others:
+        (tmp_path / name).write_text("x")
+    assert clear_abandoned(tmp_path) == [half]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(others)
+    assert clear_abandoned(tmp_path / "none") == []
