@@ -8,7 +8,6 @@ patch by patch, is what Park et al. show as delta maps. Bright is a large step, 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pipelines.events import Report, silent
 from spikemba.clips import into_clips
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import writing
-from spikemba.video import FrameRule, VideoReader
+from spikemba.video import Frame, FrameRule, VideoReader
 from spikemba.video_checkpoint import VideoCheckpoint, open_video_model
 from spikemba.video_files import write_video
 
@@ -83,8 +82,8 @@ def step_maps(opened: VideoCheckpoint, clip: NDArray[np.uint8], blocks: Sequence
 
 
 def spread(heat: Maps, opened: VideoCheckpoint, n_frames: int) -> Maps:
-    """(t, rows, columns) of one clip's patches -> (T, H, Wd): each frame of a tubelet has its tubelet's."""
-    size = opened.config.size_px
+    """(t, rows, columns) of one clip's patches -> (T, H, Wd), as frames are shown: a tubelet's frames have the same."""
+    size = _shown_px(opened)
     fine = F.interpolate(torch.from_numpy(heat)[None], size=(size, size), mode="bilinear", align_corners=False)[0]
     slices = torch.arange(n_frames) // opened.config.tubelet[0]
     found: Maps = fine[slices.clamp(max=len(fine) - 1)].numpy()
@@ -117,7 +116,7 @@ def _draw_picture(
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    clip, times = _one_clip(video, opened, part)
+    clip, shown, times = _one_clip(video, opened, part)
     heat = [spread(of_block, opened, len(clip)) for of_block in scaled(step_maps(opened, clip, blocks))]
     columns = np.linspace(0, len(clip) - 1, min(MAX_COLUMNS, len(clip))).round().astype(int)
     rows = 1 + len(blocks)
@@ -125,10 +124,10 @@ def _draw_picture(
         rows, len(columns), figsize=(1.6 * len(columns), 1.75 * rows), layout="constrained", squeeze=False, dpi=110
     )
     for axis, k in zip(axes[0], columns, strict=True):
-        axis.imshow(clip[k])
+        axis.imshow(shown[k])
         axis.set_title(f"{times[k]:.2f} s", fontsize=8)
     for row, block, of_block in zip(axes[1:], blocks, heat, strict=True):
-        for axis, image in zip(row, overlaid(clip[columns], of_block[columns]), strict=True):
+        for axis, image in zip(row, overlaid(shown[columns], of_block[columns]), strict=True):
             axis.imshow(image)
         row[0].set_ylabel(f"block {block}", fontsize=9)
     for axis in axes.flat:
@@ -164,7 +163,8 @@ def _draw_video(
     if first is None:
         raise VideoError(video, "has no frame in the part that was asked for")
     heat = scaled(np.stack(found, axis=1)).mean(0)  # (clips, t, rows, columns)
-    clips = into_clips(reader.frames(rule, start_s=part[0], end_s=part[1]), n)
+    larger = FrameRule(fps=n / clip_s, size_px=_shown_px(opened))
+    clips = into_clips(reader.frames(larger, start_s=part[0], end_s=part[1]), n)
     images = (
         image
         for clip, of_clip in zip(clips, heat, strict=True)
@@ -175,16 +175,14 @@ def _draw_video(
 
 
 def _side_by_side(images: NDArray[np.uint8], heat: Maps) -> Iterator[NDArray[np.uint8]]:
-    times = max(1, -(-SHOWN_PX // images.shape[1]))
     for image, over in zip(images, overlaid(images, heat), strict=True):
-        both = np.concatenate((image, over), axis=1)
-        yield both.repeat(times, axis=0).repeat(times, axis=1)
+        yield np.concatenate((image, over), axis=1)
 
 
 def _one_clip(
     video: Path, opened: VideoCheckpoint, part: tuple[float | None, float | None]
-) -> tuple[NDArray[np.uint8], list[float]]:
-    """T frames spread over a part of the video, and when each is shown."""
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[float]]:
+    """T frames spread over a part of the video, as they are seen and as they are shown, and when each is."""
     reader = VideoReader(video)
     start_s = part[0] or 0.0
     end_s = part[1] if part[1] is not None else reader.info.duration_s
@@ -194,12 +192,19 @@ def _one_clip(
         raise VideoError(video, f"has nothing from {start_s:g} s to {end_s:g} s; it lasts {end_s:g} s")
     n = opened.config.n_frames
     fps = n / (end_s - start_s)
-    rule = FrameRule(fps=fps, size_px=opened.config.size_px)
-    frames = list(islice(reader.frames(rule, start_s=start_s, end_s=end_s), n))
-    if not frames:
+    rules = [FrameRule(fps=fps, size_px=size) for size in (opened.config.size_px, _shown_px(opened))]
+    found: tuple[list[Frame], list[Frame]] = [], []
+    for i, frame in reader.frames_for(rules, start_s=start_s, end_s=end_s):
+        found[i].append(frame)
+    if not found[0]:
         raise VideoError(video, f"has no frame from {start_s:g} s to {end_s:g} s")
-    frames += [frames[-1]] * (n - len(frames))
-    return np.stack([frame.image for frame in frames]), [frame.index / fps for frame in frames]
+    seen, shown = ([*frames, *[frames[-1]] * (n - len(frames))][:n] for frames in found)
+    images, larger = (np.stack([frame.image for frame in frames]) for frames in (seen, shown))
+    return images, larger, [frame.index / fps for frame in seen]
+
+
+def _shown_px(opened: VideoCheckpoint) -> int:
+    return max(SHOWN_PX, opened.config.size_px)
 
 
 def _blocks(opened: VideoCheckpoint, wanted: Sequence[int], *, last_only: bool) -> tuple[int, ...]:

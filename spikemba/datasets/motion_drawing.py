@@ -2,6 +2,7 @@
 
 # Shapes: H, Wd frame height and width in pixels.
 
+import math
 from collections.abc import Iterator
 from itertools import product
 
@@ -39,3 +40,10 @@ def _draw(image: Image.Image, form: str, colour: str, pose: Pose) -> None:
         reach = 1.3 * pose.radius  # the corners of a square stand out
         if -reach < x < 1 + reach and -reach < y < 1 + reach:
             draw_form(draw, form, (x * size, y * size), pose.radius * size, pose.angle, RGB[colour])
+            draw.polygon([(size * px, size * py) for px, py in _wedge(x, y, pose)], fill=(10, 10, 10))
+
+
+def _wedge(x: float, y: float, pose: Pose) -> list[tuple[float, float]]:
+    """A mark from the centre outwards, which shows the turn also of a shape that looks the same in many."""
+    tips = [pose.angle + lean for lean in (-0.5, 0.5)]
+    return [(x, y), *((x + 0.9 * pose.radius * math.sin(tip), y - 0.9 * pose.radius * math.cos(tip)) for tip in tips)]

@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/bench_motions"))
     parser.add_argument("--train", type=int, default=200, help="training videos per class")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--reversals", nargs="*", default=list(REVERSALS))
     parser.add_argument("--small", action="store_true", help="only check that everything runs")

@@ -66,7 +66,7 @@ def test_maps_are_the_models_step_sizes_at_the_frames_size(weights):
     wanted = opened.model.step_maps(opened.preprocessing.normalised(torch.from_numpy(frames)[None]))[0, [1, 3]]
     np.testing.assert_array_equal(maps, wanted.numpy())
     fine = spread(maps[0], opened, 4)
-    assert fine.shape == (4, 32, 32)
+    assert fine.shape == (4, 224, 224)  # frames are shown larger than they are seen
     assert (fine[0] == fine[1]).all()  # both frames of a tubelet
     np.testing.assert_allclose(fine[::2].mean((1, 2)), maps[0].mean((1, 2)), rtol=1e-3)
 
