@@ -107,6 +107,14 @@ class RunConfig(AnyRunConfig):
     loss: LossConfig = LossConfig()
     grounding: GroundingConfig = GroundingConfig()
 
+    @model_validator(mode="after")
+    def _similarity_needs_the_sentence(self) -> "RunConfig":
+        if self.model.query_similarity and not self.data.sentence_token:
+            raise ValueError(
+                "model.query_similarity compares clips with the sentence; set data.sentence_token=true too"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, tree: Any) -> Any:

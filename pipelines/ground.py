@@ -159,7 +159,7 @@ class _Trained:
         if top is not None:
             config = config.model_copy(update={"n_moments": top})
         clips = spec.join(video.features)
-        questions = [Question(clips, spec.tokens(text.tokens), video.duration_s) for text in texts]
+        questions = [Question(clips, spec.tokens(text.tokens, text.pooled), video.duration_s) for text in texts]
         return answer_questions(self.checkpoint.model, questions, spec.clip_s, config)
 
     def _check_encoders(self) -> None:

@@ -11,7 +11,7 @@ directions, and hence half of every batch shows something that enters or leaves.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,8 @@ class PretrainConfig(Config):
     learning_rate: PositiveFloat = 2e-3
     """Highest, after warm-up; falls to zero along a cosine."""
     weight_decay: NonNegativeFloat = 0.02
+    places_first: float = Field(0.25, ge=0, le=1)
+    """Share of the steps before the first sentence: what is where has to be seen before it can be said."""
     places: NonNegativeFloat = 0.5
     """Weight of what is seen at each place, beside the sentences."""
     word_dropout: NonNegativeFloat = 0.02
@@ -138,45 +140,63 @@ def vocabulary() -> tuple[str, ...]:
     return (UNKNOWN, *sorted({*split_words(said), *COLOURS}))
 
 
-def sentences(rng: random.Random, batch: Sequence[Happening], n: int) -> list[tuple[str, Description]]:
+@dataclass(frozen=True)
+class Said:
+    """A sentence to learn from."""
+
+    text: str
+    what: Description
+    """Its main clause, which alone decides of which clips it is true."""
+    clip: int
+    """Row of the batch that it was made for; it is true of that clip, or nearly."""
+
+
+def sentences(rng: random.Random, batch: Sequence[Happening], n: int) -> list[Said]:
     """n sentences: of events in the batch, of near misses, some with a part left out or with more said after it.
 
-    The description is that of the main clause; it alone decides whether a sentence is true of a clip.
+    Half of the near misses take the wrong part from something else in the clip: they are the hardest.
     """
-    events = [event for happening in batch for event, share in happening if share >= 0.5]
+    events = [(clip, event) for clip, happening in enumerate(batch) for event, share in happening if share >= 0.5]
     found = []
     for _ in range(n):
-        true = describe(rng.choice(events))
-        colour, form, action = true.colour, true.form, true.action
+        clip, event = rng.choice(events)
+        near, other = describe(event), _other(rng, batch[clip])
         change, leave_out, more = rng.random(), rng.random(), rng.random()
-        if change < 0.15:
-            colour = rng.choice(COLOURS)
-        elif change < 0.3:
-            form = rng.choice(FORMS)
-        elif change < 0.5:
-            action = rng.choice(ACTIONS)
-        what = Description(None if leave_out < 0.1 else colour, None if 0.1 <= leave_out < 0.2 else form, action)
+        if change < 0.2:
+            near = replace(near, colour=other.colour)
+        elif change < 0.4:
+            near = replace(near, form=other.form)
+        elif change < 0.6:
+            near = replace(near, action=other.action)
+        what = replace(near, colour=None) if leave_out < 0.1 else replace(near, form=None) if leave_out < 0.2 else near
         text = phrase(rng, what)
         if more < 0.2:
             text += f" for the {rng.choice(('first', 'last'))} time"
         elif more < 0.4:
-            text += f" {rng.choice(('after', 'before'))} {phrase(rng, describe(rng.choice(events)))}"
-        found.append((text, what))
+            text += f" {rng.choice(('after', 'before'))} {phrase(rng, describe(rng.choice(events)[1]))}"
+        found.append(Said(text, what, clip))
     return found
 
 
-def truth(batch: Sequence[Happening], said: Sequence[tuple[str, Description]]) -> tuple[Tensor, Tensor]:
+def _other(rng: random.Random, happening: Happening) -> Description:
+    """Something else: that goes on in the same clip, or anything."""
+    if rng.random() < 0.5:
+        return describe(rng.choice(happening)[0])
+    return Description(rng.choice(COLOURS), rng.choice(FORMS), rng.choice(ACTIONS))
+
+
+def truth(batch: Sequence[Happening], said: Sequence[Said]) -> tuple[Tensor, Tensor]:
     """Which sentences are true of which clips, and which are certainly not; (n, m) bool each. The rest is partly so."""
     share = np.zeros((len(batch), len(said)))
     for i, happening in enumerate(batch):
         for event, of_clip in happening:
-            share[i] += of_clip * np.array([what.fits(event) for _, what in said])
+            share[i] += of_clip * np.array([one.what.fits(event) for one in said])
     return torch.from_numpy(share >= 0.5), torch.from_numpy(share <= 0.15)
 
 
-def truth_of_places(kinds: Tensor, said: Sequence[tuple[str, Description]]) -> Tensor:
+def truth_of_places(kinds: Tensor, said: Sequence[Said]) -> Tensor:
     """Which sentences are true of which places. kinds: (p, 4), see N_KINDS -> (p, m) bool."""
-    wanted = torch.tensor([_kinds(what) for _, what in said])  # (m, 3), 0 for any
+    wanted = torch.tensor([_kinds(one.what) for one in said])  # (m, 3), 0 for any
     return ((kinds[:, None, :3] == wanted) | (wanted == 0)).all(-1)
 
 
@@ -194,7 +214,7 @@ def pretrain(
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
     model = Mini(sizes)
-    tell = nn.Conv3d(sizes.channels[-1], sum(N_KINDS), 1)  # reads the places; only training needs it
+    tell = nn.Linear(sizes.channels[-1], sum(N_KINDS))  # reads the places; only training needs it
     optimiser = torch.optim.AdamW(
         [*model.parameters(), *tell.parameters()], config.learning_rate, weight_decay=config.weight_decay
     )
@@ -205,7 +225,8 @@ def pretrain(
     n_moving = min(round(config.moving * config.batch_size), len(moving))
     for step in range(1, config.n_steps + 1):
         rows = rng.sample(moving, n_moving) + rng.sample(range(len(corpus.frames)), config.batch_size - n_moving)
-        loss = _loss(model, tell, corpus, rows, rng, config)
+        speaks = step > config.places_first * config.n_steps
+        loss = _loss(model, tell, corpus, rows, rng if speaks else None, config)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -217,29 +238,36 @@ def pretrain(
 
 
 def _loss(
-    model: Mini, tell: nn.Conv3d, corpus: Corpus, rows: Sequence[int], rng: random.Random, config: PretrainConfig
+    model: Mini, tell: nn.Linear, corpus: Corpus, rows: Sequence[int], rng: random.Random | None, config: PretrainConfig
 ) -> Tensor:
-    batch = [corpus.happenings[i] for i in rows]
-    said = sentences(rng, batch, config.n_sentences)
-    words, mask = model.words([text for text, _ in said])
-    words = words.masked_fill(torch.rand(words.shape) < config.word_dropout, 0)
-    spoken = model.text(words, mask)[1]
+    """The loss of one batch of clips; without `rng`, no sentences are said of them."""
     with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor has bf16 products
         places = model.video.places(torch.from_numpy(corpus.frames[rows]))
-        events, gate = model.video.events(places)
-        told = tell(places)
+        gate, told = model.video.gate(places).float().squeeze(-1), tell(places).float()
     kinds = torch.from_numpy(corpus.places[rows]).long()  # (n, 4, T, h, w)
     acting = (kinds[:, 2] > 0) & (kinds[:, 2] <= len(ACTIONS))
-    true = truth_of_places(kinds.movedim(1, -1)[acting], said)
-    of_clips = matching_loss(model.match(model.video.pool(events, gate), spoken), *truth(batch, said))
-    of_places = matching_loss(model.match(events.movedim(1, -1)[acting], spoken), true, ~true)
-    gating = F.binary_cross_entropy_with_logits(gate[:, 0], acting.float(), reduction="none")
+    gating = F.binary_cross_entropy_with_logits(gate, acting.float(), reduction="none")
     gated = gating[acting].mean() + gating[~acting].mean()
-    return of_clips + of_places + config.places * (gated + places_loss(told.float(), kinds, acting))
+    seen = config.places * (gated + places_loss(told, kinds, acting))
+    if rng is None:
+        return seen
+    batch = [corpus.happenings[i] for i in rows]
+    said = sentences(rng, batch, config.n_sentences)
+    words, mask = model.words([one.text for one in said])
+    words = words.masked_fill(torch.rand(words.shape) < config.word_dropout, 0)
+    spoken = model.text(words, mask)[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        events, gate = model.video.events(places)
+    of_all, true, false = model.match(model.video.pool(events, gate), spoken), *truth(batch, said)
+    own = [one.clip for one in said], list(range(len(said)))
+    of_clips = matching_loss(of_all, true, false) + matching_loss(of_all[own], true[own], false[own], 1.0)
+    true = truth_of_places(kinds.movedim(1, -1)[acting], said)
+    of_places = matching_loss(model.match(events[acting], spoken), true, ~true)
+    return of_clips + of_places + seen
 
 
 def matching_loss(logits: Tensor, true: Tensor, false: Tensor, weight_of_false: float = 3.0) -> Tensor:
-    """Sigmoid loss, true and false pairs averaged apart because true ones are rare. All (n, m)."""
+    """Sigmoid loss, true and false pairs averaged apart because true ones are rare. All of one shape."""
     of_true = F.softplus(-logits).masked_fill(~true, 0).sum() / true.sum().clamp(min=1)
     of_false = F.softplus(logits).masked_fill(~false, 0).sum() / false.sum().clamp(min=1)
     return of_true + weight_of_false * of_false
@@ -248,11 +276,11 @@ def matching_loss(logits: Tensor, true: Tensor, false: Tensor, weight_of_false: 
 def places_loss(told: Tensor, kinds: Tensor, acting: Tensor) -> Tensor:
     """Cross-entropy of each kind; places where something acts, stands still, or is not are averaged apart.
 
-    told: (n, sum of N_KINDS, T, h, w) logits.  kinds: (n, 4, T, h, w).  acting: (n, T, h, w) bool.
+    told: (n, T, h, w, sum of N_KINDS) logits.  kinds: (n, 4, T, h, w).  acting: (n, T, h, w) bool.
     """
     total = told.new_zeros(())
-    for logits, kind in zip(told.split(N_KINDS, dim=1), kinds.unbind(1), strict=True):
-        loss = F.cross_entropy(logits, kind, reduction="none")
+    for logits, kind in zip(told.split(N_KINDS, dim=-1), kinds.unbind(1), strict=True):
+        loss = F.cross_entropy(logits.movedim(-1, 1), kind, reduction="none")
         for places in (acting, (kind > 0) & ~acting, kind == 0):
             total = total + loss[places].sum() / places.sum().clamp(min=1)
     return total
@@ -267,7 +295,7 @@ def matching_precision(model: Mini, corpus: Corpus, seed: int = 1, batch_size: i
         batch = corpus.happenings[first : first + batch_size]
         said = sentences(rng, batch, 4 * batch_size)
         clips = model.video(torch.from_numpy(corpus.frames[first : first + batch_size]))
-        logits = model.match(clips, model.text(*model.words([text for text, _ in said]))[1])
+        logits = model.match(clips, model.text(*model.words([one.text for one in said]))[1])
         true, false = truth(batch, said)
         scores.append(logits[true | false])
         right.append(true[true | false])

@@ -62,6 +62,8 @@ class FeatureSpec(Config):
     """Scale each token to length 1."""
     max_tokens: PositiveInt | None = None
     """Longer queries are cut to this many tokens."""
+    sentence_token: bool = False
+    """The sentence's own embedding follows its tokens as one more."""
     max_clips: PositiveInt | None = None
     """Longer videos were cut to this many clips in training."""
     lengths: Literal["cut", "stretch"] = "cut"
@@ -81,10 +83,20 @@ class FeatureSpec(Config):
         parts = [stream[chosen].astype(np.float32) for stream, chosen in zip(streams, rows, strict=True)]
         return np.concatenate([_normalise_rows(part) if self.normalise_video else part for part in parts], axis=1)
 
-    def tokens(self, states: NDArray[Any]) -> Array:
-        """(W, F) token states as stored -> as the model reads them."""
-        cut = states[: self.max_tokens].astype(np.float32)
-        return _normalise_rows(cut) if self.normalise_text else cut
+    def tokens(self, states: NDArray[Any], pooled: NDArray[Any] | None = None) -> Array:
+        """(W, F) token states and the (F,) sentence embedding, as stored -> tokens as the model reads them.
+
+        Raises FeaturesMismatch when `sentence_token` is set and the sentence has no embedding as wide as its tokens.
+        """
+        rows = states[: self.max_tokens].astype(np.float32)
+        if self.sentence_token:
+            if pooled is None or len(pooled) != rows.shape[1]:
+                found = "no embedding of the sentence" if pooled is None else f"one of {len(pooled)} numbers"
+                raise FeaturesMismatch(
+                    f"{self.text.encoder} has {found} beside tokens of {rows.shape[1]}; set data.sentence_token=false"
+                )
+            rows = np.concatenate((rows, pooled[None].astype(np.float32)))
+        return _normalise_rows(rows) if self.normalise_text else rows
 
     @property
     def n_video_features(self) -> int:
@@ -166,6 +178,12 @@ class FeatureFolder:
             return _load(path, _token_key(path), self.manifest.dim)
         raise FeaturesMissing(f"query {query_id!r}", self.folder)
 
+    def sentence(self, query_id: str | int) -> NDArray[Any] | None:
+        """(F,) embedding of the sentence as stored, None where the file has none. Raises FeaturesMismatch."""
+        for path in self._text_files(query_id):
+            return _load(path, POOLED_KEY, n_axes=1) if _has(path, POOLED_KEY) else None
+        return None
+
     def has_video(self, video_id: str) -> bool:
         """Whether the video's features are there."""
         return bool(self._video_files(video_id))
@@ -204,6 +222,9 @@ VIDEO_ENDINGS = ((".npz",), (".npy",), ("_rgb.npy", "_opt.npy"))
 
 TOKEN_KEYS = ("last_hidden_state", "token")
 """Names of the token states in a query's npz."""
+
+POOLED_KEY = "pooler_output"
+"""Name of the sentence's embedding there."""
 
 
 def write_video(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
@@ -264,7 +285,7 @@ def _load_video(files: Sequence[Path], dim: int | None = None) -> NDArray[Any]:
     return joined
 
 
-def _load(path: Path, key: str, dim: int | None = None) -> NDArray[Any]:
+def _load(path: Path, key: str, dim: int | None = None, n_axes: int = 2) -> NDArray[Any]:
     """An array of an npz by its key, or the one of an npy."""
     try:
         found: NDArray[Any]
@@ -277,6 +298,7 @@ def _load(path: Path, key: str, dim: int | None = None) -> NDArray[Any]:
         raise FeaturesMismatch(f"{path} has no array {key!r}") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError):
         raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again") from None
-    if found.ndim != 2 or not len(found) or (dim is not None and found.shape[1] != dim):
-        raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected (n, {dim or 'F'}) with n >= 1")
+    if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):
+        expected = f"(n, {dim or 'F'}) with n >= 1" if n_axes == 2 else "(F,)"
+        raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected {expected}")
     return found

@@ -51,7 +51,7 @@ def random_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from spikemba.files import write_json
 
     folder = tmp_path_factory.mktemp("random_mini")
-    config = MiniConfig(dim=12, text_dim=8, size_px=32, channels=(4, 4, 8), vocabulary=("<unknown>", "red", "dog"))
+    config = MiniConfig(dim=12, size_px=32, channels=(4, 4, 8), vocabulary=("<unknown>", "red", "dog"))
     torch.manual_seed(0)
     save_file(Mini(config).state_dict(), folder / "model.safetensors")
     write_json(folder / "config.json", config.model_dump(mode="json"))

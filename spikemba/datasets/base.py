@@ -50,6 +50,8 @@ class DataConfig(Config):
     """Longer videos are cut to this many clips in training; None keeps all. Evaluation reads long videos in chunks."""
     max_tokens: PositiveInt | None = 32
     """Longer queries are cut to this many tokens."""
+    sentence_token: bool = False
+    """Append the sentence's own embedding to its tokens; both must be equally wide, as those of mini and CLIP are."""
     normalise_video: bool = True
     """Scale each feature stream to unit length per clip."""
     normalise_text: bool = True
@@ -128,6 +130,7 @@ class GroundingDataset(Dataset[Pair]):
             normalise_video=config.normalise_video,
             normalise_text=config.normalise_text,
             max_tokens=config.max_tokens,
+            sentence_token=config.sentence_token,
             max_clips=config.max_clips,
             lengths=config.lengths,
         )
@@ -143,7 +146,7 @@ class GroundingDataset(Dataset[Pair]):
     def __getitem__(self, index: int) -> Pair:
         annotation = self.annotations[index]
         video = self._remember(f"video {annotation.video_id}", lambda: self._video(annotation))
-        tokens = self._remember(f"query {annotation.query_id}", lambda: self.spec.tokens(self._tokens(annotation)))
+        tokens = self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
         known = annotation.windows is not None or annotation.ratings or annotation.labels
         return Pair(
             query_id=annotation.query_id,
@@ -163,10 +166,12 @@ class GroundingDataset(Dataset[Pair]):
             raise FeaturesMismatch(f"{annotation.video_id}: {error}") from None
         return joined[: self.config.max_clips] if self.split == "train" else joined
 
-    def _tokens(self, annotation: Annotation) -> NDArray[Any]:
+    def _tokens(self, annotation: Annotation) -> Array:
         if isinstance(self._text, WordVectors):
-            return self._text.of(annotation.query)
-        return self._text.text(annotation.query_id)
+            return self.spec.tokens(self._text.of(annotation.query))
+        stored = self._text.text(annotation.query_id)
+        pooled = self._text.sentence(annotation.query_id) if self.config.sentence_token else None
+        return self.spec.tokens(stored, pooled)
 
     def _remember(self, key: str, load: Callable[[], Array]) -> Array:
         """The array from memory, or loaded and remembered while the budget lasts."""

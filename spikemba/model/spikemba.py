@@ -34,6 +34,9 @@ class SpikeMbaConfig(Config):
     """Blocks of reasoner, detector and relevant Mamba."""
     endpoints: bool = True
     """Append [i / n, (i + 1) / n] to clip i (TEF), as every ancestor does; a scan alone cannot tell where it is."""
+    query_similarity: bool = False
+    """Tell each clip how much its first features resemble the query's last token: for encoders that put clips and
+    sentences in one space, with `data.sentence_token`. The source, whose encoders do not, has nothing of the kind."""
     modality_embedding: bool = False
     """Add a learned vector per modality after the input projections."""
     n_input_layers: PositiveInt = 2
@@ -124,6 +127,13 @@ class SpikeMba(nn.Module):
         self.n_video_features, self.n_query_features = n_video_features, n_query_features
         self.video_projection = InputProjection(n_video_features + 2 * config.endpoints, config)
         self.query_projection = InputProjection(n_query_features, config)
+        if config.query_similarity:
+            if n_query_features > n_video_features:
+                raise ShapeError(
+                    f"query_similarity compares tokens of {n_query_features} features with the first features of "
+                    f"clips, which have {n_video_features}; put the encoder that reads text first, or switch it off"
+                )
+            self.similarity_projection = nn.Linear(1, config.width, bias=False)
         if config.modality_embedding:
             self.video_embedding = nn.Parameter(0.02 * torch.randn(config.width))
             self.query_embedding = nn.Parameter(0.02 * torch.randn(config.width))
@@ -141,8 +151,9 @@ class SpikeMba(nn.Module):
         """batch: B pairs, padded anywhere.  Raises ShapeError for features of other widths than the model's."""
         self._check(batch)
         video_packing, query_packing = Packing(batch.video_mask, "left"), Packing(batch.query_mask, "right")
-        video = self._enter_video(video_packing.pack(batch.video), video_packing.mask)
-        query = self._enter_query(query_packing.pack(batch.query_tokens), query_packing.mask)
+        clips, tokens = video_packing.pack(batch.video), query_packing.pack(batch.query_tokens)
+        video = self._enter_video(clips, video_packing.mask, tokens[:, -1])
+        query = self._enter_query(tokens, query_packing.mask)
         position = None
         if self.config.moment_reasoner.position == "sine":
             position = sine_position(video.mask, self.config.width)
@@ -162,13 +173,18 @@ class SpikeMba(nn.Module):
         prediction: Prediction = self.heads(video.x, video.mask, query.x, query.mask, spikes)
         return prediction.map_clips(video_packing.unpack)
 
-    def _enter_video(self, clips: Tensor, mask: Tensor) -> Stream:
-        """clips: (B, L, F), packed -> the video's stream before the first block."""
+    def _enter_video(self, clips: Tensor, mask: Tensor, sentence: Tensor) -> Stream:
+        """clips: (B, L, F), packed; sentence: (B, F), the last token -> the video's stream before the first block."""
+        similarity = None
+        if self.config.query_similarity:
+            similarity = (clips[..., : sentence.shape[-1]] * sentence[:, None]).sum(-1, keepdim=True)
         if self.config.endpoints:
             half = 0.5 / mask.sum(1).clamp(min=1)[:, None]
             centre = clip_centres(mask)
             clips = torch.cat((clips, torch.stack((centre - half, centre + half), dim=-1).to(clips.dtype)), dim=-1)
         x = self.video_projection(clips, mask)
+        if similarity is not None:
+            x = x + self.similarity_projection(similarity)
         if self.config.modality_embedding:
             x = x + self.video_embedding * mask[..., None]
         return Stream(x, mask, self._slots(self.video_slots, 0, len(x)))

@@ -109,6 +109,8 @@ def test_an_unknown_dataset_lists_the_known_ones():
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ConfigError, match="drop_epoch is not given"):
         RunConfig.parse({"train": {"schedule": "step"}})
+    with pytest.raises(ConfigError, match="set data.sentence_token=true too"):
+        RunConfig.parse({"model": {"query_similarity": True}})
 
 
 def documented(model, prefix=""):

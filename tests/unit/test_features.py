@@ -3,7 +3,7 @@ import pytest
 
 from spikemba import features
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.features import FeatureFolder, FeatureSpec, Manifest
+from spikemba.features import FeatureFolder, FeatureSpec, Manifest, write_text
 
 RNG = np.random.default_rng(0)
 CLIP = Manifest(encoder="clip", dim=6, weights="a" * 64, clip_s=2.0)
@@ -35,6 +35,25 @@ def test_tokens_are_cut_and_scaled_and_a_zero_row_stays_zero():
     assert found.shape == (3, 5)
     assert (found[1] == 0).all()
     assert np.linalg.norm(found[0]) == pytest.approx(1, rel=1e-4)
+
+
+def test_the_sentence_follows_its_tokens_where_it_is_asked_for():
+    spec = SPEC.model_copy(update={"sentence_token": True, "max_tokens": 2})
+    tokens, pooled = np.arange(12.0).reshape(4, 3), np.array([0.0, 0.0, 2.0])
+    found = spec.tokens(tokens, pooled)
+    assert found.shape == (3, 3)
+    np.testing.assert_allclose(found[2], [0, 0, 1], atol=1e-4)
+    for wrong, problem in ((None, "has no embedding of the sentence"), (np.ones(5), "has one of 5 numbers")):
+        with pytest.raises(FeaturesMismatch, match=problem):
+            spec.tokens(tokens, wrong)
+
+
+def test_the_sentence_is_read_back_or_absent(tmp_path):
+    write_text(tmp_path, 3, np.ones((4, 8)), np.arange(8.0))
+    np.savez(tmp_path / "qid4.npz", last_hidden_state=np.ones((2, 8)))
+    folder = FeatureFolder(tmp_path)
+    np.testing.assert_array_equal(folder.sentence(3), np.arange(8.0))
+    assert folder.sentence(4) is None
 
 
 def test_what_is_written_reads_back_and_files_have_the_public_names(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.encoding import into_clips
-from pipelines.pretrain_mini import Corpus, PretrainConfig, pretrain, truth, vocabulary, what_is_where
+from pipelines.pretrain_mini import Corpus, PretrainConfig, Said, pretrain, sentences, truth, vocabulary, what_is_where
 from spikemba.datasets.drawing import RGB, render
 from spikemba.datasets.shapes import ACTIONS, COLOURS, FORMS, Description, coverage, describe, phrase, storyboard
 from spikemba.encoders.mini import Mini, MiniConfig, MiniEncoder, load, split_words
@@ -17,7 +17,7 @@ from spikemba.video import Frame
 
 @pytest.fixture(scope="module")
 def config():
-    return MiniConfig(dim=16, text_dim=8, channels=(4, 8, 8), vocabulary=vocabulary())
+    return MiniConfig(dim=16, channels=(4, 8, 8), vocabulary=vocabulary())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_clip_is_encoded_alike_alone_and_among_others(config, boards):
 def test_a_sentence_has_a_state_per_word_and_does_not_depend_on_its_neighbours(config):
     encoder = MiniEncoder(Mini(config), "")
     long, short = encoder.encode_texts(["the red circle comes in after a star spins", "a Red circle, enters!"])
-    assert (long.tokens.shape, short.tokens.shape, short.pooled.shape) == ((9, 8), (4, 8), (16,))
+    assert (long.tokens.shape, short.tokens.shape, short.pooled.shape) == ((9, 16), (4, 16), (16,))
     (alone,) = encoder.encode_texts(["a red circle enters"])
     np.testing.assert_array_equal(alone.tokens, short.tokens)
 
@@ -94,14 +94,28 @@ def test_the_storyboard_knows_what_stands_where(config, boards):
 def test_a_sentence_is_true_of_the_clips_that_its_event_fills(boards):
     event = boards[0].events[0]
     other = Description("white" if event.actor.colour != "white" else "red", None, event.action)
-    true, false = truth([[(event, 1.0)], [(event, 0.3)], []], [("", describe(event)), ("", other)])
+    true, false = truth([[(event, 1.0)], [(event, 0.3)], []], [Said("", describe(event), 0), Said("", other, 0)])
     assert true.tolist() == [[True, False], [False, False], [False, False]]
     assert false.tolist() == [[False, True], [False, True], [True, True]]
 
 
+def test_near_misses_take_their_wrong_part_from_the_same_clip(boards):
+    """Else a sum of colours, forms and actions would tell them apart."""
+    scene = next(scene for board in boards for scene in board.scenes if len({e.actor for e in scene.events}) > 1)
+    one = scene.events[0]
+    other = next(event for event in scene.events if event.actor is not one.actor)
+    said = sentences(random.Random(0), [[(one, 1.0), (other, 1.0)]], 400)
+    a, b = describe(one), describe(other)
+    crossed = [
+        s for s in said if s.what in (Description(b.colour, a.form, a.action), Description(a.colour, b.form, a.action))
+    ]
+    assert len(crossed) > 10
+    assert all(s.clip == 0 for s in said)
+
+
 def test_training_is_repeatable_and_lowers_the_loss(config, boards):
     corpus = corpus_of(boards[:2], config)
-    how = PretrainConfig(n_steps=12, batch_size=16, n_sentences=16)
+    how = PretrainConfig(n_steps=20, batch_size=16, n_sentences=16, places_first=0)
     model, losses = pretrain(corpus, how, config)
     again, _ = pretrain(corpus, how, config)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

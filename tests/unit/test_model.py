@@ -32,6 +32,7 @@ VARIANTS = {
     "closed gate": {"relevant_mamba": {"gate_bias": 0.0}},
     "no position, no endpoints": {"moment_reasoner": {"position": "none"}, "endpoints": False},
     "modality embedding": {"modality_embedding": True},
+    "query similarity": {"query_similarity": True},
 }
 
 
@@ -189,6 +190,22 @@ def test_features_of_another_width_are_refused():
     model = SpikeMba(SpikeMbaConfig.parse(TINY), F_VIDEO + 1, F_QUERY)
     with pytest.raises(ShapeError, match=rf"video is .* expects {F_VIDEO + 1} features"):
         model(batch([0]))
+
+
+@torch.no_grad()
+def test_query_similarity_tells_each_clip_how_much_it_resembles_the_last_token():
+    model = model_of({"query_similarity": True})
+    one = batch([0])
+    seen = []
+    model.similarity_projection.register_forward_hook(lambda _, inputs, out: seen.append(inputs[0]))
+    model(one)
+    expected = one.video[0, :, :F_QUERY] @ one.query_tokens[0, -1]
+    torch.testing.assert_close(seen[0][0, : LENGTHS[0], 0], expected)
+
+
+def test_query_similarity_needs_clips_as_wide_as_tokens():
+    with pytest.raises(ShapeError, match="30 features with the first features of clips, which have 20"):
+        SpikeMba(SpikeMbaConfig.parse(merged({"query_similarity": True})), F_VIDEO, 30)
 
 
 def test_heads_must_divide_the_width():
