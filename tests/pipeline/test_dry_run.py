@@ -38,7 +38,8 @@ def test_shapes_are_those_of_the_first_batch_and_of_the_parts(found, config):
 
 
 def test_parameters_are_counted_by_part(found, config):
-    model = SpikeMba(config.model, 192, 128)
+    widths = [int(found.shapes[f"batch.{name}"].split(")")[0].split(", ")[2]) for name in ("video", "query_tokens")]
+    model = SpikeMba(config.model, *widths)
     n = sum(p.numel() for p in model.parameters())
     assert found.parameters["all"] == (n, n)
     assert sum(of_part for name, (of_part, _) in found.parameters.items() if name != "all") == n
