@@ -2,10 +2,9 @@
 
 # Shapes: L clips.
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -39,16 +38,9 @@ class EncodedQuestions(Questions):
         self._model, self._clips, self._spec = model, clips, spec
         self._features: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
 
-    @overload
-    def __getitem__(self, index: int) -> Question: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Question]: ...
-
-    def __getitem__(self, index: int | slice) -> Question | Sequence[Question]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        question = super().__getitem__(index)
+    def question(self, index: int) -> Question:
+        """One of them, with the features of its clips."""
+        question = super().question(index)
         video_id = self.dataset.annotations[self.indices[index]].video_id
         if video_id not in self._features:
             self._features[video_id] = self._encoded(video_id)

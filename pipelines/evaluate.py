@@ -41,7 +41,11 @@ class Questions(Sequence[Question]):
 
     def __getitem__(self, index: int | slice) -> Question | Sequence[Question]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+            return [self.question(i) for i in range(*index.indices(len(self)))]
+        return self.question(index)
+
+    def question(self, index: int) -> Question:
+        """One of them, with its features."""
         place = self.indices[index]
         pair = self.dataset[place]
         return Question(pair.video, pair.tokens, self.dataset.annotations[place].duration_s)
