@@ -17,11 +17,11 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    """libgomp can put both threads on one virtual processor; bound threads stay apart. Must precede torch.
+    """Every process sums in one thread, so that what is equal bit for bit is so on every machine. Must precede torch.
 
     No test asks a hub for weights or finds the user's.
     """
-    os.environ.setdefault("OMP_PROC_BIND", "true")
+    os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="spikemba-hub-")
 

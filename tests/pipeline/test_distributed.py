@@ -24,7 +24,7 @@ from spikemba.ops.spiking import masked_moments
 SCRIPT = Path(__file__).with_name("shared_batch.py")
 ROOT = Path(__file__).parents[2]
 # rates are random, and rounding differs between one product and two halves of it; gradients are of order 0.01 to 10
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,8 @@ def test_an_encoder_that_was_only_used_is_stored_as_it_was_trained(base, tmp_pat
         torch.testing.assert_close(load_video_checkpoint(tmp_path / "again").model(video()), adapted(video()))
 
 
-def test_both_folders_can_be_moved_together(base, tmp_path):
+def test_both_folders_can_be_moved_together(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the backbone's place is also looked for from where one stands
     adapted = adapt(base, tmp_path / "new")
     shutil.copytree(tmp_path / "new", tmp_path / "moved" / "new")
     shutil.move(base, tmp_path / "moved" / "base")
