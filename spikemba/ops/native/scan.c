@@ -14,6 +14,7 @@
 #define BLOCK 128
 #define STATES 256
 #define VECS (BLOCK / LANES)
+#define PITCH (SEGMENT + 1) // rows of a power of two would all fall into the same few sets of the cache
 
 typedef struct {
     const float *x, *step, *rate, *b, *c, *skip;
@@ -22,104 +23,134 @@ typedef struct {
     int softplus, reverse;
 } Scan;
 
-typedef struct {
-    long pair, first, width, vecs, position, count;
-    long rows[SEGMENT];
-    vec delta[SEGMENT][VECS], drive[SEGMENT][VECS], x[SEGMENT][VECS], slope[SEGMENT][VECS];
-} Segment;
-
 INLINE long padded(long width) { return (width + 15) / 16 * 16; }
 INLINE long n_segments(const Scan *s) { return (s->length + SEGMENT - 1) / SEGMENT; }
 INLINE long left(long width, long v) { return width - v * LANES; }
 
-INLINE void begin_segment(const Scan *s, Segment *g, long index) {
-    g->position = index * SEGMENT;
-    g->count = s->length - g->position < SEGMENT ? s->length - g->position : SEGMENT;
-    for (long i = 0; i < g->count; i++) {
-        long t = g->position + i;
-        long row = g->rows[i] = g->pair * s->length + (s->reverse ? s->length - 1 - t : t);
-        float real = !s->mask || s->mask[row];
-        const float *x = s->x + row * s->width + g->first, *step = s->step + row * s->width + g->first;
-        for (long v = 0; v < g->vecs; v++) {
-            vec xv = load_part(x + v * LANES, left(g->width, v)), d = load_part(step + v * LANES, left(g->width, v));
-            vec slope = fill(1.f);
-            if (s->softplus) d = softplus_of(d, &slope);
-            d = real != 0.f ? d : fill(0.f); // not a product: padding may hold anything
-            g->x[i][v] = xv;
-            g->delta[i][v] = d;
-            g->slope[i][v] = slope * real;
-            g->drive[i][v] = real != 0.f ? d * xv : fill(0.f);
-        }
-    }
+// The rows that a segment's positions have in x, in the order of the scan. Returns how many.
+INLINE long rows_of(const Scan *s, long pair, long index, long *rows) {
+    const long position = index * SEGMENT, count = s->length - position < SEGMENT ? s->length - position : SEGMENT;
+    for (long i = 0; i < count; i++)
+        rows[i] = pair * s->length + (s->reverse ? s->length - 1 - position - i : position + i);
+    return count;
 }
 
-INLINE void forward_group(const Scan *s, const Segment *g, long n, const int group, long v, vec rate[][VECS],
-                          vec state[][VECS], vec y[][VECS]) {
+// Rows lie too far apart for the processor to guess which one comes next. Reading past an array is harmless here.
+INLINE void fetch(const float *p) { __builtin_prefetch(p, 0, 2); }
+
+// What one vector of channels holds of one segment.
+typedef struct {
+    vec delta[SEGMENT], drive[SEGMENT], y[SEGMENT];
+} Lane;
+
+INLINE void forward_group(const Scan *s, const long *rows, long count, Lane *l, long n, const int group, vec *state,
+                          const vec *rate) {
     vec h[GROUP], a[GROUP];
-    for (int j = 0; j < group; j++) h[j] = state[n + j][v], a[j] = rate[n + j][v];
-    for (long i = 0; i < g->count; i++) {
-        const float *b = s->b + g->rows[i] * s->row_stride + n, *c = s->c + g->rows[i] * s->row_stride + n;
-        vec delta = g->delta[i][v], drive = g->drive[i][v], total = y[i][v];
+    for (int j = 0; j < group; j++) h[j] = state[n + j], a[j] = rate[n + j];
+    for (long i = 0; i < count; i++) {
+        const float *b = s->b + rows[i] * s->row_stride + n, *c = s->c + rows[i] * s->row_stride + n;
+        vec delta = l->delta[i], drive = l->drive[i], total = l->y[i];
         vec decay[GROUP];
         for (int j = 0; j < group; j++) decay[j] = delta * a[j];
         exp2_group(decay, group);
         for (int j = 0; j < group; j++) h[j] = decay[j] * h[j] + drive * b[j];
         for (int j = 0; j < group; j++) total += h[j] * c[j];
-        y[i][v] = total;
+        l->y[i] = total;
     }
-    for (int j = 0; j < group; j++) state[n + j][v] = h[j];
+    for (int j = 0; j < group; j++) state[n + j] = h[j];
 }
+
+// One vector of channels through one segment; `ahead`: floats from a row to the one a segment later, 0 in the last.
+static void forward_lane(const Scan *s, const long *rows, long count, long channel, long width, long ahead, vec skip,
+                         vec *state, const vec *rate, float *y) {
+    Lane l;
+    for (long i = 0; i < count; i++) {
+        const float *x = s->x + rows[i] * s->width + channel, *step = s->step + rows[i] * s->width + channel;
+        fetch(x + ahead);
+        fetch(step + ahead);
+        __builtin_prefetch(y + rows[i] * s->width + channel, 1);
+        vec xv = load_part(x, width), d = load_part(step, width), slope;
+        if (s->softplus) d = softplus_of(d, &slope);
+        l.delta[i] = d, l.drive[i] = d * xv, l.y[i] = s->skip ? skip * xv : fill(0.f);
+        if (s->mask && !s->mask[rows[i]]) l.delta[i] = l.drive[i] = fill(0.f); // not a product: padding may hold anything
+    }
+    long n = 0;
+    for (; n + GROUP <= s->states; n += GROUP) forward_group(s, rows, count, &l, n, GROUP, state, rate);
+    for (; n < s->states; n++) forward_group(s, rows, count, &l, n, 1, state, rate);
+    for (long i = 0; i < count; i++) store_part(y + rows[i] * s->width + channel, l.y[i], width);
+}
+
+static void forward_task(const Scan *s, long pair, long first, const float *initial, float *y, float *starts,
+                         float *final) {
+    const long block = s->width - first < s->block ? s->width - first : s->block, vecs = (block + LANES - 1) / LANES;
+    const long pitch = padded(s->width), segments = n_segments(s), states = s->states;
+    vec rate[vecs][states], state[vecs][states], skip[vecs];
+    for (long v = 0; v < vecs; v++) {
+        const long channel = first + v * LANES, width = left(block, v);
+        skip[v] = s->skip ? load_part(s->skip + channel, width) : fill(0.f);
+        for (long n = 0; n < states; n++) {
+            rate[v][n] = load_part(s->rate + n * s->width + channel, width);
+            state[v][n] = initial ? load(initial + (pair * states + n) * pitch + channel) : fill(0.f);
+        }
+    }
+    for (long index = 0; index < segments; index++) {
+        long rows[SEGMENT], count = rows_of(s, pair, index, rows);
+        const long ahead = index + 1 < segments ? (s->reverse ? -SEGMENT : SEGMENT) * s->width : 0;
+        for (long v = 0; v < vecs; v++) {
+            const long channel = first + v * LANES;
+            if (starts)
+                for (long n = 0; n < states; n++)
+                    store_past(starts + ((pair * segments + index) * states + n) * pitch + channel, state[v][n]);
+            forward_lane(s, rows, count, channel, left(block, v), ahead, skip[v], state[v], rate[v], y);
+        }
+    }
+    settle();
+    if (final)
+        for (long v = 0; v < vecs; v++)
+            for (long n = 0; n < states; n++)
+                store(final + (pair * states + n) * pitch + first + v * LANES, state[v][n]);
+}
+
+typedef struct {
+    long first, width, vecs, count;
+    long rows[SEGMENT];
+    vec delta[VECS][PITCH], drive[VECS][PITCH], x[VECS][PITCH], slope[VECS][PITCH];
+} Segment;
+
+INLINE void begin_segment(const Scan *s, Segment *g, long pair, long index) {
+    g->count = rows_of(s, pair, index, g->rows);
+    const long ahead = index > 0 ? (s->reverse ? SEGMENT : -SEGMENT) * s->width : 0;
+    for (long i = 0; i < g->count; i++) {
+        const long row = g->rows[i];
+        const float *x = s->x + row * s->width + g->first, *step = s->step + row * s->width + g->first;
+        const float real = !s->mask || s->mask[row];
+        for (long v = 0; v < g->vecs; v++) {
+            fetch(x + ahead + v * LANES);
+            fetch(step + ahead + v * LANES);
+            vec xv = load_part(x + v * LANES, left(g->width, v)), d = load_part(step + v * LANES, left(g->width, v));
+            vec slope = fill(1.f);
+            if (s->softplus) d = softplus_of(d, &slope);
+            d = real != 0.f ? d : fill(0.f);
+            g->x[v][i] = xv;
+            g->delta[v][i] = d;
+            g->slope[v][i] = slope * real;
+            g->drive[v][i] = real != 0.f ? d * xv : fill(0.f);
+        }
+    }
+}
+
+typedef struct {
+    vec rate[STATES][VECS], carry[STATES][VECS], grad_rate[STATES][VECS];
+    vec grad_y[VECS][PITCH], by_b[VECS][PITCH], by_rate[VECS][PITCH];
+    vec sum_b[SEGMENT][GROUP], sum_c[SEGMENT][GROUP];
+    vec states[SEGMENT + 1][GROUP], decays[SEGMENT][GROUP];
+} Scratch;
 
 INLINE void load_rates(const Scan *s, const Segment *g, vec rate[][VECS]) {
     for (long n = 0; n < s->states; n++)
         for (long v = 0; v < g->vecs; v++)
             rate[n][v] = load_part(s->rate + n * s->width + g->first + v * LANES, left(g->width, v));
 }
-
-static void forward_task(const Scan *s, long pair, long first, const float *initial, float *y_out, float *starts,
-                         float *final) {
-    Segment g = {.pair = pair, .first = first};
-    g.width = s->width - first < s->block ? s->width - first : s->block;
-    g.vecs = (g.width + LANES - 1) / LANES;
-    const long pitch = padded(s->width);
-    vec rate[s->states][VECS], state[s->states][VECS], y[SEGMENT][VECS], skip[VECS];
-    load_rates(s, &g, rate);
-    for (long v = 0; v < g.vecs; v++)
-        skip[v] = s->skip ? load_part(s->skip + first + v * LANES, left(g.width, v)) : fill(0.f);
-    for (long n = 0; n < s->states; n++)
-        for (long v = 0; v < g.vecs; v++)
-            state[n][v] = initial ? load(initial + (pair * s->states + n) * pitch + first + v * LANES) : fill(0.f);
-    for (long index = 0; index < n_segments(s); index++) {
-        begin_segment(s, &g, index);
-        if (starts) {
-            float *kept = starts + (pair * n_segments(s) + index) * s->states * pitch + first;
-            for (long n = 0; n < s->states; n++)
-                for (long v = 0; v < g.vecs; v++) store_past(kept + n * pitch + v * LANES, state[n][v]);
-        }
-        for (long i = 0; i < g.count; i++)
-            for (long v = 0; v < g.vecs; v++) y[i][v] = s->skip ? skip[v] * g.x[i][v] : fill(0.f);
-        for (long v = 0; v < g.vecs; v++) {
-            long n = 0;
-            for (; n + GROUP <= s->states; n += GROUP) forward_group(s, &g, n, GROUP, v, rate, state, y);
-            for (; n < s->states; n++) forward_group(s, &g, n, 1, v, rate, state, y);
-        }
-        for (long i = 0; i < g.count; i++)
-            for (long v = 0; v < g.vecs; v++)
-                store_part(y_out + g.rows[i] * s->width + first + v * LANES, y[i][v], left(g.width, v));
-    }
-    settle();
-    if (final)
-        for (long n = 0; n < s->states; n++)
-            for (long v = 0; v < g.vecs; v++)
-                store(final + (pair * s->states + n) * pitch + first + v * LANES, state[n][v]);
-}
-
-typedef struct {
-    vec rate[STATES][VECS], carry[STATES][VECS], grad_rate[STATES][VECS];
-    vec grad_y[SEGMENT][VECS], by_b[SEGMENT][VECS], by_rate[SEGMENT][VECS];
-    vec sum_b[SEGMENT][GROUP], sum_c[SEGMENT][GROUP];
-    vec states[SEGMENT + 1][GROUP], decays[SEGMENT][GROUP];
-} Scratch;
 
 INLINE void backward_group(const Scan *s, const Segment *g, long n, const int group, long v, const float *start,
                            long pitch, Scratch *w) {
@@ -130,7 +161,7 @@ INLINE void backward_group(const Scan *s, const Segment *g, long n, const int gr
     }
     for (long i = 0; i < g->count; i++) {
         const float *b = s->b + g->rows[i] * s->row_stride + n;
-        vec delta = g->delta[i][v], drive = g->drive[i][v];
+        vec delta = g->delta[v][i], drive = g->drive[v][i];
         vec decay[GROUP];
         for (int j = 0; j < group; j++) decay[j] = delta * a[j];
         exp2_group(decay, group);
@@ -139,8 +170,8 @@ INLINE void backward_group(const Scan *s, const Segment *g, long n, const int gr
     }
     for (long i = g->count - 1; i >= 0; i--) {
         const float *b = s->b + g->rows[i] * s->row_stride + n, *c = s->c + g->rows[i] * s->row_stride + n;
-        vec delta = g->delta[i][v], drive = g->drive[i][v], grad_y = w->grad_y[i][v];
-        vec by_b = w->by_b[i][v], by_rate = w->by_rate[i][v];
+        vec delta = g->delta[v][i], drive = g->drive[v][i], grad_y = w->grad_y[v][i];
+        vec by_b = w->by_b[v][i], by_rate = w->by_rate[v][i];
         for (int j = 0; j < group; j++) {
             vec grad_h = carry[j] + grad_y * c[j];
             w->sum_c[i][j] += grad_y * w->states[i + 1][j];
@@ -151,7 +182,7 @@ INLINE void backward_group(const Scan *s, const Segment *g, long n, const int gr
             by_rate += grad_exponent * a[j];
             grad_rate[j] += grad_exponent * delta;
         }
-        w->by_b[i][v] = by_b, w->by_rate[i][v] = by_rate;
+        w->by_b[v][i] = by_b, w->by_rate[v][i] = by_rate;
     }
     for (int j = 0; j < group; j++) w->carry[n + j][v] = carry[j], w->grad_rate[n + j][v] = grad_rate[j];
 }
@@ -174,7 +205,7 @@ typedef struct {
 
 static void backward_task(const Scan *s, long pair, long block, const float *grad_y, const float *starts,
                           const Gradients *out, Scratch *w) {
-    Segment g = {.pair = pair, .first = block * s->block};
+    Segment g = {.first = block * s->block};
     g.width = s->width - g.first < s->block ? s->width - g.first : s->block;
     g.vecs = (g.width + LANES - 1) / LANES;
     const long pitch = padded(s->width), bc = block * s->batch * s->length * s->states;
@@ -187,12 +218,12 @@ static void backward_task(const Scan *s, long pair, long block, const float *gra
         grad_skip[v] = fill(0.f);
     }
     for (long index = n_segments(s) - 1; index >= 0; index--) {
-        begin_segment(s, &g, index);
+        begin_segment(s, &g, pair, index);
         for (long i = 0; i < g.count; i++)
             for (long v = 0; v < g.vecs; v++) {
                 const float *row = grad_y + g.rows[i] * s->width + g.first + v * LANES;
-                w->grad_y[i][v] = load_part(row, left(g.width, v));
-                w->by_b[i][v] = w->by_rate[i][v] = fill(0.f);
+                w->grad_y[v][i] = load_part(row, left(g.width, v));
+                w->by_b[v][i] = w->by_rate[v][i] = fill(0.f);
             }
         const float *start = starts + (pair * n_segments(s) + index) * s->states * pitch + g.first;
         long n = 0;
@@ -202,11 +233,11 @@ static void backward_task(const Scan *s, long pair, long block, const float *gra
         for (long i = 0; i < g.count; i++)
             for (long v = 0; v < g.vecs; v++) {
                 long at = g.rows[i] * s->width + g.first + v * LANES, width = left(g.width, v);
-                vec grad_y_v = w->grad_y[i][v], by_b = w->by_b[i][v];
-                vec grad_delta = by_b * g.x[i][v] + w->by_rate[i][v] * LN_2;
-                grad_skip[v] += grad_y_v * g.x[i][v];
-                store_part(out->x + at, by_b * g.delta[i][v] + skip[v] * grad_y_v, width);
-                store_part(out->step + at, grad_delta * g.slope[i][v], width);
+                vec grad_y_v = w->grad_y[v][i], by_b = w->by_b[v][i];
+                vec grad_delta = by_b * g.x[v][i] + w->by_rate[v][i] * LN_2;
+                grad_skip[v] += grad_y_v * g.x[v][i];
+                store_part(out->x + at, by_b * g.delta[v][i] + skip[v] * grad_y_v, width);
+                store_part(out->step + at, grad_delta * g.slope[v][i], width);
             }
     }
     for (long v = 0; v < g.vecs; v++) {
