@@ -6,8 +6,9 @@ from typing import Any
 
 from pipelines.adaptation_config import AdaptationRunConfig
 from pipelines.adaptation_model import make_encoder
+from pipelines.config import config_tree
 from pipelines.kinds import ADAPTATION
-from spikemba.config import Tree, load_yaml, merge, parse_overrides
+from spikemba.config import Tree, merge, parse_overrides
 from spikemba.model.adaptation import Method, ParameterCount
 
 BATCH_SIZE = 8
@@ -31,9 +32,7 @@ def adaptation_config(
     prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file. Features of videos
     that either names are left out: the encoder makes them.
     """
-    tree: Tree = load_yaml(path) if path is not None else {}
-    if prepared is not None:
-        tree = merge(tree, {"data": load_yaml(prepared).get("data", {})})
+    tree = config_tree(path, prepared)
     encoder: dict[str, Any] = {}
     if backbone is not None:
         encoder["backbone"] = str(backbone)

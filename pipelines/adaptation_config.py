@@ -1,17 +1,12 @@
 """The configuration of a run that adapts a video encoder through the grounding loss."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from pipelines.config import PRESETS, AnyRunConfig
-from spikemba.config import Config, merge
-from spikemba.datasets.base import DataConfig
-from spikemba.grounding import GroundingConfig
-from spikemba.losses import LossConfig
-from spikemba.model import SpikeMbaConfig
+from pipelines.config import GrounderConfig
+from spikemba.config import Config
 from spikemba.model.adaptation import AdaptationConfig
 
 
@@ -39,15 +34,14 @@ class EncoderConfig(Config):
     """Clips per pass through the encoder; each pass is computed again on the way back, so that little is kept."""
 
 
-class AdaptationRunConfig(AnyRunConfig):
-    """Everything that decides how an encoder is adapted."""
+class AdaptationRunConfig(GrounderConfig):
+    """Everything that decides how an encoder is adapted.
+
+    `data` names annotations and query features, no video features; `model` is the grounding model where it is new.
+    """
 
     task: Literal["adaptation"] = "adaptation"
     """Train a video encoder's new parameters through the grounding loss."""
-    preset: Literal["full", "paper"] = "full"
-    """Values that the other sections start from."""
-    data: DataConfig = DataConfig()
-    """Annotations and query features; `video_features` stays empty."""
     videos: Path
     """Folder of the raw videos, named as the annotations' `vid`."""
     encoder: EncoderConfig
@@ -55,17 +49,6 @@ class AdaptationRunConfig(AnyRunConfig):
     """A grounding checkpoint to start from; by default the grounding model is new."""
     train_grounder: bool = True
     """Train the grounding model too; without, `start` must name one."""
-    model: SpikeMbaConfig = SpikeMbaConfig()
-    """The grounding model, where it is new."""
-    loss: LossConfig = LossConfig()
-    grounding: GroundingConfig = GroundingConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _start_from_preset(cls, tree: Any) -> Any:
-        if not isinstance(tree, Mapping):
-            return tree
-        return merge(PRESETS.get(str(tree.get("preset", "full")), {}), tree)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "AdaptationRunConfig":

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from pipelines.adaptation_config import AdaptationRunConfig
-from pipelines.adaptation_model import EncoderAndGrounder, encoder_name, features_spec, raw_clips
+from pipelines.adaptation_model import EncoderAndGrounder, encoder_name, features_spec, numbered_clips, raw_clips
 from pipelines.compare import intervals
 from pipelines.evaluate import Questions, to_rows
 from pipelines.evaluate_files import Evaluation
 from pipelines.raw_clips import RawClips
-from pipelines.run_dir import RunDir
+from pipelines.run_dir import run_around
 from pipelines.scoring import brief, protocol_of, score
 from pipelines.shards import Shard
-from spikemba.checkpoint import load_checkpoint
+from spikemba.checkpoint import find_checkpoint, load_checkpoint
 from spikemba.datasets.annotations import PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.encoders.base import ENCODERS_FOLDER, folder_name
@@ -73,19 +73,15 @@ def evaluate_run(
     resamples: int = 0,
 ) -> Evaluation:
     """Score a run's best checkpoint on the raw videos of a split; see `pipelines.evaluate.evaluate_run`."""
-    run = RunDir(checkpoint if (checkpoint / "config.yaml").is_file() else checkpoint.parent)
-    config = cast(AdaptationRunConfig, run.any_config())
+    config = cast(AdaptationRunConfig, run_around(checkpoint).any_config())
     config = config.model_copy(update={"data": data}) if data is not None else config
-    folder = checkpoint if (checkpoint / "config.json").is_file() else run.best
-    folder = folder if folder.is_dir() else run.last
-    loaded = load_checkpoint(folder)
-    place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
+    loaded = load_checkpoint(checkpoint)
+    place = find_checkpoint(checkpoint) / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
     opened = load_video_checkpoint(place)
     encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
     model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
     clips = raw_clips(config, encoder)
-    plain = config.data.model_copy(update={"normalise_video": False})
-    dataset = GroundingDataset(plain, split, [clips])
+    dataset = numbered_clips(config.data, split, clips)
     config = config.model_copy(update={"grounding": loaded.grounding})
     rows = answers(model, dataset, clips, config, Shard())
     protocol = protocol_of(benchmark or config.data.benchmark)

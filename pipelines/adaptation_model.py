@@ -14,7 +14,7 @@ from pipelines.raw_clips import RawClips
 from spikemba.batch import Batch, Prediction
 from spikemba.checkpoint import load_checkpoint
 from spikemba.clips import ClipRule
-from spikemba.datasets.base import DataConfig, GroundingDataset
+from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.encoders.several_frames import spread_frames
 from spikemba.errors import CheckpointError, FeaturesMismatch
 from spikemba.features import FeatureSpec
@@ -89,6 +89,11 @@ def raw_clips(config: AdaptationRunConfig, encoder: AdaptedVideoMamba) -> RawCli
     rule = ClipRule(spread_frames(sizes.n_frames, sizes.size_px, data.clip_s), sizes.n_frames)
     videos = by_identifier(find_videos([config.videos]))
     return RawClips(config.videos, videos, rule, data.clip_s, data.memory_gb)
+
+
+def numbered_clips(data: DataConfig, split: Split, clips: RawClips) -> GroundingDataset:
+    """Pairs whose rows are numbers of clips, to be encoded later: not to be scaled to unit length."""
+    return GroundingDataset(data.model_copy(update={"normalise_video": False}), split, [clips])
 
 
 def encoder_name(config: EncoderConfig) -> str:

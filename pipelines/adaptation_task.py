@@ -9,7 +9,7 @@ finds both.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from pipelines.adaptation_model import (
     features_spec,
     make_encoder,
     make_grounder,
+    numbered_clips,
     raw_clips,
 )
 from pipelines.extract import video_manifest
@@ -31,11 +32,11 @@ from pipelines.optimizer import decay_groups
 from pipelines.parts import Part
 from pipelines.places import weights_place
 from pipelines.shards import Shard
-from pipelines.task import Step
+from pipelines.task import Step, held_out_splits
 from spikemba.batch import Batch
 from spikemba.checkpoint import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
-from spikemba.datasets.base import GroundingDataset, Split
+from spikemba.datasets.base import Split
 from spikemba.encoders.base import ENCODERS_FOLDER, EncoderOptions, folder_name, load_encoder
 from spikemba.video_checkpoint import VideoCheckpoint, save_video_checkpoint
 
@@ -63,13 +64,10 @@ class AdaptationTask(GroundingTask):
         """Raises what GroundingDataset raises for missing data, VideoError, CheckpointError, ConfigError."""
         encoder, preprocessing = make_encoder(config.encoder)
         self.clips = raw_clips(config, encoder)
-        self.run = config
-        self.training = self._dataset("train")
-        self.config: Any = with_chunk_length(cast(Any, config), self.training)
-        self.run = cast(AdaptationRunConfig, self.config)
-        wanted: list[Split] = ["val"] if config.data.val is not None else []
-        wanted += ["test"] if config.train.watch_test else []
-        self.held_out = {split: self._dataset(split) for split in wanted}
+        self.training = numbered_clips(config.data, "train", self.clips)
+        wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
+        self.held_out = {split: numbered_clips(config.data, split, self.clips) for split in wanted}
+        self.config: AdaptationRunConfig = with_chunk_length(config, self.training)
         grounder = make_grounder(config, encoder, self.training)
         grounder.requires_grad_(config.train_grounder)
         grounder.recompute_blocks = config.train.checkpoint_blocks
@@ -84,7 +82,7 @@ class AdaptationTask(GroundingTask):
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """The encoder's, with their own learning rate, and the grounding model's."""
-        scale = self.run.encoder.learning_rate_scale
+        scale = self.config.encoder.learning_rate_scale
         of_encoder = decay_groups(self.module.encoder, weight_decay)
         return [{**group, "lr_scale": scale} for group in of_encoder] + decay_groups(self.module.grounder, weight_decay)
 
@@ -104,18 +102,17 @@ class AdaptationTask(GroundingTask):
             negative = Batch(batch.video, batch.video_mask, negative.query_tokens, negative.query_mask)
         return super().loss(Pairs(batch, negative))
 
-    def predict(self, split: str, shard: Shard) -> list[PredictedRow]:
+    def predict(self, split: Split, shard: Shard) -> list[PredictedRow]:
         """Answers to the shard's queries; each video is encoded once."""
-        dataset = self.held_out["test" if split == "test" else "val"]
         self.module.eval()
-        return answers(self.module, dataset, self.clips, self.run, shard)
+        return answers(self.module, self.held_out[split], self.clips, self.config, shard)
 
     def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
         """The grounding model's checkpoint, with the encoder's in its folder."""
-        name = encoder_name(self.run.encoder)
+        name = encoder_name(self.config.encoder)
         place = folder / ENCODERS_FOLDER / folder_name(name)
-        about = {**trained, "data": str(self.run.name)}
-        c = self.run.encoder
+        about = {**trained, "data": str(self.config.name)}
+        c = self.config.encoder
         saved = VideoCheckpoint(
             self.module.encoder,
             (),
@@ -126,14 +123,9 @@ class AdaptationTask(GroundingTask):
         )
         save_video_checkpoint(place, saved)
         encoder = load_encoder(name, EncoderOptions(weights=place, device="cpu"))
-        stream = video_manifest(encoder, self.run.data.clip_s, "float32")
-        spec = features_spec(self.training.spec, self.run.data).model_copy(update={"video": (stream,)})
+        stream = video_manifest(encoder, self.config.data.clip_s, "float32")
+        spec = features_spec(self.training.spec, self.config.data).model_copy(update={"video": (stream,)})
         save_checkpoint(folder, Checkpoint(self.module.grounder, spec, self.config.grounding, dict(trained)))
-
-    def _dataset(self, split: Split) -> GroundingDataset:
-        """Pairs whose rows are numbers of clips: not to be scaled to unit length."""
-        data = self.run.data.model_copy(update={"normalise_video": False})
-        return GroundingDataset(data, split, [self.clips])
 
     def _frames(self, videos: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The clips of all videos, once each, (C, T, H, Wd, 3), and where each of the given ones begins, (B,)."""
@@ -156,7 +148,7 @@ class AdaptationTask(GroundingTask):
             video = features[rows * mask]
         else:
             video = features.sum() + features.new_zeros(*rows.shape, features.shape[1])
-        if self.run.data.normalise_video:
+        if self.config.data.normalise_video:
             video = video / (video.norm(dim=-1, keepdim=True) + 1e-5)
         return replace(batch, video=video * mask[..., None])
 

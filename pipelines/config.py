@@ -3,14 +3,14 @@
 Precedence: defaults < preset < the YAML file < `--set section.key=value` < the few flags of a command.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.kinds import GROUNDING, kind
-from spikemba.config import Config, Tree, load_yaml, merge, parse_overrides
+from spikemba.config import Config, Tree, from_preset, load_yaml, merge, parse_overrides
 from spikemba.datasets.base import DataConfig
 from spikemba.errors import ConfigError, UnknownName
 from spikemba.grounding import GroundingConfig
@@ -48,9 +48,11 @@ class TrainConfig(Config):
     clip_norm: PositiveFloat = 0.1
     """Gradients are scaled down to this global norm."""
     warmup: float = Field(0.05, ge=0, le=1)
-    """Share of all steps over which the learning rate rises from zero."""
+    """Share of all steps over which the learning rate rises."""
+    lowest_learning_rate: NonNegativeFloat = 0.0
+    """Where the warm-up begins and the cosine ends."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    """After the warm-up: stay, fall to zero along a half cosine, or fall to a tenth at `drop_epoch`."""
+    """After the warm-up: stay, fall along a half cosine, or fall to a tenth at `drop_epoch`."""
     drop_epoch: PositiveInt | None = None
     """Epoch of the fall, for `step`."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -95,17 +97,27 @@ class AnyRunConfig(Config):
     train: TrainConfig = TrainConfig()
 
 
-class RunConfig(AnyRunConfig):
-    """Everything that decides the training of a grounding model."""
+class GrounderConfig(AnyRunConfig):
+    """What every training with the grounding losses has."""
 
-    task: Literal["grounding"] = "grounding"
-    """Find the moments of a video that a sentence describes."""
     preset: Literal["full", "paper"] = "full"
     """Values that the other sections start from."""
     data: DataConfig = DataConfig()
     model: SpikeMbaConfig = SpikeMbaConfig()
     loss: LossConfig = LossConfig()
     grounding: GroundingConfig = GroundingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, tree: Any) -> Any:
+        return from_preset(tree, PRESETS, "full")
+
+
+class RunConfig(GrounderConfig):
+    """Everything that decides the training of a grounding model on features."""
+
+    task: Literal["grounding"] = "grounding"
+    """Find the moments of a video that a sentence describes."""
 
     @model_validator(mode="after")
     def _similarity_needs_the_sentence(self) -> "RunConfig":
@@ -115,34 +127,27 @@ class RunConfig(AnyRunConfig):
             )
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _start_from_preset(cls, tree: Any) -> Any:
-        if not isinstance(tree, Mapping):
-            return tree
-        return merge(PRESETS.get(str(tree.get("preset", "full")), {}), tree)
-
 
 def load_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> RunConfig:
     """A grounding configuration: a YAML file with `section.key=value` overrides. Raises ConfigError with every fault.
 
     prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file.
     """
-    return RunConfig.parse(_tree(path, overrides, prepared), str(path or "the configuration"))
+    tree = merge(config_tree(path, prepared), parse_overrides(overrides))
+    return RunConfig.parse(tree, str(path or "the configuration"))
 
 
 def load_run_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> AnyRunConfig:
     """The same for any kind of training, by its `task`. Raises UnknownName for a task that there is not."""
-    tree = _tree(path, overrides, prepared)
+    tree = merge(config_tree(path, prepared), parse_overrides(overrides))
     config_class: type[AnyRunConfig] = kind(str(tree.get("task", GROUNDING))).load("config")
     return config_class.parse(tree, str(path or "the configuration"))
 
 
-def _tree(path: Path | None, overrides: Sequence[str], prepared: Path | None) -> Tree:
+def config_tree(path: Path | None, prepared: Path | None = None) -> Tree:
+    """A YAML file, if there is one, under the data section of the one that `spikemba prepare` wrote."""
     tree = load_yaml(path) if path is not None else {}
-    if prepared is not None:
-        tree = merge(tree, {"data": load_yaml(prepared).get("data", {})})
-    return merge(tree, parse_overrides(overrides))
+    return merge(tree, {"data": load_yaml(prepared).get("data", {})}) if prepared is not None else tree
 
 
 def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | None:

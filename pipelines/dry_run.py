@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from pipelines.config import AnyRunConfig, RunConfig, TrainConfig
 from pipelines.kinds import kind
-from pipelines.loop import AUTOCAST, device_of
+from pipelines.loop import autocast, device_of
 from pipelines.memory import available, rising
 from pipelines.optimizer import make_optimizer
 from pipelines.parts import Cut, Part
@@ -148,9 +148,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         times = _time_steps(task, batch, optimizer, settings, device)
     return DryRun(
         config=config,
-        device=torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"cpu, {torch.get_num_threads()} threads",
+        device=_name(device),
         n_examples=task.n_examples,
         n_steps=cut.n_steps,
         shapes={name: shape(tensor) for name, tensor in shapes.items()} | inner,
@@ -212,7 +210,7 @@ def _time_steps(
 
 
 def _loss(task: Task, batch: Movable, settings: TrainConfig, device: torch.device) -> Tensor:
-    with torch.autocast(device.type, AUTOCAST.get(settings.precision), settings.precision in AUTOCAST):
+    with autocast(device, settings.precision):
         return task.loss(batch).loss
 
 

@@ -6,7 +6,7 @@ from typing import Any, overload
 
 from pipelines.compare import intervals
 from pipelines.evaluate_files import Evaluation
-from pipelines.run_dir import RunDir
+from pipelines.run_dir import RunDir, run_around
 from pipelines.scoring import brief, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.study_files import mean_and_spread, read_study, seeds_document
@@ -121,14 +121,8 @@ def _own_domain(data: DataConfig | None, run: Path) -> DataConfig | None:
     return data and data.model_copy(update={"domain": RunDir(run).config().data.domain})
 
 
-def _run_of(checkpoint: Path) -> RunDir:
-    """The run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
-    inside = not (checkpoint / "config.yaml").is_file() and (checkpoint.parent / "config.yaml").is_file()
-    return RunDir(checkpoint.parent if inside else checkpoint)
-
-
 def _predict_split(run: Path, split: Split, data: DataConfig | None) -> tuple[list[PredictedRow], GroundingDataset]:
     loaded = load_checkpoint(run)
-    dataset = GroundingDataset(data or _run_of(run).config().data, split)
+    dataset = GroundingDataset(data or run_around(run).config().data, split)
     loaded.features.check(dataset.spec, f"split {split!r}")
     return predict(loaded.model, dataset, loaded.grounding), dataset

@@ -4,19 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pipelines import firing
-from pipelines.config import RunConfig
+from pipelines.config import GrounderConfig, RunConfig
 from pipelines.evaluate import predict
 from pipelines.optimizer import decay_groups
 from pipelines.parts import Part
 from pipelines.scoring import brief, protocol_of, score
 from pipelines.shards import Shard
-from pipelines.task import Step
+from pipelines.task import Step, held_out_splits, scored_splits
 from spikemba.batch import Batch, pad
 from spikemba.checkpoint import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
@@ -24,6 +24,8 @@ from spikemba.datasets.base import GroundingDataset, Split
 from spikemba.datasets.collate import collate
 from spikemba.losses import grounding_loss
 from spikemba.model import SpikeMba
+
+C = TypeVar("C", bound=GrounderConfig)
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,9 @@ class GroundingTask:
     def __init__(self, config: RunConfig) -> None:
         """Raises what GroundingDataset raises for missing or faulty data."""
         self.training = GroundingDataset(config.data, "train")
-        self.held_out: dict[Split, GroundingDataset] = {}
-        if config.data.val is not None:
-            self.held_out["val"] = GroundingDataset(config.data, "val")
-        if config.train.watch_test:
-            self.held_out["test"] = GroundingDataset(config.data, "test")
-        self.config = with_chunk_length(config, self.training)
+        wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
+        self.held_out = {split: GroundingDataset(config.data, split) for split in wanted}
+        self.config: GrounderConfig = with_chunk_length(config, self.training)
         spec = self.training.spec
         self.module = SpikeMba(config.model, spec.n_video_features, spec.text.dim)
         self.module.recompute_blocks = config.train.checkpoint_blocks
@@ -67,9 +66,9 @@ class GroundingTask:
         return len(self.training)
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Those with annotations to score; the test split alone chooses nothing, so it is not scored alone."""
-        return tuple(self.held_out) if "val" in self.held_out else ()
+    def splits(self) -> tuple[Split, ...]:
+        """Those with annotations to score."""
+        return scored_splits(self.held_out)
 
     @property
     def block(self) -> int:
@@ -107,13 +106,13 @@ class GroundingTask:
         total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative)
         return Step(total, terms, firing.rates(prediction))
 
-    def predict(self, split: str, shard: Shard) -> list[PredictedRow]:
+    def predict(self, split: Split, shard: Shard) -> list[PredictedRow]:
         """Answers to the shard's queries."""
-        return predict(self.module, self.held_out[_split(split)], self.config.grounding, shard)
+        return predict(self.module, self.held_out[split], self.config.grounding, shard)
 
-    def score(self, split: str, rows: Sequence[PredictedRow]) -> dict[str, float]:
+    def score(self, split: Split, rows: Sequence[PredictedRow]) -> dict[str, float]:
         """The benchmark's brief."""
-        annotations = self.held_out[_split(split)].annotations
+        annotations = self.held_out[split].annotations
         return brief(score(rows, annotations, protocol=protocol_of(self.config.data.benchmark)))
 
     def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
@@ -134,7 +133,7 @@ def make_task(config: RunConfig) -> GroundingTask:
     return GroundingTask(config)
 
 
-def with_chunk_length(config: RunConfig, training: GroundingDataset) -> RunConfig:
+def with_chunk_length(config: C, training: GroundingDataset) -> C:
     """The configuration with `grounding.chunk_clips` filled in: as many clips as the longest training video has."""
     if config.grounding.chunk_clips is not None:
         return config
@@ -142,7 +141,3 @@ def with_chunk_length(config: RunConfig, training: GroundingDataset) -> RunConfi
     longest = max(len(one.labels) or math.ceil(one.duration_s / clip_s) for one in training.annotations)
     clips = min(longest, config.data.max_clips or longest)
     return config.model_copy(update={"grounding": config.grounding.model_copy(update={"chunk_clips": clips})})
-
-
-def _split(name: str) -> Split:
-    return "test" if name == "test" else "val"

@@ -35,7 +35,7 @@ from spikemba import __version__
 from spikemba.errors import ConfigError, SpikeMbaError
 from spikemba.ops.ranks import one_batch_over_ranks
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _DUE = 1
 """Why a state is written: time has passed. Greater numbers are signals."""
 
@@ -147,7 +147,7 @@ class _Loop:
         for part in parts:
             batch = next(batches).to(self.device)
             with one_batch_over_ranks(self.together is not None), self._gradients_join(part is parts[-1]):
-                with torch.autocast(self.device.type, AUTOCAST.get(settings.precision), settings.precision in AUTOCAST):
+                with autocast(self.device, settings.precision):
                     loss, terms, watched = (self.together or self.stepper)(batch)
                 # torch averages gradients over the processes; the loss is a sum over them
                 state.scaler.scale(loss * (self.ranks.count * len(part.piece) / n)).backward()
@@ -302,6 +302,11 @@ def device_of(settings: TrainConfig) -> torch.device:
     if settings.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Within it, matrix products run in the precision of `train.precision`."""
+    return torch.autocast(device.type, _HALVES.get(precision), precision in _HALVES)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -31,14 +31,14 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> Optimiz
 
 def learning_rate_factor(config: TrainConfig, n_steps: int) -> Callable[[int], float]:
     """Multiplier of the learning rate by steps done: linear over the warm-up, then as the schedule says."""
-    n_warm = round(config.warmup * n_steps)
+    n_warm, lowest = round(config.warmup * n_steps), config.lowest_learning_rate / config.learning_rate
 
     def factor(step: int) -> float:
         if step < n_warm:
-            return (step + 1) / n_warm
+            return lowest + (1 - lowest) * (step + 1) / n_warm
         if config.schedule == "cosine":
             done = (step - n_warm) / max(1, n_steps - n_warm)
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+            return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         if config.schedule == "step" and config.drop_epoch is not None:
             return 0.1 if step >= config.drop_epoch * n_steps / config.epochs else 1.0
         return 1.0

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipelines.evaluate_files import Evaluation
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.recognition_task import predict
-from pipelines.run_dir import RunDir
+from pipelines.run_dir import run_around
 from spikemba.datasets.base import Split
 from spikemba.datasets.recognition import VideoDataConfig, VideoDataset
+from spikemba.device import device_named
 from spikemba.errors import CheckpointError, ConfigError, UnknownName
 from spikemba.files import write_jsonl
 from spikemba.metrics.recognition import recognition_document
@@ -74,20 +74,10 @@ def _row(dataset: VideoDataset, index: int, row: Probabilities) -> dict[str, Any
     return {"video": str(video.path), "label": video.label, "top": top_classes(dataset.labels, row, SHOWN)}
 
 
-def device_named(name: str) -> torch.device:
-    """The device of that name; `auto` is the GPU if there is one. Raises ConfigError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError):
-        raise ConfigError("--device", [f"{name!r} is not there; use auto or cpu"]) from None
-
-
 def _run_of(checkpoint: Path) -> RecognitionConfig | None:
-    """The configuration of the run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
-    folder = next((one for one in (checkpoint, checkpoint.parent) if (one / "config.yaml").is_file()), None)
-    config = None if folder is None else RunDir(folder).any_config()
+    """The configuration of the run that a checkpoint belongs to, if it belongs to one."""
+    run = run_around(checkpoint)
+    config = run.any_config() if run.exists else None
     if config is not None and not isinstance(config, RecognitionConfig):
         raise CheckpointError(f"{checkpoint} belongs to a run of task {config.task!r}; expected 'recognition'")
     return config

@@ -16,7 +16,8 @@ from pipelines.parts import Part
 from pipelines.places import weights_place
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.shards import Shard
-from pipelines.task import Step
+from pipelines.task import Step, held_out_splits, scored_splits
+from spikemba.datasets.base import Split
 from spikemba.datasets.recognition import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import MixConfig
 from spikemba.metrics.recognition import recognition_document
@@ -39,11 +40,8 @@ class RecognitionTask:
         """Raises what VideoDataset raises for missing or faulty lists, CheckpointError for weights that do not fit."""
         self.config = config
         self.training = VideoDataset(config.data, "train")
-        self.held_out: dict[str, VideoDataset] = {}
-        if config.data.val is not None:
-            self.held_out["val"] = VideoDataset(config.data, "val", labels=self.training.labels)
-        if config.train.watch_test:
-            self.held_out["test"] = VideoDataset(config.data, "test", labels=self.training.labels)
+        wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
+        self.held_out = {split: VideoDataset(config.data, split, labels=self.training.labels) for split in wanted}
         self.preprocessing = preprocessing_of(config)
         self.module, self.changes = make_model(config, len(self.training.labels))
         self.module.backbone.recompute_blocks = config.train.checkpoint_blocks
@@ -54,9 +52,9 @@ class RecognitionTask:
         return len(self.training)
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """The test split alone chooses nothing, so it is not scored alone."""
-        return tuple(self.held_out) if "val" in self.held_out else ()
+    def splits(self) -> tuple[Split, ...]:
+        """Those with lists to score."""
+        return scored_splits(self.held_out)
 
     @property
     def block(self) -> int:
@@ -92,12 +90,12 @@ class RecognitionTask:
         right = (logits.detach().argmax(-1) == batch.labels).float().mean()
         return Step(each * batch.weight, {}, {"top1": right})
 
-    def predict(self, split: str, shard: Shard) -> list[Probabilities]:
+    def predict(self, split: Split, shard: Shard) -> list[Probabilities]:
         """Probabilities of the shard's videos, averaged over their views."""
         self.module.eval()
         return predict(self.module, self.held_out[split], self.preprocessing, shard, self.config.train.workers)
 
-    def score(self, split: str, rows: Sequence[Probabilities]) -> dict[str, float]:
+    def score(self, split: Split, rows: Sequence[Probabilities]) -> dict[str, float]:
         """top1, top5 and mean_class."""
         data = self.held_out[split]
         brief: dict[str, float] = recognition_document(np.stack(rows), np.array(data.numbers), data.labels)["brief"]

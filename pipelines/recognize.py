@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.events import Report, silent
-from pipelines.recognition_evaluate import device_named, fitted, top_classes
+from pipelines.recognition_evaluate import fitted, top_classes
 from spikemba.datasets.footage import duration_s, on_disk
 from spikemba.datasets.labelled_videos import LabelledVideo
 from spikemba.datasets.recognition import VideoDataConfig, views
+from spikemba.device import device_named
 from spikemba.errors import CheckpointError
 from spikemba.recognition import Probabilities, averaged, probabilities
 from spikemba.video import VideoReader

@@ -44,7 +44,7 @@ class RunDir:
         Raises OutputError when the folder holds a run that is not to be continued, ConfigError when it was started with
         other settings; only those of MAY_DIFFER may.
         """
-        if not (self.path / "config.yaml").exists():
+        if not self.exists:
             write_text(self.path / "config.yaml", to_yaml(config))
         elif not resume:
             raise OutputError(self.path, "it holds a run already; go on with --resume")
@@ -53,9 +53,14 @@ class RunDir:
             for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing
                 half.unlink(missing_ok=True)
 
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "config.yaml").is_file()
+
     def any_config(self) -> AnyRunConfig:
         """The configuration that the run was started with. Raises CheckpointError when there is no run."""
-        if not (self.path / "config.yaml").is_file():
+        if not self.exists:
             raise CheckpointError(f"{self.path} holds no run; expected config.yaml, written by `spikemba train`")
         return load_run_config(self.path / "config.yaml")
 
@@ -92,6 +97,12 @@ class RunDir:
         except Exception as error:  # torch raises many kinds for a damaged file
             raise CheckpointError(f"{path} is damaged ({type(error).__name__}); start a new run with --out") from None
         return state
+
+
+def run_around(checkpoint: Path) -> RunDir:
+    """The run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
+    own, outer = RunDir(checkpoint), RunDir(checkpoint.parent)
+    return outer if outer.exists and not own.exists else own
 
 
 MAY_DIFFER = ("train.epochs", "train.patience", "train.workers", "train.save_every_min")

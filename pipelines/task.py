@@ -9,6 +9,18 @@ from torch import Tensor, nn
 
 from pipelines.parts import Part
 from pipelines.shards import Shard
+from spikemba.datasets.base import Split
+
+
+def held_out_splits(validates: bool, watch_test: bool) -> list[Split]:
+    """Splits that a training loads beside its own: `val` where the data have one, `test` where it is watched."""
+    wanted: dict[Split, bool] = {"val": validates, "test": watch_test}
+    return [split for split, there in wanted.items() if there]
+
+
+def scored_splits(held_out: Mapping[Split, object]) -> tuple[Split, ...]:
+    """Those of them that are scored: the test split alone chooses nothing, so it is not scored alone."""
+    return tuple(held_out) if "val" in held_out else ()
 
 
 class Movable(Protocol):
@@ -50,7 +62,7 @@ class Task(Protocol):
         """Training examples."""
 
     @property
-    def splits(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[Split, ...]:
         """Scored after an epoch: () for none, ("val",), or ("val", "test"); `val` chooses the best epoch."""
 
     @property
@@ -66,10 +78,10 @@ class Task(Protocol):
     def loss(self, batch: Any) -> Step:
         """The part's share of the loss, in training mode."""
 
-    def predict(self, split: str, shard: Shard) -> Sequence[Any]:
+    def predict(self, split: Split, shard: Shard) -> Sequence[Any]:
         """What the module says to the examples shard.indices(n) of the n of a split; to be pickled."""
 
-    def score(self, split: str, rows: Sequence[Any]) -> dict[str, float]:
+    def score(self, split: Split, rows: Sequence[Any]) -> dict[str, float]:
         """Metrics of the predictions for the whole split, in its order; the higher the better."""
 
     def save(self, folder: Path, trained: Mapping[str, Any]) -> None:

@@ -79,6 +79,11 @@ def parse_overrides(assignments: Iterable[str]) -> Tree:
     return tree
 
 
+def from_preset(tree: Any, presets: Mapping[str, Tree], default: str) -> Any:
+    """A section's tree over the values of the preset that it names; for a validator that runs before the fields'."""
+    return merge(presets.get(str(tree.get("preset", default)), {}), tree) if isinstance(tree, Mapping) else tree
+
+
 def merge(*trees: Mapping[str, Any]) -> Tree:
     """Merge nested dictionaries; later ones win, key by key."""
     merged: Tree = {}

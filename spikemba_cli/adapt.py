@@ -5,13 +5,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import err, print_json, print_note
+from spikemba_cli.console import JsonOption, err, print_json, print_note
+from spikemba_cli.run_options import (
+    ConfigOption,
+    DataOption,
+    DatasetOption,
+    ProcessesOption,
+    ResumeOption,
+    SettingsOption,
+    config_file,
+)
 from spikemba_cli.train import Processes
 
 
 def adapt(
-    dataset: Annotated[str | None, typer.Option(help="Name of a configuration that comes with spikemba.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration of your own, YAML.")] = None,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
     videos: Annotated[Path | None, typer.Option(help="Folder of the raw videos.")] = None,
     backbone: Annotated[
         Path | None, typer.Option(help="Video checkpoint, run folder, or public file of VideoMamba's weights.")
@@ -20,18 +29,12 @@ def adapt(
         Literal["ssp", "prompts", "adapter", "linear", "full"] | None, typer.Option(help="What of it is trained.")
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Grounding checkpoint to start from; by default new.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder that `spikemba prepare` wrote; by default data/<dataset>.")
-    ] = None,
+    settings: SettingsOption = None,
+    data: DataOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>-adapted.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in that folder, if there is one.")
-    ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that share every batch.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
+    resume: ResumeOption = False,
+    processes: ProcessesOption = 1,
+    as_json: JsonOption = False,
 ) -> None:
     """Adapt VideoMamba to your videos: few new parameters, trained through the grounding loss.
 
@@ -39,14 +42,13 @@ def adapt(
 
     Example: spikemba adapt --config data/mine/config.yaml --videos videos/ --backbone runs/motions
     """
-    if (dataset is None) == (config is None):
-        raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
+    path = config_file(dataset, config)
     from pipelines.adapt import adaptation_config, parameter_count
-    from pipelines.config import config_path, prepared_config
+    from pipelines.config import prepared_config
     from pipelines.distributed import is_first
 
     resolved = adaptation_config(
-        config_path(dataset) if dataset else config,
+        path,
         settings or [],
         prepared=prepared_config(dataset, data),
         videos=videos,

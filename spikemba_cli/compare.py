@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import print_json, print_table
+from spikemba_cli.console import JsonOption, print_json, print_table
 
 
 def compare(
@@ -16,7 +16,7 @@ def compare(
     dataset: Annotated[str, typer.Option(help="Benchmark whose metrics to compare.")] = "qvhighlights",
     resamples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say whether B is better than A: differences with 95 % intervals, over resampled videos.
 

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import err, out, print_json, print_note, print_table
+from spikemba_cli.console import JsonOption, err, out, print_json, print_note, print_table
 
 
 def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw videos, extract, train, evaluate on unseen ones, ground a sentence; offline, in a few minutes.
 

@@ -1,14 +1,13 @@
 """`spikemba doctor`."""
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import print_json, print_table
+from spikemba_cli.console import JsonOption, print_json, print_table
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Say what is installed, which weights are here and what runs where. Exits with 1 when something is broken."""
     from pipelines.doctor import examine
 

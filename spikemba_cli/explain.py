@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import err, print_json, progress
+from spikemba_cli.console import JsonOption, err, print_json, progress
 
 
 def explain(
@@ -20,7 +20,7 @@ def explain(
     start: Annotated[float | None, typer.Option(min=0, help="Seconds at which the part begins.")] = None,
     end: Annotated[float | None, typer.Option(min=0, help="Seconds at which it ends.")] = None,
     clip_length: Annotated[float, typer.Option(min=0.05, help="For a video: seconds seen at once.")] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show where a video encoder looks: how much each patch writes into the state.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import err, print_error, print_json, print_note, progress
+from spikemba_cli.console import JsonOption, err, print_error, print_json, print_note, progress
 from spikemba_cli.encoder_options import (
     DeviceOption,
     FramesOption,
@@ -43,7 +43,7 @@ def extract(
     retry_failed: Annotated[bool, typer.Option(help="Try again the videos of failures.jsonl.")] = False,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This process, or the workers of Ray.")] = "local",
     decoders: Annotated[int | None, typer.Option(min=1, help="Videos decoded at once.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Turn VIDEOS into feature files. Videos that have theirs are left alone.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import out, print_json, print_table
+from spikemba_cli.console import JsonOption, out, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Compare feature folders.")
 
@@ -19,7 +19,7 @@ def _group() -> None:
 def compare(
     a: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of features.")],
     b: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Another one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say per encoder how close the features of A and B are, and why they might differ.
 

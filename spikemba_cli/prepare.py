@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikemba_cli.console import err, print_json, print_note, print_warning, progress
+from spikemba_cli.console import JsonOption, err, print_json, print_note, print_warning, progress
 from spikemba_cli.prepare_videos import add_video_sets
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pipelines.prepare_benchmark import PreparedBenchmark
 
 app = typer.Typer(no_args_is_help=True, help="Bring a data set into the form that training reads.")
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command()

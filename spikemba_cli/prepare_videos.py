@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import err, print_json, print_warning, progress
+from spikemba_cli.console import JsonOption, err, print_json, print_warning, progress
 
 if TYPE_CHECKING:
     from pipelines.prepare_videos import PreparedVideos
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def motions(

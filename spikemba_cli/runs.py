@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import print_json, print_note, print_table, print_warning
+from spikemba_cli.console import JsonOption, print_json, print_note, print_table, print_warning
 
 Order = Literal["path", "best", "date"]
 
@@ -18,7 +18,7 @@ def runs(
         Path | None, typer.Option(help="Draw losses, metrics and firing rates: .png, .svg, .pdf or .html.")
     ] = None,
     sort: Annotated[Order, typer.Option(help="By path, by the best value, or by the last change.")] = "path",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List runs: data set, state, epochs, best metric, date; draw the curves of one, or of several side by side.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import out, print_json, print_note
+from spikemba_cli.console import JsonOption, out, print_json, print_note
 
 
 def share(
@@ -25,7 +25,7 @@ def share(
         bool, typer.Option("--new-card", help="Replace a README.md that is there; by default it is kept.")
     ] = False,
     message: Annotated[str | None, typer.Option(help="Message of the commit on the hub.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the best checkpoint of RUN, with a model card, where others can load it with one line.
 

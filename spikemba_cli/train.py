@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikemba_cli.console import err, print_json, print_note, print_table, print_warning, progress
+from spikemba_cli.console import JsonOption, err, print_json, print_note, print_table, print_warning, progress
 from spikemba_cli.dry_run import show_dry_run
+from spikemba_cli.run_options import (
+    ConfigOption,
+    DataOption,
+    DatasetOption,
+    ProcessesOption,
+    RestartsOption,
+    ResumeOption,
+    SettingsOption,
+    config_file,
+)
 from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
@@ -17,49 +27,38 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[str | None, typer.Option(help="Name of a configuration that comes with spikemba.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration of your own, YAML.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder that `spikemba prepare` wrote; by default data/<dataset>.")
-    ] = None,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    settings: SettingsOption = None,
+    data: DataOption = None,
     seeds: Annotated[
         str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2: a run each, and the mean and spread over them.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in that folder, if there is one.")
-    ] = False,
-    processes: Annotated[
-        int, typer.Option(min=1, help="Processes that share every batch, one per GPU or set of CPU cores.")
-    ] = 1,
-    restarts: Annotated[
-        int, typer.Option(min=0, help="With --processes: how often to start them again when one dies.")
-    ] = 3,
+    resume: ResumeOption = False,
+    processes: ProcessesOption = 1,
+    restarts: RestartsOption = 3,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Short for --set train.compile=true: fuse operations, slow at first.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print settings, shapes, parameters, memory and the time of one step.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train SpikeMba on extracted features.
 
     Example: spikemba train --dataset shapes --set train.epochs=20 --out runs/quick
     """
-    if (dataset is None) == (config is None):
-        raise typer.BadParameter("give either --dataset NAME or --config FILE", param_hint="--dataset")
+    path = config_file(dataset, config)
     numbers = parse_seeds(seeds)
-    from pipelines.config import RunConfig, config_path, load_run_config, prepared_config
+    from pipelines.config import RunConfig, load_run_config, prepared_config
     from pipelines.distributed import is_first
     from pipelines.study import is_study
 
     prepared = prepared_config(dataset, data)
     given = [*(settings or []), *(["train.compile=true"] if compiled else [])]
-    resolved = load_run_config(config_path(dataset) if dataset else config, given, prepared=prepared)
+    resolved = load_run_config(path, given, prepared=prepared)
     if dataset and isinstance(resolved, RunConfig):
         check_prepared(dataset, resolved)
     if dry_run:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spikemba.device import device_named
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
 
@@ -173,16 +174,7 @@ def placed(module: nn.Module, options: EncoderOptions) -> tuple[Any, torch.devic
 
     Raises SpikeMbaError when this machine does not have them.
     """
-    name = options.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SpikeMbaError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from None
+    device = device_named(options.device)
     dtype = torch.float32
     if options.precision == "bfloat16":
         if not _has_bfloat16(device):

@@ -10,14 +10,13 @@ table, RMSNorm), whose weights are public. Parameters carry the names of the pub
 # Shapes: B videos, T frames, H, Wd pixels, t slices, N patches of a slice, P prompts, D width, L tokens.
 
 import math
-from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from spikemba.config import Config, Tree, merge
+from spikemba.config import Config, Tree, from_preset
 from spikemba.errors import ShapeError
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
 from spikemba.model.token_grid import Reversal, TokenGrid
@@ -69,9 +68,7 @@ class VideoMambaConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, tree: Any) -> Any:
-        if not isinstance(tree, Mapping):
-            return tree
-        return merge(PRESETS.get(str(tree.get("preset", "park-s")), {}), tree)
+        return from_preset(tree, PRESETS, "park-s")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VideoMambaConfig":

@@ -1,12 +1,15 @@
-"""How fast decoding, encoding and both together are, and what a very long video takes in memory.
+"""How fast decoding, encoding and both together are, what a long video takes in memory, and that all ways agree.
 
     python tests/benchmarks/bench_extract.py speed --videos 200 --encoder mini
     python tests/benchmarks/bench_extract.py speed --encoder clip --weights clip=ViT-B-32.pt
     python tests/benchmarks/bench_extract.py memory --hours 3 --encoder mini
+    python tests/benchmarks/bench_extract.py ways --videos 200 --seconds 5
 
 `speed` gives frames of the videos per second for decoding with sampling and scaling alone, for encoding the same clips
 from memory alone, and for `extract`; one run, one process, the same threads. `extract` should reach 0.9 of the slower
 of the two; where both use all processors that cannot be, and the bound of doing one after the other is printed beside.
+`ways` extracts the same videos by one process, by two shards at once, on a local Ray of two workers, and by a process
+that is killed in the middle and started again, and compares every number.
 """
 
 import argparse
@@ -19,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.extract import RunOptions, extract, load_encoders_here
 from spikemba.clips import Clip, ClipCutter
@@ -123,6 +127,48 @@ def memory(arguments: argparse.Namespace) -> None:
     print(json.dumps(row))
 
 
+def ways(arguments: argparse.Namespace) -> None:
+    """Print one JSON line: per way its seconds, and how many videos have the features of the first."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for i in range(arguments.videos):
+            frames = draw(arguments.seconds, arguments.fps, arguments.size, i)
+            write_video(folder / "videos" / f"v{i:04d}.mp4", frames, arguments.fps)
+        runs = {
+            "one process": lambda out: [started(folder, out).wait()],
+            "two shards": lambda out: [p.wait() for p in [started(folder, out, "--shard", f"{i}/2") for i in (1, 2)]],
+            "ray": lambda out: [started(folder, out, "--engine", "ray").wait()],
+            "killed": lambda out: [killed(folder, out, arguments.videos // 2), started(folder, out).wait()],
+        }
+        row: dict[str, object] = {"videos": arguments.videos}
+        expected: dict[str, NDArray[np.float32]] = {}
+        for way, run in runs.items():
+            start = time.perf_counter()
+            codes = run(folder / way)
+            seconds = time.perf_counter() - start
+            found = {path.stem: np.load(path)["features"] for path in (folder / way / "mini").glob("v*.npz")}
+            expected = expected or found
+            equal = sum(name in found and np.array_equal(found[name], expected[name]) for name in expected)
+            row[way] = {"seconds": round(seconds, 1), "exit": codes, "videos": len(found), "equal": equal}
+    print(json.dumps(row))
+
+
+def started(folder: Path, out: Path, *how: str) -> subprocess.Popen[bytes]:
+    """`spikemba extract` of the folder's videos, in a process of its own."""
+    code = "from spikemba_cli.main import main; main()"
+    command = [sys.executable, "-c", code, "extract", str(folder / "videos"), "--encoder", "mini", "--out", str(out)]
+    return subprocess.Popen([*command, *how], stderr=subprocess.DEVNULL)
+
+
+def killed(folder: Path, out: Path, after: int) -> int:
+    """Kill an extraction with -9 when `after` videos are stored; its exit code."""
+    process = started(folder, out)
+    while process.poll() is None and len(list(out.glob("mini/v*.npz"))) < after:
+        time.sleep(0.01)
+    process.kill()
+    return process.wait()
+
+
 def child(*command: str) -> dict[str, float]:
     """Run a command of spikemba; its seconds and its largest resident memory in MB."""
     code = (
@@ -141,7 +187,7 @@ def child(*command: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, run in {"speed": speed, "memory": memory}.items():
+    for name, run in {"speed": speed, "memory": memory, "ways": ways}.items():
         part = commands.add_parser(name)
         part.set_defaults(run=run)
         part.add_argument("--encoder", default="mini")

@@ -5,7 +5,8 @@
 
 Each case is run on the compiled kernels and, in the same process, in plain PyTorch. A training step is forward, loss,
 backward, clipping and AdamW; with negatives it has a second forward, as preset `full` trains. The shares are those of
-the operators' own time in a profile of one step on the kernels.
+the operators' own time in a profile of one step on the kernels. Beside them stands what the processor makes of a plain
+product of matrices and how much of that a pair asks for: no implementation of this network can do more pairs a second.
 """
 
 import argparse
@@ -19,7 +20,9 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
+from pipelines.config import config_path, load_config
 from spikemba.batch import Batch, Targets
 from spikemba.losses import LossConfig, grounding_loss, shuffled_queries
 from spikemba.model import SpikeMba, SpikeMbaConfig
@@ -38,14 +41,8 @@ class Case:
     n_query: int
 
 
-SHAPES = {
-    "width": 96,
-    "n_blocks": 3,
-    "slots": {"n_slots": 8},
-    "spiking_saliency": {"n_spike_steps": 4, "n_heads": 4},
-}
 CASES = {
-    "shapes": Case({**SHAPES, "input_dropout": 0.1}, 32, 60, 12, 192, 128),
+    "shapes": Case(load_config(config_path("shapes")).model.model_dump(), 32, 60, 12, 192, 192),
     "benchmark": Case({}, 32, 75, 32, 2816, 512),
     "long": Case({}, 1, 1800, 32, 2816, 512),
 }
@@ -109,6 +106,24 @@ def shares(run: Callable[[], object]) -> dict[str, float]:
     return {**found, "everything else": 100 - sum(found.values())}
 
 
+def gflop(run: Callable[[], object]) -> float:
+    """Billions of operations in the matrix products of one run."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def processor_gflops(size: int = 2048) -> float:
+    """Billions of operations a second in the product of two square matrices, the best of ten."""
+    a, b = torch.randn(2, size, size)
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times) / 1e9
+
+
 def measure(case: Case, repeats: int) -> dict[str, Any]:
     """Both ways of one case."""
     model, batch = SpikeMba(SpikeMbaConfig.parse(case.model), case.n_video, case.n_query), batch_of(case)
@@ -126,7 +141,9 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         if case.pairs > 1:
             for key, negatives in {"train": False, "train with negatives": True}.items():
                 row[key] = case.pairs / seconds(training_step(model, batch, negatives), repeats)
-            row["shares"] = shares(training_step(model, batch, False)) if not native else None
+            if not native:
+                row["shares"] = shares(training_step(model, batch, False))
+                result["gflop_per_pair"] = gflop(training_step(model, batch, False)) / case.pairs
         model.eval()
         row["answer_ms"] = 1e3 * seconds(answer, 3 * repeats)
         result[name] = row
@@ -140,15 +157,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = {}
+    results, peak = {}, processor_gflops()
     for name in arguments.cases:
-        results[name] = measure(CASES[name], arguments.repeats)
-        print(f"\n{name}: {CASES[name].pairs} pairs, {CASES[name].clips} clips, {results[name]['parameters_m']:.1f} M")
+        found = results[name] = measure(CASES[name], arguments.repeats)
+        print(f"\n{name}: {CASES[name].pairs} pairs, {CASES[name].clips} clips, {found['parameters_m']:.1f} M")
+        if "gflop_per_pair" in found:
+            bound = peak / found["gflop_per_pair"]
+            print(f"  {found['gflop_per_pair']:.1f} GFLOP a pair, {peak:.0f} GFLOP/s: at most {bound:.1f} pairs/s")
         for way in ("kernels", "plain PyTorch"):
-            row = results[name][way]
+            row = found[way]
             rates = [f"{key} {row[key]:.1f}/s" for key in ("train", "train with negatives") if key in row]
             print(f"  {way:14}", *rates, f"one answer {row['answer_ms']:.1f} ms", sep="  ")
-        for part, share in (results[name]["kernels"].get("shares") or {}).items():
+        for part, share in found["kernels"].get("shares", {}).items():
             print(f"    {part:30}{share:5.1f} %")
     print(json.dumps({"torch": torch.__version__, "threads": arguments.threads, "results": results}))
 

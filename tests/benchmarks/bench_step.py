@@ -35,7 +35,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from pipelines import grounding_task
 from pipelines.config import RunConfig, load_config
 from pipelines.grounding_task import GroundingTask
-from pipelines.loop import AUTOCAST, device_of
+from pipelines.loop import autocast, device_of
 from pipelines.optimizer import make_optimizer
 from pipelines.parts import Cut
 from spikemba.model import heads, mamba_block, spiking_saliency
@@ -93,7 +93,7 @@ class Step:
         precision = self.settings.precision
         with record_function(REGION + "loading"):
             pairs = self.task.load(self.part).to(self.device)
-        with torch.autocast(self.device.type, AUTOCAST.get(precision), precision in AUTOCAST):
+        with autocast(self.device, precision):
             loss = self.task.loss(pairs).loss
         loss.backward()
         with record_function(REGION + "optimiser"):

@@ -9,32 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from typed import fails_in_one_line, run
 
 from spikemba import __version__
-from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments):
-    """Run the app in this process; nothing but the expected errors may come out of it."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def fails_in_one_line(*arguments):
-    """The one line on stderr of a command that exits with 1 and prints nothing else."""
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture

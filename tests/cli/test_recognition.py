@@ -5,28 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
-from spikemba_cli.main import app
+from typed import fails_in_one_line, run
 
 TINY = ["model.width=16", "model.n_blocks=1", "train.epochs=2", "train.batch_size=8"]
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def fails_in_one_line(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -164,5 +164,8 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule():
     assert cosine(0) == 1
     assert cosine(50) == pytest.approx(0.5)
     assert cosine(100) == pytest.approx(0)
+    floored = TrainConfig(warmup=0.5, schedule="cosine", learning_rate=1e-3, lowest_learning_rate=1e-5)
+    factor = learning_rate_factor(floored, 100)
+    assert [factor(s) for s in (0, 49, 50, 100)] == pytest.approx([0.01 + 0.99 / 50, 1, 1, 0.01])
     step = learning_rate_factor(TrainConfig(warmup=0, schedule="step", drop_epoch=40, epochs=100), 1000)
     assert (step(399), step(400)) == (1, 0.1)
