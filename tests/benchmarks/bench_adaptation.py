@@ -51,7 +51,7 @@ def train_case(out: Path, backbone: Path, method: str, rate: float, seed: int, e
     run = out / f"{method}_{rate:g}_{seed}"
     train(RecognitionConfig.parse(tree), run, resume=True)
     rows = RunDir(run).rows()
-    count = rows[0]["parameters"].split()[0]
+    count = rows[0]["parameters"].removeprefix("all ").split()[0]
     return {
         **{"method": method, "rate": rate, "seed": seed, "trained": int(count.replace(",", ""))},
         "val": max(row["val"]["top1"] for row in rows),
