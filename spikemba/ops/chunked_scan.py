@@ -52,6 +52,7 @@ class _ChunkedScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, ...]:
         x, delta, rate, b, c, starts = ctx.saved_tensors
+        grad_y = grad_y.contiguous()  # the gradient of a sum is one number seen at every place, which is slow to read
         drive = delta * x
         chunks = _chunks(x, rate)
         grad_decay, grad_drive = torch.empty_like(drive), torch.empty_like(drive)
