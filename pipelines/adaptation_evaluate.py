@@ -75,8 +75,9 @@ def evaluate_run(
     """Score a run's best checkpoint on the raw videos of a split; see `pipelines.evaluate.evaluate_run`."""
     config = cast(AdaptationRunConfig, run_around(checkpoint).any_config())
     config = config.model_copy(update={"data": data}) if data is not None else config
-    loaded = load_checkpoint(checkpoint)
-    place = find_checkpoint(checkpoint) / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
+    folder = find_checkpoint(checkpoint)
+    loaded = load_checkpoint(folder)
+    place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
     opened = load_video_checkpoint(place)
     encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
     model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()

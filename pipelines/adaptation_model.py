@@ -11,6 +11,7 @@ from pipelines.adaptation_config import AdaptationRunConfig, EncoderConfig
 from pipelines.extract import by_identifier
 from pipelines.places import weights_place
 from pipelines.raw_clips import RawClips
+from pipelines.task import nothing_learned
 from spikemba.batch import Batch, Prediction
 from spikemba.checkpoint import load_checkpoint
 from spikemba.clips import ClipRule
@@ -50,10 +51,10 @@ class EncoderAndGrounder(nn.Module):
 
     def features(self, frames: Tensor) -> Tensor:
         """frames: (C, T, H, Wd, 3) uint8 -> (C, F). Clips pass in groups, computed again on the way back."""
-        learned = [p for p in self.encoder.parameters() if p.requires_grad] if torch.is_grad_enabled() else []
-        if not len(frames):  # a process without a pair of its own still takes part in the exchange of gradients
+        if not len(frames):
             none = torch.zeros(0, self.encoder.backbone.config.width, device=frames.device)
-            return none + torch.stack([p.sum() * 0 for p in learned]).sum() if learned else none
+            return none + nothing_learned(self.encoder)
+        learned = torch.is_grad_enabled() and any(p.requires_grad for p in self.encoder.parameters())
         groups = frames.split(self.config.clips_at_once)
         return torch.cat([recomputed(self._encode, one) if learned else self._encode(one) for one in groups])
 

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal
 
 from pipelines.places import cache_folder, load_settings, settings_folder, weights_folder
@@ -91,13 +92,13 @@ def _bundled() -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     """Where the weights of each encoder's default model are on this machine; nobody is asked for them."""
-    from spikemba.encoders.base import WEIGHTS, EncoderOptions, named
+    from spikemba.encoders.base import WEIGHTS, EncoderOptions
     from spikemba.encoders.weights import Source, weights_here
 
     own = load_settings().weights
     for name, place in WEIGHTS.items():
         topic = f"{name} weights"
-        source: Source = named(place)()
+        source: Source = resolve_name(place)()
         if name in own:
             there = own[name].exists()
             problem = "" if there else ", which the settings name, is not there"

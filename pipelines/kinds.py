@@ -1,9 +1,9 @@
 """What `spikemba train` can train: each kind's configuration, task and evaluation, loaded when they are asked for."""
 
-import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from spikemba.config import load_yaml
@@ -27,8 +27,7 @@ class Kind:
 
     def load(self, part: str) -> Any:
         """The object behind `config`, `task` or `evaluate`."""
-        module, _, name = getattr(self, part).partition(":")
-        return getattr(importlib.import_module(module), name)
+        return resolve_name(getattr(self, part))
 
 
 KINDS = {

@@ -16,7 +16,7 @@ from pipelines.parts import Part
 from pipelines.places import weights_place
 from pipelines.recognition_config import RecognitionConfig
 from pipelines.shards import Shard
-from pipelines.task import Step, held_out_splits, scored_splits
+from pipelines.task import Step, held_out_splits, nothing_learned, scored_splits
 from spikemba.datasets.base import Split
 from spikemba.datasets.recognition import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import MixConfig
@@ -80,9 +80,8 @@ class RecognitionTask:
     def loss(self, batch: VideoBatch) -> Step:
         """Cross entropy over the clips of all processes; the accuracy on them is watched."""
         batch.check()
-        if not len(batch):  # a process without an example of its own still takes part in the exchange of gradients
-            none = sum(parameter.sum() * 0 for parameter in self.module.parameters() if parameter.requires_grad)
-            return Step(torch.as_tensor(none), {}, {"top1": torch.zeros((), device=batch.labels.device)})
+        if not len(batch):
+            return Step(nothing_learned(self.module), {}, {"top1": torch.zeros((), device=batch.labels.device)})
         clips = model_input(batch.video, self.preprocessing)
         clips, targets = mixed(clips, batch.labels, self.config.loss.mix, len(self.training.labels))
         logits = self.module(clips).float()

@@ -23,6 +23,14 @@ def scored_splits(held_out: Mapping[Split, object]) -> tuple[Split, ...]:
     return tuple(held_out) if "val" in held_out else ()
 
 
+def nothing_learned(module: nn.Module) -> Tensor:
+    """A zero that every parameter which learns took part in, shape ().
+
+    The loss of a process without an example of its own: it takes part in the exchange of gradients all the same.
+    """
+    return torch.as_tensor(sum(parameter.sum() * 0 for parameter in module.parameters() if parameter.requires_grad))
+
+
 class Movable(Protocol):
     """A batch."""
 

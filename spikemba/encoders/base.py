@@ -6,12 +6,12 @@ one whole). An encoder turns frames and sentences into numbers; it never opens a
 
 # Shapes: n clips, T frames of a clip, H, Wd height and width in pixels, W query tokens, F feature width.
 
-import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from pkgutil import resolve_name
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,14 +137,8 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> VideoEncod
     kind, _, model = name.partition(":")
     if kind not in ENCODERS:
         raise UnknownName("encoder", kind, sorted(ENCODERS))
-    load = named(ENCODERS[kind])
+    load = resolve_name(ENCODERS[kind])
     return cast(VideoEncoder, load(name, model or None, options or EncoderOptions()))
-
-
-def named(place: str) -> Any:
-    """The function of `module:function`."""
-    module, _, function = place.partition(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def load_encoders(

@@ -10,7 +10,6 @@ Every candidate's output is compared with the float64 recurrence before it is ti
 
 import argparse
 import ctypes
-import gc
 import json
 import os
 import platform
@@ -18,13 +17,15 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipelines.memory import rising
 from spikemba.ops.native import build, library
 from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
 
@@ -49,30 +50,29 @@ float exponentials(const float *x, long n, int threads) {
 """
 
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Steps = Callable[[Tensor, Tensor, Tensor], Iterable[tuple[Tensor, Tensor, Tensor]]]
 
 
-def indexing_loop(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """As the official selective_scan_ref computes: everything of size (B, E, L, N) first, then a loop that indexes."""
+def official_loop(steps: Steps, x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """As the official selective_scan_ref computes: all of size (B, E, L, N) first, then a loop over positions."""
     x, delta, b, c = (tensor.transpose(1, 2) for tensor in (x, delta, b, c))
     decay = torch.exp(torch.einsum("bel,en->beln", delta, a))
     drive = torch.einsum("bel,bnl,bel->beln", delta, b, x)
     state, ys = x.new_zeros(*decay.shape[:2], a.shape[1]), []
-    for t in range(x.shape[2]):
-        state = decay[:, :, t] * state + drive[:, :, t]
-        ys.append(torch.einsum("ben,bn->be", state, c[:, :, t]))
-    return torch.stack(ys, dim=2).transpose(1, 2)
-
-
-def unbinding_loop(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """The same, with unbind in place of indexing, whose backward pass writes a full gradient for every position."""
-    x, delta, b, c = (tensor.transpose(1, 2) for tensor in (x, delta, b, c))
-    decay = torch.exp(torch.einsum("bel,en->beln", delta, a))
-    drive = torch.einsum("bel,bnl,bel->beln", delta, b, x)
-    state, ys = x.new_zeros(*decay.shape[:2], a.shape[1]), []
-    for decay_t, drive_t, c_t in zip(*(tensor.unbind(2) for tensor in (decay, drive, c)), strict=True):
+    for decay_t, drive_t, c_t in steps(decay, drive, c):
         state = decay_t * state + drive_t
         ys.append(torch.einsum("ben,bn->be", state, c_t))
     return torch.stack(ys, dim=2).transpose(1, 2)
+
+
+def indexing(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Its own way to the positions; the backward pass writes a full gradient for every one of them."""
+    return (tuple(tensor[:, :, t] for tensor in tensors) for t in range(tensors[0].shape[2]))
+
+
+def unbinding(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """All positions at once."""
+    return zip(*(tensor.unbind(2) for tensor in tensors), strict=True)
 
 
 def mambapy_scan() -> Scan | None:
@@ -99,8 +99,8 @@ def transformers_scan(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor)
 def candidates() -> dict[str, Scan | None]:
     """Name -> scan, slowest kind first; None for what is not installed."""
     return {
-        "official reference loop": indexing_loop,
-        "the same with unbind": unbinding_loop,
+        "official reference loop": partial(official_loop, indexing),
+        "the same with unbind": partial(official_loop, unbinding),
         "our reference": selective_scan_reference,
         "mambapy pscan": mambapy_scan(),
         "transformers slow path": transformers_scan,
@@ -130,23 +130,11 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def peak_mb(run: Callable[[], object]) -> float:
-    """How far the process's memory rises above where it stands, in MB. Linux with glibc.
-
-    What earlier candidates have freed goes back to the system first: out of a heap that is large already, a later one
-    would be served without a rise.
-    """
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    run()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+def peak_mb(run: Callable[[], object]) -> float | None:
+    """How far the process's memory rises above where it stands, in MB; None where the system does not say."""
+    with rising(torch.device("cpu")) as rise:
+        run()
+    return None if rise.bytes is None else rise.bytes / 2**20
 
 
 def floor_ms(n_exponentials: int, repeats: int) -> float | None:

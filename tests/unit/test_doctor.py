@@ -1,11 +1,13 @@
 """What doctor says of the weights of encoders, without asking anybody for them."""
 
+from pkgutil import resolve_name
+
 import pytest
 import yaml
 
 from pipelines.doctor import _weights
 from pipelines.places import settings_folder, weights_folder
-from spikemba.encoders.base import ENCODERS, WEIGHTS, EncoderOptions, named
+from spikemba.encoders.base import ENCODERS, WEIGHTS, EncoderOptions
 from spikemba.encoders.slowfast import SOURCE
 from spikemba.encoders.weights import weights_here
 
@@ -28,7 +30,7 @@ def states():
 def test_every_encoder_says_where_its_weights_come_from():
     assert set(WEIGHTS) == set(ENCODERS) - WITHOUT
     for name, place in WEIGHTS.items():
-        source = named(place)()
+        source = resolve_name(place)()
         assert source.encoder == name
         assert source.address.startswith("https://")
 
