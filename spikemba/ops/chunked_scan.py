@@ -1,22 +1,27 @@
-"""The selective scan in plain PyTorch: chunks of positions that fit the cache, states recomputed in the backward pass.
+"""The selective scan in plain PyTorch: tiles that fit the cache, states recomputed in the backward pass.
 
 Three things make it fast on a CPU. `exp2` runs several times faster than `exp`, so log2(e) is folded into `a`.
-The decays and states of one chunk live in two buffers of about CHUNK_BYTES that are allocated once and used again.
-The recurrence is one in-place multiply-add per position over contiguous (N, E) rows, and the sums over N and E are
-matrix products. Memory is O(L E): the inputs and one state per chunk are kept, never (L, E, N).
+The decays and states of one tile, some pairs by some positions, live in two buffers that are allocated once and used
+again. The recurrence is one in-place multiply-add per position over rows of (N, E), and the sums over N and E are
+matrix products. Memory is O(L E): the inputs and one state per chunk of positions are kept, never (L, E, N).
 """
 
-# Shapes: B pairs, L positions, E inner width, N state size, K positions in a chunk.
+# Shapes: B pairs, L positions, E inner width, N state size; a tile is G pairs by K positions.
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_BYTES = 2 << 20
-"""Size of one chunk buffer; measured best between half and twice the second-level cache."""
+ROW_BYTES = 128 << 10
+"""Size of a tile's states at one position, for each thread: PyTorch gives a thread no less than that."""
+
+TILE_BYTES = 2 << 20
+"""Size of a tile's states, for each thread; measured best with second-level caches of a megabyte."""
 
 LOG2_E = math.log2(math.e)
 
@@ -28,24 +33,31 @@ def selective_scan_chunked(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Te
     return y.to(x.dtype)
 
 
+class _Tile(NamedTuple):
+    all: Tensor  # (G, K, N, E)
+    at: tuple[Tensor, ...]  # the same numbers at each position, K x (G, N, E)
+
+
 class _ChunkedScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         rate = (a.t() * LOG2_E).contiguous()  # (N, E): exp(delta a) = exp2(delta rate)
         drive = delta * x
-        chunks = _chunks(x, rate)
+        size = _tile_size(x, rate)
         keep = any(ctx.needs_input_grad)
-        starts = x.new_empty(len(chunks) if keep else 1, len(x), *rate.shape)  # the state before each chunk
-        state = starts[0].zero_()
-        decay_buffer, state_buffer = _buffers(2, chunks, x, rate)
+        n_starts = -(-x.shape[1] // size[1]) + 1 if keep else 1
+        starts = x.new_empty(n_starts, len(x), *rate.shape)  # the state before each chunk of positions, and the last
+        tiles = _tiles(_buffers(2, size, rate), rate)
         y = torch.empty_like(drive)
-        for i, rows in enumerate(chunks):
-            decay, states = decay_buffer[:, : _size(rows)], state_buffer[:, : _size(rows)]
-            _run_chunk(delta[:, rows], drive[:, rows], rate, b[:, rows], state, decay, states)
-            y[:, rows] = torch.matmul(c[:, rows, None], states).squeeze(2)
-            if i + 1 < len(chunks):
-                state = starts[i + 1 if keep else 0].copy_(states[:, -1])
+        for group in _groups(x, size):
+            state = starts[0, group].zero_()
+            for i, (delta_k, drive_k, b_k, c_k, y_k) in enumerate(_chunks(group, size, delta, drive, b, c, y)):
+                decay, states = tiles(*y_k.shape[:2])
+                _run(delta_k, drive_k, rate, b_k, state, decay, states)
+                y_k.copy_(torch.matmul(c_k, states.all))
+                state = starts[i + 1 if keep else 0, group].copy_(states.at[-1])
         ctx.save_for_backward(x, delta, rate, b, c, starts)
+        ctx.size = size
         return y
 
     @staticmethod
@@ -54,61 +66,85 @@ class _ChunkedScan(torch.autograd.Function):
         x, delta, rate, b, c, starts = ctx.saved_tensors
         grad_y = grad_y.contiguous()  # the gradient of a sum is one number seen at every place, which is slow to read
         drive = delta * x
-        chunks = _chunks(x, rate)
         grad_decay, grad_drive = torch.empty_like(drive), torch.empty_like(drive)
-        grad_b, grad_c, grad_rate = torch.empty_like(b), torch.empty_like(c), torch.zeros_like(rate)
-        decay_buffer, state_buffer, grad_buffer = _buffers(3, chunks, x, rate)
-        carry = torch.zeros_like(starts[0])  # gradient that the next chunk sends to this one's last state
-        for rows, start in zip(reversed(chunks), reversed(starts.unbind(0)), strict=True):
-            decay, states, grads = (z[:, : _size(rows)] for z in (decay_buffer, state_buffer, grad_buffer))
-            _run_chunk(delta[:, rows], drive[:, rows], rate, b[:, rows], start, decay, states)
-            grad_c[:, rows] = torch.matmul(grad_y[:, rows, None], states.transpose(2, 3)).squeeze(2)
+        grad_b, grad_c = torch.empty_like(b), torch.empty_like(c)
+        buffers = _buffers(4, ctx.size, rate)
+        grad_rates = buffers[3].zero_()  # summed up over the tiles, each place of a tile for itself
+        tiles = _tiles(buffers, rate)
+        for group in _groups(x, ctx.size):
+            chunks = zip(
+                _chunks(group, ctx.size, delta, drive, b, c, grad_y, grad_decay, grad_drive, grad_b, grad_c),
+                starts[:-1, group].unbind(0),
+                strict=True,
+            )
+            carry = torch.zeros_like(starts[0, group])  # gradient that the next chunk sends to this one's last state
+            for (delta_k, drive_k, b_k, c_k, grad_y_k, *grads_k), start in reversed(list(chunks)):
+                grad_decay_k, grad_drive_k, grad_b_k, grad_c_k = grads_k
+                decay, states, grads, grad_rate = tiles(*drive_k.shape[:2])
+                _run(delta_k, drive_k, rate, b_k, start, decay, states)
+                grad_c_k.copy_(torch.matmul(grad_y_k, states.all.mT))
 
-            # gradient of each state: its own output's, plus the next state's through its decay
-            torch.mul(grad_y[:, rows, None], c[:, rows, :, None], out=grads)
-            grad_t, decay_t = grads.unbind(1), decay.unbind(1)
-            grad_t[-1].add_(carry)
-            for t in range(len(grad_t) - 2, -1, -1):
-                grad_t[t].addcmul_(decay_t[t + 1], grad_t[t + 1])
-            torch.mul(decay_t[0], grad_t[0], out=carry)
+                # gradient of each state: its own output's, plus the next state's through its decay
+                torch.mul(grad_y_k, c_k.mT, out=grads.all)
+                last = grads.at[-1].add_(carry)
+                for grad_t, decay_t in zip(grads.at[-2::-1], decay.at[:0:-1], strict=True):
+                    last = grad_t.addcmul_(decay_t, last)
+                torch.mul(decay.at[0], last, out=carry)
 
-            grad_b[:, rows] = torch.matmul(drive[:, rows, None], grads.transpose(2, 3)).squeeze(2)
-            grad_drive[:, rows] = torch.matmul(b[:, rows, None], grads).squeeze(2)
+                grad_b_k.copy_(torch.matmul(drive_k, grads.all.mT))
+                grad_drive_k.copy_(torch.matmul(b_k, grads.all))
 
-            # gradient of delta * rate: the state's gradient times decay times the state before
-            grads.mul_(decay)
-            grads[:, 0].mul_(start)
-            grads[:, 1:].mul_(states[:, :-1])
-            grad_rate += torch.mul(grads, delta[:, rows, None], out=states).sum((0, 1))
-            grad_decay[:, rows] = grads.mul_(rate).sum(2)
+                # gradient of delta * rate: the state's gradient times decay times the state before
+                grads.all.mul_(decay.all)
+                grads.at[0].mul_(start)
+                grads.all[:, 1:].mul_(states.all[:, :-1])
+                grad_rate.all.addcmul_(grads.all, delta_k)
+                torch.sum(grads.all.mul_(rate), 2, keepdim=True, out=grad_decay_k)
         # rate carries log2(e); the derivative of exp2 carries its inverse
         grad_delta = grad_decay.div_(LOG2_E).addcmul_(grad_drive, x)
-        return grad_drive.mul_(delta), grad_delta, grad_rate.t(), grad_b, grad_c
+        return grad_drive.mul_(delta), grad_delta, grad_rates.view(-1, *rate.shape).sum(0).t(), grad_b, grad_c
 
 
-def _run_chunk(
-    delta: Tensor, drive: Tensor, rate: Tensor, b: Tensor, start: Tensor, decay: Tensor, states: Tensor
-) -> None:
-    """Fill decay and states, both (B, K, N, E), from the state before the chunk, start: (B, N, E)."""
-    torch.mul(delta[:, :, None], rate, out=decay)
-    decay.exp2_()
-    torch.mul(drive[:, :, None], b[..., None], out=states)
+def _run(delta: Tensor, drive: Tensor, rate: Tensor, b: Tensor, start: Tensor, decay: _Tile, states: _Tile) -> None:
+    """Fill a tile's decays and states from the state before it, start: (G, N, E).
+
+    delta, drive: (G, K, 1, E).  b: (G, K, 1, N).
+    """
+    torch.mul(delta, rate, out=decay.all)
+    decay.all.exp2_()
+    torch.mul(drive, b.mT, out=states.all)
     previous = start
-    for decay_t, state_t in zip(decay.unbind(1), states.unbind(1), strict=True):
+    for decay_t, state_t in zip(decay.at, states.at, strict=True):
         previous = state_t.addcmul_(decay_t, previous)
 
 
-def _chunks(x: Tensor, rate: Tensor) -> list[slice]:
-    """Consecutive runs of positions whose states fill about CHUNK_BYTES."""
-    batch, length, _ = x.shape
-    position_bytes = batch * rate.numel() * x.element_size()
-    size = min(length, max(4, CHUNK_BYTES // max(1, position_bytes)))
-    return [slice(first, min(first + size, length)) for first in range(0, length, size)]
+def _tile_size(x: Tensor, rate: Tensor) -> tuple[int, int]:
+    """How many pairs, whose states at a position are about ROW_BYTES, by how many positions."""
+    pair_bytes = max(1, rate.numel() * x.element_size()) / torch.get_num_threads()
+    n_pairs = max(1, min(len(x), int(ROW_BYTES / pair_bytes)))
+    return n_pairs, min(x.shape[1], max(4, int(TILE_BYTES / (n_pairs * pair_bytes))))
 
 
-def _buffers(count: int, chunks: list[slice], x: Tensor, rate: Tensor) -> list[Tensor]:
-    return [x.new_empty(len(x), _size(chunks[0]), *rate.shape) for _ in range(count)]
+def _groups(x: Tensor, size: tuple[int, int]) -> list[slice]:
+    return [slice(first, first + size[0]) for first in range(0, len(x), size[0])]
 
 
-def _size(rows: slice) -> int:
-    return int(rows.stop - rows.start)
+def _chunks(group: slice, size: tuple[int, int], *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors' parts for each tile of a group: (B, L, ·) -> (G, K, 1, ·)."""
+    return zip(*(tensor[group].unsqueeze(2).split(size[1], dim=1) for tensor in tensors), strict=True)
+
+
+def _buffers(count: int, size: tuple[int, int], rate: Tensor) -> list[Tensor]:
+    return [rate.new_empty(math.prod(size) * rate.numel()) for _ in range(count)]
+
+
+def _tiles(buffers: list[Tensor], rate: Tensor) -> Callable[[int, int], list[_Tile]]:
+    """A function of G and K that sees the buffers, or the beginnings of them, as tiles."""
+
+    @cache
+    def tiles(n_pairs: int, n_positions: int) -> list[_Tile]:
+        shape = n_pairs, n_positions, *rate.shape
+        views = [buffer[: math.prod(shape)].view(shape) for buffer in buffers]
+        return [_Tile(view, view.unbind(1)) for view in views]
+
+    return tiles

@@ -1,16 +1,18 @@
 """Selective scans on a CPU in one run: the official reference, what can be installed, and our tiers.
 
     OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py                 # pip install mambapy for its row
-    OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py --shapes 2,64,40,8 --repeats 2
+    OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py --shapes 2,64,40,8 --rounds 2
 
-Prints, per shape, milliseconds of forward and of forward + backward (median), the memory that both together add at
-its peak, and ratios; then one JSON line. The floor is the scan's exponentials alone, by the kernels' own polynomial.
+Prints, per shape, milliseconds of forward and of forward + backward (median of rounds in which all take turns), the
+memory that both together add at its peak, and ratios; then one JSON line. The floor is the scan's exponentials alone,
+by the kernels' own polynomial.
 Every candidate's output is compared with the float64 recurrence before it is timed.
 """
 
 import argparse
 import ctypes
 import json
+import math
 import os
 import platform
 import statistics
@@ -33,6 +35,9 @@ SHAPES = ("32,512,75,16", "8,512,1000,16", "1,512,8192,16", "1,1536,1569,16")
 INDEXING = ("official reference loop", "transformers slow path")
 LOOP_BACKWARD_MAX = 100
 """Positions up to which loops that index are also differentiated; its cost grows with the square of them."""
+
+TURN_S = 0.4
+"""How long a candidate may repeat itself in its turn: short ones should not pay for what others did to memory."""
 
 FLOOR = """
 #include "vector.h"
@@ -119,11 +124,10 @@ def inputs(batch: int, width: int, length: int, n: int) -> list[Tensor]:
     return [tensor.requires_grad_() for tensor in (x, delta, a, b, c)]
 
 
-def milliseconds(run: Callable[[], object], repeats: int) -> float:
-    """Median of the wall times after one warm-up."""
-    run()
-    times = []
-    for _ in range(repeats):
+def milliseconds(run: Callable[[], object]) -> float:
+    """Wall time of a call: the median of as many as TURN_S has room for, at least one."""
+    times: list[float] = []
+    while sum(times) < 1e3 * TURN_S:
         start = time.perf_counter()
         run()
         times.append(1e3 * (time.perf_counter() - start))
@@ -137,8 +141,8 @@ def peak_mb(run: Callable[[], object]) -> float | None:
     return None if rise.bytes is None else rise.bytes / 2**20
 
 
-def floor_ms(n_exponentials: int, repeats: int) -> float | None:
-    """Milliseconds of that many exponentials from the first-level cache; None without a compiler."""
+def exponentials() -> Callable[[int], None] | None:
+    """A function that takes that many exponentials from the first-level cache; None without a compiler."""
     if library.native() is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -149,66 +153,78 @@ def floor_ms(n_exponentials: int, repeats: int) -> float | None:
         function = ctypes.CDLL(str(out)).exponentials
     function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_long, ctypes.c_int], ctypes.c_float
     x = -torch.rand(8192)
-    return milliseconds(lambda: function(x.data_ptr(), n_exponentials, torch.get_num_threads()), repeats)
+    return lambda count: function(x.data_ptr(), count, torch.get_num_threads())
 
 
-def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
-    """The table of one shape."""
+def measure(shape: tuple[int, int, int, int], rounds: int) -> dict[str, Any]:
+    """The table of one shape. The candidates take turns, so what disturbs the machine disturbs them all."""
     tensors = inputs(*shape)
     exact = selective_scan_reference(*(tensor.detach().double() for tensor in tensors))
-    rows: dict[str, Any] = {}
-    for name, scan in candidates().items():
-        if scan is None:
-            rows[name] = None
-            continue
+    scans = {name: scan for name, scan in candidates().items() if scan is not None}
+    differentiated = [name for name in scans if name not in INDEXING or shape[2] <= LOOP_BACKWARD_MAX]
+    floor = exponentials()
 
-        def both(scan: Scan = scan) -> None:
-            for tensor in tensors:
-                tensor.grad = None
-            scan(*tensors).sum().backward()
-
-        slow = "tier" not in name
+    def forward(name: str) -> Tensor:
         with torch.no_grad():
-            found = scan(*tensors)
-            error = ((found - exact).abs().max() / exact.abs().max()).item()
-            forward = milliseconds(lambda scan=scan: scan(*tensors), min(repeats, 3) if slow else repeats)
-        row = {"error": error, "forward_ms": forward, "both_ms": None, "peak_mb": None}
-        if name not in INDEXING or shape[2] <= LOOP_BACKWARD_MAX:
-            for tensor in tensors:
-                tensor.grad = None
-            row["peak_mb"] = peak_mb(both)
-            row["both_ms"] = milliseconds(both, 1 if slow else repeats)
-        rows[name] = row
-    return {"shape": shape, "floor_ms": floor_ms(shape[0] * shape[1] * shape[2] * shape[3], repeats), "rows": rows}
+            return scans[name](*tensors)
+
+    def both(name: str) -> None:
+        for tensor in tensors:
+            tensor.grad = None
+        scans[name](*tensors).sum().backward()
+
+    rows: dict[str, Any] = {}
+    for name in scans:  # and this warms them up
+        error = ((forward(name) - exact).abs().max() / exact.abs().max()).item()
+        peak = peak_mb(partial(both, name)) if name in differentiated else None
+        rows[name] = {"error": error, "peak_mb": peak, "forward_ms": [], "both_ms": []}
+    floors: list[float] = []
+    for turn in range(rounds):
+        if floor:
+            floors.append(milliseconds(partial(floor, math.prod(shape))))
+        for name, row in rows.items():
+            row["forward_ms"].append(milliseconds(partial(forward, name)))
+            if name in differentiated and (turn == 0 or name not in INDEXING):
+                row["both_ms"].append(milliseconds(partial(both, name)))
+    for row in rows.values():
+        row["forward_ms"] = statistics.median(row["forward_ms"])
+        row["both_ms"] = statistics.median(row["both_ms"]) if row["both_ms"] else None
+    return {"shape": shape, "floor_ms": statistics.median(floors) if floors else None, "rows": rows}
 
 
 def show(result: dict[str, Any]) -> None:
-    """One table: times, memory, and how many times faster than the official loop with unbind."""
-    loop, floor = result["rows"]["the same with unbind"], result["floor_ms"]
+    """One table: times, memory, errors, and how many times faster each tier is, forward / forward + backward."""
+    rows, floor = result["rows"], result["floor_ms"]
+    tiers = [name for name in rows if name.startswith("tier")]
     print(f"\n(B, E, L, N) = {result['shape']}; exponentials alone {floor or float('nan'):.1f} ms")
-    print(f"{'':26}{'forward':>10}{'+ backward':>12}{'peak MB':>9}{'error':>10}  times the loop with unbind; floors")
-    for name, row in result["rows"].items():
-        if row is None:
-            print(f"{name:26}{'not installed':>22}")
-            continue
+    print(
+        f"{'':26}{'forward':>10}{'+ backward':>12}{'peak MB':>9}{'error':>10}", *(f"{tier[:6]:>14}" for tier in tiers)
+    )
+    for name, row in rows.items():
         both, peak = (f"{row[key]:.1f}" if row[key] is not None else "–" for key in ("both_ms", "peak_mb"))
-        ratio = f"{loop['forward_ms'] / row['forward_ms']:.1f}"
-        ratio += f" and {loop['both_ms'] / row['both_ms']:.1f}" if row["both_ms"] else ""
-        ratio += f"; {row['forward_ms'] / floor:.1f} floors" if floor else ""
-        print(f"{name:26}{row['forward_ms']:>10.1f}{both:>12}{peak:>9}{row['error']:>10.1e}  {ratio}", flush=True)
+        times = [f"{'' if name in tiers else ratios(row, rows[tier]):>14}" for tier in tiers]
+        print(f"{name:26}{row['forward_ms']:>10.1f}{both:>12}{peak:>9}{row['error']:>10.1e}", *times)
+    for tier in tiers if floor else ():
+        print(f"{tier}: {rows[tier]['forward_ms'] / floor:.1f} times the exponentials alone", flush=True)
+
+
+def ratios(row: dict[str, Any], tier: dict[str, Any]) -> str:
+    """How many times faster a tier is, forward / forward + backward."""
+    both = f"{row['both_ms'] / tier['both_ms']:.1f}" if row["both_ms"] else "–"
+    return f"{row['forward_ms'] / tier['forward_ms']:.1f} / {both}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="*", default=SHAPES, help="B,E,L,N")
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     results = []
     for text in arguments.shapes:
         batch, width, length, n = map(int, text.split(","))
-        results.append(measure((batch, width, length, n), arguments.repeats))
+        results.append(measure((batch, width, length, n), arguments.rounds))
         show(results[-1])
     machine = {"torch": torch.__version__, "threads": arguments.threads, "processors": os.cpu_count()}
     print(json.dumps({"machine": {**machine, "cpu": platform.processor() or platform.machine()}, "results": results}))

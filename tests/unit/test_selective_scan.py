@@ -59,8 +59,10 @@ def test_small_and_large_steps_stay_finite_and_exact(backend, largest_step):
 
 
 def test_the_chunked_gradient_is_right_in_double_precision(monkeypatch):
-    monkeypatch.setattr(chunked_scan, "CHUNK_BYTES", 2 * 3 * 4 * 8 * 4)  # chunks of four positions, the last ragged
-    assert torch.autograd.gradcheck(chunked_scan.selective_scan_chunked, inputs(2, 10, 3, 4))
+    pair = 3 * 4 * 8  # bytes of one pair's state; tiles of two pairs by four positions, the last of both ragged
+    monkeypatch.setattr(chunked_scan, "ROW_BYTES", 2 * pair / torch.get_num_threads())
+    monkeypatch.setattr(chunked_scan, "TILE_BYTES", 4 * 2 * pair / torch.get_num_threads())
+    assert torch.autograd.gradcheck(chunked_scan.selective_scan_chunked, inputs(3, 10, 3, 4))
 
 
 @pytest.mark.parametrize("backend", HERE)
