@@ -41,47 +41,49 @@ class _Tile(NamedTuple):
 class _ChunkedScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        rate = (a.t() * LOG2_E).contiguous()  # (N, E): exp(delta a) = exp2(delta rate)
-        drive = delta * x
-        size = _tile_size(x, rate)
+        a = a.t().contiguous()  # (N, E)
+        rate = a * LOG2_E
+        size = _tile_size(x, a)
         keep = any(ctx.needs_input_grad)
         n_starts = -(-x.shape[1] // size[1]) + 1 if keep else 1
-        starts = x.new_empty(n_starts, len(x), *rate.shape)  # the state before each chunk of positions, and the last
-        tiles = _tiles(_buffers(2, size, rate), rate)
-        y = torch.empty_like(drive)
+        starts = x.new_empty(n_starts, len(x), *a.shape)  # the state before each chunk of positions, and the last
+        tiles = _tiles(_buffers(2, size, a), a)
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
         for group in _groups(x, size):
             state = starts[0, group].zero_()
-            for i, (delta_k, drive_k, b_k, c_k, y_k) in enumerate(_chunks(group, size, delta, drive, b, c, y)):
+            for i, (x_k, delta_k, b_k, c_k, y_k) in enumerate(_chunks(group, size, x, delta, b, c, y)):
                 decay, states = tiles(*y_k.shape[:2])
-                _run(delta_k, drive_k, rate, b_k, state, decay, states)
+                _run(delta_k, delta_k * x_k, rate, b_k, state, decay, states)
                 y_k.copy_(torch.matmul(c_k, states.all))
                 state = starts[i + 1 if keep else 0, group].copy_(states.at[-1])
-        ctx.save_for_backward(x, delta, rate, b, c, starts)
+        ctx.save_for_backward(x, delta, a, b, c, starts)
         ctx.size = size
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, ...]:
-        x, delta, rate, b, c, starts = ctx.saved_tensors
-        grad_y = grad_y.contiguous()  # the gradient of a sum is one number seen at every place, which is slow to read
-        drive = delta * x
-        grad_decay, grad_drive = torch.empty_like(drive), torch.empty_like(drive)
-        grad_b, grad_c = torch.empty_like(b), torch.empty_like(c)
-        buffers = _buffers(4, ctx.size, rate)
-        grad_rates = buffers[3].zero_()  # summed up over the tiles, each place of a tile for itself
-        tiles = _tiles(buffers, rate)
+        x, delta, a, b, c, starts = ctx.saved_tensors
+        rate = a * LOG2_E
+        inputs = x, delta, b, c
+        grad_of_inputs = [torch.empty_like(z, memory_format=torch.contiguous_format) for z in inputs]
+        buffers = _buffers(4, ctx.size, a)
+        grad_a = buffers[3].zero_()  # summed up over the tiles, each place of a tile for itself
+        tiles = _tiles(buffers, a)
         for group in _groups(x, ctx.size):
             chunks = zip(
-                _chunks(group, ctx.size, delta, drive, b, c, grad_y, grad_decay, grad_drive, grad_b, grad_c),
+                _chunks(group, ctx.size, *inputs, grad_y),
+                _chunks(group, ctx.size, *grad_of_inputs),
                 starts[:-1, group].unbind(0),
                 strict=True,
             )
             carry = torch.zeros_like(starts[0, group])  # gradient that the next chunk sends to this one's last state
-            for (delta_k, drive_k, b_k, c_k, grad_y_k, *grads_k), start in reversed(list(chunks)):
-                grad_decay_k, grad_drive_k, grad_b_k, grad_c_k = grads_k
-                decay, states, grads, grad_rate = tiles(*drive_k.shape[:2])
+            for (x_k, delta_k, b_k, c_k, grad_y_k), outputs, start in reversed(list(chunks)):
+                grad_x_k, grad_delta_k, grad_b_k, grad_c_k = outputs
+                decay, states, grads, grad_a_k = tiles(*x_k.shape[:2])
+                drive_k = delta_k * x_k
                 _run(delta_k, drive_k, rate, b_k, start, decay, states)
+                grad_y_k = grad_y_k.contiguous()  # that of a sum is one number seen at every place, slow to read
                 grad_c_k.copy_(torch.matmul(grad_y_k, states.all.mT))
 
                 # gradient of each state: its own output's, plus the next state's through its decay
@@ -92,23 +94,24 @@ class _ChunkedScan(torch.autograd.Function):
                 torch.mul(decay.at[0], last, out=carry)
 
                 grad_b_k.copy_(torch.matmul(drive_k, grads.all.mT))
-                grad_drive_k.copy_(torch.matmul(b_k, grads.all))
+                grad_drive = torch.matmul(b_k, grads.all)
+                torch.mul(grad_drive, delta_k, out=grad_x_k)
 
-                # gradient of delta * rate: the state's gradient times decay times the state before
+                # gradient of delta * a: the state's gradient times decay times the state before
                 grads.all.mul_(decay.all)
                 grads.at[0].mul_(start)
                 grads.all[:, 1:].mul_(states.all[:, :-1])
-                grad_rate.all.addcmul_(grads.all, delta_k)
-                torch.sum(grads.all.mul_(rate), 2, keepdim=True, out=grad_decay_k)
-        # rate carries log2(e); the derivative of exp2 carries its inverse
-        grad_delta = grad_decay.div_(LOG2_E).addcmul_(grad_drive, x)
-        return grad_drive.mul_(delta), grad_delta, grad_rates.view(-1, *rate.shape).sum(0).t(), grad_b, grad_c
+                grad_a_k.all.addcmul_(grads.all, delta_k)
+                torch.sum(grads.all.mul_(a), 2, keepdim=True, out=grad_delta_k)
+                grad_delta_k.addcmul_(grad_drive, x_k)
+        grad_x, grad_delta, grad_b, grad_c = grad_of_inputs
+        return grad_x, grad_delta, grad_a.view(-1, *a.shape).sum(0).t(), grad_b, grad_c
 
 
 def _run(delta: Tensor, drive: Tensor, rate: Tensor, b: Tensor, start: Tensor, decay: _Tile, states: _Tile) -> None:
     """Fill a tile's decays and states from the state before it, start: (G, N, E).
 
-    delta, drive: (G, K, 1, E).  b: (G, K, 1, N).
+    delta, drive: (G, K, 1, E).  rate: (N, E), a in units of log 2.  b: (G, K, 1, N).
     """
     torch.mul(delta, rate, out=decay.all)
     decay.all.exp2_()
@@ -118,9 +121,9 @@ def _run(delta: Tensor, drive: Tensor, rate: Tensor, b: Tensor, start: Tensor, d
         previous = state_t.addcmul_(decay_t, previous)
 
 
-def _tile_size(x: Tensor, rate: Tensor) -> tuple[int, int]:
+def _tile_size(x: Tensor, a: Tensor) -> tuple[int, int]:
     """How many pairs, whose states at a position are about ROW_BYTES, by how many positions."""
-    pair_bytes = max(1, rate.numel() * x.element_size()) / torch.get_num_threads()
+    pair_bytes = max(1, a.numel() * x.element_size()) / torch.get_num_threads()
     n_pairs = max(1, min(len(x), int(ROW_BYTES / pair_bytes)))
     return n_pairs, min(x.shape[1], max(4, int(TILE_BYTES / (n_pairs * pair_bytes))))
 
@@ -134,16 +137,16 @@ def _chunks(group: slice, size: tuple[int, int], *tensors: Tensor) -> Iterator[t
     return zip(*(tensor[group].unsqueeze(2).split(size[1], dim=1) for tensor in tensors), strict=True)
 
 
-def _buffers(count: int, size: tuple[int, int], rate: Tensor) -> list[Tensor]:
-    return [rate.new_empty(math.prod(size) * rate.numel()) for _ in range(count)]
+def _buffers(count: int, size: tuple[int, int], a: Tensor) -> list[Tensor]:
+    return [a.new_empty(math.prod(size) * a.numel()) for _ in range(count)]
 
 
-def _tiles(buffers: list[Tensor], rate: Tensor) -> Callable[[int, int], list[_Tile]]:
+def _tiles(buffers: list[Tensor], a: Tensor) -> Callable[[int, int], list[_Tile]]:
     """A function of G and K that sees the buffers, or the beginnings of them, as tiles."""
 
     @cache
     def tiles(n_pairs: int, n_positions: int) -> list[_Tile]:
-        shape = n_pairs, n_positions, *rate.shape
+        shape = n_pairs, n_positions, *a.shape
         views = [buffer[: math.prod(shape)].view(shape) for buffer in buffers]
         return [_Tile(view, view.unbind(1)) for view in views]
 

@@ -36,7 +36,7 @@ INDEXING = ("official reference loop", "transformers slow path")
 LOOP_BACKWARD_MAX = 100
 """Positions up to which loops that index are also differentiated; its cost grows with the square of them."""
 
-TURN_S = 0.4
+TURN_S = 1.0
 """How long a candidate may repeat itself in its turn: short ones should not pay for what others did to memory."""
 
 FLOOR = """
