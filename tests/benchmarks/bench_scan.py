@@ -5,8 +5,7 @@
 
 Prints, per shape, milliseconds of forward and of forward + backward (median of rounds in which all take turns), the
 memory that both together add at its peak, and ratios; then one JSON line. The floor is the scan's exponentials alone,
-by the kernels' own polynomial.
-Every candidate's output is compared with the float64 recurrence before it is timed.
+by the kernels' own polynomial. Every candidate's output is compared with the float64 recurrence before it is timed.
 """
 
 import argparse
@@ -177,19 +176,24 @@ def measure(shape: tuple[int, int, int, int], rounds: int) -> dict[str, Any]:
     for name in scans:  # and this warms them up
         error = ((forward(name) - exact).abs().max() / exact.abs().max()).item()
         peak = peak_mb(partial(both, name)) if name in differentiated else None
-        rows[name] = {"error": error, "peak_mb": peak, "forward_ms": [], "both_ms": []}
+        rows[name] = {"error": error, "peak_mb": peak}
     floors: list[float] = []
+    forwards: dict[str, list[float]] = {name: [] for name in scans}
+    boths: dict[str, list[float]] = {name: [] for name in scans}
     for turn in range(rounds):
         if floor:
             floors.append(milliseconds(partial(floor, math.prod(shape))))
-        for name, row in rows.items():
-            row["forward_ms"].append(milliseconds(partial(forward, name)))
+        for name in scans:
+            forwards[name].append(milliseconds(partial(forward, name)))
             if name in differentiated and (turn == 0 or name not in INDEXING):
-                row["both_ms"].append(milliseconds(partial(both, name)))
-    for row in rows.values():
-        row["forward_ms"] = statistics.median(row["forward_ms"])
-        row["both_ms"] = statistics.median(row["both_ms"]) if row["both_ms"] else None
-    return {"shape": shape, "floor_ms": statistics.median(floors) if floors else None, "rows": rows}
+                boths[name].append(milliseconds(partial(both, name)))
+    for name, row in rows.items():
+        row.update(forward_ms=median(forwards[name]), both_ms=median(boths[name]))
+    return {"shape": shape, "floor_ms": median(floors), "rows": rows}
+
+
+def median(times: list[float]) -> float | None:
+    return statistics.median(times) if times else None
 
 
 def show(result: dict[str, Any]) -> None:
@@ -197,13 +201,14 @@ def show(result: dict[str, Any]) -> None:
     rows, floor = result["rows"], result["floor_ms"]
     tiers = [name for name in rows if name.startswith("tier")]
     print(f"\n(B, E, L, N) = {result['shape']}; exponentials alone {floor or float('nan'):.1f} ms")
-    print(
-        f"{'':26}{'forward':>10}{'+ backward':>12}{'peak MB':>9}{'error':>10}", *(f"{tier[:6]:>14}" for tier in tiers)
-    )
+    columns = [f"{tier[:6]:>14}" for tier in tiers]
+    print(f"{'':26}{'forward':>10}{'+ backward':>12}{'peak MB':>9}{'error':>10}", *columns)
     for name, row in rows.items():
         both, peak = (f"{row[key]:.1f}" if row[key] is not None else "–" for key in ("both_ms", "peak_mb"))
         times = [f"{'' if name in tiers else ratios(row, rows[tier]):>14}" for tier in tiers]
         print(f"{name:26}{row['forward_ms']:>10.1f}{both:>12}{peak:>9}{row['error']:>10.1e}", *times)
+    for name in candidates().keys() - rows.keys():
+        print(f"{name}: not installed")
     for tier in tiers if floor else ():
         print(f"{tier}: {rows[tier]['forward_ms'] / floor:.1f} times the exponentials alone", flush=True)
 
