@@ -26,8 +26,15 @@ NEURONS = [
     for reset, decay, detach in itertools.product(("hard", "soft"), (False, True), (False, True))
 ] + [NeuronConfig(surrogate=name) for name in get_args(SurrogateName)]
 
-SHAPES = [(3, 20, 24, 1, 4), (2, 33, 96, 4, 5), (1, 9, 64, 1, 8), (2, 12, 10, 2, 1)]
-"""B, M, D, H, S."""
+SHAPES = [
+    (3, 20, 24, 1, 4),
+    (2, 33, 96, 4, 5),
+    (1, 9, 64, 1, 8),
+    (2, 12, 10, 2, 1),
+    (2, 150, 32, 1, 3),
+    (1, 7, 48, 1, 2),
+]
+"""B, M, D, H, S: heads of one vector to four, whole and ragged; positions in one part and in several."""
 
 
 def mask_of(batch, positions):

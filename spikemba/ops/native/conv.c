@@ -1,94 +1,142 @@
 // Depthwise causal convolution, SiLU and mask in one or two directions, and the gate behind the scan.
 //
 // Shapes, row-major: u, out (B, L, E); weight (K, E), its last tap on position t itself; bias (E); mask (B, L) or null.
-// A task is one pair and up to BLOCK channels, as in scan.c.
 #include "vector.h"
 
 #define TAPS 8
+#define SPAN 256 // channels of a task on the way back
 
 typedef struct {
     const float *u;
     const uint8_t *mask;
-    long batch, length, width, taps;
+    long batch, length, width;
 } Conv;
+
+typedef struct {
+    const float *weight, *bias;
+    int reverse;
+} Filter;
 
 INLINE int is_real(const Conv *s, long pair, long t) {
     return t >= 0 && t < s->length && (!s->mask || s->mask[pair * s->length + t]);
 }
-// Position that tap k of position t reads.
-INLINE long reads(const Conv *s, long t, long k, int reverse) {
-    return reverse ? t + (s->taps - 1 - k) : t - (s->taps - 1 - k);
-}
-INLINE vec before_silu(const Conv *s, long pair, long t, long e, long width, int reverse, vec bias, const vec *weight) {
-    vec total = bias;
-    for (long k = 0; k < s->taps; k++) {
-        long from = reads(s, t, k, reverse);
-        if (is_real(s, pair, from)) total += weight[k] * load_part(s->u + (pair * s->length + from) * s->width + e, width);
+INLINE long row_at(const Conv *s, long pair, long t) { return (pair * s->length + t) * s->width; }
+
+// Where the rows begin that a position's taps read; negative where there is nothing to read.
+typedef struct {
+    long of[TAPS];
+} Window;
+INLINE Window window_of(const Conv *s, const Filter *f, long pair, long t, const long taps) {
+    Window w;
+    for (long k = 0; k < taps; k++) {
+        const long before = taps - 1 - k, from = f->reverse ? t + before : t - before;
+        w.of[k] = is_real(s, pair, from) ? row_at(s, pair, from) : -1;
     }
+    return w;
+}
+
+INLINE vec before_silu(const Conv *s, const Filter *f, const Window *w, const long taps, long e, const long channels) {
+    vec total = load_part(f->bias + e, channels);
+    for (long k = 0; k < taps; k++)
+        if (w->of[k] >= 0)
+            total += load_part(f->weight + k * s->width + e, channels) * load_part(s->u + w->of[k] + e, channels);
     return total;
 }
 
-static void conv_direction(const Conv *s, long pair, long e, int reverse, const float *weight, const float *bias,
-                           float *out) {
-    const long width = s->width - e;
-    vec taps[TAPS], first = load_part(bias + e, width);
-    for (long k = 0; k < s->taps; k++) taps[k] = load_part(weight + k * s->width + e, width);
-    for (long t = 0; t < s->length; t++) {
-        vec y = fill(0.f);
-        if (is_real(s, pair, t)) y = silu_of(before_silu(s, pair, t, e, width, reverse, first, taps));
-        store_part(out + (pair * s->length + t) * s->width + e, y, width);
-    }
+INLINE void conv_at(const Conv *s, const Filter *f, const Window *w, float *out, const long taps, long e,
+                    const long channels) {
+    store_part(out + e, silu_of(before_silu(s, f, w, taps, e, channels)), channels);
 }
 
-static void conv_direction_backward(const Conv *s, long pair, long e, int reverse, const float *weight,
-                                    const float *bias, const float *grad, float *grad_u, float *grad_weight,
-                                    float *grad_bias) {
-    const long width = s->width - e;
-    vec taps[TAPS], sums[TAPS], first = load_part(bias + e, width), sum = fill(0.f);
-    for (long k = 0; k < s->taps; k++) taps[k] = load_part(weight + k * s->width + e, width), sums[k] = fill(0.f);
-    for (long t = 0; t < s->length; t++) {
-        if (!is_real(s, pair, t)) continue;
-        vec x = before_silu(s, pair, t, e, width, reverse, first, taps);
-        vec g = load_part(grad + (pair * s->length + t) * s->width + e, width) * silu_slope(x, sigmoid_of(x));
-        sum += g;
-        for (long k = 0; k < s->taps; k++) {
-            long from = reads(s, t, k, reverse), at = (pair * s->length + from) * s->width + e;
-            if (!is_real(s, pair, from)) continue;
-            sums[k] += g * load_part(s->u + at, width);
-            store_part(grad_u + at, load_part(grad_u + at, width) + g * taps[k], width);
-        }
+INLINE void conv_row(const Conv *s, const Filter *f, float *out, long pair, long t, const long taps) {
+    out += row_at(s, pair, t);
+    if (!is_real(s, pair, t)) {
+        memset(out, 0, sizeof(float) * s->width);
+        return;
     }
-    for (long k = 0; k < s->taps; k++) store_part(grad_weight + (pair * s->taps + k) * s->width + e, sums[k], width);
-    store_part(grad_bias + pair * s->width + e, sum, width);
+    const Window w = window_of(s, f, pair, t, taps);
+    FOR_CHANNELS(0, s->width, conv_at, s, f, &w, out, taps)
+}
+
+INLINE void conv_part(const Conv *s, const Filter *f, const Filter *f2, float *out, float *out2, const Part *part,
+                      const long taps) {
+    for (long t = part->first; t < part->last; t++) {
+        conv_row(s, f, out, part->pair, t, taps);
+        if (f2->weight) conv_row(s, f2, out2, part->pair, t, taps);
+    }
 }
 
 // weight2, bias2 and out2 are the backward direction's, or null.
 void conv_forward(const float *u, const uint8_t *mask, const float *weight, const float *bias, const float *weight2,
                   const float *bias2, float *out, float *out2, long batch, long length, long width, long taps,
-                  int reverse, int threads) {
-    const Conv s = {u, mask, batch, length, width, taps};
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long e = 0; e < width; e += LANES) {
-            conv_direction(&s, pair, e, reverse, weight, bias, out);
-            if (weight2) conv_direction(&s, pair, e, !reverse, weight2, bias2, out2);
-        }
+                  long parts, int reverse, int threads) {
+    const Conv s = {u, mask, batch, length, width};
+    const Filter f = {weight, bias, reverse}, f2 = {weight2, bias2, !reverse};
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (long task = 0; task < batch * parts; task++) {
+        const Part part = part_of(task, parts, length);
+        if (taps == 4) conv_part(&s, &f, &f2, out, out2, &part, 4);
+        else conv_part(&s, &f, &f2, out, out2, &part, taps);
+    }
 }
 
-// grad_weight: (B, K, E), grad_bias: (B, E), partial sums per pair.
+// One direction's gradients: of the output, and the sums over one pair's positions that are those of its parameters.
+typedef struct {
+    const float *out; // (B, L, E)
+    float *weight;    // (B, K, E)
+    float *bias;      // (B, E)
+} FilterGradients;
+
+INLINE void unconv_at(const Conv *s, const Filter *f, const Window *w, const float *grad_out, float *grad_u,
+                      float *grad_weight, float *grad_bias, const long taps, long e, const long channels) {
+    vec x = before_silu(s, f, w, taps, e, channels);
+    vec g = load_part(grad_out + e, channels) * silu_slope(x, sigmoid_of(x));
+    add_part(grad_bias + e, g, channels);
+    for (long k = 0; k < taps; k++) {
+        if (w->of[k] < 0) continue;
+        add_part(grad_weight + k * s->width + e, g * load_part(s->u + w->of[k] + e, channels), channels);
+        add_part(grad_u + w->of[k] + e, g * load_part(f->weight + k * s->width + e, channels), channels);
+    }
+}
+
+INLINE void unconv_row(const Conv *s, const Filter *f, const FilterGradients *grad, float *grad_u, long pair, long t,
+                       long first, long last, const long taps) {
+    const Window w = window_of(s, f, pair, t, taps);
+    const float *out = grad->out + row_at(s, pair, t);
+    float *weight = grad->weight + pair * taps * s->width, *bias = grad->bias + pair * s->width;
+    FOR_CHANNELS(first, last, unconv_at, s, f, &w, out, grad_u, weight, bias, taps)
+}
+
+INLINE void unconv_span(const Conv *s, const Filter *f, const Filter *f2, const FilterGradients *grad,
+                        const FilterGradients *grad2, float *grad_u, long pair, long first, const long taps) {
+    const long last = s->width - first < SPAN ? s->width : first + SPAN;
+    const size_t bytes = sizeof(float) * (last - first);
+    for (const FilterGradients *g = grad; g; g = g == grad && f2->weight ? grad2 : 0) {
+        memset(g->bias + pair * s->width + first, 0, bytes);
+        for (long k = 0; k < taps; k++) memset(g->weight + (pair * taps + k) * s->width + first, 0, bytes);
+    }
+    for (long t = 0, cleared = 0; t < s->length; t++) {
+        for (; cleared < s->length && cleared < t + taps; cleared++)
+            memset(grad_u + row_at(s, pair, cleared) + first, 0, bytes);
+        if (!is_real(s, pair, t)) continue;
+        unconv_row(s, f, grad, grad_u, pair, t, first, last, taps);
+        if (f2->weight) unconv_row(s, f2, grad2, grad_u, pair, t, first, last, taps);
+    }
+}
+
+// grad_weight: (B, K, E), grad_bias: (B, E), sums of each pair.
 void conv_backward(const float *u, const uint8_t *mask, const float *weight, const float *bias, const float *weight2,
                    const float *bias2, const float *grad, const float *grad2, float *grad_u, float *grad_weight,
                    float *grad_bias, float *grad_weight2, float *grad_bias2, long batch, long length, long width,
                    long taps, int reverse, int threads) {
-    const Conv s = {u, mask, batch, length, width, taps};
+    const Conv s = {u, mask, batch, length, width};
+    const Filter f = {weight, bias, reverse}, f2 = {weight2, bias2, !reverse};
+    const FilterGradients g = {grad, grad_weight, grad_bias}, g2 = {grad2, grad_weight2, grad_bias2};
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
-        for (long e = 0; e < width; e += LANES) {
-            for (long t = 0; t < length; t++)
-                store_part(grad_u + (pair * length + t) * width + e, fill(0.f), width - e);
-            conv_direction_backward(&s, pair, e, reverse, weight, bias, grad, grad_u, grad_weight, grad_bias);
-            if (weight2)
-                conv_direction_backward(&s, pair, e, !reverse, weight2, bias2, grad2, grad_u, grad_weight2, grad_bias2);
+        for (long first = 0; first < width; first += SPAN) {
+            if (taps == 4) unconv_span(&s, &f, &f2, &g, &g2, grad_u, pair, first, 4);
+            else unconv_span(&s, &f, &f2, &g, &g2, grad_u, pair, first, taps);
         }
 }
 

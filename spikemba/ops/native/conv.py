@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spikemba.ops.native.library import kernels, packed, pointer, threads
+from spikemba.ops.native.library import kernels, packed, parts, pointer, threads
 
 MAX_TAPS = 8
 
@@ -31,7 +31,7 @@ class Conv(torch.autograd.Function):
         taps, taps2 = _taps(weight), _taps(weight2)
         out, out2 = torch.empty_like(u), None if weight2 is None else torch.empty_like(u)
         tensors = map(pointer, (u, mask, taps, bias, taps2, bias2, out, out2))
-        kernels().conv_forward(*tensors, *u.shape, weight.shape[-1], reverse, threads())
+        kernels().conv_forward(*tensors, *u.shape, weight.shape[-1], parts(u.shape[1]), reverse, threads())
         ctx.save_for_backward(u, mask, taps, bias, taps2, bias2)
         ctx.reverse = reverse
         return out, out2

@@ -20,18 +20,18 @@ ENVIRONMENT = "SPIKEMBA_NATIVE"
 _P, _L, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 
 SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
-    "conv_forward": (None, [_P] * 8 + [_L] * 4 + [_I] * 2),
+    "conv_forward": (None, [_P] * 8 + [_L] * 5 + [_I] * 2),
     "conv_backward": (None, [_P] * 13 + [_L] * 4 + [_I] * 2),
     "gate_forward": (None, [_P] * 4 + [_L, _I]),
     "gate_backward": (None, [_P] * 6 + [_L, _I]),
     "scan_block": (_L, [_L, _L, _L]),
     "scan_forward": (None, [_P] * 11 + [_L] * 5 + [_I] * 3),
     "scan_backward": (_I, [_P] * 15 + [_L] * 5 + [_I] * 3),
-    "lif_forward": (None, [_P] * 8 + [_L] * 4 + [_I] * 2),
-    "lif_backward": (None, [_P] * 10 + [_L] * 4 + [_I] * 2),
+    "lif_forward": (None, [_P] * 8 + [_L] * 5 + [_I] * 2),
+    "lif_backward": (None, [_P] * 10 + [_L] * 5 + [_I] * 2),
     "attention_forward": (None, [_P] * 9 + [_L] * 5 + [_I]),
     "attention_backward": (_I, [_P] * 11 + [_L] * 5 + [_I]),
-    "masked_sums": (None, [_P] * 4 + [_L] * 4 + [_I]),
+    "masked_sums": (None, [_P] * 4 + [_L] * 5 + [_I]),
     "norm_backward": (None, [_P] * 6 + [_L] * 4 + [_I]),
 }
 """Name -> what it returns and takes; the C files say what each argument is."""
@@ -106,6 +106,11 @@ def packed(mask: Tensor | None) -> Tensor | None:
 def threads() -> int:
     """Threads for one kernel. One in a forked child, where OpenMP's pool is gone and waiting for it would never end."""
     return 1 if _forked else torch.get_num_threads()
+
+
+def parts(positions: int) -> int:
+    """How many tasks a pair's positions make; sums are taken task by task, whatever the number of threads."""
+    return max(1, positions // 64)
 
 
 def on_native(*tensors: Tensor | None) -> bool:

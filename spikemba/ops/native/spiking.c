@@ -80,71 +80,87 @@ INLINE int masked(const Input *s, long pair, long position) {
     return s->mask && !s->mask[pair * s->positions + position];
 }
 
-// trains: (S, B, M, D); rates: (B, M, D), their mean over the steps; counts: (B, D), their sum over steps and positions.
-void lif_forward(const float *x, const float *scale, const float *shift, const uint8_t *mask, const Neuron *neuron,
-                 float *trains, float *rates, float *counts, long steps, long batch, long positions, long width,
-                 int constant, int threads) {
-    const Input s = {x, scale, shift, mask, steps, batch, positions, width, constant};
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long e = 0; e < width; e += LANES) {
-            const long part = width - e;
-            vec count = fill(0.f);
-            for (long m = 0; m < positions; m++) {
-                vec rest = fill(0.f), total = fill(0.f);
-                for (long t = 0; t < steps; t++) {
-                    vec spike = fill(0.f);
-                    if (!masked(&s, pair, m)) {
-                        vec in = load_part(x + offset(&s, constant ? 0 : t, pair, m) + e, part);
-                        spike = fires(neuron, charge(neuron, &rest, affine(&s, in, e, part)));
-                    }
-                    total += spike;
-                    store_part(trains + offset(&s, t, pair, m) + e, spike, part);
-                }
-                store_part(rates + offset(&s, 0, pair, m) + e, total / (float)steps, part);
-                count += total;
-            }
-            store_part(counts + pair * width + e, count, part);
+INLINE void fire_at(const Input *s, const Neuron *n, float *trains, float *rates, float *counts, long pair, long m,
+                    long e, const long channels) {
+    const int real = !masked(s, pair, m);
+    vec rest = fill(0.f), total = fill(0.f);
+    for (long t = 0; t < s->steps; t++) {
+        vec spike = fill(0.f);
+        if (real) {
+            vec in = load_part(s->x + offset(s, s->constant ? 0 : t, pair, m) + e, channels);
+            spike = fires(n, charge(n, &rest, affine(s, in, e, channels)));
         }
+        total += spike;
+        store_part(trains + offset(s, t, pair, m) + e, spike, channels);
+    }
+    store_part(rates + offset(s, 0, pair, m) + e, total / (float)s->steps, channels);
+    add_part(counts + e, total, channels);
 }
 
-// grad_in: the gradient of I, in x's shape. sums: (2, B, D), the sums over positions (and steps) of it and of it times x.
+// trains: (S, B, M, D); rates: (B, M, D), their mean over the steps; counts: (B, parts, D), their sums.
+void lif_forward(const float *x, const float *scale, const float *shift, const uint8_t *mask, const Neuron *neuron,
+                 float *trains, float *rates, float *counts, long steps, long batch, long positions, long width,
+                 long parts, int constant, int threads) {
+    const Input s = {x, scale, shift, mask, steps, batch, positions, width, constant};
+    const Neuron n = *neuron;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (long task = 0; task < batch * parts; task++) {
+        const Part part = part_of(task, parts, positions);
+        float *count = memset(counts + task * width, 0, sizeof(float) * width);
+        for (long m = part.first; m < part.last; m++)
+            FOR_CHANNELS(0, width, fire_at, &s, &n, trains, rates, count, part.pair, m)
+    }
+}
+
+typedef struct {
+    const float *trains, *rates, *counts; // (S, B, M, D), (B, M, D), (D); or null
+} SpikeGradients;
+
+INLINE void unfire_at(const Input *s, const Neuron *n, const SpikeGradients *grad, float *grad_in, float *sum,
+                      float *product, long pair, long m, long e, const long channels) {
+    if (masked(s, pair, m)) {
+        for (long t = 0; t < (s->constant ? 1 : s->steps); t++)
+            store_part(grad_in + offset(s, t, pair, m) + e, fill(0.f), channels);
+        return;
+    }
+    vec rest = fill(0.f), grad_rest = fill(0.f), whole = fill(0.f), by_input = fill(0.f), every = fill(0.f);
+    vec u[STEPS], in[STEPS];
+    if (grad->rates) every += load_part(grad->rates + offset(s, 0, pair, m) + e, channels) / (float)s->steps;
+    if (grad->counts) every += load_part(grad->counts + e, channels);
+    for (long t = 0; t < s->steps; t++) {
+        in[t] = load_part(s->x + offset(s, s->constant ? 0 : t, pair, m) + e, channels);
+        u[t] = charge(n, &rest, affine(s, in[t], e, channels));
+    }
+    for (long t = s->steps - 1; t >= 0; t--) {
+        vec g = every;
+        if (grad->trains) g += load_part(grad->trains + offset(s, t, pair, m) + e, channels);
+        g = discharge(n, &grad_rest, u[t], g);
+        whole += g;
+        by_input += g * in[t];
+        if (!s->constant) store_part(grad_in + offset(s, t, pair, m) + e, g, channels);
+    }
+    if (s->constant) store_part(grad_in + offset(s, 0, pair, m) + e, whole, channels);
+    add_part(sum + e, whole, channels);
+    add_part(product + e, by_input, channels);
+}
+
+// grad_in: the gradient of I, in x's shape. sums: (2, B, parts, D), the sums over positions (and steps) of it and of it
+// times x.
 void lif_backward(const float *x, const float *scale, const float *shift, const uint8_t *mask, const Neuron *neuron,
                   const float *grad_trains, const float *grad_rates, const float *grad_counts, float *grad_in,
-                  float *sums, long steps, long batch, long positions, long width, int constant, int threads) {
+                  float *sums, long steps, long batch, long positions, long width, long parts, int constant,
+                  int threads) {
     const Input s = {x, scale, shift, mask, steps, batch, positions, width, constant};
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long e = 0; e < width; e += LANES) {
-            const long part = width - e;
-            vec sum = fill(0.f), product = fill(0.f), u[STEPS], in[STEPS];
-            for (long m = 0; m < positions; m++) {
-                if (masked(&s, pair, m)) {
-                    for (long t = 0; t < (constant ? 1 : steps); t++)
-                        store_part(grad_in + offset(&s, t, pair, m) + e, fill(0.f), part);
-                    continue;
-                }
-                vec rest = fill(0.f), grad_rest = fill(0.f), whole = fill(0.f), every = fill(0.f);
-                if (grad_rates) every += load_part(grad_rates + offset(&s, 0, pair, m) + e, part) / (float)steps;
-                if (grad_counts) every += load_part(grad_counts + e, part);
-                for (long t = 0; t < steps; t++) {
-                    in[t] = load_part(x + offset(&s, constant ? 0 : t, pair, m) + e, part);
-                    u[t] = charge(neuron, &rest, affine(&s, in[t], e, part));
-                }
-                for (long t = steps - 1; t >= 0; t--) {
-                    vec g = every;
-                    if (grad_trains) g += load_part(grad_trains + offset(&s, t, pair, m) + e, part);
-                    g = discharge(neuron, &grad_rest, u[t], g);
-                    whole += g;
-                    product += g * in[t];
-                    if (!constant) store_part(grad_in + offset(&s, t, pair, m) + e, g, part);
-                }
-                if (constant) store_part(grad_in + offset(&s, 0, pair, m) + e, whole, part);
-                sum += whole;
-            }
-            store_part(sums + pair * width + e, sum, part);
-            store_part(sums + (batch + pair) * width + e, product, part);
-        }
+    const SpikeGradients grad = {grad_trains, grad_rates, grad_counts};
+    const Neuron n = *neuron;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (long task = 0; task < batch * parts; task++) {
+        const Part part = part_of(task, parts, positions);
+        float *sum = memset(sums + task * width, 0, sizeof(float) * width);
+        float *product = memset(sums + (batch * parts + task) * width, 0, sizeof(float) * width);
+        for (long m = part.first; m < part.last; m++)
+            FOR_CHANNELS(0, width, unfire_at, &s, &n, &grad, grad_in, sum, product, part.pair, m)
+    }
 }
 
 // Spikes of one head as bits: (3, S, B, H, M), query, key, value. A head has at most 64 channels.
@@ -175,22 +191,27 @@ INLINE uint64_t gather(vec spikes, long v) {
 
 #define HEAD 64
 #define HEAD_VECS (HEAD / LANES)
+typedef vec Table[HEAD * HEAD_VECS]; // one row of a head's vectors after the other
 
-// table[i] += the spread bits of `what`, for each bit i of `where`.
-INLINE void add_spikes(vec table[][HEAD_VECS], uint64_t where, uint64_t what, const long vecs) {
-    vec row[HEAD_VECS];
-    for (long v = 0; v < vecs; v++) row[v] = spread(what, v);
-    for (; where; where &= where - 1) {
-        const int i = __builtin_ctzll(where);
-        for (long v = 0; v < vecs; v++) table[i][v] += row[v];
+// Adds `row` to the rows of `table` that `bits` names.
+INLINE void add_to_rows(vec *table, uint64_t bits, const vec *row, const long vecs) {
+    for (; bits; bits &= bits - 1) {
+        vec *to = table + __builtin_ctzll(bits) * vecs;
+        for (long v = 0; v < vecs; v++) to[v] += row[v];
     }
 }
+// The same with a row of spikes.
+INLINE void add_spikes(vec *table, uint64_t bits, uint64_t spikes, const long vecs) {
+    vec row[HEAD_VECS];
+    for (long v = 0; v < vecs; v++) row[v] = spread(spikes, v);
+    add_to_rows(table, bits, row, vecs);
+}
 // The sum of the rows of `table` that `bits` names.
-INLINE void sum_rows(vec table[][HEAD_VECS], uint64_t bits, const long vecs, vec *out) {
+INLINE void sum_rows(const vec *table, uint64_t bits, const long vecs, vec *out) {
     for (long v = 0; v < vecs; v++) out[v] = fill(0.f);
     for (; bits; bits &= bits - 1) {
-        const int i = __builtin_ctzll(bits);
-        for (long v = 0; v < vecs; v++) out[v] += table[i][v];
+        const vec *row = table + __builtin_ctzll(bits) * vecs;
+        for (long v = 0; v < vecs; v++) out[v] += row[v];
     }
 }
 
@@ -217,118 +238,138 @@ INLINE void fire_head(const Attention *a, const Neuron *neuron, long pair, long 
         }
 }
 
+INLINE void attend_head(const Attention *a, float *out, uint64_t *bits, long pair, long head, const long vecs) {
+    const Input *s = &a->in;
+    const long width = s->width / 3;
+    for (long t = 0; t < s->steps; t++) {
+        const uint64_t *q = bits_of(a, bits, 0, t, pair, head), *k = bits_of(a, bits, 1, t, pair, head);
+        const uint64_t *val = bits_of(a, bits, 2, t, pair, head);
+        vec row[HEAD_VECS];
+        Table table;
+        memset(table, 0, sizeof(vec) * a->size * vecs);
+        for (long m = 0; m < s->positions; m++)
+            if (val[m]) add_spikes(table, k[m], val[m], vecs);
+        for (long m = 0; m < s->positions; m++) {
+            float *to = out + ((t * s->batch + pair) * s->positions + m) * width + head * a->size;
+            sum_rows(table, q[m], vecs, row);
+            for (long v = 0; v < vecs; v++) store_part(to + v * LANES, row[v] * a->factor[pair], a->size - v * LANES);
+        }
+    }
+}
+
+// Calls task(..., vecs), the number of a head's vectors a constant for the usual ones.
+#define FOR_HEAD(a, task, ...) \
+    do { \
+        if ((a)->vecs == 1) task(__VA_ARGS__, 1); \
+        else if ((a)->vecs == 2) task(__VA_ARGS__, 2); \
+        else if ((a)->vecs == 4) task(__VA_ARGS__, 4); \
+        else task(__VA_ARGS__, (a)->vecs); \
+    } while (0)
+
 // factor: (B), multiplies the attention. out: (S, B, M, D). counts: (B, 3 D).
 void attention_forward(const float *x, const float *scale, const float *shift, const uint8_t *mask,
                        const Neuron *neuron, const float *factor, float *out, uint64_t *bits, float *counts, long steps,
                        long batch, long positions, long width, long heads, int threads) {
     const long size = width / heads, vecs = (size + LANES - 1) / LANES;
     const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, 0, factor};
+    const Neuron n = *neuron;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
         for (long head = 0; head < heads; head++) {
-            fire_head(&a, neuron, pair, head, bits, counts);
-            for (long t = 0; t < steps; t++) {
-                const uint64_t *q = bits_of(&a, bits, 0, t, pair, head), *k = bits_of(&a, bits, 1, t, pair, head);
-                const uint64_t *val = bits_of(&a, bits, 2, t, pair, head);
-                vec table[HEAD][HEAD_VECS], row[HEAD_VECS];
-                memset(table, 0, sizeof(table[0]) * size);
-                for (long m = 0; m < positions; m++)
-                    if (val[m]) add_spikes(table, k[m], val[m], vecs);
-                for (long m = 0; m < positions; m++) {
-                    float *to = out + ((t * batch + pair) * positions + m) * width + head * size;
-                    sum_rows(table, q[m], vecs, row);
-                    for (long v = 0; v < vecs; v++) store_part(to + v * LANES, row[v] * factor[pair], size - v * LANES);
-                }
-            }
+            fire_head(&a, &n, pair, head, bits, counts);
+            FOR_HEAD(&a, attend_head, &a, out, bits, pair, head);
         }
 }
 
+// Positions whose gradients are found together: what is read of each step's tables then serves all of them.
+#define TOGETHER (LANES / 2)
+
 typedef struct {
-    vec by_value[STEPS][HEAD][HEAD_VECS];      // [j][i]: value j, key i; the table of the attention, transposed
-    vec grad_table[STEPS][HEAD][HEAD_VECS];    // [i][j]
-    vec grad_by_value[STEPS][HEAD][HEAD_VECS]; // [j][i]
+    Table by_value[STEPS];                  // row j: value j, lane i: key i; the table of the attention, transposed
+    Table grad_table[STEPS];                // row i, lane j
+    Table grad_by_value[STEPS];             // row j, lane i
+    vec spikes[STEPS][TOGETHER][3][HEAD_VECS]; // the gradients of query, key and value
 } HeadScratch;
 
-INLINE void load_row(const Attention *a, const float *grad, long t, long pair, long head, long m, vec *row) {
+INLINE void load_row(const Attention *a, const float *grad, long t, long pair, long head, long m, const long vecs,
+                     vec *row) {
     const long width = a->in.width / 3;
     const float *from = grad + ((t * a->in.batch + pair) * a->in.positions + m) * width + head * a->size;
-    for (long v = 0; v < a->vecs; v++) row[v] = load_part(from + v * LANES, a->size - v * LANES) * a->factor[pair];
+    for (long v = 0; v < vecs; v++) row[v] = load_part(from + v * LANES, a->size - v * LANES) * a->factor[pair];
 }
 
 INLINE void head_tables(const Attention *a, const float *grad, uint64_t *bits, long pair, long head, long t,
-                        HeadScratch *w) {
+                        const long vecs, HeadScratch *w) {
     const uint64_t *q = bits_of(a, bits, 0, t, pair, head), *k = bits_of(a, bits, 1, t, pair, head);
     const uint64_t *val = bits_of(a, bits, 2, t, pair, head);
-    memset(w->by_value[t], 0, sizeof(w->by_value[t][0]) * a->size);
-    memset(w->grad_table[t], 0, sizeof(w->grad_table[t][0]) * a->size);
+    const size_t bytes = sizeof(vec) * a->size * vecs;
+    memset(w->by_value[t], 0, bytes);
+    memset(w->grad_table[t], 0, bytes);
     for (long m = 0; m < a->in.positions; m++) {
         vec row[HEAD_VECS];
-        if (k[m]) add_spikes(w->by_value[t], val[m], k[m], a->vecs);
+        if (k[m]) add_spikes(w->by_value[t], val[m], k[m], vecs);
         if (!q[m]) continue;
-        load_row(a, grad, t, pair, head, m, row);
-        for (uint64_t rest = q[m]; rest; rest &= rest - 1) {
-            const int i = __builtin_ctzll(rest);
-            for (long v = 0; v < a->vecs; v++) w->grad_table[t][i][v] += row[v];
-        }
+        load_row(a, grad, t, pair, head, m, vecs, row);
+        add_to_rows(w->grad_table[t], q[m], row, vecs);
     }
-    float *to = (float *)w->grad_by_value[t], *from = (float *)w->grad_table[t];
-    memset(to, 0, sizeof(w->grad_by_value[t][0]) * a->size);
+    const long row = vecs * LANES;
+    float *to = memset(w->grad_by_value[t], 0, bytes), *from = (float *)w->grad_table[t];
     for (long i = 0; i < a->size; i++)
-        for (long j = 0; j < a->size; j++) to[j * HEAD + i] = from[i * HEAD + j];
+        for (long j = 0; j < a->size; j++) to[j * row + i] = from[i * row + j];
 }
 
+// The gradients of the spikes of step t at `count` positions from m on, at most TOGETHER.
 INLINE void spike_gradients(const Attention *a, const float *grad, uint64_t *bits, long pair, long head, long t, long m,
-                            HeadScratch *w, vec out[3][HEAD_VECS]) {
-    vec row[HEAD_VECS];
-    load_row(a, grad, t, pair, head, m, row);
-    for (long v = 0; v < a->vecs; v++) out[0][v] = fill(0.f);
-    for (long j = 0; j < a->size; j++) {
-        const float g = ((const float *)row)[j];
-        for (long v = 0; v < a->vecs; v++) out[0][v] += g * w->by_value[t][j][v];
+                            long count, const long vecs, HeadScratch *w) {
+    const uint64_t *k = bits_of(a, bits, 1, t, pair, head), *val = bits_of(a, bits, 2, t, pair, head);
+    vec rows[TOGETHER][HEAD_VECS], query[TOGETHER][HEAD_VECS];
+    for (long p = 0; p < TOGETHER; p++) {
+        load_row(a, grad, t, pair, head, p < count ? m + p : m, vecs, rows[p]);
+        for (long v = 0; v < vecs; v++) query[p][v] = fill(0.f);
     }
-    sum_rows(w->grad_by_value[t], bits_of(a, bits, 2, t, pair, head)[m], a->vecs, out[1]);
-    sum_rows(w->grad_table[t], bits_of(a, bits, 1, t, pair, head)[m], a->vecs, out[2]);
+    for (long j = 0; j < a->size; j++)
+        for (long v = 0; v < vecs; v++)
+            for (long p = 0; p < TOGETHER; p++)
+                query[p][v] += ((const float *)rows[p])[j] * w->by_value[t][j * vecs + v];
+    for (long p = 0; p < count; p++) {
+        for (long v = 0; v < vecs; v++) w->spikes[t][p][0][v] = query[p][v];
+        sum_rows(w->grad_by_value[t], val[m + p], vecs, w->spikes[t][p][1]);
+        sum_rows(w->grad_table[t], k[m + p], vecs, w->spikes[t][p][2]);
+    }
 }
 
-static void attention_backward_task(const Attention *a, const Neuron *neuron, const float *grad, uint64_t *bits,
-                                    const float *grad_counts, float *grad_in, float *sums, long pair, long head,
-                                    HeadScratch *w) {
+INLINE void attention_backward_head(const Attention *a, const Neuron *neuron, const float *grad, uint64_t *bits,
+                                    const float *grad_counts, float *grad_in, float *sums, HeadScratch *w, long pair,
+                                    long head, const long vecs) {
     const Input *s = &a->in;
     const long width = s->width / 3;
     vec sum[3][HEAD_VECS] = {0}, product[3][HEAD_VECS] = {0};
-    for (long t = 0; t < s->steps; t++) head_tables(a, grad, bits, pair, head, t, w);
-    for (long m = 0; m < s->positions; m++) {
-        vec in[3][HEAD_VECS], u[STEPS][3][HEAD_VECS], rest[3][HEAD_VECS], whole[3][HEAD_VECS], spike[3][HEAD_VECS];
-        const int real = !masked(s, pair, m);
-        for (long which = 0; which < 3; which++)
-            for (long v = 0; v < a->vecs; v++) {
-                const long channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
-                vec state = fill(0.f);
-                in[which][v] = load_part(s->x + offset(s, 0, pair, m) + channel, part);
-                vec current = affine(s, in[which][v], channel, part);
-                for (long t = 0; real && t < s->steps; t++) u[t][which][v] = charge(neuron, &state, current);
-                rest[which][v] = whole[which][v] = fill(0.f);
-            }
-        for (long t = s->steps - 1; real && t >= 0; t--) {
-            spike_gradients(a, grad, bits, pair, head, t, m, w, spike);
+    for (long t = 0; t < s->steps; t++) head_tables(a, grad, bits, pair, head, t, vecs, w);
+    for (long first = 0; first < s->positions; first += TOGETHER) {
+        const long count = s->positions - first < TOGETHER ? s->positions - first : TOGETHER;
+        for (long t = 0; t < s->steps; t++) spike_gradients(a, grad, bits, pair, head, t, first, count, vecs, w);
+        for (long p = 0; p < count; p++)
             for (long which = 0; which < 3; which++)
-                for (long v = 0; v < a->vecs; v++) {
-                    const long channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
-                    vec g = spike[which][v];
-                    if (grad_counts) g += load_part(grad_counts + channel, part);
-                    whole[which][v] += discharge(neuron, &rest[which][v], u[t][which][v], g);
+                for (long v = 0; v < vecs; v++) {
+                    const long m = first + p, at = offset(s, 0, pair, m), part = a->size - v * LANES;
+                    const long channel = which * width + head * a->size + v * LANES;
+                    vec u[STEPS], state = fill(0.f), rest = fill(0.f), whole = fill(0.f), every = fill(0.f);
+                    if (masked(s, pair, m)) {
+                        store_part(grad_in + at + channel, whole, part);
+                        continue;
+                    }
+                    const vec in = load_part(s->x + at + channel, part), current = affine(s, in, channel, part);
+                    if (grad_counts) every = load_part(grad_counts + channel, part);
+                    for (long t = 0; t < s->steps; t++) u[t] = charge(neuron, &state, current);
+                    for (long t = s->steps - 1; t >= 0; t--)
+                        whole += discharge(neuron, &rest, u[t], w->spikes[t][p][which][v] + every);
+                    store_part(grad_in + at + channel, whole, part);
+                    sum[which][v] += whole;
+                    product[which][v] += whole * in;
                 }
-        }
-        for (long which = 0; which < 3; which++)
-            for (long v = 0; v < a->vecs; v++) {
-                const long channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
-                store_part(grad_in + offset(s, 0, pair, m) + channel, whole[which][v], part);
-                sum[which][v] += whole[which][v];
-                product[which][v] += real ? whole[which][v] * in[which][v] : fill(0.f);
-            }
     }
     for (long which = 0; which < 3; which++)
-        for (long v = 0; v < a->vecs; v++) {
+        for (long v = 0; v < vecs; v++) {
             const long channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
             store_part(sums + pair * s->width + channel, sum[which][v], part);
             store_part(sums + (s->batch + pair) * s->width + channel, product[which][v], part);
@@ -343,6 +384,7 @@ int attention_backward(const float *x, const float *scale, const float *shift, c
                        long width, long heads, int threads) {
     const long size = width / heads, vecs = (size + LANES - 1) / LANES;
     const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, 0, factor};
+    const Neuron n = *neuron;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
@@ -352,52 +394,57 @@ int attention_backward(const float *x, const float *scale, const float *shift, c
         for (long pair = 0; pair < batch; pair++)
             for (long head = 0; head < heads; head++)
                 if (scratch)
-                    attention_backward_task(&a, neuron, grad, bits, grad_counts, grad_in, sums, pair, head, scratch);
+                    FOR_HEAD(&a, attention_backward_head, &a, &n, grad, bits, grad_counts, grad_in, sums, scratch, pair,
+                             head);
         free(scratch);
     }
     return failed;
 }
 
-// sums: (B, D) of x over real positions and steps, or of (x - centre)^2 when there is a centre, (D).
+INLINE void sum_at(const Input *s, const float *centre, float *sum, long at, long e, const long channels) {
+    vec value = load_part(s->x + at + e, channels);
+    if (centre) {
+        value -= load_part(centre + e, channels);
+        value *= value;
+    }
+    add_part(sum + e, value, channels);
+}
+
+// sums: (B, parts, D) of x over real positions and steps, or of (x - centre)^2 when there is a centre, (D).
 void masked_sums(const float *x, const uint8_t *mask, const float *centre, float *sums, long steps, long batch,
-                 long positions, long width, int threads) {
+                 long positions, long width, long parts, int threads) {
     const Input s = {x, 0, 0, mask, steps, batch, positions, width, 0};
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long e = 0; e < width; e += LANES) {
-            const long part = width - e;
-            vec total = fill(0.f), middle = centre ? load_part(centre + e, part) : fill(0.f);
-            for (long t = 0; t < steps; t++)
-                for (long m = 0; m < positions; m++) {
-                    if (masked(&s, pair, m)) continue;
-                    vec value = load_part(x + offset(&s, t, pair, m) + e, part) - middle;
-                    total += centre ? value * value : value;
-                }
-            store_part(sums + pair * width + e, total, part);
-        }
+    for (long task = 0; task < batch * parts; task++) {
+        const Part part = part_of(task, parts, positions);
+        float *sum = memset(sums + task * width, 0, sizeof(float) * width);
+        for (long t = 0; t < steps; t++)
+            for (long m = part.first; m < part.last; m++)
+                if (!masked(&s, part.pair, m))
+                    FOR_CHANNELS(0, width, sum_at, &s, centre, sum, offset(&s, t, part.pair, m))
+    }
+}
+
+INLINE void unnormalise_at(const Input *s, float *grad, const float *constant, const float *slope, long at, long e,
+                           const long channels) {
+    vec g = load_part(grad + at + e, channels) * load_part(s->scale + e, channels);
+    if (constant) {
+        g += load_part(constant + e, channels);
+        g += load_part(slope + e, channels) * load_part(s->x + at + e, channels);
+    }
+    store_part(grad + at + e, g, channels);
 }
 
 // grad = grad scale + (constant + slope x at real positions), in place: the way back through a batch norm.
 void norm_backward(float *grad, const float *x, const uint8_t *mask, const float *scale, const float *constant,
                    const float *slope, long steps, long batch, long positions, long width, int threads) {
-    const Input s = {x, 0, 0, mask, steps, batch, positions, width, 0};
+    const Input s = {x, scale, 0, mask, steps, batch, positions, width, 0};
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long t = 0; t < steps; t++)
         for (long pair = 0; pair < batch; pair++)
             for (long m = 0; m < positions; m++) {
                 const long at = offset(&s, t, pair, m);
-                if (masked(&s, pair, m)) {
-                    memset(grad + at, 0, sizeof(float) * width);
-                    continue;
-                }
-                for (long e = 0; e < width; e += LANES) {
-                    const long part = width - e;
-                    vec g = load_part(grad + at + e, part) * load_part(scale + e, part);
-                    if (constant) {
-                        g += load_part(constant + e, part);
-                        g += load_part(slope + e, part) * load_part(x + at + e, part);
-                    }
-                    store_part(grad + at + e, g, part);
-                }
+                if (masked(&s, pair, m)) memset(grad + at, 0, sizeof(float) * width);
+                else FOR_CHANNELS(0, width, unnormalise_at, &s, grad, constant, slope, at)
             }
 }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spikemba.ops.native.library import kernels, packed, pointer, threads
+from spikemba.ops.native.library import kernels, packed, parts, pointer, threads
 from spikemba.ops.ranks import summed
 
 MAX_STEPS = 64
@@ -57,8 +57,9 @@ def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     steps = len(x) if x.dim() == 4 else 1
     batch, positions, width = x.shape[-3:]
     count = (mask.sum() * steps).clamp(min=1).float()
-    sums = x.new_empty(batch, width)
-    sizes = steps, batch, positions, width, threads()
+    n_parts = parts(positions)
+    sums = x.new_empty(batch * n_parts, width)
+    sizes = steps, batch, positions, width, n_parts, threads()
     kernels().masked_sums(*map(pointer, (x, real, None, sums)), *sizes)
     mean = sums.sum(0) / count
     kernels().masked_sums(*map(pointer, (x, real, mean, sums)), *sizes)
@@ -84,9 +85,10 @@ class Spikes(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         x, mask = x.contiguous(), packed(mask)
         batch, positions, width = x.shape[-3:]
-        sizes = steps or len(x), batch, positions, width, steps is not None
+        n_parts = parts(positions)
+        sizes = steps or len(x), batch, positions, width, n_parts, steps is not None
         trains = x.new_empty(sizes[0], batch, positions, width)
-        rates, counts = x.new_empty(batch, positions, width), x.new_empty(batch, width)
+        rates, counts = x.new_empty(batch, positions, width), x.new_empty(batch * n_parts, width)
         scale, shift = _affine(weight, bias, normalisation)
         outputs = map(pointer, (trains, rates, counts))
         kernels().lif_forward(
@@ -103,7 +105,8 @@ class Spikes(torch.autograd.Function):
         x, weight, scale, shift, mask = ctx.saved_tensors
         neuron, normalisation, sizes = ctx.how
         given = [None if grad is None else grad.contiguous() for grad in grads]
-        grad_x, sums = torch.empty_like(x), x.new_empty(2, sizes[1], sizes[3])
+        _, batch, _, width, n_parts, _ = sizes
+        grad_x, sums = torch.empty_like(x), x.new_empty(2, batch * n_parts, width)
         inputs = map(pointer, (x, scale, shift, mask))
         outputs = map(pointer, (*given, grad_x, sums))
         kernels().lif_backward(*inputs, ctypes.addressof(neuron), *outputs, *sizes, threads())

@@ -52,6 +52,24 @@ INLINE void store_part(float *p, vec v, long width) {
     if (width >= LANES) store(p, v);
     else memcpy(p, &v, sizeof(float) * width);
 }
+INLINE void add_part(float *p, vec v, long width) { store_part(p, load_part(p, width) + v, width); }
+
+// Calls task(..., e, channels) for each vector of a row from channel `first` up to `last`; the number of its channels is a
+// constant but for a ragged last one.
+#define FOR_CHANNELS(first, last, task, ...) \
+    for (long e = (first); e < (last); e += LANES) { \
+        if ((last) - e >= LANES) task(__VA_ARGS__, e, LANES); \
+        else task(__VA_ARGS__, e, (last) - e); \
+    }
+
+// Rows are read from end to end where they can be: a task is then a part of one pair's positions.
+typedef struct {
+    long pair, first, last;
+} Part;
+INLINE Part part_of(long task, long parts, long positions) {
+    const long part = task % parts;
+    return (Part){task / parts, part * positions / parts, (part + 1) * positions / parts};
+}
 
 INLINE float sum_of(vec v) {
 #if LANES == 16
