@@ -69,7 +69,7 @@ def batch_of(case: Case) -> Batch:
 
 def training_step(model: SpikeMba, batch: Batch, negatives: bool) -> Callable[[], None]:
     """A function that does one step."""
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
     loss_config = LossConfig() if negatives else LossConfig(negative_pair=0.0)
 
     def step() -> None:
