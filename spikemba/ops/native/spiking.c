@@ -4,7 +4,8 @@
 //     I = x scale + shift, per channel
 //
 // Shapes, row-major: S steps, B pairs, M positions, D channels. Masked positions never fire. Nothing but x is kept for
-// the way back: the membranes are computed again, in registers. Sums over positions are partial per pair.
+// the way back: the membranes are computed again, in registers. Sums over positions are partial, per pair or per part of
+// a pair's positions, so that no two tasks write one place and results do not depend on threads.
 #include "vector.h"
 
 #define STEPS 64
@@ -166,7 +167,7 @@ void lif_backward(const float *x, const float *scale, const float *shift, const 
 // Spikes of one head as bits: (3, S, B, H, M), query, key, value. A head has at most 64 channels.
 typedef struct {
     Input in; // x: (B, M, 3 D)
-    long heads, size, vecs, words;
+    long heads, size, vecs;
     const float *factor; // (B)
 } Attention;
 
@@ -271,7 +272,7 @@ void attention_forward(const float *x, const float *scale, const float *shift, c
                        const Neuron *neuron, const float *factor, float *out, uint64_t *bits, float *counts, long steps,
                        long batch, long positions, long width, long heads, int threads) {
     const long size = width / heads, vecs = (size + LANES - 1) / LANES;
-    const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, 0, factor};
+    const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, factor};
     const Neuron n = *neuron;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
@@ -285,9 +286,9 @@ void attention_forward(const float *x, const float *scale, const float *shift, c
 #define TOGETHER (LANES / 2)
 
 typedef struct {
-    Table by_value[STEPS];                  // row j: value j, lane i: key i; the table of the attention, transposed
-    Table grad_table[STEPS];                // row i, lane j
-    Table grad_by_value[STEPS];             // row j, lane i
+    Table by_value[STEPS];                     // row j: value j, lane i: key i; the attention's table, transposed
+    Table grad_table[STEPS];                   // row i, lane j
+    Table grad_by_value[STEPS];                // row j, lane i
     vec spikes[STEPS][TOGETHER][3][HEAD_VECS]; // the gradients of query, key and value
 } HeadScratch;
 
@@ -383,7 +384,7 @@ int attention_backward(const float *x, const float *scale, const float *shift, c
                        const float *grad_counts, float *grad_in, float *sums, long steps, long batch, long positions,
                        long width, long heads, int threads) {
     const long size = width / heads, vecs = (size + LANES - 1) / LANES;
-    const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, 0, factor};
+    const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, factor};
     const Neuron n = *neuron;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)

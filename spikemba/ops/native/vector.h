@@ -1,4 +1,5 @@
-// Vectors of floats as wide as the machine's registers, and the few functions of them that the kernels need.
+// Vectors of floats as wide as the machine's registers, the few functions of them that the kernels need, and the walk
+// through rows of them.
 // GCC's and Clang's vector extensions lower to AVX-512, AVX2, SSE or NEON; no flag may reorder float sums (-ffast-math).
 #ifndef SPIKEMBA_VECTOR_H
 #define SPIKEMBA_VECTOR_H
