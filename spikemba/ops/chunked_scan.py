@@ -138,7 +138,8 @@ def _chunks(group: slice, size: tuple[int, int], *tensors: Tensor) -> Iterator[t
 
 
 def _buffers(count: int, size: tuple[int, int], a: Tensor) -> list[Tensor]:
-    return [a.new_empty(math.prod(size) * a.numel()) for _ in range(count)]
+    """Room for that many tiles, in one piece: the allocator keeps what it has given before, not several large ones."""
+    return list(a.new_empty(count, math.prod(size) * a.numel()).unbind(0))
 
 
 def _tiles(buffers: list[Tensor], a: Tensor) -> Callable[[int, int], list[_Tile]]:
