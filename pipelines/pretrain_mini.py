@@ -216,7 +216,7 @@ def pretrain(
     model = Mini(sizes)
     tell = nn.Linear(sizes.channels[-1], sum(N_KINDS))  # reads the places; only training needs it
     optimiser = torch.optim.AdamW(
-        [*model.parameters(), *tell.parameters()], config.learning_rate, weight_decay=config.weight_decay, fused=True
+        [*model.parameters(), *tell.parameters()], config.learning_rate, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, config.n_steps, pct_start=0.1, cycle_momentum=False

@@ -11,13 +11,12 @@ alternatives are what people have: spikingjelly's multi-step neurons behind torc
 import argparse
 import json
 import os
-import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from bench_scan import milliseconds, peak_mb
+from bench_scan import in_turns, peak_mb, ratios
 from torch import Tensor
 
 from spikemba.ops.causal_conv import causal_conv_silu_both
@@ -121,14 +120,11 @@ def measure(inputs: list[Tensor], runs: dict[str, Run], rounds: int) -> dict[str
         # a current at the threshold falls either way, and then its whole head differs
         assert different.float().mean() < 1e-3, f"{name} gives something else"
     peaks = {name: peak_mb(partial(both, run)) for name, run in runs.items()}
-    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            times[name][0].append(milliseconds(partial(forward, run)))
-            times[name][1].append(milliseconds(partial(both, run)))
+    calls = {(name, "forward_ms"): partial(forward, run) for name, run in runs.items()}
+    calls |= {(name, "both_ms"): partial(both, run) for name, run in runs.items()}
+    times = in_turns(calls, rounds)
     return {
-        name: {"forward_ms": statistics.median(one), "both_ms": statistics.median(two), "peak_mb": peaks[name]}
-        for name, (one, two) in times.items()
+        name: {"peak_mb": peaks[name], **{key: times[name, key] for key in ("forward_ms", "both_ms")}} for name in runs
     }
 
 
@@ -138,8 +134,7 @@ def show(part: str, rows: dict[str, dict[str, float | None]]) -> None:
     best = rows[KERNELS]
     for name, row in rows.items():
         peak = "–" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
-        ratio = " / ".join(f"{row[key] / best[key]:.1f}" for key in ("forward_ms", "both_ms"))
-        print(f"{name:30}{row['forward_ms']:>10.1f}{row['both_ms']:>12.1f}{peak:>9}{ratio:>26}", flush=True)
+        print(f"{name:30}{row['forward_ms']:>10.1f}{row['both_ms']:>12.1f}{peak:>9}{ratios(row, best):>26}", flush=True)
 
 
 def main() -> None:

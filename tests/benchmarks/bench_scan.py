@@ -18,10 +18,10 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ float exponentials(const float *x, long n, int threads) {
 }
 """
 
+Key = TypeVar("Key")
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 Steps = Callable[[Tensor, Tensor, Tensor], Iterable[tuple[Tensor, Tensor, Tensor]]]
 
@@ -177,23 +178,27 @@ def measure(shape: tuple[int, int, int, int], rounds: int) -> dict[str, Any]:
         error = ((forward(name) - exact).abs().max() / exact.abs().max()).item()
         peak = peak_mb(partial(both, name)) if name in differentiated else None
         rows[name] = {"error": error, "peak_mb": peak}
-    floors: list[float] = []
-    forwards: dict[str, list[float]] = {name: [] for name in scans}
-    boths: dict[str, list[float]] = {name: [] for name in scans}
-    for turn in range(rounds):
-        if floor:
-            floors.append(milliseconds(partial(floor, math.prod(shape))))
-        for name in scans:
-            forwards[name].append(milliseconds(partial(forward, name)))
-            if name in differentiated and (turn == 0 or name not in INDEXING):
-                boths[name].append(milliseconds(partial(both, name)))
+    runs: dict[tuple[str, str], Callable[[], object]] = {}
+    if floor:
+        runs["floor", "forward_ms"] = partial(floor, math.prod(shape))
+    for name in scans:
+        runs[name, "forward_ms"] = partial(forward, name)
+        if name in differentiated:
+            runs[name, "both_ms"] = partial(both, name)
+    times = in_turns(runs, rounds, once={(name, "both_ms") for name in INDEXING})
     for name, row in rows.items():
-        row.update(forward_ms=median(forwards[name]), both_ms=median(boths[name]))
-    return {"shape": shape, "floor_ms": median(floors), "rows": rows}
+        row.update({key: times.get((name, key)) for key in ("forward_ms", "both_ms")})
+    return {"shape": shape, "floor_ms": times.get(("floor", "forward_ms")), "rows": rows}
 
 
-def median(times: list[float]) -> float | None:
-    return statistics.median(times) if times else None
+def in_turns(runs: Mapping[Key, Callable[[], object]], rounds: int, once: Collection[Key] = ()) -> dict[Key, float]:
+    """Milliseconds of each, the median of rounds in which all take turns. once: what the first round has alone."""
+    times: dict[Key, list[float]] = {key: [] for key in runs}
+    for turn in range(rounds):
+        for key, run in runs.items():
+            if turn == 0 or key not in once:
+                times[key].append(milliseconds(run))
+    return {key: statistics.median(taken) for key, taken in times.items()}
 
 
 def show(result: dict[str, Any]) -> None:

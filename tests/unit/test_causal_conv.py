@@ -33,30 +33,31 @@ def test_padding_neither_leaks_in_nor_stays_non_zero(reverse):
     assert (padded[:, 6:] == 0).all()
 
 
+def assert_equals_float64(run, leaves, weights):
+    """What `run` gives, and every gradient, in float32 and in float64."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        inputs = [leaf.detach().to(dtype).requires_grad_() for leaf in leaves]
+        outputs = run(*inputs)
+        sum((out * weight).sum() for out, weight in zip(outputs, weights.to(dtype), strict=True)).backward()
+        found.append([*(out.detach() for out in outputs), *(leaf.grad for leaf in inputs)])
+    for mine, exact in zip(*found, strict=True):
+        assert (mine - exact).abs().max() <= 2e-6 * exact.abs().max()
+
+
 @pytest.mark.parametrize(("length", "width", "taps"), [(150, 300, 4), (9, 6, 4), (2, 17, 4), (70, 40, 3), (1, 16, 8)])
 def test_both_directions_equal_float64_with_every_gradient(length, width, taps):
     g = torch.Generator().manual_seed(length)
     mask = torch.arange(length) < torch.tensor([[length], [max(1, length - 5)]])
     leaves = [torch.randn(shape, generator=g) for shape in [(2, length, width)] + 2 * [(width, 1, taps), (width,)]]
-    weights = torch.randn(2, 2, length, width, generator=g)
-    found = []
-    for dtype in (torch.float32, torch.float64):
-        x, *filters = (leaf.detach().to(dtype).requires_grad_() for leaf in leaves)
-        outputs = causal_conv_silu_both(x, tuple(filters[:2]), tuple(filters[2:]), mask)
-        sum((out * weight).sum() for out, weight in zip(outputs, weights.to(dtype), strict=True)).backward()
-        found.append([*(out.detach() for out in outputs), *(leaf.grad for leaf in (x, *filters))])
-    for mine, exact in zip(*found, strict=True):
-        assert (mine - exact).abs().max() <= 2e-6 * exact.abs().max()
+
+    def run(x, weight, bias, weight2, bias2):
+        return causal_conv_silu_both(x, (weight, bias), (weight2, bias2), mask)
+
+    assert_equals_float64(run, leaves, torch.randn(2, 2, length, width, generator=g))
 
 
 def test_the_gate_equals_float64_with_every_gradient():
     g = torch.Generator().manual_seed(0)
-    leaves, weight = torch.randn(3, 2, 7, 11, generator=g), torch.randn(2, 7, 11, generator=g)
-    found = []
-    for dtype in (torch.float32, torch.float64):
-        first, second, gate = (leaf.detach().to(dtype).requires_grad_() for leaf in leaves)
-        out = gated_sum(first, second, gate)
-        (out * weight).sum().backward()
-        found.append([out.detach(), first.grad, second.grad, gate.grad])
-    for mine, exact in zip(*found, strict=True):
-        assert (mine - exact).abs().max() <= 2e-6 * exact.abs().max()
+    leaves, weights = torch.randn(3, 2, 7, 11, generator=g), torch.randn(1, 2, 7, 11, generator=g)
+    assert_equals_float64(lambda *tensors: [gated_sum(*tensors)], leaves, weights)

@@ -58,12 +58,10 @@ INLINE void conv_row(const Conv *s, const Filter *f, float *out, long pair, long
     FOR_CHANNELS(0, s->width, conv_at, s, f, &w, out, taps)
 }
 
-INLINE void conv_part(const Conv *s, const Filter *f, const Filter *f2, float *out, float *out2, const Part *part,
+INLINE void conv_part(const Conv *s, const Filter *f, float *const *out, const int directions, const Part *part,
                       const long taps) {
-    for (long t = part->first; t < part->last; t++) {
-        conv_row(s, f, out, part->pair, t, taps);
-        if (f2->weight) conv_row(s, f2, out2, part->pair, t, taps);
-    }
+    for (long t = part->first; t < part->last; t++)
+        for (int d = 0; d < directions; d++) conv_row(s, &f[d], out[d], part->pair, t, taps);
 }
 
 // weight2, bias2 and out2 are the backward direction's, or null.
@@ -71,12 +69,14 @@ void conv_forward(const float *u, const uint8_t *mask, const float *weight, cons
                   const float *bias2, float *out, float *out2, long batch, long length, long width, long taps,
                   long parts, int reverse, int threads) {
     const Conv s = {u, mask, batch, length, width};
-    const Filter f = {weight, bias, reverse}, f2 = {weight2, bias2, !reverse};
+    const Filter filters[] = {{weight, bias, reverse}, {weight2, bias2, !reverse}};
+    float *const outs[] = {out, out2};
+    const int directions = weight2 ? 2 : 1;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, length);
-        if (taps == 4) conv_part(&s, &f, &f2, out, out2, &part, 4);
-        else conv_part(&s, &f, &f2, out, out2, &part, taps);
+        if (taps == 4) conv_part(&s, filters, outs, directions, &part, 4);
+        else conv_part(&s, filters, outs, directions, &part, taps);
     }
 }
 
@@ -107,20 +107,20 @@ INLINE void unconv_row(const Conv *s, const Filter *f, const FilterGradients *gr
     FOR_CHANNELS(first, last, unconv_at, s, f, &w, out, grad_u, weight, bias, taps)
 }
 
-INLINE void unconv_span(const Conv *s, const Filter *f, const Filter *f2, const FilterGradients *grad,
-                        const FilterGradients *grad2, float *grad_u, long pair, long first, const long taps) {
+INLINE void unconv_span(const Conv *s, const Filter *f, const FilterGradients *grad, const int directions, float *grad_u,
+                        long pair, long first, const long taps) {
     const long last = s->width - first < SPAN ? s->width : first + SPAN;
     const size_t bytes = sizeof(float) * (last - first);
-    for (const FilterGradients *g = grad; g; g = g == grad && f2->weight ? grad2 : 0) {
-        memset(g->bias + pair * s->width + first, 0, bytes);
-        for (long k = 0; k < taps; k++) memset(g->weight + (pair * taps + k) * s->width + first, 0, bytes);
+    for (int d = 0; d < directions; d++) {
+        memset(grad[d].bias + pair * s->width + first, 0, bytes);
+        for (long k = 0; k < taps; k++) memset(grad[d].weight + (pair * taps + k) * s->width + first, 0, bytes);
     }
-    for (long t = 0, cleared = 0; t < s->length; t++) {
+    long cleared = 0; // rows of grad_u, each just before a tap first reaches it
+    for (long t = 0; t < s->length; t++) {
         for (; cleared < s->length && cleared < t + taps; cleared++)
             memset(grad_u + row_at(s, pair, cleared) + first, 0, bytes);
-        if (!is_real(s, pair, t)) continue;
-        unconv_row(s, f, grad, grad_u, pair, t, first, last, taps);
-        if (f2->weight) unconv_row(s, f2, grad2, grad_u, pair, t, first, last, taps);
+        for (int d = 0; d < directions && is_real(s, pair, t); d++)
+            unconv_row(s, &f[d], &grad[d], grad_u, pair, t, first, last, taps);
     }
 }
 
@@ -130,13 +130,14 @@ void conv_backward(const float *u, const uint8_t *mask, const float *weight, con
                    float *grad_bias, float *grad_weight2, float *grad_bias2, long batch, long length, long width,
                    long taps, int reverse, int threads) {
     const Conv s = {u, mask, batch, length, width};
-    const Filter f = {weight, bias, reverse}, f2 = {weight2, bias2, !reverse};
-    const FilterGradients g = {grad, grad_weight, grad_bias}, g2 = {grad2, grad_weight2, grad_bias2};
+    const Filter filters[] = {{weight, bias, reverse}, {weight2, bias2, !reverse}};
+    const FilterGradients grads[] = {{grad, grad_weight, grad_bias}, {grad2, grad_weight2, grad_bias2}};
+    const int directions = weight2 ? 2 : 1;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
         for (long first = 0; first < width; first += SPAN) {
-            if (taps == 4) unconv_span(&s, &f, &f2, &g, &g2, grad_u, pair, first, 4);
-            else unconv_span(&s, &f, &f2, &g, &g2, grad_u, pair, first, taps);
+            if (taps == 4) unconv_span(&s, filters, grads, directions, grad_u, pair, first, 4);
+            else unconv_span(&s, filters, grads, directions, grad_u, pair, first, taps);
         }
 }
 
