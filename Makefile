@@ -1,12 +1,20 @@
 # `make demo` shows the whole way from videos to moments; `make test` runs every check. Both set up their own
-# environment in .venv and need nothing but Python >= 3.11 and make.
+# environment in .venv, of the versions in constraints.txt, and need nothing but Python >= 3.11 and make.
+#   make test CPU=1     PyTorch's build without CUDA: a quarter of the disk
+#   make newest         the tests on the newest versions of everything, and what moved since the lock
+#   make oldest         the tests on the oldest versions that pyproject.toml allows
+#   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint weights
+.PHONY: demo test lint weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.14 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
+# Where PyTorch publishes its builds without CUDA.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+PIP := -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --extra dev --no-emit-index-url
 
 demo: $(VENV)/installed
 	$(BIN)/spikemba demo --out demo
@@ -23,8 +31,32 @@ lint: $(VENV)/installed
 weights: $(VENV)/installed
 	$(BIN)/python -m pipelines.make_weights
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(if $(CPU),$(torch_without_cuda))
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+# That index holds little besides PyTorch, so the dependencies come with the rest.
+define torch_without_cuda
+$(BIN)/python $(PIP) --constraint constraints.txt --index-url $(TORCH_CPU) --no-deps --retries 1 torch torchvision torchaudio \
+		|| echo "$(TORCH_CPU) does not answer: going on with the ordinary build of PyTorch" >&2
+endef
+
+newest:
+	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python $(PIP) --upgrade --upgrade-strategy eager --editable '.[dev]'
+	.venv-newest/bin/python tests/what_moved.py constraints.txt
+	.venv-newest/bin/python -m pytest
+
+oldest: $(VENV)/installed
+	$(PYTHON) -m venv .venv-oldest
+	$(COMPILE) --resolution lowest-direct --output-file .venv-oldest/constraints.txt
+	.venv-oldest/bin/python $(PIP) --constraint .venv-oldest/constraints.txt --editable '.[dev]'
+	.venv-oldest/bin/python tests/what_moved.py constraints.txt
+	.venv-oldest/bin/python -m pytest
+
+lock: $(VENV)/installed
+	$(COMPILE) --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' --output-file constraints.txt

@@ -1,9 +1,13 @@
-"""TensorBoard: every number of an epoch's row."""
+"""TensorBoard, where it is installed: every number of an epoch's row, which metrics.jsonl holds in any case."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pipelines.events import TrainEvents
+
+_ONLY_ROWS = "the numbers of each epoch go to metrics.jsonl alone:"
 
 
 class Board:
@@ -26,18 +30,29 @@ class Board:
 
 
 @contextmanager
-def board(folder: Path, done: int, *, wanted: bool) -> Iterator[Board]:
-    """A board in a run folder after `done` epochs; what it holds of later ones, from a run that died, is hidden."""
-    if not wanted:
-        yield Board()
-        return
-    from torch.utils.tensorboard import SummaryWriter
+def board(folder: Path, done: int, events: TrainEvents, *, wanted: bool) -> Iterator[Board]:
+    """A board in a run folder after `done` epochs; what it holds of later ones, from a run that died, is hidden.
 
-    writer = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
+    Where TensorBoard is absent or broken, `events` hears so once and the board keeps nothing.
+    """
+    writer = _writer(folder, done, events) if wanted else None
     try:
         yield Board(writer)
     finally:
-        writer.close()
+        if writer is not None:
+            writer.close()
+
+
+def _writer(folder: Path, done: int, events: TrainEvents) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except Exception as error:  # whatever a broken package raises, training goes on
+        if isinstance(error, ModuleNotFoundError) and error.name == "tensorboard":
+            events.warn(f"{_ONLY_ROWS} TensorBoard is not installed; `pip install tensorboard` adds its files")
+        else:
+            events.warn(f"{_ONLY_ROWS} TensorBoard cannot be imported ({error}); `spikemba doctor` looks closer")
+        return None
+    return SummaryWriter(str(folder), purge_step=done + 1 if done else None)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

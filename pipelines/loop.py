@@ -99,7 +99,8 @@ class _Loop:
         if resume and (saved := on_first(self.folder.load_state)) is not None:
             self.state.put_back(saved, str(self.folder.path), self.settings.seed)
         p = self.state.progress
-        with noticing_signals() as wish, board(self.folder.path, p.epoch, wanted=self.ranks.first) as shown:
+        shows = board(self.folder.path, p.epoch, self.events, wanted=self.ranks.first)
+        with noticing_signals() as wish, shows as shown:
             while p.epoch < self.settings.epochs and not self._out_of_patience():
                 row = self._train_epoch(wish)
                 self._validate(row)

@@ -8,6 +8,7 @@ import typer
 
 from spikemba_cli.console import print_error, print_json, print_note, print_table, progress
 from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
+from spikemba_cli.example import example_or
 
 if TYPE_CHECKING:
     from pipelines.answers import Answers
@@ -49,7 +50,7 @@ def ground(
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
     if checkpoint and encoder:
         raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
-    form = "json" if as_json else form
+    form, video = "json" if as_json else form, example_or(video)
     from pipelines.answers import AnswerEvents, Wishes, answer  # torch loads here, not for --help
     from pipelines.formats import PER_VIDEO
     from pipelines.ground import Grounder

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 MakeVideo = Callable[..., Path]
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+PUBLIC_DATA = Path(os.environ.get("SPIKEMBA_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+"""Real annotations, predictions and videos, which their terms keep out of this repository."""
 
 
 def pytest_configure() -> None:
@@ -26,6 +27,13 @@ def pytest_configure() -> None:
     os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="spikemba-hub-")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the public data, so that `-m "not data"` leaves them out."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache and settings."""
@@ -35,10 +43,10 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real annotations, predictions and videos; tests that use them are skipped where they are not."""
-    if not SHARED.is_dir():
-        pytest.skip(f"the real data are not in {SHARED}")
-    return SHARED
+    """The folder of the public data; its tests are skipped, in one line of the summary, where there is none."""
+    if not PUBLIC_DATA.is_dir():
+        pytest.skip("the public data are not here; SPIKEMBA_TEST_DATA names their folder")
+    return PUBLIC_DATA
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import sys
+import types
 
 import pytest
 import torch
 
 from pipelines import grounding_task
 from pipelines.config import TrainConfig, load_config
+from pipelines.events import Quiet
 from pipelines.optimizer import decay_groups, learning_rate_factor
 from pipelines.run_dir import RunDir
 from pipelines.train import train
@@ -44,6 +47,22 @@ def test_a_run_folder_holds_all_that_was_promised(trained):
         assert "MR-full-mAP" in row["val"]
     best = max(rows, key=lambda row: row["val"]["MR-full-mAP"])
     assert load_checkpoint(trained).trained["epoch"] == best["epoch"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_without_tensorboard_training_writes_its_rows_and_says_so_once(config, tmp_path, monkeypatch, broken):
+    """`None` in sys.modules is how Python sees a package that is not there; the other is there and raises."""
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", types.ModuleType("tensorboard") if broken else None)
+    heard = []
+    events = Quiet()
+    events.warn = heard.append
+    train(config, tmp_path, events=events)
+    assert len(RunDir(tmp_path).rows()) == 2
+    assert not list(tmp_path.glob("events.out.*"))
+    (said,) = [message for message in heard if "TensorBoard" in message]
+    assert "metrics.jsonl" in said
+    assert ("spikemba doctor" if broken else "pip install tensorboard") in said
 
 
 def test_the_run_keeps_its_resolved_configuration(trained, config):

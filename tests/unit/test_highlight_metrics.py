@@ -1,7 +1,6 @@
 """Highlight scores: closed forms, a slow transcription of the definitions, and published reference points."""
 
 import json
-from pathlib import Path
 from statistics import mean, median_low
 
 import numpy as np
@@ -21,14 +20,10 @@ from spikemba.metrics import (
 )
 from spikemba.metrics.rounding import percent_of_five_decimals
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
-
-def rows(name):
-    """Rows of a jsonl file of the real data, or a skipped test."""
-    if not (DATA / name).is_file():
-        pytest.skip(f"needs {name} of the public annotations, which are not part of this repository")
-    return [json.loads(line) for line in (DATA / name).read_text().splitlines()]
+def rows(path):
+    """Rows of a jsonl file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def very_good(saliency, ratings):
@@ -141,10 +136,10 @@ def test_random_queries_score_as_the_slow_definition(seed):
 # QVHighlights, real data
 
 
-def real_ratings(name):
+def real_ratings(shared, name):
     return {
         row["qid"]: ratings_matrix(int(row["duration"] / 2), row["relevant_clip_ids"], row["saliency_scores"])
-        for row in rows(f"annotations/{name}.jsonl")
+        for row in rows(shared / "annotations" / f"{name}.jsonl")
     }
 
 
@@ -152,8 +147,8 @@ def real_ratings(name):
     ("name", "tied", "untied", "hit"),
     [("highlight_val_release", 60.81, 63.61, 95.68), ("highlight_test_with_gt", 60.60, 63.55, 96.43)],
 )
-def test_the_mean_of_the_raters_reaches_the_known_ceiling(name, tied, untied, hit):
-    ratings = real_ratings(name)
+def test_the_mean_of_the_raters_reaches_the_known_ceiling(shared, name, tied, untied, hit):
+    ratings = real_ratings(shared, name)
     oracle = {query_id: of_query.mean(1) for query_id, of_query in ratings.items()}
     assert highlight_metrics(oracle, ratings)["HL-min-VeryGood"] == {"HL-mAP": tied, "HL-Hit1": hit}
     # the published ceiling ranks the earlier of two equal clips first
@@ -231,8 +226,8 @@ def test_random_videos_score_as_the_slow_definition(seed):
     )
 
 
-def video_labels(name):
-    annotations = rows(f"annotations/{name}_val_release.jsonl")
+def video_labels(shared, name):
+    annotations = rows(shared / "annotations" / f"{name}_val_release.jsonl")
     labels = {row["vid"]: np.array(row["label"]) for row in annotations}
     return labels, {row["vid"]: row["domain"] for row in annotations}
 
@@ -260,8 +255,8 @@ YOUTUBE_FORWARD = {
 }
 
 
-def test_known_orders_on_tvsum():
-    labels, domain = video_labels("tvsum")
+def test_known_orders_on_tvsum(shared):
+    labels, domain = video_labels(shared, "tvsum")
     oracle = tvsum_metrics({video: of_video.mean(1) for video, of_video in labels.items()}, labels, domain)
     assert_as_printed(oracle, dict(zip(TVSUM_DOMAINS, TVSUM_ORACLE, strict=True)), 84.35)
     forward = tvsum_metrics(in_clip_order(labels, -1), labels, domain)
@@ -269,8 +264,8 @@ def test_known_orders_on_tvsum():
     assert tvsum_metrics(in_clip_order(labels, 1), labels, domain)["mAP"] == pytest.approx(26.44, abs=0.005)
 
 
-def test_known_orders_on_youtube_highlights():
-    labels, domain = video_labels("youtube_highlight")
+def test_known_orders_on_youtube_highlights(shared):
+    labels, domain = video_labels(shared, "youtube_highlight")
     assert_as_printed(youtube_metrics(in_clip_order(labels, -1), labels, domain), YOUTUBE_FORWARD, 52.21)
     assert youtube_metrics(in_clip_order(labels, 1), labels, domain)["mAP"] == pytest.approx(54.11, abs=0.005)
 

@@ -20,14 +20,10 @@ from spikemba.metrics import (
 )
 from spikemba.metrics.retrieval import average_precision, pairwise_iou
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
-
-def rows(name):
-    """Rows of a jsonl file of the real data, or a skipped test."""
-    if not (DATA / name).is_file():
-        pytest.skip(f"needs {name} of the public annotations, which are not part of this repository")
-    return [json.loads(line) for line in (DATA / name).read_text().splitlines()]
+def rows(path):
+    """Rows of a jsonl file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def true_windows(annotations):
@@ -221,9 +217,9 @@ def test_a_query_scores_the_same_alone_and_beside_longer_ones():
 # Real data
 
 
-def test_stored_predictions_give_the_document_of_the_official_evaluator():
-    annotations = rows("annotations/highlight_val_release.jsonl")
-    predictions = rows("predictions/qvhighlights_val_sample_preds.jsonl")
+def test_stored_predictions_give_the_document_of_the_official_evaluator(shared):
+    annotations = rows(shared / "annotations" / "highlight_val_release.jsonl")
+    predictions = rows(shared / "predictions" / "qvhighlights_val_sample_preds.jsonl")
     document = grounding_document(
         {row["qid"]: np.array(row["pred_relevant_windows"]) for row in predictions},
         true_windows(annotations),
@@ -233,12 +229,12 @@ def test_stored_predictions_give_the_document_of_the_official_evaluator():
             for row in annotations
         },
     )
-    official = json.loads((DATA / "predictions/qvhighlights_val_sample_preds_metrics.json").read_text())
+    official = json.loads((shared / "predictions" / "qvhighlights_val_sample_preds_metrics.json").read_text())
     assert json.dumps(document, indent=4) == json.dumps(official, indent=4)
 
 
-def test_true_windows_as_moments_score_below_100_in_the_ranges_of_qvhighlights():
-    windows = true_windows(rows("annotations/highlight_val_release.jsonl"))
+def test_true_windows_as_moments_score_below_100_in_the_ranges_of_qvhighlights(shared):
+    windows = true_windows(rows(shared / "annotations" / "highlight_val_release.jsonl"))
     scores = retrieval_metrics(as_moments(windows), windows)
     averages = {name: of_range["MR-mAP"]["average"] for name, of_range in scores.items()}
     assert averages == {"short": 79.75, "middle": 89.8, "long": 92.73, "full": 99.76}
@@ -248,8 +244,8 @@ def test_true_windows_as_moments_score_below_100_in_the_ranges_of_qvhighlights()
     ("name", "r1", "average"),
     [("highlight_val_release", 9.03, 5.58), ("highlight_test_with_gt", 9.99, 5.63)],
 )
-def test_the_whole_video_as_answer_on_qvhighlights(name, r1, average):
-    annotations = rows(f"annotations/{name}.jsonl")
+def test_the_whole_video_as_answer_on_qvhighlights(shared, name, r1, average):
+    annotations = rows(shared / "annotations" / f"{name}.jsonl")
     scores = retrieval_metrics(part_of_video(annotations, 0, 1), true_windows(annotations))["full"]
     assert (scores["MR-R1"]["0.5"], scores["MR-mAP"]["average"]) == (r1, average)
 
@@ -263,8 +259,8 @@ def test_the_whole_video_as_answer_on_qvhighlights(name, r1, average):
         ("tacos", 1 / 3, 2 / 3, [9.32, 4.60, 0.45], 7.71),
     ],
 )
-def test_a_fixed_part_of_the_video_on_charades_and_tacos(name, start, end, r1, miou):
-    annotations = rows(f"annotations/{name}_test_release.jsonl")
+def test_a_fixed_part_of_the_video_on_charades_and_tacos(shared, name, start, end, r1, miou):
+    annotations = rows(shared / "annotations" / f"{name}_test_release.jsonl")
     scores = retrieval_metrics(
         part_of_video(annotations, start, end),
         true_windows(annotations),
@@ -276,8 +272,8 @@ def test_a_fixed_part_of_the_video_on_charades_and_tacos(name, start, end, r1, m
 
 
 @pytest.mark.parametrize(("name", "step", "r1", "miou"), [("charades", 1, 99.81, 93.77), ("tacos", 2, 93.80, 90.17)])
-def test_rounding_the_true_windows_costs_what_is_known(name, step, r1, miou):
-    windows = true_windows(rows(f"annotations/{name}_test_release.jsonl"))
+def test_rounding_the_true_windows_costs_what_is_known(shared, name, step, r1, miou):
+    windows = true_windows(rows(shared / "annotations" / f"{name}_test_release.jsonl"))
     rounded = as_moments({query_id: step * np.round(w / step) for query_id, w in windows.items()})
     scores = retrieval_metrics(rounded, windows, with_miou=True)["full"]
     assert (scores["MR-R1"]["0.7"], scores["MR-mIoU"]) == (r1, miou)

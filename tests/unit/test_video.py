@@ -21,17 +21,10 @@ from spikemba.errors import OutputError, ShapeError, UnknownName, VideoError
 from spikemba.video import FrameRule, VideoReader, probe, sample_frames
 from spikemba.video_files import find_videos, write_video
 
-VIDEOS = Path(__file__).parents[2].parent / "shared" / "data" / "videos"
 REAL = ("charades.mp4", "nasa_13013.mp4", "av1_video.mkv", "h265_video.mp4", "h265_10bits.mp4")
 ONE_FPS = FrameRule(fps=1, size_px=32)
 OPEN_GROUPS = {"x264-params": "keyint=10:open-gop=1:bframes=3"}
 UNEVEN_MS = [*itertools.accumulate(np.random.default_rng(0).integers(1, 300, 79).tolist(), initial=0)]
-
-
-def real(name):
-    if not VIDEOS.is_dir():
-        pytest.skip(f"the real videos are not in {VIDEOS}")
-    return VIDEOS / name
 
 
 def numbered(n, size=64):
@@ -78,8 +71,8 @@ def test_a_frame_is_the_last_one_strictly_before_the_middle_of_its_slot(make_vid
 
 @pytest.mark.parametrize("fps", [0.5, 1, 3.3, 8])
 @pytest.mark.parametrize("name", REAL)
-def test_real_videos_give_the_frames_and_pixels_of_the_published_ffmpeg_chain(name, fps):
-    path, size = real(name), 56
+def test_real_videos_give_the_frames_and_pixels_of_the_published_ffmpeg_chain(shared, name, fps):
+    path, size = shared / "videos" / name, 56
     info = probe(path)
     width, height = (int(side * size / min(info.width, info.height)) for side in (info.width, info.height))
     scale = ("scale", f"{width}:{height}:flags=bicubic")
@@ -97,8 +90,8 @@ def test_a_variable_frame_rate_gives_the_frames_of_the_ffmpeg_filter(make_video,
     assert numbers(path, FrameRule(fps, 64)) == expected
 
 
-def test_half_a_frame_per_second_of_a_real_video_gives_the_published_times():
-    times = [frame.time_s for frame in sample_frames(real("charades.mp4"), FrameRule(0.5, 32))]
+def test_half_a_frame_per_second_of_a_real_video_gives_the_published_times(shared):
+    times = [frame.time_s for frame in sample_frames(shared / "videos" / "charades.mp4", FrameRule(0.5, 32))]
     assert len(times) == 15
     np.testing.assert_allclose(times[:3], [0.934, 2.936, 4.938], atol=1e-3)
 
@@ -167,8 +160,8 @@ def test_a_sound_track_that_begins_after_the_header_is_passed_over(make_video):
     assert len(list(sample_frames(path, ONE_FPS))) == 6
 
 
-def test_of_many_streams_the_best_one_is_read():
-    info = probe(real("nasa_13013.mp4"))  # its first video stream has 25 fps
+def test_of_many_streams_the_best_one_is_read(shared):
+    info = probe(shared / "videos" / "nasa_13013.mp4")  # its first video stream has 25 fps
     assert (info.width, info.height, info.codec, info.has_audio) == (480, 270, "h264", True)
     assert info.fps == pytest.approx(30000 / 1001)
     assert info.duration_s == pytest.approx(13.013)

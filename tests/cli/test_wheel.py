@@ -1,0 +1,83 @@
+"""The package as people install it: built, installed without the checkout, used from an empty folder."""
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from spikemba import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command, cwd, **environment):
+    """A command in a folder, with nothing of this checkout on the path."""
+    outside = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run(command, cwd=cwd, env=outside | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A folder with the source distribution and the wheel that is built from it."""
+    out = tmp_path_factory.mktemp("dist")
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT, cwd=out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def spikemba(built, tmp_path_factory):
+    """A function that runs the installed `spikemba` in an empty folder."""
+    home = tmp_path_factory.mktemp("installed")
+    venv.create(home, with_pip=False)
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    here = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
+    (wheel,) = built.glob("*.whl")
+    done = run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=built)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # A line of a .pth adds a folder to the path and not what the .pth files in that folder name, so the packages
+    # are seen and the checkout is not.
+    (Path(here) / "packages.pth").write_text(sysconfig.get_path("purelib"))
+    empty = tmp_path_factory.mktemp("empty")
+    program = python.with_name("spikemba")
+    return lambda *args: run(program, *args, cwd=empty, SPIKEMBA_HOME=str(empty), SPIKEMBA_CACHE=str(empty / "cache"))
+
+
+def test_the_wheel_holds_the_code_the_configurations_and_what_is_bundled(built):
+    (wheel,) = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package in ("spikemba", "pipelines", "spikemba_cli"):
+        wanted = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob("*") if p.is_file()}
+        assert {name for name in wanted if "__pycache__" not in name} <= names
+    assert {f"pipelines/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
+    assert "spikemba/weights/shapes.mp4" in names
+    assert not any(name.startswith(("tests", "docs", "examples")) for name in names)
+
+
+def test_the_source_distribution_holds_what_the_tests_need(built):
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"pyproject.toml", "constraints.txt", "Makefile", "README.md", "LICENSE", "tests/conftest.py"} <= names
+    assert "examples/shapes.mp4" in names
+
+
+def test_the_first_commands_of_the_readme_work_from_an_empty_folder(spikemba, tmp_path):
+    shown = (ROOT / "README.md").read_text("utf-8").partition("```console\n$ spikemba ")[2].partition("```")[0]
+    command, _, answer = shown.partition("\n")
+    grounded = spikemba(*shlex.split(command))
+    assert grounded.stdout.splitlines()[0] == answer.splitlines()[0]
+    start, end = (float(number) for number in grounded.stdout.splitlines()[1].split("\t")[:2])
+    assert max(0.0, min(end, 25.8) - max(start, 21.3)) > 0, grounded.stdout  # when the red circle enters
+    assert "the copy that comes with the package" in grounded.stderr
+    assert spikemba("--version").stdout.strip() == __version__
+    assert "qvhighlights" in spikemba("config", "list").stdout
+    assert spikemba("config", "show", "shapes").stdout.startswith("task: grounding")
+    assert spikemba("ground", tmp_path / "none.mp4", "a dog", "--checkpoint", "mini").returncode == 1
