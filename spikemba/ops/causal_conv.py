@@ -22,7 +22,7 @@ def causal_conv_silu(
     The second mask is needed: bias and SiLU make padding non-zero again.
     """
     if _fits(x, weight):
-        out: Tensor = Conv.apply(x.float(), mask, weight.float(), bias.float(), None, None, reverse)[0]  # type: ignore[no-untyped-call]
+        out: Tensor = Conv.apply(x.float(), mask, weight.float(), bias.float(), None, None, reverse)[0]
         return out.to(x.dtype)
     return _elsewhere(x, weight, bias, mask, reverse)
 
@@ -33,7 +33,7 @@ def causal_conv_silu_both(
     """`causal_conv_silu` with one weight and bias, and reversed with another pair of them; x is read once."""
     if _fits(x, forward[0]) and forward[0].shape == backward[0].shape:
         parameters = (tensor.float() for tensor in (*forward, *backward))
-        there, back = Conv.apply(x.float(), mask, *parameters, False)  # type: ignore[no-untyped-call]
+        there, back = Conv.apply(x.float(), mask, *parameters, False)
         return there.to(x.dtype), back.to(x.dtype)
     return _elsewhere(x, *forward, mask, False), _elsewhere(x, *backward, mask, True)
 
@@ -42,7 +42,7 @@ def gated_sum(first: Tensor, second: Tensor | None, gate: Tensor) -> Tensor:
     """(first + second) * silu(gate), all of one shape."""
     if on_native(first, second, gate):
         tensors = (None if tensor is None else tensor.float() for tensor in (first, second, gate))
-        out: Tensor = Gate.apply(*tensors)  # type: ignore[no-untyped-call]
+        out: Tensor = Gate.apply(*tensors)
         return out.to(first.dtype)
     return (first if second is None else first + second) * F.silu(gate)
 

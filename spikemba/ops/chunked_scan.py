@@ -29,7 +29,7 @@ LOG2_E = math.log2(math.e)
 def selective_scan_chunked(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Same arguments and result as `selective_scan_reference`; differentiable once, deterministic."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    y: Tensor = _ChunkedScan.apply(*(tensor.to(dtype) for tensor in (x, delta, a, b, c)))  # type: ignore[no-untyped-call]
+    y: Tensor = _ChunkedScan.apply(*(tensor.to(dtype) for tensor in (x, delta, a, b, c)))
     return y.to(x.dtype)
 
 

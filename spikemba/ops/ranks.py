@@ -36,7 +36,7 @@ def is_shared() -> bool:
 
 def summed(x: Tensor) -> Tensor:
     """The sum over the processes; its gradient is the sum of theirs."""
-    out: Tensor = _Sum.apply(x) if _shared else x  # type: ignore[no-untyped-call]
+    out: Tensor = _Sum.apply(x) if _shared else x
     return out
 
 

@@ -67,10 +67,10 @@ def lif_spikes(
     kind = backend or _backend(current, n)
     if kind == "native":
         flat = current.float().reshape(*current.shape[: n_steps is None], 1, 1, -1)
-        trains: Tensor = compiled.Spikes.apply(flat, None, None, None, _struct(neuron), None, n_steps)[0]  # type: ignore[no-untyped-call]
+        trains: Tensor = compiled.Spikes.apply(flat, None, None, None, _struct(neuron), None, n_steps)[0]
         spikes = trains.reshape(n, *current.shape[n_steps is None :])
     elif kind == "fused":
-        spikes = _Lif.apply(current.to(dtype), neuron, n_steps)  # type: ignore[no-untyped-call]
+        spikes = _Lif.apply(current.to(dtype), neuron, n_steps)
     else:
         spikes = _spikingjelly(current.to(dtype), neuron, n_steps)
     return spikes.to(current.dtype)
@@ -146,7 +146,7 @@ def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm
     if len(x) <= compiled.MAX_STEPS and on_native(x):
         how = _struct(neuron), None if norm is None else norm.statistics, None
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
-        trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
+        trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)
         return Layer(trains, rates, counts)
     with in_full_precision(x):
         x = at_least_float32(x)
@@ -174,7 +174,7 @@ def spiking_attention(
         how = _struct(neuron), None if norm is None else norm.statistics, n_steps, n_heads, factor.float()
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
         attended: Tensor
-        attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)  # type: ignore[no-untyped-call]
+        attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)
         return attended, counts
     with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers
         x = at_least_float32(x)

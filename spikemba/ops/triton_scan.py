@@ -23,7 +23,7 @@ LOG2_E = 1.4426950408889634
 def selective_scan_triton(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Same arguments and result as `selective_scan_reference`, computed in float32."""
     tensors = (tensor.float().contiguous() for tensor in (x, delta, a, b, c))
-    y: Tensor = _TritonScan.apply(*tensors)  # type: ignore[no-untyped-call]
+    y: Tensor = _TritonScan.apply(*tensors)
     return y.to(x.dtype)
 
 

@@ -33,7 +33,7 @@ def scan_native(
 
     b and c may be views into one wider tensor, as a projection gives them; they are not copied then.
     """
-    y: Tensor = _Scan.apply(x, step, a, b, c, skip, mask, softplus, reverse)  # type: ignore[no-untyped-call]
+    y: Tensor = _Scan.apply(x, step, a, b, c, skip, mask, softplus, reverse)
     return y
 
 
