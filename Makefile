@@ -1,6 +1,6 @@
 # `make demo` shows the whole way from videos to moments; `make test` runs every check. Both set up their own
 # environment in .venv, of the versions in constraints.txt, and need nothing but Python >= 3.11 and make.
-#   make test CPU=1     PyTorch's build without CUDA: a quarter of the disk
+#   make test CPU=1     PyTorch's build without CUDA: a third of the disk
 #   make newest         the tests on the newest versions of everything, and what moved since the lock
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
@@ -41,7 +41,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # That index holds little besides PyTorch, so the dependencies come with the rest.
 define torch_without_cuda
 $(BIN)/python $(PIP) --constraint constraints.txt --index-url $(TORCH_CPU) --no-deps --retries 1 torch torchvision torchaudio \
-		|| echo "$(TORCH_CPU) does not answer: going on with the ordinary build of PyTorch" >&2
+		|| echo "no PyTorch from $(TORCH_CPU), as pip says above: going on with the ordinary build" >&2
 endef
 
 newest:

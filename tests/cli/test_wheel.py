@@ -58,6 +58,7 @@ def test_the_wheel_holds_the_code_the_configurations_and_what_is_bundled(built):
         assert {name for name in wanted if "__pycache__" not in name} <= names
     assert {f"pipelines/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
     assert "spikemba/weights/shapes.mp4" in names
+    assert wheel.name.startswith(f"spikemba-{__version__}-")  # pyproject.toml and the package agree
     assert not any(name.startswith(("tests", "docs", "examples")) for name in names)
 
 
