@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 MakeVideo = Callable[..., Path]
 PUBLIC_DATA = Path(os.environ.get("SPIKEMBA_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 """Real annotations, predictions and videos, which their terms keep out of this repository."""
+_LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_configure() -> None:
@@ -27,11 +28,21 @@ def pytest_configure() -> None:
     os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="spikemba-hub-")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the public data, so that `-m "not data"` leaves them out."""
-    for item in items:
-        if "shared" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.data)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need the public data, and leave them out where there are none."""
+    needy = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
+    for item in needy:
+        item.add_marker(pytest.mark.data)
+    if needy and not PUBLIC_DATA.is_dir():
+        config.stash[_LEFT_OUT] = len(needy)
+        config.hook.pytest_deselected(items=needy)
+        items[:] = [item for item in items if item not in set(needy)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in one line how many tests were left out for want of the public data."""
+    if n := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.line(f"LEFT OUT [{n}] the public data are not here; SPIKEMBA_TEST_DATA names their folder")
 
 
 @pytest.fixture(autouse=True)
@@ -43,9 +54,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of the public data; its tests are skipped, in one line of the summary, where there is none."""
-    if not PUBLIC_DATA.is_dir():
-        pytest.skip("the public data are not here; SPIKEMBA_TEST_DATA names their folder")
+    """The folder of the public data; tests that ask for it are left out where there is none."""
     return PUBLIC_DATA
 
 
