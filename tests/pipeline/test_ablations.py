@@ -3,10 +3,14 @@
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from pipelines import ablations
 from pipelines.ablations import ABLATIONS, Outcome, ablate, plus_minus, table, variants
+from pipelines.config import load_config
+from pipelines.grounding_task import GroundingTask
+from pipelines.parts import Cut
 from spikemba.errors import UnknownName
 from spikemba_cli.main import app
 
@@ -38,6 +42,68 @@ def test_every_variant_is_a_valid_configuration_that_differs_as_its_name_says(co
     assert named["gate=closed"].model.relevant_mamba.gate_bias == 0
     assert named["preset=paper"].loss.foreground == 0
     assert named["mixer=attention"].model.mixer.kind == "attention"
+
+
+def gates(model):
+    return [p for name, p in model.named_parameters() if name.endswith("gate_proj.bias")]
+
+
+def names(model):
+    return {name for name, parameter in model.named_parameters() if parameter.numel()}
+
+
+def parts(model, word):
+    return {name for name in names(model) if word in name}
+
+
+SAID = {
+    "model.spiking_saliency.enabled=false": lambda base, model, out, terms: (
+        names(model) == names(base) - parts(base, "detectors") and out.spikes == ()
+    ),
+    "model.slots.n_slots=0": lambda base, model, out, terms: names(model) == names(base) - parts(base, "_slots"),
+    "model.mixer={kind: attention, n_heads: 2}": lambda base, model, out, terms: (
+        parts(base, "A_log") and not parts(model, "A_log") and not parts(model, "conv1d") and parts(model, "mixer.qkv")
+    ),
+    "model.mixer.directions=forward": lambda base, model, out, terms: (
+        parts(base, "backward_scan") and names(model) == names(base) - parts(base, "backward_scan")
+    ),
+    "model.spiking_saliency.n_spike_steps=1": lambda base, model, out, terms: (
+        names(model) == names(base) and [len(fired.trains) for fired in out.spikes] == [1]
+    ),
+    "model.n_blocks=2": lambda base, model, out, terms: (
+        {name.replace(".1.", ".0.", 1) for name in parts(model, "blocks.1.")} == parts(base, "blocks.0.")
+        and len(out.spikes) == 2
+    ),
+    "loss.firing_rate=0.1": lambda base, model, out, terms: names(model) == names(base) and "firing_rate" in terms,
+    "model.relevant_mamba.gate_bias=0": lambda base, model, out, terms: (
+        names(model) == names(base) and not any(bias.any() for bias in gates(model))
+    ),
+}
+"""Setting -> whether it does what it says: the base's network, its own, what that predicts, the terms of its loss."""
+
+TERMS = {"paper": {"contrastive", "boundary", "entropy"}}
+TERMS["full"] = TERMS["paper"] | {"foreground", "overlap", "negative_pair", "proposal"}
+
+
+@pytest.mark.parametrize("preset", TERMS)
+@pytest.mark.parametrize("change", SAID)
+def test_every_ablation_changes_what_it_says_and_learns(corpus, tiny, change, preset):
+    def task_of(*settings):
+        torch.manual_seed(0)
+        return GroundingTask(load_config(corpus / "config.yaml", [*tiny, f"preset={preset}", *settings]))
+
+    base, task = task_of(), task_of(change)
+    assert bool(gates(base.module)[0].any()) == (preset == "full")
+    (part,) = next(Cut(task.n_examples, 8).steps(0))
+    pairs = task.load(part)
+    assert (pairs.negative is not None) == (preset == "full")
+    loss, terms, _ = task.loss(pairs)
+    assert set(terms) - {"firing_rate"} == TERMS[preset]
+    assert SAID[change](base.module, task.module, task.module(pairs.batch), terms)
+    loss.backward()
+    gradients = [p.grad for p in task.module.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert sum(gradient.square().sum() for gradient in gradients) > 0
 
 
 def test_a_variant_that_is_the_base_shares_its_runs(corpus, settings):

@@ -149,11 +149,24 @@ def test_a_frozen_encoder_and_a_whole_one_are_stored_and_read_too(configured, tm
     assert stored == {}
 
 
-def test_recipes_for_less_memory_change_nothing(configured):
-    task, plain = (make_task(configured(f"train.checkpoint_blocks={again}")) for again in ("true", "false"))
-    assert task.module.grounder.recompute_blocks
-    assert not plain.module.grounder.recompute_blocks
-    assert all(isinstance(part, torch.nn.Module) for part in task.dense)
+def test_recipes_for_less_memory_change_no_loss_and_no_gradient(configured):
+    found = []
+    for again in (True, False):
+        torch.manual_seed(0)
+        task = make_task(configured(f"train.checkpoint_blocks={str(again).lower()}"))
+        assert task.module.grounder.recompute_blocks == again
+        (part,) = next(Cut(task.n_examples, 4).steps(0))
+        task.module.train()
+        torch.manual_seed(1)  # of dropout
+        loss = task.loss(task.load(part)).loss
+        loss.backward()
+        found.append(
+            {name: p.grad for name, p in task.module.named_parameters() if p.grad is not None} | {"loss": loss}
+        )
+    kept, again = found
+    assert kept.keys() == again.keys()
+    for name, expected in kept.items():
+        torch.testing.assert_close(again[name], expected, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.slow

@@ -53,10 +53,11 @@ def test_a_file_that_changed_is_read_again(corpus, trained, tmp_path, monkeypatc
     video, row = first_query(corpus)
     copy = tmp_path / "a.mp4"
     shutil.copy(video, copy)
-    Grounder(trained).ground(copy, [row.query])
+    (before,) = Grounder(trained).ground(copy, [row.query])
     others = sorted((corpus / "videos").glob("*.mp4"))
     shutil.copy(next(path for path in others if path != video), copy)
     (changed,) = Grounder(trained).ground(copy, [row.query])
+    assert changed.answer.moments != before.answer.moments
     (fresh,) = Grounder(trained).ground(copy, [row.query], cache=False)
     assert changed.answer.moments == fresh.answer.moments
 
@@ -83,10 +84,16 @@ def test_the_json_has_the_promised_keys(corpus, trained):
     assert len(document["saliency"]) == round(row.duration_s / 2 + 0.01)
 
 
-def test_several_queries_decode_once(corpus, trained):
+def test_several_queries_decode_once(corpus, trained, monkeypatch):
     video, row = first_query(corpus)
-    found = Grounder(trained).ground(video, [row.query, "a green ring leaves"], cache=False)
-    assert [one.query for one in found] == [row.query, "a green ring leaves"]
+    queries, decoded, encode = [row.query, "a green ring leaves"], [], ground_module.encode_video
+    monkeypatch.setattr(ground_module, "encode_video", lambda path, *how: decoded.append(path) or encode(path, *how))
+    found = Grounder(trained).ground(video, queries, cache=False)
+    assert decoded == [video]
+    assert [one.query for one in found] == queries
+    for query, together in zip(queries, found, strict=True):
+        (alone,) = Grounder(trained).ground(video, [query], cache=False)
+        np.testing.assert_allclose(together.answer.saliency, alone.answer.saliency, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipelines.config import load_config
-from pipelines.curves import several_runs, write_curves
+from pipelines.curves import one_run, several_runs, write_curves
 from pipelines.run_lock import LOCK, is_locked, locked
 from pipelines.runs import find_runs, read_run
 from pipelines.train import train
@@ -137,12 +137,24 @@ def test_training_holds_the_lock_of_its_folder(corpus, tiny, tmp_path):
     assert (tmp_path / "run" / LOCK).is_file()
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "html"])
-def test_curves_of_one_run_are_drawn(trained, tmp_path, ending):
+@pytest.mark.parametrize(
+    ("ending", "beginning"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF"), ("html", b"<!doctype html>")]
+)
+def test_curves_of_one_run_are_drawn(trained, tmp_path, ending, beginning):
     path = tmp_path / f"curves.{ending}"
     result = listed(trained, "--curves", path)
     assert f"wrote {path}" in result.stderr.replace("\n", "")
-    assert path.stat().st_size > 5000
+    assert path.read_bytes().startswith(beginning)
+    (run,) = find_runs(trained)
+    panels = {panel.title: panel for panel in one_run(run)}
+    assert {"loss", "terms of the loss", "metrics, %", "learning rate", "norm of the gradient"} <= set(panels)
+    for title, key in {
+        "loss": "loss",
+        "learning rate": "learning_rate",
+        "norm of the gradient": "gradient_norm",
+    }.items():
+        (line,) = panels[title].lines
+        assert (list(line.x), list(line.y)) == ([1, 2], [row[key] for row in run.rows])
 
 
 def test_the_page_needs_no_other_file_and_holds_all_there_is(trained, tmp_path):

@@ -9,14 +9,12 @@ import pytest
 import torch
 
 from pipelines import grounding_task
-from pipelines.config import TrainConfig, load_config
+from pipelines.config import load_config
 from pipelines.events import Quiet
-from pipelines.optimizer import decay_groups, learning_rate_factor
 from pipelines.run_dir import RunDir
 from pipelines.train import train
 from spikemba.checkpoint import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, OutputError
-from spikemba.model import SpikeMba, SpikeMbaConfig
 
 
 @pytest.fixture
@@ -144,47 +142,3 @@ def test_without_validation_the_last_checkpoint_is_what_is_left(config, tmp_path
     result = train(blind, tmp_path / "run")
     assert result.best_epoch is None
     assert load_checkpoint(tmp_path / "run").trained["epoch"] == 2
-
-
-@pytest.mark.parametrize("preset", ["paper", "full"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        "model.spiking_saliency.enabled=false",
-        "model.slots.n_slots=0",
-        "model.mixer={kind: attention, n_heads: 2}",
-        "model.mixer.directions=forward",
-        "model.spiking_saliency.n_spike_steps=1",
-        "model.n_blocks=2",
-        "loss.firing_rate=0.1",
-        "model.relevant_mamba.gate_bias=0",
-    ],
-)
-def test_every_ablation_is_a_setting(corpus, tiny, tmp_path, change, preset):
-    settings = [*tiny, f"preset={preset}", "train.epochs=1", "train.optimizer=adamw", change]
-    result = train(load_config(corpus / "config.yaml", settings), tmp_path / "run")
-    assert result.epochs == 1
-
-
-def test_weight_decay_spares_what_it_should():
-    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1}), 4, 3)
-    decayed, spared = (group["params"] for group in decay_groups(model, 0.3))
-    names = {id(p): name for name, p in model.named_parameters()}
-    assert len(decayed) + len(spared) == len(names)
-    assert all(names[id(p)].endswith("weight") for p in decayed)
-    for ending in ("A_log", ".D", "bias", "_slots", "norm.weight"):
-        assert any(names[id(p)].endswith(ending) for p in spared), ending
-
-
-def test_the_learning_rate_warms_up_and_follows_its_schedule():
-    constant = learning_rate_factor(TrainConfig(warmup=0.1), 100)
-    assert [constant(s) for s in (0, 4, 9, 10, 99)] == [0.1, 0.5, 1, 1, 1]
-    cosine = learning_rate_factor(TrainConfig(warmup=0, schedule="cosine"), 100)
-    assert cosine(0) == 1
-    assert cosine(50) == pytest.approx(0.5)
-    assert cosine(100) == pytest.approx(0)
-    floored = TrainConfig(warmup=0.5, schedule="cosine", learning_rate=1e-3, lowest_learning_rate=1e-5)
-    factor = learning_rate_factor(floored, 100)
-    assert [factor(s) for s in (0, 49, 50, 100)] == pytest.approx([0.01 + 0.99 / 50, 1, 1, 0.01])
-    step = learning_rate_factor(TrainConfig(warmup=0, schedule="step", drop_epoch=40, epochs=100), 1000)
-    assert (step(399), step(400)) == (1, 0.1)

@@ -178,9 +178,13 @@ def test_half_precision_is_near_the_full(method):
 
 
 def test_prompting_works_on_the_form_with_tubelets_too():
-    model = adapt_model(backbone(preset="park-ti", tubelet=[2, 8, 8], n_frames=4), AdaptationConfig.parse(HOW["ssp"]))
-    assert model(torch.randn(1, 3, 4, 16, 16)).shape == (1, 4)
-    assert model.step_maps(torch.randn(1, 3, 4, 16, 16)).shape == (1, 3, 2, 2, 2)
+    plain = backbone(preset="park-ti", tubelet=[2, 8, 8], n_frames=4)
+    how = {"method": "ssp", "ssp": {**SMALL, "start": "released"}}
+    model = adapt_model(backbone(preset="park-ti", tubelet=[2, 8, 8], n_frames=4), AdaptationConfig.parse(how)).eval()
+    video = torch.randn(1, 3, 4, 16, 16)
+    assert model.step_maps(video).shape == (1, 3, 2, 2, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(model(video), plain.head(plain.features(video, edit=ZeroTokens())))
 
 
 def test_a_new_head_has_the_new_classes():

@@ -10,11 +10,14 @@ from spikemba.model import SpikeMba, SpikeMbaConfig
 
 
 class Oracle(torch.nn.Module):
-    """Stands for a model: every clip of value v > 0 is foreground v and points to its neighbours' borders."""
+    """Stands for a model: every clip of value v > 0 is foreground v and points to its neighbours' borders.
 
-    def __init__(self):
+    Its saliency is v too, or the clip's second value if it has one; its neuron fires at about v of four steps.
+    """
+
+    def __init__(self, proposals=None):
         super().__init__()
-        self.config = SpikeMbaConfig()
+        self.config = SpikeMbaConfig.parse({"proposals": proposals or {}})
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.seen = []
 
@@ -24,17 +27,18 @@ class Oracle(torch.nn.Module):
         self.seen.append(n_clips.flatten().tolist())
         index = torch.arange(value.shape[1]).expand_as(value)
         begin, end = index / n_clips, (index + 1) / n_clips
-        logit = torch.logit(value.clamp(1e-4, 1 - 1e-4))
-        spikes = (value > 0.5).float()[..., None].expand(*value.shape, 4)
+        logit, saliency = torch.logit(batch.video[..., [0, -1]].clamp(1e-4, 1 - 1e-4)).unbind(-1)
+        spikes = (value[..., None] > torch.arange(0.125, 1, 0.25)).float()
         none = torch.zeros(*value.shape, 1)
         boundaries = torch.stack((begin, end), -1).clamp(0, 1)
-        return Prediction(logit, boundaries, logit, spikes, logit, none, none[:, 0], ())
+        return Prediction(logit, boundaries, saliency, spikes, logit, none, none[:, 0], ())
 
 
-def ask(values, duration_s=None, **settings):
-    video = np.asarray(values, np.float32)[:, None]
+def ask(values, duration_s=None, proposals=None, **settings):
+    """values: one per clip, or rows of foreground and saliency."""
+    video = np.asarray(values, np.float32).reshape(len(values), -1)
     question = Question(video, np.zeros((2, 3), np.float32), duration_s or 2.0 * len(values))
-    model = Oracle()
+    model = Oracle(proposals)
     (answer,) = answer_questions(model, [question], 2.0, GroundingConfig(**settings))
     return answer, model
 
@@ -44,6 +48,20 @@ def test_windows_are_in_seconds_best_first():
     assert [(m.start_s, m.end_s) for m in answer.moments[:2]] == [(2, 4), (6, 8)]
     assert [round(m.score, 3) for m in answer.moments] == [0.9, 0.6, 0.2, 0.1]
     np.testing.assert_allclose(answer.saliency, [0.1, 0.9, 0.2, 0.6], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [("foreground", [0.9, 0.55, 0.2]), ("saliency", [0.8, 0.55, 0.3]), ("both", [0.6, 0.55, 0.5])],
+)
+def test_windows_are_ranked_by_foreground_or_saliency_or_their_mean(score, expected):
+    clips = [[0.9, 0.3], [0.55, 0.55], [0.2, 0.8]]  # by their product, the second one would be first
+    answer, _ = ask(clips, score=score)
+    assert [m.score for m in answer.moments] == pytest.approx(expected)
+    order = [4, 2, 0] if score == "saliency" else [0, 2, 4]
+    assert [m.start_s for m in answer.moments] == pytest.approx(order)
+    np.testing.assert_allclose(answer.foreground, [0.9, 0.55, 0.2], rtol=1e-5)
+    np.testing.assert_allclose(answer.saliency, [0.3, 0.55, 0.8], rtol=1e-5)
 
 
 def test_moments_end_with_the_video_and_none_is_empty():
@@ -74,6 +92,20 @@ def test_runs_of_proposed_clips_are_the_proposal_set():
     assert answer.spikes.shape == (8, 4)
     with_runs, _ = ask([0.1, 0.9, 0.8, 0.2, 0.7, 0.1, 0.1, 0.6], add_proposals=True)
     assert (2, 10) in [(m.start_s, m.end_s) for m in with_runs.moments]
+
+
+@pytest.mark.parametrize(
+    ("proposals", "expected"),
+    [
+        ({"max_gap": 0}, [(2, 6, 0.875), (8, 10, 0.75), (14, 16, 0.5)]),
+        ({"max_gap": 2}, [(2, 16, 3.25 / 7)]),
+        ({"min_rate": 0.75}, [(2, 10, 2.75 / 4)]),
+        ({"min_rate": 1.0}, [(2, 4, 1.0)]),
+    ],
+)
+def test_a_proposal_needs_its_share_of_steps_and_bridges_as_many_clips_as_are_set(proposals, expected):
+    answer, _ = ask([0.1, 0.9, 0.8, 0.2, 0.7, 0.1, 0.1, 0.6], proposals=proposals)
+    assert [tuple(p) for p in answer.proposals] == expected
 
 
 @pytest.mark.parametrize("n_clips", [1, 74, 75, 76, 149, 1000])

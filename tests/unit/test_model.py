@@ -108,6 +108,17 @@ def test_every_parameter_learns(variant):
     assert silent == ({"query_slots"} if variant.get("mixer") == {"directions": "forward"} else set())
 
 
+def test_what_the_first_detector_fires_teaches_everything_before_it():
+    model = model_of({}).train()
+    rates = model(batch(range(4))).spikes[0].rates
+    (rates * torch.randn(rates.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+    before = ("video_projection", "query_projection", "video_slots", "query_slots", "detectors.0", "blocks.0.")
+    for name, parameter in model.named_parameters():
+        if name.startswith(before) and "relevant_mamba" not in name:
+            assert parameter.grad is not None, name
+            assert parameter.grad.any(), name
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("which", ["video_slots", "query_slots"])
 def test_changing_a_slot_changes_the_output(which):
@@ -161,8 +172,8 @@ def test_proposals_are_spikes_and_padding_never_fires():
 def test_boundaries_surround_their_clip():
     prediction, mask = model_of({})(batch(range(4))), batch(range(4)).video_mask
     begin, end = prediction.boundaries.unbind(-1)
-    assert ((begin <= end) & (begin >= 0) & (end <= 1))[mask].all()
-    assert (begin[0, :30] <= (torch.arange(30) + 0.5) / 30).all()
+    centre = (torch.arange(mask.shape[1]) + 0.5) / torch.tensor(LENGTHS)[:, None]
+    assert ((begin >= 0) & (begin <= centre) & (centre <= end) & (end <= 1))[mask].all()
 
 
 def test_equal_seeds_give_equal_models_and_gradients():

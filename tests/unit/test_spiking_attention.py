@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikemba.ops import spiking
-from spikemba.ops.native.library import load
+from spikemba.ops.native.library import ENVIRONMENT, load
 from spikemba.ops.native.spiking import Normalisation
 from spikemba.ops.spiking import (
     BatchNorm,
@@ -119,7 +119,8 @@ def test_what_stands_at_padding_changes_no_bit():
 
 
 @needs_kernels
-def test_the_attention_keeps_its_spikes_as_bits():
+def test_the_attention_keeps_its_spikes_as_bits(monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT, "1")
     x, mask = torch.randn(2, 50, 3 * 64, requires_grad=True), mask_of(2, 50)
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.nbytes) or t, lambda t: t):

@@ -119,7 +119,10 @@ def test_features_are_what_the_head_reads():
 def test_without_a_class_token_the_mean_is_read():
     model = make(class_token=False, readout="mean", reversal="temporal")
     assert "cls_token" not in model.state_dict()
-    assert model(torch.randn(2, 3, 4, 16, 16)).shape == (2, 5)
+    video = torch.randn(2, 3, 4, 16, 16)
+    tokens, grid = model.tokens(video)
+    assert tokens.shape == (2, grid.n_patches * grid.n_slices, 32)
+    torch.testing.assert_close(model(video), model.head(tokens.mean(1)))
 
 
 def test_blocks_are_left_out_in_training_only():

@@ -1,0 +1,251 @@
+"""Faults that the tests must notice: each is put into a copy of the tree, where the tests named for it must fail.
+
+    python tests/mutants.py                         # all of them; exits with 1 if one survives
+    python tests/mutants.py -j 2 "no position"      # some of them by name; two at a time
+
+A fault is a piece of text in one file and the wrong text in its place. Where that text has changed or moved, the fault
+cannot be planted, which is an error too. The checkout is never written to. The copies run in plain PyTorch.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One line that is wrong."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+    """A file or a test below tests/ that must fail."""
+
+
+HEADS, DETECTOR, MIXER = "unit/test_heads.py", "unit/test_spiking_saliency.py", "unit/test_mamba_block.py"
+REASONER, GROUNDING, DATA = "unit/test_moment_reasoner.py", "unit/test_grounding.py", "unit/test_datasets.py"
+OPTIMIZER, CONFIG = "pipeline/test_optimizer.py", "unit/test_config.py"
+BATCHES = "unit/test_model.py::test_a_pair_is_answered_the_same_alone_and_in_any_batch_under_any_padding"
+LEARNS = "unit/test_model.py::test_every_parameter_learns"
+TEACHES = "unit/test_model.py::test_what_the_first_detector_fires_teaches_everything_before_it"
+REVERSED = "unit/test_video_mamba.py::test_the_full_reversal_given_as_an_order_is_the_reversed_scan"
+RECOMPUTED = "pipeline/test_precision.py::test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once"
+
+PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
+    ("spikemba/model/heads.py", HEADS): [
+        ("centres off by half a clip", "(mask.cumsum(1) - 0.5)", "(mask.cumsum(1) - 1.0)"),
+        (
+            "heads read the text's spikes",
+            "spikes[-1].trains[:, :, query.shape[1] :]",
+            "spikes[-1].trains[:, :, : video.shape[1]]",
+        ),
+        ("heads read the first block's spikes", "spikes[-1].trains", "spikes[0].trains"),
+        ("saliency without the root of the width", " / math.sqrt(video.shape[-1])", ""),
+        ("left and right swapped", "left, right = self", "right, left = self"),
+    ],
+    ("spikemba/model/spikemba.py", LEARNS): [
+        ("the gate is the state, not the spikes", "fired[0].rates if fired else joint", "joint"),
+    ],
+    ("spikemba/model/spikemba.py", TEACHES): [
+        ("the detector's input is detached", "(detector(joint, mask),)", "(detector(joint.detach(), mask),)"),
+    ],
+    ("spikemba/model/spiking_saliency.py", DETECTOR): [
+        (
+            "attention grows with the length",
+            "factor * 64 / mask.sum(1).clamp(min=1)",
+            "factor * mask.sum(1).clamp(min=1) / 64",
+        ),
+        ("attention neurons have the whole threshold", "config.neuron.threshold / 2", "config.neuron.threshold"),
+    ],
+    ("spikemba/model/spiking_saliency.py", LEARNS): [
+        (
+            "the detector's last norm is left out",
+            "current, norm = _prepare(self.out_norm, self.out_proj(attended), mask)",
+            "current, norm = self.out_proj(attended), None",
+        ),
+    ],
+    ("spikemba/model/moment_reasoner.py", REASONER): [
+        ("no position", "if position is not None:", "if False:"),
+    ],
+    ("spikemba/model/moment_reasoner.py", BATCHES): [
+        (
+            "padding between clips and slots",
+            "self.padding_between = slots_side == padding_side",
+            "self.padding_between = False",
+        ),
+    ],
+    ("spikemba/model/spikemba.py", REASONER): [
+        ("slots are never carried", "if i and not self.config.slots.carry:", "if i:"),
+        ("every block has the first one's slots", "learned[block % len(learned)]", "learned[0]"),
+    ],
+    ("spikemba/model/mamba_block.py", REVERSED): [
+        (
+            "the backward scan runs forward",
+            "DirectionalScan(width, config, reverse=True)",
+            "DirectionalScan(width, config, reverse=False)",
+        ),
+    ],
+    ("spikemba/model/mamba_block.py", MIXER): [
+        ("all states forget alike", "torch.arange(1, n + 1, dtype=torch.float32).log()", "torch.zeros(n)"),
+        ("step sizes begin anywhere", "        _initial_step_size(self.dt_proj)\n", ""),
+    ],
+    ("spikemba/model/relevant_mamba.py", DETECTOR): [
+        ("the spikes' norm has torch's floor", "nn.LayerNorm(width, eps=config.spike_norm_eps)", "nn.LayerNorm(width)"),
+    ],
+    ("spikemba/model/masked_norm.py", RECOMPUTED): [
+        ("running statistics learn twice", "if not is_recomputing():", "if True:"),
+    ],
+    ("spikemba/grounding.py", GROUNDING): [
+        (
+            "times follow the duration, not the clips",
+            "total_s = len(clips.foreground) * clip_s",
+            "total_s = duration_s",
+        ),
+        ("both scores are multiplied", "(clips.foreground + clips.saliency) / 2", "clips.foreground * clips.saliency"),
+    ],
+    ("spikemba/datasets/base.py", DATA): [
+        (
+            "targets look at the clip's begin",
+            "(np.arange(n_clips) + 0.5) * clip_s",
+            "(np.arange(n_clips) + 0.0) * clip_s",
+        ),
+        (
+            "training reads clips past the limit",
+            'joined[: self.config.max_clips] if self.split == "train" else joined',
+            "joined",
+        ),
+        (
+            "a window between two centres is lost",
+            "foreground[clip], boundaries[clip] = True, windows[k] / total_s",
+            "pass",
+        ),
+    ],
+    ("pipelines/config.py", CONFIG): [
+        ("preset paper has an open gate", '{"gate_bias": 0.0}', '{"gate_bias": 1.0}'),
+        ("preset paper has a foreground", '"foreground": 0.0, ', ""),
+    ],
+    ("pipelines/grounding_task.py", OPTIMIZER): [
+        (
+            "negatives are the pairs themselves",
+            "Batch(batch.video, batch.video_mask, tokens[:n], mask[:n])",
+            "Batch(batch.video, batch.video_mask, tokens[1:], mask[1:])",
+        ),
+    ],
+    ("pipelines/optimizer.py", OPTIMIZER): [
+        ("slots decay", '("A_log", "_slots")', '("A_log",)'),
+        ("Adam decays as AdamW does", '"adam": Adam}', '"adam": AdamW}'),
+        ("the cosine ends half way", "math.pi * min(1.0, done)", "math.pi / 2 * min(1.0, done)"),
+    ],
+    ("pipelines/loop.py", OPTIMIZER): [
+        ("gradients are not clipped", "settings.clip_norm)", "1e9)"),
+    ],
+    ("pipelines/firing.py", OPTIMIZER): [
+        ("every firing rate is healthy", "HEALTHY = (0.01, 0.6)", "HEALTHY = (0.0, 1.0)"),
+    ],
+}
+"""File and tests that must fail -> faults: name, right text, wrong text."""
+
+FAULTS = [Fault(name, file, *texts, tests) for (file, tests), rows in PLANTED.items() for name, *texts in rows]
+
+TIMEOUT_S = 600
+
+
+class Unplantable(Exception):
+    """The text that a fault replaces is not there, or is there more than once."""
+
+
+@contextmanager
+def tree_copy() -> Iterator[Path]:
+    """The tracked files as they stand in the checkout, in a folder of their own."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory(prefix="spikemba-mutant-") as folder:
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                target = Path(folder, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        yield Path(folder)
+
+
+def plant(fault: Fault, tree: Path) -> None:
+    """Put the fault into a copy of the tree. Raises Unplantable."""
+    path = tree / fault.file
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if (n := text.count(fault.right)) != 1:
+        raise Unplantable(f"{fault.file} holds {fault.right!r} {n} times, expected once; mend the list in {__file__}")
+    path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+
+
+def run_tests(tree: Path, *tests: str) -> tuple[int, str]:
+    """What pytest exits with in a copy of the tree, and what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "SPIKEMBA_NATIVE": "0", "COLUMNS": "1000"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
+def outcome(fault: Fault) -> tuple[bool, str]:
+    """Whether the fault is caught, and by which test."""
+    with tree_copy() as tree:
+        try:
+            plant(fault, tree)
+            code, printed = run_tests(tree, fault.tests)
+        except Unplantable as problem:
+            return False, f"NOT PLANTED: {problem}"
+        except subprocess.TimeoutExpired:
+            return False, f"NO ANSWER in {TIMEOUT_S} s"
+    failed = re.findall(r"^FAILED tests/(.+?)(?: - .*)?$", printed, re.MULTILINE)
+    if code == 1 and failed:  # an error before the test, as of a syntax, would be no answer
+        return True, f"caught by {failed[0]}"
+    if code == 0:
+        return False, "SURVIVED"
+    problems = [line for line in printed.splitlines() if line.startswith(("E  ", "ERROR"))]
+    return False, f"NO ANSWER, pytest exits with {code}: {(problems or ['it says nothing'])[0]}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Plant faults in copies of the tree, where the tests must notice.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="faults to plant; all of them by default")
+    parser.add_argument("-j", "--processes", type=int, default=1, help="faults that are tried at the same time")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.names) - {fault.name for fault in FAULTS}):
+        parser.error(f"no fault is called {unknown[0]!r}; there are: {', '.join(fault.name for fault in FAULTS)}")
+    if not (ROOT / ".git").exists():
+        parser.error(f"{ROOT} is no git checkout, which says what to copy")
+    chosen = [fault for fault in FAULTS if not arguments.names or fault.name in arguments.names]
+
+    with tree_copy() as tree:
+        code, printed = run_tests(tree, *dict.fromkeys(fault.tests for fault in chosen))
+    if code:
+        print(f"{printed}\nerror: these tests fail without a fault too; mend them first", file=sys.stderr)
+        return 1
+    n_caught = 0
+    with ThreadPoolExecutor(arguments.processes) as pool:
+        for fault, (caught, said) in zip(chosen, pool.map(outcome, chosen), strict=True):
+            print(f"{fault.name}: {said}", flush=True)
+            n_caught += caught
+    print(f"{n_caught} of {len(chosen)} faults are caught")
+    return 0 if n_caught == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

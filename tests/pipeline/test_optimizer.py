@@ -1,0 +1,97 @@
+"""One step of the optimiser: decay, clipping, the learning rate, and what a video is contrasted with."""
+
+import pytest
+import torch
+
+from pipelines import firing
+from pipelines.config import TrainConfig, load_config
+from pipelines.grounding_task import GroundingTask
+from pipelines.optimizer import decay_groups, learning_rate_factor, make_optimizer
+from pipelines.parts import Cut
+from pipelines.run_dir import RunDir
+from pipelines.train import train
+from spikemba.model import SpikeMba, SpikeMbaConfig
+
+
+def test_weight_decay_spares_what_it_should():
+    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1}), 4, 3)
+    decayed, spared = (group["params"] for group in decay_groups(model, 0.3))
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert len(decayed) + len(spared) == len(names)
+    assert all(names[id(p)].endswith("weight") for p in decayed)
+    for ending in ("A_log", ".D", "bias", "_slots", "norm.weight"):
+        assert any(names[id(p)].endswith(ending) for p in spared), ending
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_takes_the_decay_for_a_gradient_and_adamw_shrinks_the_weights(optimizer):
+    """Where nothing pulls, the first step of Adam is a whole one towards zero, that of AdamW a share of the weight."""
+    rate, decay = 0.01, 0.5
+    weight = torch.nn.Parameter(torch.tensor([2.0, -0.3]))
+    config = TrainConfig(optimizer=optimizer, learning_rate=rate)
+    step = make_optimizer([{"params": [weight], "weight_decay": decay}], config)
+    weight.grad = torch.zeros(2)
+    step.step()
+    expected = {"adam": [2.0 - rate, -0.3 + rate], "adamw": [2.0 * (1 - rate * decay), -0.3 * (1 - rate * decay)]}
+    torch.testing.assert_close(weight.detach(), torch.tensor(expected[optimizer]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [0.05, 0.1])
+def test_a_step_reads_gradients_of_the_norm_that_they_are_clipped_to(corpus, tiny, tmp_path, clip_norm):
+    """Adam's first moment after one step is a tenth of the gradient that it was given."""
+    settings = ["train.epochs=1", "train.batch_size=1000", f"train.clip_norm={clip_norm}", "data.val=null"]
+    settings += ["train.weight_decay=0", "train.optimizer=adam"]
+    train(load_config(corpus / "config.yaml", [*tiny, *settings]), tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    assert run.rows()[0]["gradient_norm"] > 2 * clip_norm  # before it was clipped
+    moments = [state["exp_avg"].flatten() for state in run.load_state()["optimizer"]["state"].values()]
+    assert torch.cat(moments).norm().item() == pytest.approx(0.1 * clip_norm, rel=1e-3)
+
+
+def test_the_learning_rate_warms_up_and_follows_its_schedule():
+    constant = learning_rate_factor(TrainConfig(warmup=0.1), 100)
+    assert [constant(s) for s in (0, 4, 9, 10, 99)] == [0.1, 0.5, 1, 1, 1]
+    cosine = learning_rate_factor(TrainConfig(warmup=0, schedule="cosine"), 100)
+    assert cosine(0) == 1
+    assert cosine(50) == pytest.approx(0.5)
+    assert cosine(100) == pytest.approx(0)
+    floored = TrainConfig(warmup=0.5, schedule="cosine", learning_rate=1e-3, lowest_learning_rate=1e-5)
+    factor = learning_rate_factor(floored, 100)
+    assert [factor(s) for s in (0, 49, 50, 100)] == pytest.approx([0.01 + 0.99 / 50, 1, 1, 0.01])
+    step = learning_rate_factor(TrainConfig(warmup=0, schedule="step", drop_epoch=40, epochs=100), 1000)
+    assert (step(399), step(400)) == (1, 0.1)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_video_is_contrasted_with_the_query_of_the_pair_before_it(corpus, tiny, rank):
+    task = GroundingTask(load_config(corpus / "config.yaml", tiny))
+    (part,) = next(Cut(task.n_examples, 8, rank=rank, world=2).steps(0))
+    pairs = task.load(part)
+    assert torch.equal(pairs.negative.video, pairs.batch.video)
+    assert torch.equal(pairs.negative.video_mask, pairs.batch.video_mask)
+    assert pairs.negative.targets is None
+    for row, other in enumerate((part.before, *part.own[:-1])):
+        for batch, index in ((pairs.negative, other), (pairs.batch, part.own[row])):
+            tokens = batch.query_tokens[row, batch.query_mask[row]]
+            assert torch.equal(tokens, torch.from_numpy(task.training[index].tokens))
+
+
+@pytest.mark.parametrize(
+    ("rate", "advice"),
+    [
+        (0.0, "try a lower model.spiking_saliency.neuron.threshold, or loss.firing_rate=0.1"),
+        (0.009, "try a lower model.spiking_saliency.neuron.threshold, or loss.firing_rate=0.1"),
+        (0.011, None),
+        (0.59, None),
+        (0.61, "try a higher neuron.threshold"),
+        (1.0, "try a higher neuron.threshold"),
+    ],
+)
+def test_layers_that_hardly_fire_or_nearly_always_are_warned_of(rate, advice):
+    found = firing.warnings({"block0.key": {"rate": 0.2, "dead": 0.0}, "block1.value": {"rate": rate, "dead": 0.0}})
+    assert found == ([] if advice is None else [f"block1.value fires at {rate:.1%} of the steps: {advice}"])
+
+
+def test_the_rate_of_a_layer_is_its_channels_mean_and_dead_are_those_that_never_fired():
+    found = firing.summary({"block0.key": torch.tensor([0.0, 0.25, 0.5, 0.0])})
+    assert found == {"block0.key": {"rate": 0.1875, "dead": 0.5}}

@@ -1,0 +1,84 @@
+"""The heads: windows around clips, saliency, and whose spikes propose."""
+
+# Shapes: B pairs, L clips, W query tokens, S spike steps, D width.
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from spikemba.batch import Spikes
+from spikemba.model.heads import GroundingHeads, clip_centres
+from spikemba.ops.spiking import NeuronConfig
+
+B, L, W, S = 2, 4, 3, 5
+VIDEO_MASK, QUERY_MASK = torch.ones(B, L, dtype=torch.bool), torch.ones(B, W, dtype=torch.bool)
+
+
+def heads(width=16):
+    torch.manual_seed(0)
+    return GroundingHeads(width, NeuronConfig())
+
+
+def states(width=16):
+    """Random video and query states."""
+    g = torch.Generator().manual_seed(1)
+    return torch.randn(B, L, width, generator=g), torch.randn(B, W, width, generator=g)
+
+
+def fired(seed, width=16):
+    """Random spikes of a detector over text and video."""
+    g = torch.Generator().manual_seed(seed)
+    trains = (torch.rand(S, B, W + L, width, generator=g) < 0.5).float()
+    return Spikes(trains, trains.mean(0), {})
+
+
+def test_a_clips_centre_is_half_a_clip_after_its_begin():
+    mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
+    assert clip_centres(mask)[0].tolist() == [0.125, 0.375, 0.625, 0.875]
+    assert clip_centres(mask)[1, :2].tolist() == [0.25, 0.75]
+
+
+@torch.no_grad()
+def test_a_window_reaches_to_the_left_and_to_the_right_of_its_clips_centre():
+    """Half a clip to the left and one and a half to the right: from each clip's begin to the end of the next."""
+    model = heads()
+    last = model.distances.layers[-1]
+    last.weight.zero_()
+    last.bias.copy_(torch.logit(torch.tensor([0.5, 1.5]) / L))
+    video, query = states()
+    boundaries = model(video, VIDEO_MASK, query, QUERY_MASK, ()).boundaries
+    begins = torch.arange(L) / L
+    torch.testing.assert_close(boundaries[0, :, 0], begins)
+    torch.testing.assert_close(boundaries[0, :, 1], (begins + 2 / L).clamp(max=1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [16, 64, 256])
+def test_a_clip_that_equals_the_query_scores_the_root_of_the_width(width):
+    """Both are rows of unit variance, whose product is the width: without the root, logits would grow with it."""
+    model = heads(width)
+    for projection in (model.saliency_clip, model.saliency_query):
+        projection.weight.copy_(torch.eye(width))
+    video, _ = states(width)
+    token = F.layer_norm(video[:, :1], (width,))
+    saliency = model(video, VIDEO_MASK, token, QUERY_MASK[:, :1], ()).saliency_logits
+    torch.testing.assert_close(saliency[:, 0], torch.full((B,), width**0.5), rtol=1e-4, atol=0)
+
+
+@torch.no_grad()
+def test_proposals_come_from_the_last_blocks_spikes_at_the_clips():
+    model, (video, query) = heads(), states()
+
+    def proposed(*blocks):
+        found = model(video, VIDEO_MASK, query, QUERY_MASK, blocks)
+        return found.proposal_current, found.clip_embeddings
+
+    last = fired(2)
+    expected = proposed(fired(1), last)
+    assert all(map(torch.equal, proposed(fired(3), last), expected))
+    last.trains[:, :, :W] = 1 - last.trains[:, :, :W]  # of the text
+    assert all(map(torch.equal, proposed(fired(1), last), expected))
+    last.trains[:, :, W + 1] = 1 - last.trains[:, :, W + 1]  # of the second clip
+    for found, before in zip(proposed(fired(1), last), expected, strict=True):
+        changed = (found != before).view(B, L, -1).any(-1)
+        assert changed.tolist() == B * [[False, True, False, False]]
