@@ -2,10 +2,12 @@
 # environment in .venv, of the versions in constraints.txt, and need nothing but Python >= 3.11 and make.
 #   make test CPU=1     PyTorch's build without CUDA: a third of the disk
 #   make newest         the tests on the newest versions of everything, and what moved since the lock
+#   make slow           the checks that take longer than make test should
+#   make mutants        whether the tests notice known one-line faults, each planted in a copy
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint weights newest oldest lock
+.PHONY: demo test lint slow mutants weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,6 +28,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+slow: mutants
+
+mutants: $(VENV)/installed
+	$(BIN)/python tests/mutants.py --processes 2
 
 # Trains the bundled encoder and checkpoint anew, in about an hour and a half on two cores.
 weights: $(VENV)/installed
