@@ -2,12 +2,13 @@
 # environment in .venv, of the versions in constraints.txt, and need nothing but Python >= 3.11 and make.
 #   make test CPU=1     PyTorch's build without CUDA: a third of the disk
 #   make newest         the tests on the newest versions of everything, and what moved since the lock
+#   make golden         tests/golden/made/ anew, where a change is meant to change its numbers
 #   make slow           the checks that take longer than make test should
 #   make mutants        whether the tests notice known one-line faults, each planted in a copy
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint slow mutants weights newest oldest lock
+.PHONY: demo test lint golden slow mutants weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +29,9 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+golden: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m golden.make
 
 slow: mutants
 
