@@ -1,6 +1,7 @@
 """Where things are printed: results to stdout, everything else to stderr; bars on a terminal, nothing in a pipe."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,20 @@ def print_error(message: str) -> None:
 def print_warning(message: str) -> None:
     """Something to look at, on stderr."""
     err.print(f"[yellow]warning[/]: {_plain(message)}")
+
+
+class _Warnings(logging.Handler):
+    """Prints what the library has to say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(record.getMessage())
+
+
+def show_warnings() -> None:
+    """Print the library's warnings as this program's own."""
+    log = logging.getLogger("spikemba")
+    if not any(isinstance(handler, _Warnings) for handler in log.handlers):
+        log.addHandler(_Warnings(logging.WARNING))
 
 
 def print_note(message: str) -> None:

@@ -20,7 +20,7 @@ def nobody_is_asked(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("doctor asked the hub")
 
-    monkeypatch.setattr("spikemba.encoders.weights.on_hub", refuse)
+    monkeypatch.setattr("spikemba.encoders.weights.problem_on_hub", refuse)
 
 
 def states():

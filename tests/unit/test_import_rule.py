@@ -12,7 +12,7 @@ PACKAGES = ("spikemba", "pipelines", "spikemba_cli")
 
 LAYERS = [
     {"errors"},
-    {"config", "device", "moments", "ops", "files"},
+    {"config", "device", "moments", "ops", "files", "libraries", "hub_problem"},
     {"batch", "decoding", "video", "video_files", "video_cuts", "clips", "features", "word_vectors"},
     {"model", "encoders", "losses", "metrics", "datasets", "video_checkpoint"},
     {"grounding", "recognition", "zero_shot"},
