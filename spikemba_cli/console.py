@@ -53,8 +53,11 @@ def print_note(message: str) -> None:
     err.print(f"[dim]{_plain(message)}[/]")
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout; in a pipe, tab-separated lines under a line of column names."""
+def print_table(title: str, columns: list[str], rows: list[list[str]], styles: list[str] | None = None) -> None:
+    """A table on stdout; in a pipe, tab-separated lines under a line of column names.
+
+    styles: the look of each row on a terminal, in rich's words.
+    """
     if not out.is_terminal:
         for row in [columns, *rows]:
             sys.stdout.write("\t".join(row) + "\n")
@@ -64,8 +67,8 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*map(_plain, row))
+    for row, style in zip(rows, styles or [""] * len(rows), strict=True):
+        table.add_row(*map(_plain, row), style=style)
     out.print(table)
 
 

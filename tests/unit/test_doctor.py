@@ -5,7 +5,7 @@ from pkgutil import resolve_name
 import pytest
 import yaml
 
-from pipelines.doctor import _weights
+from pipelines.doctor import weights
 from pipelines.places import settings_folder, weights_folder
 from spikemba.encoders.base import ENCODERS, WEIGHTS, EncoderOptions
 from spikemba.encoders.slowfast import SOURCE
@@ -24,7 +24,7 @@ def nobody_is_asked(monkeypatch):
 
 
 def states():
-    return {finding.topic.partition(" ")[0]: finding for finding in _weights()}
+    return {finding.topic.partition(" ")[0]: finding for finding in weights()}
 
 
 def test_every_encoder_says_where_its_weights_come_from():
