@@ -27,6 +27,9 @@ from typing import Any, Literal, Protocol
 TIMEOUT_S = 60.0
 """How long one trial may take; a sound one takes seconds."""
 
+FEW = 6
+"""So few trials are done sooner when each starts from nothing."""
+
 IMPORTED = ("torch", "transformers", "open_clip")
 """What the forking process imports first."""
 
@@ -55,7 +58,7 @@ def try_all(places: Sequence[str], timeout_s: float = TIMEOUT_S) -> dict[str, Ou
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if sys.platform == "linux" and len(places) > 1:  # elsewhere forking after such imports is unsafe or not there
+        if sys.platform == "linux" and len(places) > FEW:  # elsewhere forking after such imports is unsafe or not there
             with _python(folder, "together", places, timeout_s) as server:
                 server.wait()
         left = [place for place in places if not _file(folder, place).exists()]

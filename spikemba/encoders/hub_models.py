@@ -51,7 +51,7 @@ def load_tokenizer(name: str, encoder: str, options: EncoderOptions) -> Any:
 
 
 def pixel_statistics(
-    name: str, options: EncoderOptions, default: tuple[tuple[float, ...], tuple[float, ...]]
+    name: str, encoder: str, options: EncoderOptions, default: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> tuple[Tensor, Tensor]:
     """Mean and deviation of pixels in [0, 1] that the model expects, (3, 1, 1) each; the default where it names none.
 
@@ -65,7 +65,7 @@ def pixel_statistics(
         settings, _ = BaseImageProcessor.get_image_processor_dict(where.place, local_files_only=where.is_local)
     except Exception as error:
         if importing(error) or where.has(PIXELS):
-            raise _explained(error, where, name, options, PIXELS) from error
+            raise _explained(error, where, encoder, options, PIXELS) from error
         settings = {}
     mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]

@@ -60,7 +60,7 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ImageTextEnco
     network = load_model(place, name, options, KINDS)
     tokenizer = load_tokenizer(place, name, options)
     default = CENTRED if network.config.model_type == "siglip" else CLIP
-    return ImageTextEncoder(name, network, tokenizer, pixel_statistics(place, options, default), options)
+    return ImageTextEncoder(name, network, tokenizer, pixel_statistics(place, name, options, default), options)
 
 
 def load_siglip2(name: str, model: str | None, options: EncoderOptions) -> ImageTextEncoder:

@@ -54,7 +54,7 @@ def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
     """X-CLIP, by default the base model. Raises WeightsMissing, CheckpointError."""
     network = load_model(model or MODEL, name, options, ("xclip",))
     tokenizer = load_tokenizer(model or MODEL, name, options)
-    return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, options, CLIP), options)
+    return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, name, options, CLIP), options)
 
 
 def default_source() -> Source:
