@@ -94,7 +94,7 @@ def _run(folder: Path, places: Iterable[str], timeout_s: float, start: Callable[
             if code is None:
                 process.kill()
                 process.wait()
-                _write(folder, place, Outcome("fault", f"gave no answer in {timeout_s:.0f} s"))
+                _write(folder, place, Outcome("fault", f"gave no answer in {timeout_s:g} s"))
             elif not _file(folder, place).exists():
                 _write(folder, place, Outcome("fault", _death(code, _log(folder, place))))
             del running[place]

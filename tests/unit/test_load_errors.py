@@ -4,6 +4,7 @@ import json
 import socket
 
 import pytest
+from broken_packages import python
 from fake_hub import Repository, serving
 
 from pipelines.tiny_encoders import save_slowfast, save_transformers, save_vjepa2
@@ -22,7 +23,6 @@ def asked(monkeypatch, address):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address)
     problem_on_hub.cache_clear()
 
 
@@ -117,15 +117,32 @@ def test_a_repository_without_the_file_is_not_called_absent(hub):
         load_checkpoint("me/model")
 
 
-def test_a_model_of_the_hub_is_fetched_and_one_without_weights_is_named(hub, tiny):
+FETCH = """
+from spikemba.encoders import load_encoder
+from spikemba.errors import SpikeMbaError
+for name in ("me/whole", "me/half"):
+    try:
+        print(load_encoder(f"transformers:{name}").dim)
+    except SpikeMbaError as error:
+        print(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_a_model_of_the_hub_is_fetched_and_one_without_weights_is_named(tiny, tmp_path, monkeypatch):
     files = {path.name: path.read_bytes() for path in tiny.iterdir()}
-    hub.repositories["me/whole"] = Repository(files=files)
-    assert load_encoder("transformers:me/whole").dim == 16
-    del files["model.safetensors"]
-    hub.repositories["me/half"] = Repository(files=files)
-    kind, text = message("transformers:me/half")
-    assert kind is CheckpointError
-    assert text.startswith("me/half: cannot be used as transformers:me/half (OSError: me/half does not appear to have")
+    with serving({}) as hub:
+        hub.repositories["me/whole"] = Repository(files=files)
+        hub.repositories["me/half"] = Repository(
+            files={name: data for name, data in files.items() if name != "model.safetensors"}
+        )
+        for name, value in hub.environment(str(tmp_path / "cache")).items():
+            monkeypatch.setenv(name, value)
+        done = python(tmp_path, FETCH)
+    whole, half = done.stdout.splitlines()
+    assert whole == "16", done.stderr
+    assert half.startswith(
+        "CheckpointError: me/half: cannot be used as transformers:me/half (OSError: me/half does not"
+    )
 
 
 @pytest.mark.parametrize("name", ["transformers", "siglip2", "xclip", "videomae", "vjepa2"])
