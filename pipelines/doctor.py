@@ -69,8 +69,8 @@ def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
 
 
 def _with_cure(outcome: Outcome, package: str) -> str:
-    """The cause, and the command that mends it; an error of ours names it already."""
-    if "`" in outcome.detail:
+    """The cause, and the command that mends it."""
+    if outcome.said:
         return outcome.detail
     culprit = outcome.broken if outcome.broken not in ("", "pipelines", "spikemba", "__main__") else package
     return f"{distribution(culprit)} {version(culprit)}: {outcome.detail}; run `{cure(culprit)}`"

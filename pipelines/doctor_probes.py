@@ -3,6 +3,7 @@
 This file is read where nothing may be sound, so nothing but the standard library is imported at its top.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,10 +40,9 @@ def run_neurons(backend: str) -> str:
     """Run a few neurons and their gradient by that backend; the spikes are known in closed form."""
     import torch
 
-    from spikemba.ops.native.library import ENVIRONMENT, load
     from spikemba.ops.spiking import NeuronConfig, lif_spikes
 
-    _need_kernels(backend, load, ENVIRONMENT)
+    _need_kernels(backend)
     current = torch.full((5,), 0.6, requires_grad=True)
     spikes = lif_spikes(current, NeuronConfig(), 6, backend=backend)
     spikes.sum().backward()
@@ -55,10 +55,9 @@ def run_scan(backend: str) -> str:
     """Run a short scan and its gradient by that backend; its values are known in closed form."""
     import torch
 
-    from spikemba.ops.native.library import ENVIRONMENT, load
     from spikemba.ops.selective_scan import selective_scan
 
-    _need_kernels(backend, load, ENVIRONMENT)
+    _need_kernels(backend)
     on_gpu = backend in ("triton", "mamba_ssm")
     if on_gpu and not torch.cuda.is_available():
         raise Absent("runs on a GPU, and torch sees none")
@@ -78,18 +77,20 @@ def run_scan(backend: str) -> str:
     return f"gave the geometric series it must, on the {device.upper()}".replace("CUDA", "GPU")
 
 
-def _need_kernels(backend: str, load: Callable[[], object], environment: str) -> None:
-    """Raise Absent where the compiled kernels were asked for and are not there, RuntimeError where they must be."""
-    import os
+def _need_kernels(backend: str) -> None:
+    """Raise Absent where the compiled kernels are not there, BuildError where they must be."""
+    from spikemba.ops.native.build import BuildError
+    from spikemba.ops.native.library import ENVIRONMENT, load
 
     if backend != "native":
         return
-    wanted, found = os.environ.get(environment, ""), load()
+    wanted, found = os.environ.get(ENVIRONMENT, ""), load()
     if wanted == "0":
-        raise Absent(f"{environment}=0 forbids the compiled kernels")
-    if getattr(found, "library", None) is None:
-        problem = f"no compiled kernels: {getattr(found, 'detail', '')}"
-        raise RuntimeError(problem) if wanted == "1" else Absent(problem)
+        raise Absent(f"{ENVIRONMENT}=0 forbids the compiled kernels")
+    if found.library is None and wanted == "1":
+        raise BuildError(f"no compiled kernels: {found.detail}; run `unset {ENVIRONMENT}` to do without")
+    if found.library is None:
+        raise Absent(f"no compiled kernels: {found.detail}")
 
 
 def _package(topic: str, work: Callable[[], str], package: str, optional: str = "") -> Probe:

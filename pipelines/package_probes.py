@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.probing import Absent
+from spikemba.errors import LibraryBroken
 from spikemba.libraries import library, torchaudio_problem
 
 
@@ -51,7 +52,7 @@ def try_torchaudio() -> str:
     try:
         import torchaudio  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
     except Exception as error:
-        raise RuntimeError(torchaudio_problem(error)) from None
+        raise LibraryBroken(torchaudio_problem(error)) from None
     return "imported"
 
 
@@ -242,5 +243,8 @@ def _official(found: Any) -> str:
     if not torch.cuda.is_available():
         raise Absent("torch sees no GPU, without which it does not run")
     if found.kernel is None:
-        raise RuntimeError(found.problem)
+        mend = (
+            "" if "`" in found.problem else "; run `pip install --force-reinstall --no-build-isolation spikemba[cuda]`"
+        )
+        raise LibraryBroken(f"{found.problem}{mend}")
     return f"ran on {torch.cuda.get_device_name()}"

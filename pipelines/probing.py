@@ -45,6 +45,8 @@ class Outcome:
     """What it did, or why it could not."""
     broken: str = ""
     """The import name of the library at fault, where the error shows it."""
+    said: bool = False
+    """Whether `detail` is an error of ours, which names its cure where there is one."""
 
 
 class Absent(Exception):
@@ -189,8 +191,9 @@ def _outcome(place: str) -> Outcome:
         from spikemba.errors import SpikeMbaError
         from spikemba.libraries import cause, importing
 
-        said = isinstance(error, SpikeMbaError)  # it names cause and cure itself
-        return Outcome("fault", str(error) if said else cause(error), "" if said else importing(error))
+        if isinstance(error, SpikeMbaError):
+            return Outcome("fault", str(error), said=True)
+        return Outcome("fault", cause(error), importing(error))
 
 
 def _write(folder: Path, place: str, outcome: Outcome) -> None:

@@ -19,10 +19,10 @@ class Repository:
     """Files of the newest commit."""
 
     private: bool = False
-    refusal: tuple[int, str] | None = None
-    """Status and code of the error that every question is answered with."""
     files: dict[str, bytes] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    refusal: tuple[int, str] | None = None
+    """Status and code of the error that every question is answered with."""
 
     @property
     def commit(self) -> str:

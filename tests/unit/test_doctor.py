@@ -113,9 +113,21 @@ def test_a_torchaudio_that_cannot_be_imported_is_a_fault_and_breaks_no_other_lin
     torchaudio, *others = json.loads(done.stdout)
     torch = importlib.metadata.version("torch").partition("+")[0]
     assert torchaudio["state"] == "fault"
-    assert f"torchaudio 2.11.1 cannot be imported beside torch {torch} (OSError: libt" in torchaudio["detail"]
+    start = f"torchaudio 2.11.1 cannot be imported beside torch {torch} (OSError: libtorchaudio.so: undefined"
+    assert torchaudio["detail"].startswith(start)
     assert "run `pip uninstall -y torchaudio`" in torchaudio["detail"]
     assert [finding["state"] for finding in others] == ["ok", "ok"], others
+
+
+def test_kernels_that_must_be_there_and_are_not_are_a_fault(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    for wanted, state in {"": "absent", "1": "fault"}.items():
+        monkeypatch.setenv("SPIKEMBA_NATIVE", wanted)
+        (scan,) = examine(["scan native"])
+        assert scan.state == state
+        assert "no C compiler (no-such-compiler) was found" in scan.detail
+    assert scan.detail.endswith("run `unset SPIKEMBA_NATIVE` to do without")
 
 
 def test_what_looks_at_the_machine_may_break_too(monkeypatch):
