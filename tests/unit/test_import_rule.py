@@ -80,6 +80,7 @@ def test_a_module_imports_only_what_lies_below_it(path):
     "module",
     [
         "spikemba_cli.main",
+        "pipelines.doctor",
         "pipelines.scoring",
         "pipelines.evaluate_files",
         "pipelines.results_table",
