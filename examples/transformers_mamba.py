@@ -12,10 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import MambaConfig, MambaForCausalLM
-from transformers.models.mamba import modeling_mamba
 
+from spikemba.libraries import library
 from spikemba.ops import selective_scan_fn
+
+with library("transformers"):
+    from transformers import MambaConfig, MambaForCausalLM
+    from transformers.models.mamba import modeling_mamba
 
 SMALL = MambaConfig(vocab_size=500, hidden_size=128, num_hidden_layers=4, state_size=16)
 

@@ -1,15 +1,22 @@
-"""What is installed, which weights are here, what will run where."""
+"""What is installed and works, which weights are here, what will run where.
 
-import importlib.metadata
+Whatever is looked at may be broken, and may take the process that looks down with it: everything that imports more than
+the standard library happens in processes of their own.
+"""
+
+import json
 import os
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Literal
 
-from pipelines.places import cache_folder, load_settings, settings_folder, weights_folder
+from pipelines.doctor_probes import PROBES, Probe
+from pipelines.probing import TIMEOUT_S, Outcome, try_all
+from spikemba.errors import UnknownName
+from spikemba.libraries import cure, distribution, is_installed, version
 
 
 @dataclass(frozen=True)
@@ -22,27 +29,55 @@ class Finding:
     detail: str
 
 
-PACKAGES = ("torch", "spikingjelly", "av", "open_clip_torch", "transformers", "safetensors", "typer", "mamba-ssm")
-OPTIONAL = ("mamba-ssm",)
+def examine(only: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> list[Finding]:
+    """Look at this installation.  only: topics of probes; none: everything.  timeout_s: for one probe.
+
+    Raises UnknownName.
+    """
+    known = {probe.topic: probe for probe in PROBES}
+    for topic in only:
+        if topic not in known:
+            raise UnknownName("line of the report", topic, list(known))
+    probes = [known[topic] for topic in only or known]
+    there = [probe for probe in probes if not probe.optional or is_installed(probe.package)]
+    sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only}
+    outcomes = try_all([*(probe.place for probe in there), *sections.values()], timeout_s)
+    found = [] if only else [Finding("python", "ok", platform.python_version())]
+    found += [_judged(probe, outcomes.get(probe.place)) for probe in probes]
+    for name, place in sections.items():
+        outcome = outcomes[place]
+        if outcome.state == "ok":
+            found += [Finding(**one) for one in json.loads(outcome.detail)]
+        else:
+            found.append(Finding(name, "fault", _with_cure(outcome, "torch")))
+    return found
 
 
-def examine() -> list[Finding]:
-    """Look at this installation."""
-    return [*_packages(), *_machine(), *_bundled(), *_weights(), *_folders()]
+def section(name: str) -> str:
+    """The findings of a section as JSON, for the process that asked."""
+    return json.dumps([asdict(finding) for finding in SECTIONS[name]()])
 
 
-def _packages() -> Iterator[Finding]:
-    yield Finding("python", "ok", platform.python_version())
-    for name in PACKAGES:
-        try:
-            yield Finding(name, "ok", importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            optional = name in OPTIONAL
-            remedy = "nothing on a CPU needs it" if optional else "run `pip install spikemba`"
-            yield Finding(name, "absent" if optional else "fault", f"not installed; {remedy}")
+def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
+    """What a probe says; None: its package is not there, and need not be."""
+    if outcome is None:
+        return Finding(probe.topic, "absent", f"not installed; it is for {probe.optional}")
+    if outcome.state == "fault":
+        return Finding(probe.topic, "fault", _with_cure(outcome, probe.package))
+    number = f"{version(probe.package)}; " if probe.is_package else ""
+    return Finding(probe.topic, outcome.state, f"{number}{outcome.detail}")
 
 
-def _machine() -> Iterator[Finding]:
+def _with_cure(outcome: Outcome, package: str) -> str:
+    """The cause, and the command that mends it."""
+    if outcome.said:
+        return outcome.detail
+    culprit = outcome.broken if outcome.broken not in ("", "pipelines", "spikemba", "__main__") else package
+    return f"{distribution(culprit)} {version(culprit)}: {outcome.detail}; run `{cure(culprit)}`"
+
+
+def machine() -> Iterator[Finding]:
+    """Processors, and which scan runs on them."""
     import torch
 
     yield Finding("cpu", "ok", f"{os.cpu_count()} processors, {torch.get_num_threads()} threads")
@@ -50,13 +85,14 @@ def _machine() -> Iterator[Finding]:
         yield Finding("gpu", "ok", torch.cuda.get_device_name())
     else:
         yield Finding("gpu", "absent", "torch sees none; everything runs on the CPU")
-    yield from _scan()
+    yield from scan()
 
 
-def _scan() -> Iterator[Finding]:
+def scan() -> Iterator[Finding]:
+    """Which scan runs here, and why."""
     import torch
 
-    from spikemba.ops.cuda_kernels import official_conv, official_scan
+    from spikemba.ops.cuda_kernels import find_scan, official_conv
     from spikemba.ops.native.library import ENVIRONMENT, load
     from spikemba.ops.selective_scan import BACKENDS, best_backend
 
@@ -73,12 +109,14 @@ def _scan() -> Iterator[Finding]:
     yield Finding("scan", "ok", f"{best_backend(torch.empty(1), 16)} on this CPU; backends: {', '.join(BACKENDS)}")
     if torch.cuda.is_available():
         convolution = "causal-conv1d" if official_conv() is not None else "plain PyTorch"
-        reason = "" if official_scan() is not None else "; mamba-ssm is not installed or does not run here"
+        problem = find_scan().problem
+        reason = f"; mamba-ssm is not used: {problem}" if problem else ""
         detail = f"{best_backend(torch.empty(1, device='cuda'), 16)}, convolution: {convolution}{reason}"
         yield Finding("scan on gpu", "ok", detail)
 
 
-def _bundled() -> Iterator[Finding]:
+def bundled() -> Iterator[Finding]:
+    """The models that come with the package."""
     from spikemba.checkpoint import BUNDLED
     from spikemba.encoders import mini
 
@@ -90,8 +128,9 @@ def _bundled() -> Iterator[Finding]:
             yield Finding(name, "fault", f"{path} is missing; install the package again")
 
 
-def _weights() -> Iterator[Finding]:
+def weights() -> Iterator[Finding]:
     """Where the weights of each encoder's default model are on this machine; nobody is asked for them."""
+    from pipelines.places import load_settings, weights_folder
     from spikemba.encoders.base import WEIGHTS, EncoderOptions
     from spikemba.encoders.weights import Source, weights_here
 
@@ -114,7 +153,10 @@ def _weights() -> Iterator[Finding]:
             yield Finding(topic, "absent", f"get {source.file} from {source.address}, and use --weights {name}=FILE")
 
 
-def _folders() -> Iterator[Finding]:
+def folders() -> Iterator[Finding]:
+    """Where settings, weights and cached features go."""
+    from pipelines.places import cache_folder, settings_folder, weights_folder
+
     for name, folder in {"cache": cache_folder(), "weights": weights_folder(), "settings": settings_folder()}.items():
         yield Finding(name, *_writable(folder))
 
@@ -124,3 +166,12 @@ def _writable(folder: Path) -> tuple[Literal["ok", "fault"], str]:
     if os.access(existing, os.W_OK):
         return "ok", str(folder)
     return "fault", f"{folder} cannot be written"
+
+
+SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "machine": machine,
+    "bundled models": bundled,
+    "weights": weights,
+    "folders": folders,
+}
+"""What is looked at after the probes, in the order of the report."""

@@ -8,7 +8,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from ssl import SSLError
 from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
@@ -40,7 +42,7 @@ def fetch(wanted: Download, folder: Path, report: Report = silent) -> Path:
             _fetch_into(part, wanted, report)
         except HTTPError as error:
             raise DownloadError(wanted.url, f"answers {error.code} {error.reason}", folder / wanted.name) from None
-        except (URLError, TimeoutError, ConnectionError) as error:
+        except (URLError, TimeoutError, ConnectionError, SSLError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise DownloadError(wanted.url, f"cannot be reached ({reason})", folder / wanted.name) from None
         except OSError as error:

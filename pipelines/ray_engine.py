@@ -10,6 +10,7 @@ from pipelines.extract import ExtractEvents, Job, Outcome, encode_here
 from pipelines.places import load_settings, weights_folder
 from spikemba.encoders import VideoEncoder
 from spikemba.errors import PackageMissing
+from spikemba.libraries import is_installed, library
 
 VIDEOS_PER_TASK = 8
 RETRIES = 5
@@ -74,8 +75,8 @@ def _absolute(job: Job) -> Job:
 
 
 def _ray() -> Any:
-    try:
+    if not is_installed("ray"):
+        raise PackageMissing("ray", "--engine ray", "ray")
+    with library("ray"):
         import ray
-    except ImportError:
-        raise PackageMissing("ray", "--engine ray", "ray") from None
     return ray

@@ -20,6 +20,7 @@ from pipelines.task import Step, held_out_splits, nothing_learned, scored_splits
 from spikemba.datasets.base import Split
 from spikemba.datasets.recognition import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.video_augment import MixConfig
+from spikemba.libraries import library
 from spikemba.metrics.recognition import recognition_document
 from spikemba.model.adaptation import AdaptedVideoMamba, adapt_model
 from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
@@ -144,8 +145,9 @@ def mixed(clips: Tensor, labels: Tensor, mix: MixConfig, n_classes: int) -> tupl
     """clips: (B, 3, T, S, S), labels: (B,) -> the same mixed, and targets of (B, K); untouched where mixing is off."""
     if not (mix.mixup or mix.cutmix) or len(labels) < 2:
         return clips, labels
-    from torchvision import tv_tensors
-    from torchvision.transforms import v2
+    with library("torchvision"):
+        from torchvision import tv_tensors
+        from torchvision.transforms import v2
 
     kinds = {v2.MixUp: mix.mixup, v2.CutMix: mix.cutmix}
     on = [kind(alpha=alpha, num_classes=n_classes) for kind, alpha in kinds.items() if alpha]

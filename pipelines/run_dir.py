@@ -15,6 +15,7 @@ from pipelines.config import AnyRunConfig, RunConfig, load_run_config
 from spikemba.config import flat, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
+from spikemba.libraries import cause
 
 
 class RunDir:
@@ -94,8 +95,12 @@ class RunDir:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from None
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise CheckpointError(f"{path} is damaged ({type(error).__name__}); start a new run with --out") from None
+            raise CheckpointError(f"{path} is damaged ({cause(error)}); start a new run with --out") from None
         return state
 
 

@@ -15,7 +15,9 @@ from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import Split
 from spikemba.errors import CheckpointError, ShareError
 from spikemba.files import write_text
-from spikemba.hub import first_line, is_hub_name, is_outside, without_bars
+from spikemba.hub import is_hub_name, without_bars
+from spikemba.hub_problem import first_line, is_outside, what_failed
+from spikemba.libraries import library
 from spikemba.pretrained import SpikeMba
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -128,8 +130,9 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def _push(model: SpikeMba, to: str, licence: str | None, public: bool, new_card: bool, message: str) -> Shared:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+    with library("huggingface_hub"):
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
     try:
@@ -144,8 +147,6 @@ def _push(model: SpikeMba, to: str, licence: str | None, public: bool, new_card:
             )
     except LocalTokenNotFoundError:
         raise ShareError(to, "nobody is logged in to the hub; run `hf auth login`") from None
-    except OfflineModeIsEnabled:
-        raise ShareError(to, "HF_HUB_OFFLINE=1 forbids asking the hub") from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         login = "; log in with `hf auth login`, as somebody who may write there" if status in (401, 403) else ""
@@ -153,7 +154,7 @@ def _push(model: SpikeMba, to: str, licence: str | None, public: bool, new_card:
     except Exception as error:
         if not is_outside(error):
             raise
-        raise ShareError(to, f"the hub cannot be reached ({first_line(error)})") from None
+        raise ShareError(to, what_failed(error)[1]) from None
     return Shared(f"{api.endpoint}/{to}", kept)
 
 

@@ -78,7 +78,9 @@ def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int],
     model = make(config.model, config.features.n_video_features, config.features.text.dim)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{folder}: its model.safetensors cannot be read ({_first_line(error)})") from None
+    except SafetensorError as error:
         raise CheckpointError(f"{folder}: its model.safetensors is damaged ({_first_line(error)})") from None
     except RuntimeError as error:
         raise CheckpointError(f"{folder}: its weights do not fit its config.json ({_first_line(error)})") from None

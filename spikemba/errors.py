@@ -74,6 +74,10 @@ class PackageMissing(SpikeMbaError):
         super().__init__(f"{purpose} needs {package}, which is not installed; run `pip install 'spikemba[{extra}]'`")
 
 
+class LibraryBroken(SpikeMbaError):
+    """A library is installed and cannot be imported, or another one that it needs cannot."""
+
+
 class DownloadError(SpikeMbaError):
     """A public file cannot be fetched, or is not the file that is meant."""
 

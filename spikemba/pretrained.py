@@ -22,6 +22,7 @@ from spikemba.features import FeatureSpec
 from spikemba.files import write_json, writing
 from spikemba.grounding import GroundingConfig
 from spikemba.hub import fetch, is_hub_name
+from spikemba.libraries import cause
 from spikemba.model_card import LIBRARY, PAPER, TAGS, model_card
 
 
@@ -125,8 +126,8 @@ def _backbone(folder: Path) -> str:
 def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise CheckpointError(f"{folder}: its config.json cannot be read") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: its config.json cannot be read ({cause(error)})") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{folder}: its config.json is no object")
     return config

@@ -196,7 +196,9 @@ def _read(folder: Path) -> tuple[VideoCheckpointConfig, dict[str, Tensor]]:
         raise CheckpointError(f"{folder}: its config.json cannot be read ({_first_line(error)})") from None
     try:
         return config, load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{folder}: its model.safetensors cannot be read ({_first_line(error)})") from None
+    except SafetensorError as error:
         raise CheckpointError(f"{folder}: its model.safetensors is damaged ({_first_line(error)})") from None
 
 

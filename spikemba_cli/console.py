@@ -1,6 +1,7 @@
 """Where things are printed: results to stdout, everything else to stderr; bars on a terminal, nothing in a pipe."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +34,30 @@ def print_warning(message: str) -> None:
     err.print(f"[yellow]warning[/]: {_plain(message)}")
 
 
+class _Warnings(logging.Handler):
+    """Prints what the library has to say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(record.getMessage())
+
+
+def show_warnings() -> None:
+    """Print the library's warnings as this program's own."""
+    log = logging.getLogger("spikemba")
+    if not any(isinstance(handler, _Warnings) for handler in log.handlers):
+        log.addHandler(_Warnings(logging.WARNING))
+
+
 def print_note(message: str) -> None:
     """What is going on, on stderr."""
     err.print(f"[dim]{_plain(message)}[/]")
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout; in a pipe, tab-separated lines under a line of column names."""
+def print_table(title: str, columns: list[str], rows: list[list[str]], styles: list[str] | None = None) -> None:
+    """A table on stdout; in a pipe, tab-separated lines under a line of column names.
+
+    styles: the look of each row on a terminal, in rich's words.
+    """
     if not out.is_terminal:
         for row in [columns, *rows]:
             sys.stdout.write("\t".join(row) + "\n")
@@ -49,8 +67,8 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*map(_plain, row))
+    for row, style in zip(rows, styles or [""] * len(rows), strict=True):
+        table.add_row(*map(_plain, row), style=style)
     out.print(table)
 
 

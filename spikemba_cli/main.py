@@ -25,7 +25,7 @@ from spikemba_cli import (
     share,
     train,
 )
-from spikemba_cli.console import out, print_error
+from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "compare", "ground"),
@@ -84,11 +84,11 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    show_warnings()
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ class Repository:
     private: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    refusal: tuple[int, str] | None = None
+    """Status and code of the error that every question is answered with."""
 
     @property
     def commit(self) -> str:
@@ -49,7 +51,7 @@ def serving(beside: dict[str, bytes]) -> Iterator[FakeHub]:
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     hub.address = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield hub
     finally:
@@ -88,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub.repositories.get(found[1]) if found else None
         if found is None or repository is None:
             return self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        if repository.refusal is not None:
+            status, code = repository.refusal
+            return self._answer(status, {"error": code}, {"X-Error-Code": code} if code else None)
         _, what, revision, file = found.groups()
         if revision not in (None, "main", repository.commit):
             return self._answer(404, {"error": "Revision not found"}, {"X-Error-Code": "RevisionNotFound"})

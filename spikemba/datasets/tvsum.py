@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikemba.datasets.annotations import Annotation
 from spikemba.datasets.raw import RawRows, read_jsonl_rows
 from spikemba.errors import AnnotationError
+from spikemba.libraries import library
 
 SHOT_S = 2.0
 """Seconds that one label is about."""
@@ -75,7 +76,8 @@ def _with_seconds(row: Annotation) -> Annotation:
 
 
 def _read_mat(path: Path) -> RawRows:
-    import h5py
+    with library("h5py"):
+        import h5py
 
     found = RawRows(path)
     try:
@@ -85,6 +87,8 @@ def _read_mat(path: Path) -> RawRows:
                 columns = {name: file[table[name][i, 0]][()] for name in ("video", "category", "title", "length")}
                 labels = shot_labels(file[table["user_anno"][i, 0]][()], float(columns["length"].item()))
                 found.rows.append((f"video {i + 1}", _row(columns, labels)))
+    except (FileNotFoundError, PermissionError) as error:
+        raise AnnotationError(path, [f"cannot be read: {error.strerror or error}"]) from None
     except (OSError, KeyError) as error:
         raise AnnotationError(
             path, [f"is not TVSum's MATLAB file ({error}); expected MATLAB 7.3 with tvsum50"]

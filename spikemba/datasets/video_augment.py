@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from spikemba.config import Config
+from spikemba.libraries import library
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's colours, from 0 to 1, with which the published weights were trained."""
@@ -51,8 +52,9 @@ def training_transform(config: AugmentConfig, size_px: int) -> Transform:
 
     The published recipes jitter RandAugment's strength (mstd 0.5), which torchvision's does not.
     """
-    from torchvision import tv_tensors
-    from torchvision.transforms import v2
+    with library("torchvision"):
+        from torchvision import tv_tensors
+        from torchvision.transforms import v2
 
     steps: list[Callable[[Tensor], Tensor]] = []
     if config.crop_area == config.aspect == (1, 1):
@@ -90,7 +92,8 @@ def viewed_crops(clip: Tensor, size_px: int, n_crops: int) -> list[Tensor]:
 
     The short side is scaled to S if it is not S already.
     """
-    from torchvision.transforms.v2 import functional
+    with library("torchvision"):
+        from torchvision.transforms.v2 import functional
 
     if min(clip.shape[-2:]) != size_px:
         clip = functional.resize(clip, [size_px], functional.InterpolationMode.BICUBIC, antialias=True)

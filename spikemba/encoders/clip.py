@@ -20,6 +20,7 @@ from spikemba.encoders.base import EncoderOptions, TextFeatures
 from spikemba.encoders.one_frame import OneFramePerClip
 from spikemba.encoders.weights import Source, find_weights, load_state, placed, read_state, weights_digest
 from spikemba.errors import QueryError, UnknownName
+from spikemba.libraries import library
 
 MODEL, TAG = "ViT-B-32", "openai"
 """Behind the published features of QVHighlights, Charades-STA and TACoS."""
@@ -68,7 +69,8 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
 
     Raises UnknownName, WeightsMissing, CheckpointError.
     """
-    import open_clip
+    with library("open_clip"):
+        import open_clip
 
     architecture, _, tag = (model or f"{MODEL}/{TAG}").partition("/")
     if architecture not in open_clip.list_models():
@@ -92,7 +94,8 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
 
 def default_source() -> Source:
     """Where the weights of the default model come from."""
-    import open_clip
+    with library("open_clip"):
+        import open_clip
 
     return _source("clip", MODEL, open_clip.get_pretrained_cfg(MODEL, TAG))
 
@@ -109,8 +112,9 @@ def _source(name: str, architecture: str, known: dict[str, Any]) -> Source:
 
 def _load(network: nn.Module, path: Path) -> None:
     """Read the file in any of the forms that circulate."""
-    from open_clip.convert import convert_state_dict
-    from open_clip.model import convert_to_custom_text_state_dict
+    with library("open_clip"):
+        from open_clip.convert import convert_state_dict
+        from open_clip.model import convert_to_custom_text_state_dict
 
     state = read_state(path)
     for number in ("input_resolution", "context_length", "vocab_size"):

@@ -1,6 +1,7 @@
 """Models of the transformers library: by their name on the hub or as a folder, and what their settings say."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,20 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoders.weights import Source, on_hub
-from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
+from spikemba.encoders.weights import Source, problem_on_hub
+from spikemba.errors import CheckpointError, LibraryBroken, SpikeMbaError, WeightsMissing
+from spikemba.hub_problem import HubProblem, is_network, what_failed
+from spikemba.libraries import broken, cause, importing, library, root_cause
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+SETTINGS = ("config.json",)
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model", "tokenizer_config.json")
+PIXELS = ("preprocessor_config.json", "processor_config.json")
+"""Files of a model's folder, any one of which will do."""
 
 
 def hub_source(encoder: str, name: str) -> Source:
@@ -22,61 +31,120 @@ def hub_source(encoder: str, name: str) -> Source:
     return Source(encoder, f"the repository {name}", f"https://huggingface.co/{name}", name, files)
 
 
-def from_hub(load: Callable[..., Any], name: str, encoder: str, options: EncoderOptions) -> Any:
-    """`load(...)` of a folder, of the hub's cache, or of the hub: no code of the model's author is run.
-
-    Raises WeightsMissing when none of these has it, CheckpointError when what is there cannot be used.
-    """
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # bars are this program's own business
-    place = str(options.weights) if options.weights is not None else name
-    if options.weights is not None and not options.weights.is_dir():
-        raise WeightsMissing(f"{options.weights}: no such folder; expected one of transformers, with a config.json")
-    try:
-        return load(place, trust_remote_code=False, local_files_only=_is_local(name, options))
-    except OSError as error:
-        if Path(place).is_dir():
-            raise CheckpointError(f"{place}: cannot be used as {encoder} ({_first(error)})") from None
-        kind = encoder.partition(":")[0]
-        raise WeightsMissing(
-            f"the weights of {encoder} are not on this machine: {name} from https://huggingface.co/{name}; download "
-            f"that repository into a folder and name it with --weights {kind}=FOLDER; offline, --encoder mini works "
-            "without (it knows shapes only)"
-        ) from None
-    except ValueError as error:
-        raise CheckpointError(f"{place}: cannot be used as {encoder} ({_first(error)})") from None
-
-
 def load_model(name: str, encoder: str, options: EncoderOptions, kinds: tuple[str, ...]) -> Any:
-    """A model of one of these kinds, in evaluation mode. Raises also SpikeMbaError when it is of another kind."""
-    from transformers import AutoConfig, AutoModel
+    """A model of one of these kinds, in evaluation mode. Raises as `from_hub`, and SpikeMbaError for another kind."""
+    with library("transformers"):
+        from transformers import AutoConfig, AutoModel
 
-    config = from_hub(AutoConfig.from_pretrained, name, encoder, options)
+    config = from_hub(AutoConfig.from_pretrained, name, encoder, options, SETTINGS)
     if config.model_type not in kinds:
         raise SpikeMbaError(f"{name} is a model of kind {config.model_type!r}; expected {' or '.join(kinds)}")
-    return from_hub(AutoModel.from_pretrained, name, encoder, options)
+    return from_hub(AutoModel.from_pretrained, name, encoder, options, WEIGHTS)
+
+
+def load_tokenizer(name: str, encoder: str, options: EncoderOptions) -> Any:
+    """The tokenizer that lies beside a model. Raises as `from_hub`."""
+    with library("transformers"):
+        from transformers import AutoTokenizer
+
+    return from_hub(AutoTokenizer.from_pretrained, name, encoder, options, WORDS)
 
 
 def pixel_statistics(
-    name: str, options: EncoderOptions, default: tuple[tuple[float, ...], tuple[float, ...]]
+    name: str, encoder: str, options: EncoderOptions, default: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of pixels in [0, 1] that the model expects, (3, 1, 1) each."""
-    from transformers.image_processing_utils import BaseImageProcessor
+    """Mean and deviation of pixels in [0, 1] that the model expects, (3, 1, 1) each; the default where it names none.
 
+    Raises CheckpointError when it names some and they cannot be read.
+    """
+    with library("transformers"):
+        from transformers.image_processing_utils import BaseImageProcessor
+
+    where = _find(name, options)
     try:
-        place = str(options.weights) if options.weights is not None else name
-        settings, _ = BaseImageProcessor.get_image_processor_dict(place, local_files_only=_is_local(name, options))
-        mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
-    except (OSError, ValueError):
-        mean, std = default
+        settings, _ = BaseImageProcessor.get_image_processor_dict(where.place, local_files_only=where.is_local)
+    except Exception as error:
+        if importing(error) or where.has(PIXELS):
+            raise _explained(error, where, encoder, options, PIXELS) from error
+        settings = {}
+    mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
 
 
-def _is_local(name: str, options: EncoderOptions) -> bool:
-    """Whether only a folder or the hub's cache can have it."""
-    return options.weights is not None or not on_hub(name, "config.json")
+def from_hub(load: Callable[..., Any], name: str, encoder: str, options: EncoderOptions, files: tuple[str, ...]) -> Any:
+    """`load(...)` of a folder, of the hub's cache, or of the hub: no code of the model's author is run.
+
+    files: what `load` reads, any one of them, for the error to name.
+    Raises WeightsMissing when none of these places has it, and says why the hub did not give it; CheckpointError when
+    what is there cannot be used; LibraryBroken when it is not the files that are at fault.
+    """
+    with library("transformers"):
+        from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # bars are this program's own business
+    where = _find(name, options)
+    try:
+        return load(where.place, trust_remote_code=False, local_files_only=where.is_local)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _explained(error, where, encoder, options, files) from error
 
 
-def _first(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+@dataclass(frozen=True)
+class _Where:
+    """Where a model is."""
+
+    place: str
+    """A folder, or a name on the hub."""
+    is_folder: bool
+    problem: HubProblem | None = None
+    """Why the hub does not give it; for folders nobody is asked."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only a folder or the hub's cache can have it."""
+        return self.is_folder or self.problem is not None
+
+    def present(self, files: tuple[str, ...]) -> Path | None:
+        """The first of the files that a folder holds."""
+        return next((path for name in files if (path := Path(self.place) / name).is_file()), None)
+
+    def has(self, files: tuple[str, ...]) -> bool:
+        """Whether the folder, or a hub that answers, has one of the files."""
+        if self.is_folder:
+            return self.present(files) is not None
+        return self.problem is None and problem_on_hub(self.place, files[0]) is None
+
+
+def _find(name: str, options: EncoderOptions) -> _Where:
+    """Raises WeightsMissing for a folder that is not there."""
+    place = str(options.weights) if options.weights is not None else name
+    if Path(place).is_dir():
+        return _Where(place, True)
+    # where the first part of owner/name is a folder here, the name is a mistyped path
+    if options.weights is not None or ("/" in name and Path(name.partition("/")[0] or "/").exists()):
+        raise WeightsMissing(f"{place}: no such folder; expected one of transformers, with a config.json")
+    return _Where(place, False, problem_on_hub(name, SETTINGS[0]))
+
+
+def _explained(
+    error: Exception, where: _Where, encoder: str, options: EncoderOptions, files: tuple[str, ...]
+) -> SpikeMbaError:
+    """Which of four it was: a library, the folder, the way to the hub, or what the hub gave."""
+    root = root_cause(error)
+    if importing(error) or isinstance(root, ModuleNotFoundError):
+        return broken("transformers", error)
+    if isinstance(root, ImportError):  # how transformers says what a tokenizer needs beside it
+        return LibraryBroken(f"{encoder} needs a library that is not installed ({cause(error)})")
+    if where.is_folder:
+        present = where.present(files)
+        if present is None:
+            missing = " or ".join(files)
+            return CheckpointError(f"{where.place} holds no {missing}; expected what transformers saves of {encoder}")
+        return CheckpointError(f"{present}: cannot be used as {encoder} ({cause(error)})")
+    if where.problem is not None and isinstance(error, OSError):
+        return hub_source(encoder.partition(":")[0], where.place).missing(options, where.problem.text, "FOLDER")
+    if is_network(root):
+        return CheckpointError(f"{where.place} cannot be fetched: {what_failed(root)[1]}; run the same command again")
+    return CheckpointError(f"{where.place}: cannot be used as {encoder} ({cause(error)})")

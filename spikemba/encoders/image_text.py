@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures
-from spikemba.encoders.hub_models import CENTRED, CLIP, from_hub, hub_source, load_model, pixel_statistics
+from spikemba.encoders.hub_models import CENTRED, CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.one_frame import OneFramePerClip
 from spikemba.encoders.weights import Source, placed, weights_digest
 from spikemba.errors import QueryError, SpikeMbaError
@@ -54,15 +54,13 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ImageTextEnco
 
     Raises WeightsMissing, CheckpointError, SpikeMbaError when it is of another kind.
     """
-    from transformers import AutoTokenizer
-
     place = model or (str(options.weights) if options.weights else None)
     if place is None:
         raise SpikeMbaError("transformers needs a model, as in --encoder transformers:openai/clip-vit-base-patch32")
     network = load_model(place, name, options, KINDS)
-    tokenizer = from_hub(AutoTokenizer.from_pretrained, place, name, options)
+    tokenizer = load_tokenizer(place, name, options)
     default = CENTRED if network.config.model_type == "siglip" else CLIP
-    return ImageTextEncoder(name, network, tokenizer, pixel_statistics(place, options, default), options)
+    return ImageTextEncoder(name, network, tokenizer, pixel_statistics(place, name, options, default), options)
 
 
 def load_siglip2(name: str, model: str | None, options: EncoderOptions) -> ImageTextEncoder:

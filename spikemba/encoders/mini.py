@@ -20,11 +20,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import PositiveInt
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from spikemba.config import Config
 from spikemba.encoders.base import Array, TextFeatures, check_query
+from spikemba.encoders.weights import load_state, read_state
+from spikemba.errors import CheckpointError
+from spikemba.libraries import cause
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
 from spikemba.video import FrameRule
 
@@ -220,9 +222,15 @@ def split_words(sentence: str) -> list[str]:
 
 
 def load(folder: Path = FOLDER) -> MiniEncoder:
-    """The encoder stored in `folder`, by default the bundled one."""
-    config = MiniConfig.parse(json.loads((folder / "config.json").read_text(encoding="utf-8")), str(folder))
+    """The encoder stored in `folder`, by default the bundled one. Raises CheckpointError that names the file."""
     path = folder / "model.safetensors"
+    try:
+        config = MiniConfig.parse(json.loads((folder / "config.json").read_text(encoding="utf-8")), str(folder))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); expected a mini encoder") from None
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: is no mini encoder's ({cause(error)})") from None
     model = Mini(config)
-    model.load_state_dict(load_file(path))
-    return MiniEncoder(model, hashlib.sha256(path.read_bytes()).hexdigest())
+    load_state(model, read_state(path), path)
+    return MiniEncoder(model, digest)

@@ -64,4 +64,4 @@ def vjepa2_source() -> Source:
 
 def _load(name: str, model: str, kind: str, options: EncoderOptions) -> MotionEncoder:
     network = load_model(model, name, options, (kind,))
-    return MotionEncoder(name, network, pixel_statistics(model, options, IMAGENET), options)
+    return MotionEncoder(name, network, pixel_statistics(model, name, options, IMAGENET), options)

@@ -64,9 +64,11 @@ def read_slowfast(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of any of the forms under PyTorchVideo's names. Raises CheckpointError."""
     if path.suffix == ".safetensors":
         return dict(read_state(path))
-    head = path.read_bytes()[:4] if path.is_file() else b""
     try:
+        head = path.read_bytes()[:4] if path.is_file() else b""
         tree = _read_torch(path) if head.startswith(b"PK") or _is_old_torch(path) else _read_pickle(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:150]
         raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({reason})") from None

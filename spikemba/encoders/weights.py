@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,8 @@ from torch import nn
 from spikemba.device import device_named
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
+from spikemba.hub_problem import HubProblem, hub_problem, is_outside, what_failed
+from spikemba.libraries import library
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,24 @@ class Source:
     hub_files: tuple[str, ...] = ()
     """Names of the file on the hub, the best first."""
 
-    def missing(self, options: EncoderOptions) -> WeightsMissing:
-        """The error that says what to do."""
-        place = f"put it into {options.folder}, or " if options.folder else ""
+    def missing(self, options: EncoderOptions, problem: str = "", kind: str = "FILE") -> WeightsMissing:
+        """The error that says what to do.  problem: why the hub did not give them.  kind: what --weights takes."""
+        place = f"put it into {options.folder}, or " if options.folder and kind == "FILE" else ""
+        why = f"{problem}, and " if problem else ""
         return WeightsMissing(
-            f"the weights of {self.encoder} are not on this machine: {self.file} from {self.address}; {place}name it "
-            f"with --weights {self.encoder}=FILE; offline, --encoder mini works without (it knows shapes only)"
+            f"{why}the weights of {self.encoder} are not on this machine: {self.file} from {self.address}; {place}name "
+            f"it with --weights {self.encoder}={kind}; offline, --encoder mini works without (it knows shapes only)"
         )
 
 
 def find_weights(source: Source, options: EncoderOptions) -> Path:
     """The weights' file: the one that was named, else by its name in `options.folder`, else by the hub's cache, else
-    from the hub. Raises WeightsMissing.
+    from the hub. Raises WeightsMissing that says why the hub did not give it.
     """
     found = weights_here(source, options) or _from_hub(source)
-    if found is None:
-        raise source.missing(options)
-    return found
+    if isinstance(found, Path):
+        return found
+    raise source.missing(options, found)
 
 
 def weights_here(source: Source, options: EncoderOptions) -> Path | None:
@@ -69,7 +71,8 @@ def weights_here(source: Source, options: EncoderOptions) -> Path | None:
 
 def _in_cache(source: Source) -> Path | None:
     """What the hub's cache holds."""
-    from huggingface_hub import try_to_load_from_cache
+    with library("huggingface_hub"):
+        from huggingface_hub import try_to_load_from_cache
 
     for name in source.hub_files if source.repository else ():
         cached = try_to_load_from_cache(source.repository or "", name)
@@ -78,28 +81,31 @@ def _in_cache(source: Source) -> Path | None:
     return None
 
 
-def _from_hub(source: Source) -> Path | None:
+def _from_hub(source: Source) -> Path | str:
+    """The file, fetched; or why it is not, empty where nobody is to be asked."""
     if source.repository is None:
-        return None
-    from huggingface_hub import hf_hub_download
+        return ""
+    with library("huggingface_hub"):
+        from huggingface_hub import hf_hub_download
 
     for name in source.hub_files:
-        if on_hub(source.repository, name):
-            with suppress(Exception):  # absent, refused, broken off: whatever it is, there is another way
+        problem = problem_on_hub(source.repository, name)
+        if problem is None:
+            try:
                 return Path(hf_hub_download(source.repository, name))
-    return None
+            except Exception as error:
+                if not is_outside(error):
+                    raise
+                return f"fetching {name} broke off: {what_failed(error)[1]}"
+        if problem.kind != "file":
+            return problem.text
+    return f"the repository {source.repository} holds no {' or '.join(source.hub_files)}"
 
 
 @cache
-def on_hub(repository: str, file: str) -> bool:
-    """Whether the hub answers that it has the file; asked once, where its own client would try for half a minute."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    try:
-        get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)
-    except Exception:  # offline, absent, refused
-        return False
-    return True
+def problem_on_hub(repository: str, file: str) -> HubProblem | None:
+    """Why the hub does not give the file; None when it does. Asked once per process."""
+    return hub_problem(repository, file)
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -120,12 +126,12 @@ def tensors_digest(state: Mapping[str, torch.Tensor]) -> str:
 def read_state(path: Path) -> dict[str, Any]:
     """Tensors by name from a .safetensors file or a PyTorch file, running nothing that the file holds.
 
-    Raises CheckpointError when it is neither.
+    Raises CheckpointError when it is neither, or cannot be read at all.
     """
+    with library("safetensors"):
+        from safetensors.torch import load_file
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return dict(load_file(path))
         try:
             # training scripts put their parsed arguments beside the weights; a Namespace runs nothing
@@ -136,6 +142,10 @@ def read_state(path: Path) -> dict[str, Any]:
                 raise
             # The form of OpenAI's own files. Its code is loaded into the interpreter and not called.
             state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:150]
         raise CheckpointError(f"{path}: not a file of weights that can be read safely ({reason})") from None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
-from spikemba.encoders.hub_models import CLIP, from_hub, hub_source, load_model, pixel_statistics
+from spikemba.encoders.hub_models import CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
 from spikemba.encoders.weights import Source, placed, weights_digest
 from spikemba.errors import QueryError
@@ -52,11 +52,9 @@ class XClipEncoder(SeveralFramesPerClip):
 
 def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
     """X-CLIP, by default the base model. Raises WeightsMissing, CheckpointError."""
-    from transformers import AutoTokenizer
-
     network = load_model(model or MODEL, name, options, ("xclip",))
-    tokenizer = from_hub(AutoTokenizer.from_pretrained, model or MODEL, name, options)
-    return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, options, CLIP), options)
+    tokenizer = load_tokenizer(model or MODEL, name, options)
+    return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, name, options, CLIP), options)
 
 
 def default_source() -> Source:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spikemba.errors import PackageMissing, ShapeError, UnknownName
+from spikemba.libraries import is_installed, library
 from spikemba.ops.chunked_scan import selective_scan_chunked
 from spikemba.ops.cuda_kernels import official_scan, selective_scan_cuda
 from spikemba.ops.native.build import BuildError
@@ -69,10 +70,10 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 def selective_scan_triton(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Same arguments and result as `selective_scan_reference`, by Triton. Raises PackageMissing without Triton."""
-    try:
+    if not is_installed("triton"):
+        raise PackageMissing("triton", "the Triton scan", "cuda")
+    with library("triton"):
         from spikemba.ops.triton_scan import selective_scan_triton as scan
-    except ImportError:
-        raise PackageMissing("triton", "the Triton scan", "cuda") from None
     return scan(x, delta, a, b, c)
 
 

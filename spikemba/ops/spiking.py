@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from spikemba.config import Config
 from spikemba.errors import ShapeError
+from spikemba.libraries import library
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32, in_full_precision
@@ -199,7 +200,8 @@ def _struct(neuron: NeuronConfig) -> compiled.Neuron:
 
 
 def _spikingjelly(current: Tensor, neuron: NeuronConfig, n_steps: int | None) -> Tensor:
-    from spikingjelly.activation_based import functional
+    with library("spikingjelly"):
+        from spikingjelly.activation_based import functional
 
     if n_steps is not None:
         current = current.expand(n_steps, *current.shape)
@@ -263,7 +265,8 @@ class _Lif(torch.autograd.Function):
 
 def _surrogate(name: SurrogateName) -> Any:
     """Spikingjelly's class of that name; its `backward(gradient, over, alpha)` is the derivative times the gradient."""
-    from spikingjelly.activation_based import surrogate
+    with library("spikingjelly"):
+        from spikingjelly.activation_based import surrogate
 
     return {
         "atan": surrogate.ATan,

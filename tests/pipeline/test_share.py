@@ -99,7 +99,7 @@ def test_what_cannot_be_shared_is_said(trained, tmp_path, monkeypatch):
     write_study(tmp_path / "study", Study(benchmark="tvsum", runs=(StudyRun(folder="BK", seed=1),)))
     with pytest.raises(CheckpointError, match=r"holds 1 runs; share one of them, such as .*study/BK"):
         share(tmp_path / "study", str(tmp_path / "given"))
-    with pytest.raises(ShareError, match="HF_HUB_OFFLINE=1 forbids|the hub cannot be reached"):
+    with pytest.raises(ShareError, match="cannot reach huggingface.co"):
         share(trained, "me/model")
 
 

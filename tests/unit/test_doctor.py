@@ -1,15 +1,22 @@
-"""What doctor says of the weights of encoders, without asking anybody for them."""
+"""What doctor says: of packages that are broken in every way, and of weights, without asking anybody for them."""
 
+import importlib.metadata
+import json
 from pkgutil import resolve_name
 
 import pytest
 import yaml
+from broken_packages import put_package, spikemba
 
-from pipelines.doctor import _weights
+from pipelines import doctor
+from pipelines.doctor import examine, weights
+from pipelines.doctor_probes import PROBES
 from pipelines.places import settings_folder, weights_folder
 from spikemba.encoders.base import ENCODERS, WEIGHTS, EncoderOptions
 from spikemba.encoders.slowfast import SOURCE
 from spikemba.encoders.weights import weights_here
+from spikemba.errors import UnknownName
+from spikemba.ops.selective_scan import BACKENDS
 
 WITHOUT = {"mini", "transformers"}
 """One comes with the package, the other has no model of its own."""
@@ -20,11 +27,11 @@ def nobody_is_asked(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("doctor asked the hub")
 
-    monkeypatch.setattr("spikemba.encoders.weights.on_hub", refuse)
+    monkeypatch.setattr("spikemba.encoders.weights.problem_on_hub", refuse)
 
 
 def states():
-    return {finding.topic.partition(" ")[0]: finding for finding in _weights()}
+    return {finding.topic.partition(" ")[0]: finding for finding in weights()}
 
 
 def test_every_encoder_says_where_its_weights_come_from():
@@ -55,3 +62,94 @@ def test_weights_in_the_folder_and_in_the_settings_are_found(nobody_is_asked, tm
     assert (found["clip"].state, found["clip"].detail) == ("ok", str(tmp_path))
     assert found["xclip"].state == "fault"
     assert found["vjepa2"].state == "absent"
+
+
+BROKEN = {
+    "h5py": ("raise ImportError('libhdf5.so: cannot open shared object file')", "9.1"),
+    "pandas": ("raise OSError('built for another numpy')", "9.2"),
+    "av": ("import os; os.abort()", "9.3"),
+    "matplotlib": ("import os; print('no display, leaving'); os._exit(3)", "9.4"),
+    "tensorboard": ("import sys; sys.exit('no licence')", "9.5"),
+}
+
+
+def only(*topics):
+    return [part for topic in topics for part in ("--only", topic)]
+
+
+def test_a_broken_package_is_a_fault_with_its_cause_and_cure_and_the_others_are_tried_all_the_same(tmp_path):
+    for name, (body, version) in BROKEN.items():
+        put_package(tmp_path, name, body, version)
+    done = spikemba(tmp_path, "doctor", "--json", *only(*BROKEN, "pillow"))
+    assert done.returncode == 1, done.stderr
+    found = {finding["topic"]: finding for finding in json.loads(done.stdout)}
+    assert found.pop("pillow")["state"] == "ok"
+    assert set(found) == set(BROKEN)
+    assert {finding["state"] for finding in found.values()} == {"fault"}
+    for name, part in {
+        "h5py": "h5py 9.1 is installed and cannot be imported (ImportError: libhdf5.so: cannot open",
+        "pandas": "pandas 9.2 is installed and cannot be imported (OSError: built for another numpy)",
+        "av": "av 9.3: killed its process by SIGABRT (Fatal Python error: Aborted)",
+        "matplotlib": "matplotlib 9.4: ended its process with exit code 3 (no display, leaving)",
+        "tensorboard": "tensorboard 9.5: SystemExit: no licence",
+    }.items():
+        assert found[name]["detail"].startswith(part)
+        assert found[name]["detail"].endswith(f"; run `pip install --force-reinstall {name}`")
+
+
+def test_in_a_pipe_a_fault_is_a_line_like_the_others(tmp_path):
+    put_package(tmp_path, "h5py", "raise ImportError('no')", "9.1")
+    done = spikemba(tmp_path, "doctor", *only("h5py"))
+    assert done.returncode == 1
+    head, line = done.stdout.splitlines()
+    assert head.split("\t") == ["what", "state", "detail"]
+    assert line.split("\t")[:2] == ["h5py", "fault"]
+
+
+def test_a_torchaudio_that_cannot_be_imported_is_a_fault_and_breaks_no_other_line(tmp_path):
+    put_package(tmp_path, "torchaudio", "raise OSError('libtorchaudio.so: undefined symbol')", "2.11.1")
+    done = spikemba(tmp_path, "doctor", "--json", *only("torchaudio", "transformers", "open_clip_torch"))
+    assert done.returncode == 1, done.stderr
+    torchaudio, *others = json.loads(done.stdout)
+    torch = importlib.metadata.version("torch").partition("+")[0]
+    assert torchaudio["state"] == "fault"
+    start = f"torchaudio 2.11.1 cannot be imported beside torch {torch} (OSError: libtorchaudio.so: undefined"
+    assert torchaudio["detail"].startswith(start)
+    assert "run `pip uninstall -y torchaudio`" in torchaudio["detail"]
+    assert [finding["state"] for finding in others] == ["ok", "ok"], others
+
+
+def test_kernels_that_must_be_there_and_are_not_are_a_fault(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    for wanted, state in {"": "absent", "1": "fault"}.items():
+        monkeypatch.setenv("SPIKEMBA_NATIVE", wanted)
+        (scan,) = examine(["scan native"])
+        assert scan.state == state
+        assert "no C compiler (no-such-compiler) was found" in scan.detail
+    assert scan.detail.endswith("run `unset SPIKEMBA_NATIVE` to do without")
+
+
+def test_what_looks_at_the_machine_may_break_too(monkeypatch):
+    monkeypatch.setattr(doctor, "PROBES", ())
+    monkeypatch.setattr(doctor, "SECTIONS", {"machine": None, "no such section": None})
+    python, *_, missing = examine()
+    assert python.topic == "python"
+    assert (missing.topic, missing.state) == ("no such section", "fault")
+    assert "KeyError: 'no such section'" in missing.detail
+
+
+def test_an_optional_package_that_is_not_there_is_no_fault(monkeypatch):
+    monkeypatch.setattr(doctor, "is_installed", lambda name: False)
+    (ray,) = examine(["ray"])
+    assert ray.state == "absent"
+    assert ray.detail == "not installed; it is for extract --engine ray; spikemba[ray]"
+
+
+def test_every_encoder_and_scan_has_its_line():
+    topics = {probe.topic for probe in PROBES}
+    assert {f"encoder {kind}" for kind in ENCODERS} == {topic for topic in topics if topic.startswith("encoder ")}
+    assert {f"scan {name}" for name in BACKENDS} == {topic for topic in topics if topic.startswith("scan ")}
+    assert len(topics) == len(PROBES)
+    with pytest.raises(UnknownName, match=r"no line of the report is called 'torsh'; there are: torch, "):
+        examine(["torsh"])

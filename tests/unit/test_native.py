@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from pipelines.doctor import examine
+from pipelines.doctor import machine
 from spikemba.ops.native import build, library
 from spikemba.ops.native.build import BuildError
 from spikemba.ops.selective_scan import best_backend, selective_scan, selective_scan_reference
@@ -209,7 +209,7 @@ def test_a_compiler_without_openmp_or_native_code_builds_what_scans_on_one_threa
 
 
 def findings():
-    return {finding.topic: finding for finding in examine()}
+    return {finding.topic: finding for finding in machine()}
 
 
 @needs_kernels

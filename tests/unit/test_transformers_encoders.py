@@ -4,87 +4,20 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.tiny_encoders import SAVERS
 from spikemba.encoders import TextEncoder, load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
-
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-
-
-def save_words(folder, length):
-    """A tokenizer of a few words; both ends are marked."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    words = {word: i for i, word in enumerate(["<pad>", "<unk>", "<s>", "</s>", "a", "dog", "enters"])}
-    core = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    core.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", model_max_length=length
-    ).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Name of an encoder -> folder of a small model of its kind."""
-    from transformers import (
-        SiglipConfig,
-        SiglipModel,
-        VideoMAEConfig,
-        VideoMAEModel,
-        VJEPA2Config,
-        VJEPA2Model,
-        XCLIPConfig,
-        XCLIPModel,
-    )
-
     torch.manual_seed(0)
     place = tmp_path_factory.mktemp("models")
-    text = {
-        **TOWER,
-        "vocab_size": 7,
-        "max_position_embeddings": 12,
-        "eos_token_id": 3,
-        "pad_token_id": 0,
-        "bos_token_id": 2,
-    }
-    image = {**TOWER, "image_size": 32, "patch_size": 16}
-    siglip = SiglipConfig(vision_config=image, text_config={**text, "projection_size": 32})
-    xclip = XCLIPConfig(
-        vision_config={
-            **image,
-            "num_frames": 4,
-            "mit_hidden_size": 16,
-            "mit_intermediate_size": 32,
-            "mit_num_hidden_layers": 1,
-            "mit_num_attention_heads": 2,
-        },
-        text_config=text,
-        projection_dim=16,
-        prompt_layers=1,
-        prompt_num_attention_heads=2,
-    )
-    models = {
-        "siglip2": SiglipModel(siglip),
-        "xclip": XCLIPModel(xclip),
-        "videomae": VideoMAEModel(VideoMAEConfig(**TOWER, image_size=32, patch_size=16, num_frames=4)),
-        "vjepa2": VJEPA2Model(
-            VJEPA2Config(
-                **{k: v for k, v in TOWER.items() if k != "intermediate_size"},
-                crop_size=32,
-                frames_per_clip=4,
-                patch_size=16,
-                pred_hidden_size=12,
-                pred_num_attention_heads=2,
-                pred_num_hidden_layers=1,
-            )
-        ),
-    }
-    for name, model in models.items():
-        model.save_pretrained(place / name)
-        if name in ("siglip2", "xclip"):
-            save_words(place / name, 12)
+    for name in ("siglip2", "xclip", "videomae", "vjepa2"):
+        (place / name).mkdir()
+        SAVERS[name](place / name)
     return place
 
 
