@@ -40,7 +40,7 @@ mutants: $(VENV)/installed
 
 # Trains the bundled encoder and checkpoint anew, in about an hour and a half on two cores.
 weights: $(VENV)/installed
-	$(BIN)/python -m pipelines.make_weights
+	$(BIN)/python -m pipelines.bundled.make_weights
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -5,7 +5,7 @@ python examples/ground_a_video.py
 
 from pathlib import Path
 
-from pipelines.ground import Grounder
+from spikemba.grounder import Grounder
 
 VIDEO = Path(__file__).with_name("shapes.mp4")
 

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.config import RunConfig, config_path, load_config
-from pipelines.evaluate import Questions, to_rows
 from pipelines.events import Report, silent
-from pipelines.extract import ExtractEvents, extract
-from pipelines.ground import Grounded, Grounder
-from pipelines.prepare import prepare_shapes
-from pipelines.report import Case, write_report
-from pipelines.scoring import score
-from pipelines.shapes_corpus import ShapesConfig
-from pipelines.train import TrainEvents, train
-from spikemba.checkpoint import load_checkpoint
+from pipelines.extraction.extract import ExtractEvents, extract
+from pipelines.preparation.prepare import prepare_shapes
+from pipelines.preparation.shapes_corpus import ShapesConfig
+from pipelines.reports.report import Case, write_report
+from pipelines.runs.config import RunConfig, config_path, load_config
+from pipelines.scoring.scores import score
+from pipelines.tasks.grounding.evaluate import Questions, to_rows
+from pipelines.training.train import TrainEvents, train
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.base import GroundingDataset
+from spikemba.grounder import Grounded, Grounder
 from spikemba.grounding import answer_questions
 
 CORPUS = ShapesConfig(train=80, val=10, test=25, seed=7)

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import RunConfig
-from pipelines.evaluate import evaluate_run
-from pipelines.run_dir import RunDir
-from pipelines.study_files import read_study
+from pipelines.runs.config import RunConfig
+from pipelines.runs.run_dir import RunDir
+from pipelines.runs.study_folder import read_study
+from pipelines.tasks.grounding.evaluate import evaluate_run
+from spikemba.checkpoints.hub import is_hub_name, without_bars
+from spikemba.checkpoints.pretrained import SpikeMba
 from spikemba.config import flat
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import Split
 from spikemba.errors import CheckpointError, ShareError
 from spikemba.files import write_text
-from spikemba.hub import is_hub_name, without_bars
 from spikemba.hub_problem import first_line, is_outside, what_failed
 from spikemba.libraries import library
-from spikemba.pretrained import SpikeMba
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CARD = "README.md"

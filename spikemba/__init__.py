@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikemba.batch import Batch, Prediction, Targets
-    from spikemba.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from spikemba.checkpoints.grounding import Checkpoint, load_checkpoint, save_checkpoint
+    from spikemba.checkpoints.pretrained import SpikeMba
     from spikemba.encoders import load_encoder
     from spikemba.errors import SpikeMbaError
     from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
     from spikemba.losses import LossConfig, grounding_loss
     from spikemba.model import SpikeMbaConfig
-    from spikemba.model.adaptation import AdaptationConfig, adapt_model
-    from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
+    from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
+    from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+    from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
     from spikemba.moments import Moment, Window
-    from spikemba.pretrained import SpikeMba
-    from spikemba.video import FrameRule, VideoReader
-    from spikemba.video_checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+    from spikemba.video.sampling import FrameRule, VideoReader
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "batch": ("Batch", "Prediction", "Targets"),
-    "checkpoint": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "checkpoints.grounding": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
     "encoders": ("load_encoder",),
     "errors": ("SpikeMbaError",),
     "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
     "losses": ("LossConfig", "grounding_loss"),
     "model": ("SpikeMbaConfig",),
-    "model.adaptation": ("AdaptationConfig", "adapt_model"),
-    "model.video_mamba": ("VideoMamba", "VideoMambaConfig"),
+    "model.video_mamba.adaptation": ("AdaptationConfig", "adapt_model"),
+    "model.video_mamba.network": ("VideoMamba", "VideoMambaConfig"),
     "moments": ("Moment", "Window"),
-    "pretrained": ("SpikeMba",),
-    "video": ("FrameRule", "VideoReader"),
-    "video_checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
+    "checkpoints.pretrained": ("SpikeMba",),
+    "video.sampling": ("FrameRule", "VideoReader"),
+    "model.video_mamba.checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
 
+ENCODERS_FOLDER = "encoders"
+"""Folder of a grounding checkpoint in which encoders lie that were trained together with it, by their names."""
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikemba.video_checkpoint import Preprocessing
+from spikemba.model.video_mamba.checkpoint import Preprocessing
 
 Probabilities = NDArray[np.float32]  # (K,)
 

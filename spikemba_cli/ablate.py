@@ -41,13 +41,13 @@ def ablate(
     Example: spikemba ablate shapes --only detector --only slots --seeds 0-2
     """
     numbers = parse_seeds(seeds)
-    from pipelines import ablations as pipeline  # torch loads here, not for --help
+    from pipelines.studies import ablations as pipeline  # torch loads here, not for --help
 
     if show:
         print_table("", ["part", "value", "setting"], pipeline.settings_of())
         return
     path = config_file(dataset, config, called="NAME")
-    from pipelines.config import prepared_config
+    from pipelines.runs.config import prepared_config
 
     wanted = pipeline.variants(path, settings or [], only or [], prepared_config(dataset, data))
     base = wanted[0].config

@@ -43,9 +43,9 @@ def adapt(
     Example: spikemba adapt --config data/mine/config.yaml --videos videos/ --backbone runs/motions
     """
     path = config_file(dataset, config)
-    from pipelines.adapt import adaptation_config, parameter_count
-    from pipelines.config import prepared_config
-    from pipelines.distributed import is_first
+    from pipelines.runs.config import prepared_config
+    from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
+    from pipelines.training.distributed import is_first
 
     resolved = adaptation_config(
         path,

@@ -22,7 +22,7 @@ def compare(
 
     Example: spikemba compare ours.jsonl theirs.jsonl --annotations val.jsonl
     """
-    from pipelines.compare import compare_files  # without torch
+    from pipelines.scoring.comparisons import compare_files  # without torch
 
     found = compare_files(a, b, annotations, dataset, resamples, seed)
     if as_json:

@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show and check configuration
 @app.command("list")
 def list_configs() -> None:
     """Names that `train --dataset` knows, one per line."""
-    from pipelines.config import config_names
+    from pipelines.runs.config import config_names
 
     for name in config_names():
         out.print(name)
@@ -25,7 +25,7 @@ def show(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Print a configuration with every key, as it would be used."""
-    from pipelines.config import config_path, load_run_config
+    from pipelines.runs.config import config_path, load_run_config
     from spikemba.config import to_yaml
 
     path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
@@ -38,7 +38,7 @@ def check(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Report every fault of a configuration at once."""
-    from pipelines.config import load_run_config
+    from pipelines.runs.config import load_run_config
 
     load_run_config(file, settings or [])
     err.print(f"{file}: no faults")

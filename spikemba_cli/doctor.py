@@ -20,7 +20,7 @@ def doctor(only: OnlyOption = None, as_json: JsonOption = False) -> None:
 
     Every package, encoder, neuron and scan does one small step in a process of its own; nobody is asked for anything.
     """
-    from pipelines.doctor import examine
+    from pipelines.doctor.report import examine
 
     findings = examine(only or ())
     if as_json:

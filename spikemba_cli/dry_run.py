@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from spikemba_cli.console import print_json, print_note, print_table, print_warning
 
 if TYPE_CHECKING:
-    from pipelines.config import AnyRunConfig
-    from pipelines.dry_run import DryRun
+    from pipelines.runs.config import AnyRunConfig
+    from pipelines.studies.dry_run import DryRun
 
 
 def show_dry_run(config: "AnyRunConfig", processes: int, as_json: bool) -> None:
     """Do it, and print what was found."""
-    from pipelines.dry_run import dry_run
+    from pipelines.studies.dry_run import dry_run
 
     found = dry_run(config, processes=processes)
     if as_json:

@@ -51,12 +51,12 @@ def evaluate(
     if check and predictions is None:
         raise typer.BadParameter("--check looks at a predictions file; give --predictions", param_hint="--check")
     if predictions is not None and annotations is not None:
-        from pipelines.evaluate_files import evaluate_files  # without torch
+        from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
         result = evaluate_files(predictions, annotations, dataset or "qvhighlights", bootstrap, only_check=check)
     else:
-        from pipelines.config import load_run_config
-        from pipelines.kinds import kind_of_run
+        from pipelines.runs.config import load_run_config
+        from pipelines.tasks.registry import kind_of_run
 
         assert checkpoint is not None
         own = checkpoint / "config.yaml"
@@ -71,7 +71,7 @@ def evaluate(
             raise typer.Exit(1)
         return
     if table:
-        from pipelines.results_table import render, results_table
+        from pipelines.scoring.published_table import render, results_table
 
         name = str(checkpoint or predictions)
         shown = "test" if predictions else split

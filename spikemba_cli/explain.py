@@ -27,7 +27,7 @@ def explain(
     Example: spikemba explain clip.mp4 --checkpoint runs/motions --out clip.png
     """
     chosen = _numbers(blocks)
-    from pipelines.explain import explain as run
+    from pipelines.recognition.explain import explain as run
 
     with progress("looking", "clips") as report:
         found = run(video, checkpoint, out, blocks=chosen, start_s=start, end_s=end, clip_s=clip_length, report=report)

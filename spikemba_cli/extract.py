@@ -51,8 +51,8 @@ def extract(
     """
     if not videos and not queries:
         raise typer.BadParameter("give videos, or --queries FILE for sentences alone", param_hint="VIDEOS")
-    from pipelines.extract import ExtractEvents, RunOptions
-    from pipelines.extract import extract as run
+    from pipelines.extraction.extract import ExtractEvents, RunOptions
+    from pipelines.extraction.extract import extract as run
     from pipelines.shards import launched_shard, parse_shard
 
     part = parse_shard(shard) if shard else launched_shard(os.environ)

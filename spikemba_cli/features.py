@@ -25,7 +25,7 @@ def compare(
 
     Example: spikemba features compare features/ published_features/
     """
-    from pipelines.compare_features import compare_features
+    from pipelines.extraction.compare_features import compare_features
 
     found = compare_features(a, b)
     if as_json:

@@ -11,7 +11,7 @@ from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsO
 from spikemba_cli.example import example_or
 
 if TYPE_CHECKING:
-    from pipelines.answers import Answers
+    from pipelines.grounding.answer_files import Answers
 
 Format = Literal["table", "json", "csv", "srt", "vtt", "edl", "chapters"]
 
@@ -51,10 +51,10 @@ def ground(
     if checkpoint and encoder:
         raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
     form, video = "json" if as_json else form, example_or(video)
-    from pipelines.answers import AnswerEvents, Wishes, answer  # torch loads here, not for --help
-    from pipelines.formats import PER_VIDEO
-    from pipelines.ground import Grounder
-    from pipelines.queries import read_queries
+    from pipelines.grounding.answer_files import AnswerEvents, Wishes, answer  # torch loads here, not for --help
+    from pipelines.grounding.formats import PER_VIDEO
+    from pipelines.grounding.queries import read_queries
+    from spikemba.grounder import Grounder
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
@@ -76,7 +76,7 @@ def ground(
 
 
 def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> None:
-    from pipelines.formats import FORMATS
+    from pipelines.grounding.formats import FORMATS
 
     if to_files or (answers.failed and not several):
         return

@@ -9,8 +9,8 @@ from spikemba_cli.console import JsonOption, err, print_json, print_note, print_
 from spikemba_cli.prepare_videos import add_video_sets
 
 if TYPE_CHECKING:
-    from pipelines.prepare import Prepared
-    from pipelines.prepare_benchmark import PreparedBenchmark
+    from pipelines.preparation.prepare import Prepared
+    from pipelines.preparation.prepare_benchmark import PreparedBenchmark
 
 app = typer.Typer(no_args_is_help=True, help="Bring a data set into the form that training reads.")
 
@@ -28,8 +28,8 @@ def shapes(
 
     Example: spikemba prepare shapes --train 100
     """
-    from pipelines.prepare import prepare_shapes
-    from pipelines.shapes_corpus import ShapesConfig
+    from pipelines.preparation.prepare import prepare_shapes
+    from pipelines.preparation.shapes_corpus import ShapesConfig
 
     with progress("drawing", "videos") as report:
         config = ShapesConfig(train=train, val=val, test=test, seed=seed)
@@ -52,7 +52,7 @@ def custom(
 
     Example: spikemba prepare custom --source my.csv --videos footage/ --out data/mine
     """
-    from pipelines.prepare import prepare_custom
+    from pipelines.preparation.prepare import prepare_custom
 
     with progress("reading", "videos") as report:
         prepared = prepare_custom(
@@ -94,7 +94,7 @@ def _benchmark(name: str, title: str) -> None:
         drop_faulty: DropOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        from pipelines.prepare_benchmark import prepare_benchmark
+        from pipelines.preparation.prepare_benchmark import prepare_benchmark
 
         if download:
             _download(name, source, with_videos)
@@ -111,8 +111,8 @@ def _benchmark(name: str, title: str) -> None:
 
 
 def _download(name: str, source: Path, with_videos: bool) -> None:
-    from pipelines.download import fetch
-    from spikemba.datasets.benchmarks import benchmark_files
+    from pipelines.preparation.download import fetch
+    from spikemba.datasets.benchmarks.registry import benchmark_files
 
     for wanted in benchmark_files(name).downloads:
         if wanted.large and not with_videos:

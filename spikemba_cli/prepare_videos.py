@@ -8,7 +8,7 @@ import typer
 from spikemba_cli.console import JsonOption, err, print_json, print_warning, progress
 
 if TYPE_CHECKING:
-    from pipelines.prepare_videos import PreparedVideos
+    from pipelines.preparation.prepare_videos import PreparedVideos
 
 
 def motions(
@@ -27,8 +27,8 @@ def motions(
 
     Example: spikemba prepare motions --train 50
     """
-    from pipelines.motions_corpus import MotionsConfig
-    from pipelines.prepare_videos import prepare_motions
+    from pipelines.preparation.motions_corpus import MotionsConfig
+    from pipelines.preparation.prepare_videos import prepare_motions
 
     with progress("drawing", "videos") as report:
         config = MotionsConfig(which=which, look=look, train=train, val=val, test=test, seed=seed)
@@ -52,7 +52,7 @@ def videos(
 
     Example: spikemba prepare videos --source footage/ --out data/mine
     """
-    from pipelines.prepare_videos import prepare_folders
+    from pipelines.preparation.prepare_videos import prepare_folders
 
     prepared = prepare_folders(source, out, videos=root, val_share=val_share, test_share=test_share, seed=seed)
     _print(prepared, f"spikemba train --config {prepared.config}", as_json)
@@ -85,7 +85,7 @@ def _video_set(app: typer.Typer, name: str, title: str) -> None:
         ] = False,
         as_json: JsonOption = False,
     ) -> None:
-        from pipelines.prepare_videos import prepare_video_set
+        from pipelines.preparation.prepare_videos import prepare_video_set
 
         folder = out or Path("data") / name
         prepared = prepare_video_set(name, source, folder, videos=root, split=split, drop_faulty=drop_faulty)

@@ -9,7 +9,7 @@ from spikemba_cli.console import err, print_error, print_json, print_table, prog
 from spikemba_cli.encoder_options import DeviceOption
 
 if TYPE_CHECKING:
-    from pipelines.recognize import Recognized
+    from pipelines.recognition.recognize import Recognized
 
 
 def recognize(
@@ -30,9 +30,9 @@ def recognize(
 
     Example: spikemba recognize clip.mp4 --checkpoint runs/motions
     """
-    from pipelines.recognize import Recognizer
+    from pipelines.recognition.recognize import Recognizer
     from spikemba.errors import VideoError
-    from spikemba.video_files import find_videos
+    from spikemba.video.files import find_videos
 
     files = find_videos(videos)
     recognizer = Recognizer(checkpoint, device=device, segments=segments, crops=crops)

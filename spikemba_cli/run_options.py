@@ -28,6 +28,6 @@ def config_file(dataset: str | None, config: Path | None, *, called: str = "--da
         return config
     if dataset is None or config is not None:
         raise typer.BadParameter(f"give either {called} or --config FILE", param_hint=called.split()[0])
-    from pipelines.config import config_path
+    from pipelines.runs.config import config_path
 
     return config_path(dataset)

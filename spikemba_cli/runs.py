@@ -24,8 +24,8 @@ def runs(
 
     Example: spikemba runs runs/shapes --curves curves.html
     """
-    from pipelines.curves import listing, write_curves  # without torch
-    from pipelines.runs import find_runs
+    from pipelines.runs.overview import find_runs
+    from pipelines.studies.curves import listing, write_curves  # without torch
 
     found = [run for folder in folders or [Path("runs")] for run in find_runs(folder)]
     if sort == "date":

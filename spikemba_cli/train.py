@@ -22,8 +22,8 @@ from spikemba_cli.run_options import (
 from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
-    from pipelines.config import AnyRunConfig, RunConfig
-    from pipelines.loop import TrainResult
+    from pipelines.runs.config import AnyRunConfig, RunConfig
+    from pipelines.training.loop import TrainResult
 
 
 def train(
@@ -52,9 +52,9 @@ def train(
     """
     path = config_file(dataset, config)
     numbers = parse_seeds(seeds)
-    from pipelines.config import RunConfig, load_run_config, prepared_config
-    from pipelines.distributed import is_first
-    from pipelines.study import is_study
+    from pipelines.runs.config import RunConfig, load_run_config, prepared_config
+    from pipelines.studies.study import is_study
+    from pipelines.training.distributed import is_first
 
     prepared = prepared_config(dataset, data)
     given = [*(settings or []), *(["train.compile=true"] if compiled else [])]
@@ -110,10 +110,10 @@ class Processes:
         resume: bool = False,
         events: Any = None,  # noqa: ARG002
     ) -> "TrainResult":
-        """The result of `pipelines.train.train`; its events are printed where they happen."""
+        """The result of `pipelines.training.train.train`; its events are printed where they happen."""
         if self.count == 1:
             return _train_here(config, out, resume)
-        from pipelines.launcher import launch
+        from pipelines.training.launcher import launch
 
         result: TrainResult = launch(self.count, _train_here, config, out, resume, restarts=self.restarts)
         return result
@@ -121,8 +121,8 @@ class Processes:
 
 def _train_here(config: "AnyRunConfig", out: Path, resume: bool) -> "TrainResult":
     """Train, with the events on stderr; of several processes the first one speaks."""
-    from pipelines.distributed import is_first
-    from pipelines.train import train
+    from pipelines.training.distributed import is_first
+    from pipelines.training.train import train
 
     if not is_first():
         return train(config, out, resume=resume)
@@ -134,8 +134,8 @@ def _train_study(
     config: "RunConfig", folder: Path, seeds: list[int], resume: bool, as_json: bool, run: Processes
 ) -> None:
     """Train every domain and seed; print each number with what it is chosen on."""
-    from pipelines.distributed import launched
-    from pipelines.study import run_study
+    from pipelines.studies.study import run_study
+    from pipelines.training.distributed import launched
     from spikemba.errors import SpikeMbaError
 
     if launched():
@@ -189,6 +189,6 @@ class Printed:
 
 def _brief(metrics: Mapping[str, float]) -> str:
     """The few numbers that fit a line."""
-    from pipelines.scoring import MAIN, short_name  # numpy loads here, not for --help
+    from pipelines.scoring.scores import MAIN, short_name  # numpy loads here, not for --help
 
     return "  ".join(f"{short_name(name)} {metrics[name]:.2f}" for name in MAIN if name in metrics)

@@ -126,9 +126,9 @@ def published() -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small shapes corpus with its mini features; `config.yaml` in it trains on them."""
-    from pipelines.extract import extract
-    from pipelines.prepare import prepare_shapes
-    from pipelines.shapes_corpus import ShapesConfig
+    from pipelines.extraction.extract import extract
+    from pipelines.preparation.prepare import prepare_shapes
+    from pipelines.preparation.shapes_corpus import ShapesConfig
 
     out = tmp_path_factory.mktemp("corpus")
     prepared = prepare_shapes(out, ShapesConfig(train=5, val=3, test=5, seed=3))
@@ -155,8 +155,8 @@ def tiny() -> list[str]:
 @pytest.fixture(scope="session")
 def trained(corpus: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a tiny network, trained for two epochs on the corpus."""
-    from pipelines.config import load_config
-    from pipelines.train import train
+    from pipelines.runs.config import load_config
+    from pipelines.training.train import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     train(load_config(corpus / "config.yaml", tiny), out)

@@ -45,7 +45,7 @@ REVERSED = "unit/test_video_mamba.py::test_the_full_reversal_given_as_an_order_i
 RECOMPUTED = "pipeline/test_precision.py::test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once"
 
 PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
-    ("spikemba/model/heads.py", HEADS): [
+    ("spikemba/model/spikemba/heads.py", HEADS): [
         ("centres off by half a clip", "(mask.cumsum(1) - 0.5)", "(mask.cumsum(1) - 1.0)"),
         (
             "heads read the text's spikes",
@@ -56,13 +56,13 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("saliency without the root of the width", " / math.sqrt(video.shape[-1])", ""),
         ("left and right swapped", "left, right = self", "right, left = self"),
     ],
-    ("spikemba/model/spikemba.py", LEARNS): [
+    ("spikemba/model/spikemba/network.py", LEARNS): [
         ("the gate is the state, not the spikes", "fired[0].rates if fired else joint", "joint"),
     ],
-    ("spikemba/model/spikemba.py", TEACHES): [
+    ("spikemba/model/spikemba/network.py", TEACHES): [
         ("the detector's input is detached", "(detector(joint, mask),)", "(detector(joint.detach(), mask),)"),
     ],
-    ("spikemba/model/spiking_saliency.py", DETECTOR): [
+    ("spikemba/model/spikemba/spiking_saliency.py", DETECTOR): [
         (
             "attention grows with the length",
             "factor * 64 / mask.sum(1).clamp(min=1)",
@@ -70,24 +70,24 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ),
         ("attention neurons have the whole threshold", "config.neuron.threshold / 2", "config.neuron.threshold"),
     ],
-    ("spikemba/model/spiking_saliency.py", LEARNS): [
+    ("spikemba/model/spikemba/spiking_saliency.py", LEARNS): [
         (
             "the detector's last norm is left out",
             "current, norm = _prepare(self.out_norm, self.out_proj(attended), mask)",
             "current, norm = self.out_proj(attended), None",
         ),
     ],
-    ("spikemba/model/moment_reasoner.py", REASONER): [
+    ("spikemba/model/spikemba/moment_reasoner.py", REASONER): [
         ("no position", "if position is not None:", "if False:"),
     ],
-    ("spikemba/model/moment_reasoner.py", BATCHES): [
+    ("spikemba/model/spikemba/moment_reasoner.py", BATCHES): [
         (
             "padding between clips and slots",
             "self.padding_between = slots_side == padding_side",
             "self.padding_between = False",
         ),
     ],
-    ("spikemba/model/spikemba.py", REASONER): [
+    ("spikemba/model/spikemba/network.py", REASONER): [
         ("slots are never carried", "if i and not self.config.slots.carry:", "if i:"),
         ("every block has the first one's slots", "learned[block % len(learned)]", "learned[0]"),
     ],
@@ -102,7 +102,7 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("all states forget alike", "torch.arange(1, n + 1, dtype=torch.float32).log()", "torch.zeros(n)"),
         ("step sizes begin anywhere", "        _initial_step_size(self.dt_proj)\n", ""),
     ],
-    ("spikemba/model/relevant_mamba.py", DETECTOR): [
+    ("spikemba/model/spikemba/relevant_mamba.py", DETECTOR): [
         ("the spikes' norm has torch's floor", "nn.LayerNorm(width, eps=config.spike_norm_eps)", "nn.LayerNorm(width)"),
     ],
     ("spikemba/model/masked_norm.py", RECOMPUTED): [
@@ -133,26 +133,26 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "pass",
         ),
     ],
-    ("pipelines/config.py", CONFIG): [
+    ("pipelines/runs/config.py", CONFIG): [
         ("preset paper has an open gate", '{"gate_bias": 0.0}', '{"gate_bias": 1.0}'),
         ("preset paper has a foreground", '"foreground": 0.0, ', ""),
     ],
-    ("pipelines/grounding_task.py", OPTIMIZER): [
+    ("pipelines/tasks/grounding/task.py", OPTIMIZER): [
         (
             "negatives are the pairs themselves",
             "Batch(batch.video, batch.video_mask, tokens[:n], mask[:n])",
             "Batch(batch.video, batch.video_mask, tokens[1:], mask[1:])",
         ),
     ],
-    ("pipelines/optimizer.py", OPTIMIZER): [
+    ("pipelines/training/optimizer.py", OPTIMIZER): [
         ("slots decay", '("A_log", "_slots")', '("A_log",)'),
         ("Adam decays as AdamW does", '"adam": Adam}', '"adam": AdamW}'),
         ("the cosine ends half way", "math.pi * min(1.0, done)", "math.pi / 2 * min(1.0, done)"),
     ],
-    ("pipelines/loop.py", OPTIMIZER): [
+    ("pipelines/training/loop.py", OPTIMIZER): [
         ("gradients are not clipped", "settings.clip_norm)", "1e9)"),
     ],
-    ("pipelines/firing.py", OPTIMIZER): [
+    ("pipelines/training/firing_rates.py", OPTIMIZER): [
         ("every firing rate is healthy", "HEALTHY = (0.01, 0.6)", "HEALTHY = (0.0, 1.0)"),
     ],
 }

@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
+from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import Array, FeatureFolder, FeatureSpec, Manifest
-from spikemba.word_vectors import WordVectors
 
 Split = Literal["train", "val", "test"]
 

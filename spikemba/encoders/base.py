@@ -16,14 +16,11 @@ from typing import Literal, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.clips import ClipRule
 from spikemba.errors import QueryError, UnknownName
-from spikemba.video import FrameRule, VideoInfo
+from spikemba.video.clips import ClipRule
+from spikemba.video.sampling import FrameRule, VideoInfo
 
 Array = NDArray[np.float32]
-
-ENCODERS_FOLDER = "encoders"
-"""Folder of a grounding checkpoint in which encoders lie that were trained together with it, by their names."""
 
 BATCH_CLIPS = 32
 """Clips per call of an encoder that does not say how many it takes at once."""

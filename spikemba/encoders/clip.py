@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures
 from spikemba.encoders.one_frame import OneFramePerClip
-from spikemba.encoders.weights import Source, find_weights, load_state, placed, read_state, weights_digest
+from spikemba.encoders.weights import Source, find_weights, placed
 from spikemba.errors import QueryError, UnknownName
 from spikemba.libraries import library
+from spikemba.weight_files import load_state, read_state, weights_digest
 
 MODEL, TAG = "ViT-B-32", "openai"
 """Behind the published features of QVHighlights, Charades-STA and TACoS."""

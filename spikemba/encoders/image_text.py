@@ -10,8 +10,9 @@ from torch import Tensor
 from spikemba.encoders.base import EncoderOptions, TextFeatures
 from spikemba.encoders.hub_models import CENTRED, CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.one_frame import OneFramePerClip
-from spikemba.encoders.weights import Source, placed, weights_digest
+from spikemba.encoders.weights import Source, placed
 from spikemba.errors import QueryError, SpikeMbaError
+from spikemba.weight_files import weights_digest
 
 KINDS = ("clip", "siglip")
 SIGLIP2 = "google/siglip2-base-patch16-224"

@@ -1,6 +1,7 @@
 """mini: a small video and text encoder that is bundled, so that everything can be tried offline on a CPU.
 
-It was trained on the synthetic shapes corpus (`pipelines/pretrain_mini.py`) and knows nothing else of the world.
+It was trained on the synthetic shapes corpus (`pipelines/bundled/pretrain_mini.py`) and knows nothing else of the
+world.
 Frames enter together with their change since earlier frames, because what it must tell apart is motion: a slow shape
 moves by less than a pixel from frame to frame.
 """
@@ -24,11 +25,11 @@ from torch import Tensor, nn
 
 from spikemba.config import Config
 from spikemba.encoders.base import Array, TextFeatures, check_query
-from spikemba.encoders.weights import load_state, read_state
 from spikemba.errors import CheckpointError
 from spikemba.libraries import cause
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
-from spikemba.video import FrameRule
+from spikemba.video.sampling import FrameRule
+from spikemba.weight_files import load_state, read_state
 
 FOLDER = Path(__file__).parents[1] / "weights" / "mini"
 UNKNOWN = "<unknown>"

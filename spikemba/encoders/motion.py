@@ -12,7 +12,8 @@ from torch import Tensor
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.hub_models import IMAGENET, hub_source, load_model, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import Source, placed, weights_digest
+from spikemba.encoders.weights import Source, placed
+from spikemba.weight_files import weights_digest
 
 VIDEOMAE = "MCG-NJU/videomae-base"
 VJEPA2 = "facebook/vjepa2-vitl-fpc64-256"

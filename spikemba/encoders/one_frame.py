@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikemba.clips import ClipRule, published_fps
 from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_query
-from spikemba.video import FrameRule, VideoInfo
+from spikemba.video.clips import ClipRule, published_fps
+from spikemba.video.sampling import FrameRule, VideoInfo
 
 
 class OneFramePerClip(ABC):

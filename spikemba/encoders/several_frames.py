@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikemba.encoders.base import Array, EncoderOptions
-from spikemba.video import FrameRule
+from spikemba.video.sampling import FrameRule
 
 
 class SeveralFramesPerClip(ABC):

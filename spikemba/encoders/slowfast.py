@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikemba.clips import ClipRule
 from spikemba.encoders.base import Array, EncoderOptions
 from spikemba.encoders.slowfast_weights import read_slowfast
-from spikemba.encoders.weights import Source, find_weights, load_state, placed, weights_digest
-from spikemba.video import FrameRule, VideoInfo
+from spikemba.encoders.weights import Source, find_weights, placed
+from spikemba.video.clips import ClipRule
+from spikemba.video.sampling import FrameRule, VideoInfo
+from spikemba.weight_files import load_state, weights_digest
 
 N_FAST, N_SLOW, ALPHA = 32, 8, 4
 DECODED_FPS = 30

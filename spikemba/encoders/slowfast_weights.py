@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikemba.encoders.weights import read_state
 from spikemba.errors import CheckpointError
+from spikemba.weight_files import read_state
 
 Rules = tuple[tuple[str, str], ...]
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import Source, find_weights, placed, weights_digest
+from spikemba.encoders.weights import Source, find_weights, placed
 from spikemba.errors import UnknownName
-from spikemba.video_checkpoint import VideoCheckpoint, open_video_model
+from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_model
+from spikemba.weight_files import weights_digest
 
 READOUTS = ("class", "mean")
 SOURCE = Source(

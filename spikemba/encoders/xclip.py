@@ -11,8 +11,9 @@ from torch import Tensor
 from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
 from spikemba.encoders.hub_models import CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import Source, placed, weights_digest
+from spikemba.encoders.weights import Source, placed
 from spikemba.errors import QueryError
+from spikemba.weight_files import weights_digest
 
 MODEL = "microsoft/xclip-base-patch32"
 

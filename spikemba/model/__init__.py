@@ -1,5 +1,5 @@
 """The networks: SpikeMba and its parts."""
 
-from spikemba.model.spikemba import SpikeMba, SpikeMbaConfig
+from spikemba.model.spikemba.network import SpikeMba, SpikeMbaConfig
 
 __all__ = ["SpikeMba", "SpikeMbaConfig"]

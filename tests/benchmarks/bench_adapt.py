@@ -24,11 +24,11 @@ def prepare(work: Path, n_train: int, n_val: int) -> None:
     """The corpus, its queries' features, and the encoder that begins at random."""
     import torch
 
-    from pipelines.extract import extract
-    from pipelines.prepare import prepare_shapes
-    from pipelines.shapes_corpus import ShapesConfig
-    from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
-    from spikemba.video_checkpoint import VideoCheckpoint, save_video_checkpoint
+    from pipelines.extraction.extract import extract
+    from pipelines.preparation.prepare import prepare_shapes
+    from pipelines.preparation.shapes_corpus import ShapesConfig
+    from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, save_video_checkpoint
+    from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 
     prepare_shapes(work / "shapes", ShapesConfig(train=n_train, val=n_val, test=0, seed=21))
     files = [work / "shapes" / f"{split}.jsonl" for split in ("train", "val")]
@@ -40,9 +40,9 @@ def prepare(work: Path, n_train: int, n_val: int) -> None:
 
 def measure(method: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train with one method; the metrics of its best epoch."""
-    from pipelines.adapt import adaptation_config, parameter_count
-    from pipelines.loop import device_of, peak_memory_mb
-    from pipelines.train import train
+    from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
+    from pipelines.training.loop import device_of, peak_memory_mb
+    from pipelines.training.train import train
 
     work = arguments.work
     settings = [

@@ -34,13 +34,13 @@ def train_case(out: Path, backbone: Path, method: str, rate: float, seed: int, e
     """Train one method from one seed, unless it is there; test its best epoch."""
     import torch
 
-    from pipelines.config import config_path
-    from pipelines.recognition_config import RecognitionConfig
-    from pipelines.recognition_evaluate import evaluate_run
-    from pipelines.run_dir import RunDir
-    from pipelines.train import train
+    from pipelines.runs.config import config_path
+    from pipelines.runs.run_dir import RunDir
+    from pipelines.tasks.recognition.config import RecognitionConfig
+    from pipelines.tasks.recognition.evaluate import evaluate_run
+    from pipelines.training.train import train
     from spikemba.config import load_yaml, merge
-    from spikemba.video_checkpoint import load_video_checkpoint
+    from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
 
     torch.set_num_threads(1)
     tree = merge(load_yaml(config_path("motions")), {"data": load_yaml(out / "orders" / "config.yaml")["data"]})
@@ -109,8 +109,8 @@ def main() -> None:
         method, rate, seed = arguments.case[0], float(arguments.case[1]), int(arguments.case[2])
         print(json.dumps(train_case(arguments.out, arguments.backbone, method, rate, seed, arguments.epochs)))
         return
-    from pipelines.motions_corpus import MotionsConfig
-    from pipelines.prepare_videos import prepare_motions
+    from pipelines.preparation.motions_corpus import MotionsConfig
+    from pipelines.preparation.prepare_videos import prepare_motions
 
     epochs, n_train, n_test = (1, 4, 4) if arguments.small else (arguments.epochs, arguments.train, 50)
     corpus = MotionsConfig(which="orders", look="light", train=n_train, val=10 if n_test == 50 else 2, test=n_test)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.scoring import score_files
+from pipelines.scoring.scores import score_files
 
 
 def main() -> None:

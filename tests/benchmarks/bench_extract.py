@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.extract import RunOptions, extract, load_encoders_here
-from spikemba.clips import Clip, ClipCutter
+from pipelines.extraction.extract import RunOptions, extract, load_encoders_here
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, EncoderOptions, clip_rule
-from spikemba.video import Image, VideoReader
-from spikemba.video_files import write_video
+from spikemba.video.clips import Clip, ClipCutter
+from spikemba.video.files import write_video
+from spikemba.video.sampling import Image, VideoReader
 
 CLIP_S = 2.0
 

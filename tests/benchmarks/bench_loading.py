@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.config import load_config
-from pipelines.optimizer import decay_groups, make_optimizer
+from pipelines.runs.config import load_config
+from pipelines.training.optimizer import decay_groups, make_optimizer
 from spikemba import features
 from spikemba.batch import Batch
 from spikemba.datasets.annotations import Annotation, write_annotations

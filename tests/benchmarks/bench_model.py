@@ -22,7 +22,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipelines.config import config_path, load_config
+from pipelines.runs.config import config_path, load_config
 from spikemba.batch import Batch, Targets
 from spikemba.losses import LossConfig, grounding_loss, shuffled_queries
 from spikemba.model import SpikeMba, SpikeMbaConfig

@@ -26,10 +26,10 @@ def train_case(out: Path, which: str, reversal: str, epochs: int) -> dict[str, o
     """Train one network, unless it is there, and show it the test videos in three ways."""
     import torch
 
-    from pipelines.config import config_path, load_run_config
-    from pipelines.recognition_config import RecognitionConfig
-    from pipelines.run_dir import RunDir
-    from pipelines.train import train
+    from pipelines.runs.config import config_path, load_run_config
+    from pipelines.runs.run_dir import RunDir
+    from pipelines.tasks.recognition.config import RecognitionConfig
+    from pipelines.training.train import train
 
     changes = ["model.class_token=false", f"model.reversal={reversal}", f"train.epochs={epochs}"]
     config = load_run_config(config_path("motions"), changes, prepared=out / which / "config.yaml")
@@ -66,10 +66,10 @@ def accuracy(run: Path, config: object, change: Callable) -> tuple[float, float]
     """Top-1 over all classes, and over a video's own class and its reversal; in percent."""
     import torch
 
-    from spikemba.datasets.motions import reversed_label
-    from spikemba.datasets.recognition import VideoDataset
+    from spikemba.datasets.labelled.pairs import VideoDataset
+    from spikemba.datasets.synthetic.motions import reversed_label
+    from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
     from spikemba.recognition import probabilities
-    from spikemba.video_checkpoint import load_video_checkpoint
 
     loaded = load_video_checkpoint(run)
     data = VideoDataset(config.data, "test", labels=loaded.labels)
@@ -95,8 +95,8 @@ def main() -> None:
     if arguments.case:
         print(json.dumps(train_case(arguments.out, *arguments.case, epochs)))
         return
-    from pipelines.motions_corpus import MotionsConfig
-    from pipelines.prepare_videos import prepare_motions
+    from pipelines.preparation.motions_corpus import MotionsConfig
+    from pipelines.preparation.prepare_videos import prepare_motions
 
     for which in arguments.sets:
         sizes = SMALL if arguments.small else {"train": arguments.train, "val": 10, "test": 50}

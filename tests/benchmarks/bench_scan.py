@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from pipelines.memory import rising
+from pipelines.training.device_memory import rising
 from spikemba.ops.native import build, library
 from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
 

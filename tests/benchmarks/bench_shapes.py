@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.config import config_path, load_config
-from pipelines.evaluate import predict
-from pipelines.scoring import score
-from pipelines.train import train
-from spikemba.checkpoint import load_checkpoint
+from pipelines.runs.config import config_path, load_config
+from pipelines.scoring.scores import score
+from pipelines.tasks.grounding.evaluate import predict
+from pipelines.training.train import train
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations
 from spikemba.datasets.base import GroundingDataset
 from spikemba.features import FeatureFolder

@@ -32,13 +32,14 @@ from bench_loading import write_pairs
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from pipelines import grounding_task
-from pipelines.config import RunConfig, load_config
-from pipelines.grounding_task import GroundingTask
-from pipelines.loop import autocast, device_of
-from pipelines.optimizer import make_optimizer
-from pipelines.parts import Cut
-from spikemba.model import heads, mamba_block, spiking_saliency
+from pipelines.runs.config import RunConfig, load_config
+from pipelines.tasks.grounding import task as grounding_task
+from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.training.batch_plan import Cut
+from pipelines.training.loop import autocast, device_of
+from pipelines.training.optimizer import make_optimizer
+from spikemba.model import mamba_block
+from spikemba.model.spikemba import heads, spiking_saliency
 from spikemba.ops import spiking
 
 REGION = "stage: "

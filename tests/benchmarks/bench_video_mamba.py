@@ -27,7 +27,7 @@ def make(name: str, width: int, n_blocks: int, n_frames: int, size_px: int) -> A
     import torch.nn.functional as F
     from torch import Tensor, nn
 
-    from spikemba.model.video_mamba import PatchEmbed, VideoMamba, VideoMambaConfig
+    from spikemba.model.video_mamba.network import PatchEmbed, VideoMamba, VideoMambaConfig
 
     settings = {"preset": "opengvlab-ti", "width": width, "n_blocks": n_blocks, "n_frames": n_frames}
     config = VideoMambaConfig.parse({**settings, "size_px": size_px, "n_classes": 0, "drop_path": 0.0})

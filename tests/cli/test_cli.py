@@ -304,7 +304,8 @@ def spikemba(*arguments, **environment):
 
 
 def test_an_interrupt_exits_with_130_and_keeps_what_was_finished(corpus, tmp_path):
-    code = "import pipelines.extract as e\ndef stop(*a, **how): raise KeyboardInterrupt\ne.encode_videos = stop\n"
+    code = "import pipelines.extraction.extract as e\ndef stop(*a, **how): raise KeyboardInterrupt\n"
+    code += "e.encode_videos = stop\n"
     code += "from spikemba_cli.main import main; main()"
     command = [sys.executable, "-c", code, "extract", corpus / "videos", "--encoder", "mini", "--out", tmp_path / "f"]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)

@@ -253,8 +253,8 @@ def test_a_pack_is_chosen_by_name_and_any_folders_will_do(sources, tmp_path):
 def test_download_fetches_what_is_missing_and_prepares_it(sources, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from pipelines import download
-    from spikemba.datasets.benchmarks import BENCHMARKS, Download
+    from pipelines.preparation import download
+    from spikemba.datasets.benchmarks.registry import BENCHMARKS, Download
 
     source = sources("charades_sta", 3)
     asked = []

@@ -33,7 +33,7 @@ def trained(motions, tmp_path_factory):
 
 
 def test_what_was_drawn_is_kept_and_real(motions):
-    from spikemba.video import probe
+    from spikemba.video.sampling import probe
 
     videos = sorted(motions.glob("videos/*/*.mp4"))
     assert len(videos) == 32

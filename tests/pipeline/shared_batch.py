@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from pipelines.config import RunConfig, load_config
-from pipelines.distributed import joined, merged, ranks
 from pipelines.events import Quiet
-from pipelines.grounding_task import GroundingTask
-from pipelines.loop import _Loop
-from pipelines.run_dir import RunDir
+from pipelines.runs.config import RunConfig, load_config
+from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
+from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.training.distributed import joined, merged, ranks
+from pipelines.training.loop import _Loop
 
 # 21 pairs: batches of 8, 8 and 5, so that two processes have 3 and 2 of the last; of 20 and 1, of which one has none
 CASES = {

@@ -6,11 +6,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines import ablations
-from pipelines.ablations import ABLATIONS, Outcome, ablate, plus_minus, table, variants
-from pipelines.config import load_config
-from pipelines.grounding_task import GroundingTask
-from pipelines.parts import Cut
+from pipelines.runs.config import load_config
+from pipelines.studies import ablations
+from pipelines.studies.ablations import ABLATIONS, Outcome, ablate, plus_minus, table, variants
+from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.training.batch_plan import Cut
 from spikemba.errors import UnknownName
 from spikemba_cli.main import app
 

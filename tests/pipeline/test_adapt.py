@@ -7,26 +7,26 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from pipelines.adapt import adaptation_config, parameter_count
-from pipelines.adaptation_model import make_encoder
-from pipelines.adaptation_task import make_task
-from pipelines.config import config_path, load_run_config
-from pipelines.explain import explain
-from pipelines.extract import extract
-from pipelines.ground import Grounder
-from pipelines.kinds import kind_of_run
-from pipelines.parts import Cut
-from pipelines.prepare import prepare_shapes
-from pipelines.shapes_corpus import ShapesConfig
-from pipelines.train import train
+from pipelines.extraction.extract import extract
+from pipelines.preparation.prepare import prepare_shapes
+from pipelines.preparation.shapes_corpus import ShapesConfig
+from pipelines.recognition.explain import explain
+from pipelines.runs.config import config_path, load_run_config
+from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
+from pipelines.tasks.adaptation.model import make_encoder
+from pipelines.tasks.adaptation.task import make_task
+from pipelines.tasks.registry import kind_of_run
+from pipelines.training.batch_plan import Cut
+from pipelines.training.train import train
 from spikemba.config import to_yaml
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, ConfigError, FeaturesMismatch
-from spikemba.model.adaptation import AdaptationConfig, adapt_model, ssp_within
-from spikemba.model.state_space_prompting import SSPConfig
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
-from spikemba.video_checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+from spikemba.grounder import Grounder
+from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model, ssp_within
+from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.state_space_prompting import SSPConfig
 from spikemba_cli.main import app
 
 TINY = {"width": 16, "n_blocks": 2, "n_frames": 4, "size_px": 32, "tubelet": [2, 16, 16], "n_classes": 3}

@@ -12,12 +12,12 @@ import srt
 import webvtt
 from typer.testing import CliRunner
 
-from pipelines import ground as ground_module
-from pipelines.answers import Wishes, answer
-from pipelines.formats import FORMATS, cues
-from pipelines.ground import Grounded, Grounder
-from pipelines.queries import read_queries
+from pipelines.grounding.answer_files import Wishes, answer
+from pipelines.grounding.formats import FORMATS, cues
+from pipelines.grounding.queries import read_queries
+from spikemba import grounder as ground_module
 from spikemba.errors import AnnotationError, SpikeMbaError, WeightsMissing
+from spikemba.grounder import Grounded, Grounder
 from spikemba.grounding import Answer
 from spikemba.moments import Moment
 from spikemba_cli.main import app

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.compare_features import compare_features
+from pipelines.extraction.compare_features import compare_features
 from spikemba import features
 from spikemba.errors import FeaturesMissing
 from spikemba.features import Manifest

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pipelines.demo import demo
-from pipelines.shapes_corpus import ShapesConfig
+from pipelines.preparation.shapes_corpus import ShapesConfig
 
 STAGES = ["draw videos", "extract features", "train", "evaluate", "ground", "report"]
 

@@ -7,10 +7,10 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from pipelines import dry_run as module
-from pipelines.config import load_config
-from pipelines.dry_run import Memory, dry_run
-from pipelines.memory import available, rising
+from pipelines.runs.config import load_config
+from pipelines.studies import dry_run as module
+from pipelines.studies.dry_run import Memory, dry_run
+from pipelines.training.device_memory import available, rising
 from spikemba.model import SpikeMba
 from spikemba_cli.main import app
 
@@ -78,7 +78,7 @@ class _Squares:
         return SimpleNamespace(to=lambda device: x)
 
     def loss(self, x):
-        from pipelines.task import Step
+        from pipelines.training.task import Step
 
         return Step((self.module.weight.squeeze() * x).sin().sum())
 

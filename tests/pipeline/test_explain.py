@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipelines.explain import explain, overlaid, scaled, spread, step_maps
+from pipelines.recognition.explain import explain, overlaid, scaled, spread, step_maps
 from spikemba.errors import SpikeMbaError, VideoError
-from spikemba.model.adaptation import AdaptationConfig, adapt_model
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
-from spikemba.video import probe
-from spikemba.video_checkpoint import VideoCheckpoint, open_video_model, save_video_checkpoint
+from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
+from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_model, save_video_checkpoint
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.video.sampling import probe
 from spikemba_cli.main import app
 
 TINY = {"width": 16, "n_blocks": 4, "n_frames": 4, "size_px": 32, "tubelet": [2, 8, 8], "n_classes": 2}

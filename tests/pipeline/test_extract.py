@@ -7,13 +7,13 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from pipelines import extract as extract_module
-from pipelines.encoding import encode_videos
-from pipelines.extract import ExtractEvents, extract
-from spikemba.clips import ClipCutter
+from pipelines.extraction import extract as extract_module
+from pipelines.extraction.extract import ExtractEvents, extract
 from spikemba.encoders import load_encoder
+from spikemba.encoding import encode_videos
 from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError, UnknownName, VideoError
 from spikemba.features import FeatureFolder, read_manifest
+from spikemba.video.clips import ClipCutter
 
 
 def frames(n, size=32):

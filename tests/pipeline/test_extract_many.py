@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.encoding import encode_video, encode_videos
-from pipelines.extract import ExtractEvents, RunOptions, extract
-from pipelines.failures import Failures
+from pipelines.extraction.extract import ExtractEvents, RunOptions, extract
+from pipelines.extraction.failures import Failures
 from pipelines.shards import Shard, launched_shard, parse_shard
-from spikemba import decoding
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoding import encode_video, encode_videos
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.features import FeatureFolder
+from spikemba.video import decoding
 from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def frames(n, size=32, seed=0):
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Thirty short videos, two of them bad."""
-    from spikemba.video_files import write_video
+    from spikemba.video.files import write_video
 
     folder = tmp_path_factory.mktemp("many")
     for i in range(28):
@@ -83,7 +83,7 @@ class Recorder:
 
 
 def load_rule(fps):
-    from spikemba.video import FrameRule
+    from spikemba.video.sampling import FrameRule
 
     return FrameRule(fps=fps, size_px=16)
 
@@ -100,7 +100,7 @@ def test_batches_are_full_and_cross_the_borders_of_files(many):
 
 def test_several_encoders_share_one_decode(many, random_mini, monkeypatch):
     opened, real = [], decoding.timed_frames
-    monkeypatch.setattr("spikemba.video.timed_frames", lambda *a: opened.append(1) or real(*a))
+    monkeypatch.setattr("spikemba.video.sampling.timed_frames", lambda *a: opened.append(1) or real(*a))
     mini = load_encoder("mini", EncoderOptions(weights=random_mini))
     found = encode_video(many / "v03.mp4", [mini, Recorder()], 2.0)
     assert len(opened) == 1

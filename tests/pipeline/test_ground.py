@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
-from pipelines import ground as ground_module
-from pipelines.config import load_config
-from pipelines.evaluate import evaluate, predict
-from pipelines.ground import Grounder
-from pipelines.run_dir import RunDir
-from pipelines.train import train
-from spikemba.checkpoint import load_checkpoint
+from pipelines.runs.config import load_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.evaluate import evaluate, predict
+from pipelines.training.train import train
+from spikemba import grounder as ground_module
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.annotations import read_annotations, read_predictions
 from spikemba.datasets.base import GroundingDataset
 from spikemba.errors import CheckpointError, FeaturesMismatch, QueryError, VideoError, WeightsMissing
+from spikemba.grounder import Grounder
 
 
 def first_query(corpus):

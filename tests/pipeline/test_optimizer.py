@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from pipelines import firing
-from pipelines.config import TrainConfig, load_config
-from pipelines.grounding_task import GroundingTask
-from pipelines.optimizer import decay_groups, learning_rate_factor, make_optimizer
-from pipelines.parts import Cut
-from pipelines.run_dir import RunDir
-from pipelines.train import train
+from pipelines.runs.config import TrainConfig, load_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.training import firing_rates as firing
+from pipelines.training.batch_plan import Cut
+from pipelines.training.optimizer import decay_groups, learning_rate_factor, make_optimizer
+from pipelines.training.train import train
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from pipelines.averaging import Average
-from pipelines.config import load_config
-from pipelines.evaluate import evaluate_run
-from pipelines.grounding_task import GroundingTask
-from pipelines.parts import Cut
-from pipelines.run_dir import RunDir
-from pipelines.train import train
-from spikemba.checkpoint import load_checkpoint
+from pipelines.runs.config import load_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.evaluate import evaluate_run
+from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.training.averaging import Average
+from pipelines.training.batch_plan import Cut
+from pipelines.training.train import train
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.losses import grounding_loss
 from spikemba.model.masked_norm import MaskedBatchNorm
 from spikemba.ops.native.library import ENVIRONMENT

@@ -7,12 +7,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines.extract import RunOptions, extract
-from pipelines.places import weights_folder
+from pipelines.extraction.extract import RunOptions, extract
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.slowfast import SlowFast
 from spikemba.features import FeatureFolder, read_manifest
-from spikemba.video import FrameRule, VideoReader
+from spikemba.user_folders import weights_folder
+from spikemba.video.sampling import FrameRule, VideoReader
 from spikemba_cli.main import app
 
 

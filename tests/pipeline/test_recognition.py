@@ -11,19 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.config import config_names, config_path, load_run_config
-from pipelines.parts import Part
-from pipelines.recognition_config import RecognitionConfig
-from pipelines.recognition_evaluate import evaluate_run
-from pipelines.recognition_task import RecognitionTask, mixed
-from pipelines.recognize import Recognizer
-from pipelines.run_dir import RunDir
-from pipelines.task import Task
-from pipelines.train import train
+from pipelines.recognition.recognize import Recognizer
+from pipelines.runs.config import config_names, config_path, load_run_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.recognition.evaluate import evaluate_run
+from pipelines.tasks.recognition.task import RecognitionTask, mixed
+from pipelines.training.batch_plan import Part
+from pipelines.training.task import Task
+from pipelines.training.train import train
 from spikemba.config import to_yaml
-from spikemba.datasets.video_augment import MixConfig
+from spikemba.datasets.labelled.video_augment import MixConfig
 from spikemba.errors import CheckpointError, ConfigError, SpikeMbaError, VideoError, WeightsMissing
-from spikemba.video_checkpoint import load_video_checkpoint
+from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
 
 COLOURS = {"blue": (0, 0, 200), "green": (0, 200, 0), "red": (200, 0, 0)}
 
@@ -31,7 +31,7 @@ COLOURS = {"blue": (0, 0, 200), "green": (0, 200, 0), "red": (200, 0, 0)}
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory):
     """Three classes that differ in their colour, six training and two other videos of each."""
-    from spikemba.video_files import write_video
+    from spikemba.video.files import write_video
 
     root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
     for split, n in (("train", 6), ("val", 2)):
@@ -237,8 +237,8 @@ NARROW = ["adapt.ssp.gathering_width=8", "adapt.ssp.attention_width=8"]
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_in_small(footage, tmp_path, name):
-    from spikemba.model.video_mamba import VideoMamba
-    from spikemba.video_checkpoint import VideoCheckpoint, save_video_checkpoint
+    from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, save_video_checkpoint
+    from spikemba.model.video_mamba.network import VideoMamba
 
     places = [
         f"data.{split}={footage / folder}" for split, folder in (("train", "train"), ("val", "val"), ("test", "val"))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.config import load_config
 from pipelines.events import Quiet
-from pipelines.run_dir import RunDir
-from pipelines.stopping import Stopped
-from pipelines.train import train
-from spikemba.checkpoint import load_checkpoint
+from pipelines.runs.config import load_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.training.stopping import Stopped
+from pipelines.training.train import train
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, SpikeMbaError
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ def test_patience_needs_a_validation(corpus, tiny, tmp_path):
 
 
 def test_a_loss_that_is_no_number_is_an_error_and_keeps_the_last_good_checkpoint(corpus, tiny, tmp_path, monkeypatch):
-    from pipelines import grounding_task
+    from pipelines.tasks.grounding import task as grounding_task
 
     real = grounding_task.grounding_loss
     monkeypatch.setattr(grounding_task, "grounding_loss", lambda *given: (real(*given)[0] * torch.nan, {}))

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipelines.config import load_config
-from pipelines.curves import one_run, several_runs, write_curves
-from pipelines.run_lock import LOCK, is_locked, locked
-from pipelines.runs import find_runs, read_run
-from pipelines.train import train
+from pipelines.runs.config import load_config
+from pipelines.runs.overview import find_runs, read_run
+from pipelines.runs.run_lock import LOCK, is_locked, locked
+from pipelines.studies.curves import one_run, several_runs, write_curves
+from pipelines.training.train import train
 from spikemba.errors import CheckpointError, OutputError
 from spikemba_cli.main import app
 
@@ -107,7 +107,7 @@ def test_where_there_is_no_run_that_is_said(tmp_path):
 
 def test_a_run_is_running_while_its_process_lives_and_broken_off_when_it_was_killed(two):
     code = (
-        "import sys, time; from pathlib import Path; from pipelines.run_lock import locked\n"
+        "import sys, time; from pathlib import Path; from pipelines.runs.run_lock import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     own = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from fake_hub import serving
 
-from pipelines.ground import Grounder
+from pipelines.runs.study_folder import Study, StudyRun, write_study
 from pipelines.share import is_repository, share
-from pipelines.study_files import Study, StudyRun, write_study
 from spikemba import SpikeMba
 from spikemba.errors import CheckpointError, ShareError
+from spikemba.grounder import Grounder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "shapes.mp4"
@@ -50,7 +50,7 @@ def test_a_shared_folder_grounds_a_video_in_a_fresh_process_with_one_line(traine
     done = share(trained, str(tmp_path / "given"), splits=("test",), licence="apache-2.0")
     assert sorted(p.name for p in (tmp_path / "given").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     line = (
-        "from pipelines.ground import Grounder; "
+        "from spikemba.grounder import Grounder; "
         f"print(Grounder({done.place!r}).ground({str(EXAMPLE)!r}, ['a red circle enters'])[0].to_json()['moments'])"
     )
     found = python(line)

@@ -8,12 +8,12 @@ import types
 import pytest
 import torch
 
-from pipelines import grounding_task
-from pipelines.config import load_config
 from pipelines.events import Quiet
-from pipelines.run_dir import RunDir
-from pipelines.train import train
-from spikemba.checkpoint import load_checkpoint
+from pipelines.runs.config import load_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding import task as grounding_task
+from pipelines.training.train import train
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines.config import load_config
-from pipelines.extract import RunOptions, extract
-from pipelines.ground import Grounder
-from pipelines.prepare import prepare_shapes
-from pipelines.shapes_corpus import ShapesConfig
-from pipelines.train import train
+from pipelines.extraction.extract import RunOptions, extract
+from pipelines.preparation.prepare import prepare_shapes
+from pipelines.preparation.shapes_corpus import ShapesConfig
+from pipelines.runs.config import load_config
+from pipelines.training.train import train
 from spikemba.errors import FeaturesMismatch, SpikeMbaError
 from spikemba.features import FeatureFolder
-from spikemba.model.adaptation import AdaptationConfig, adapt_model
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
-from spikemba.video_checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+from spikemba.grounder import Grounder
+from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
+from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 from spikemba_cli.main import app
 
 TINY = {"width": 16, "n_blocks": 1, "n_frames": 4, "size_px": 32, "tubelet": [2, 16, 16], "n_classes": 3}

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spikemba.model.adaptation import AdaptationConfig, adapt_model
-from spikemba.model.state_space_prompting import InterFrameSpreading, IntraFrameGathering, SSPConfig
-from spikemba.model.token_grid import TokenGrid
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.state_space_prompting import InterFrameSpreading, IntraFrameGathering, SSPConfig
+from spikemba.model.video_mamba.token_grid import TokenGrid
 
 SMALL = {"n_prompts": 2, "gathering_width": 8, "attention_width": 8, "n_heads": 2}
 TINY = {"width": 16, "n_blocks": 3, "n_frames": 3, "size_px": 16, "tubelet": [1, 8, 8], "n_classes": 4}

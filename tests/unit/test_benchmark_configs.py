@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.config import config_path, load_config, prepared_config
-from pipelines.scoring import PROTOCOLS
-from spikemba.datasets.benchmarks import BENCHMARKS
+from pipelines.runs.config import config_path, load_config, prepared_config
+from pipelines.scoring.scores import PROTOCOLS
+from spikemba.datasets.benchmarks.registry import BENCHMARKS
 from spikemba.errors import ConfigError, UnknownName
 
 SOURCE = {  # batch size, learning rate, spike steps

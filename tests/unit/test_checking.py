@@ -1,5 +1,5 @@
-from pipelines.checking import prediction_faults
-from pipelines.scoring import PROTOCOLS
+from pipelines.scoring.prediction_faults import prediction_faults
+from pipelines.scoring.scores import PROTOCOLS
 from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.moments import Moment, Window
 

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from spikemba.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikemba.checkpoints.grounding import Checkpoint, load_checkpoint, save_checkpoint
 from spikemba.errors import CheckpointError, OutputError
 from spikemba.features import FeatureSpec, Manifest
 from spikemba.grounding import GroundingConfig

@@ -14,7 +14,7 @@ from spikemba.encoders import TextEncoder, VideoEncoder, load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.clip import ClipEncoder
 from spikemba.errors import CheckpointError, QueryError, SpikeMbaError, UnknownName, WeightsMissing
-from spikemba.video import FrameRule, VideoReader, sample_frames
+from spikemba.video.sampling import FrameRule, VideoReader, sample_frames
 
 WIDTH, TEXT_WIDTH, DIM, LAYERS, PX = 64, 48, 32, 2, 32
 TINY = {

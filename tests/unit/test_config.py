@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.config import (
+from pipelines.runs.config import (
     PRESETS,
     RunConfig,
     config_folder,
@@ -12,10 +12,10 @@ from pipelines.config import (
     load_config,
     load_run_config,
 )
-from pipelines.recognition_config import RecognitionConfig
+from pipelines.tasks.recognition.config import RecognitionConfig
 from spikemba.config import load_yaml, merge, parse_overrides, to_yaml
 from spikemba.errors import ConfigError, UnknownName
-from spikemba.model.video_mamba import VideoMambaConfig
+from spikemba.model.video_mamba.network import VideoMambaConfig
 
 
 def test_all_faults_of_a_file_are_reported_together(tmp_path):

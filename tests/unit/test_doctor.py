@@ -8,15 +8,15 @@ import pytest
 import yaml
 from broken_packages import put_package, spikemba
 
-from pipelines import doctor
-from pipelines.doctor import examine, weights
-from pipelines.doctor_probes import PROBES
-from pipelines.places import settings_folder, weights_folder
+from pipelines.doctor import report as doctor
+from pipelines.doctor.report import examine, weights
+from pipelines.doctor.trials import PROBES
 from spikemba.encoders.base import ENCODERS, WEIGHTS, EncoderOptions
 from spikemba.encoders.slowfast import SOURCE
 from spikemba.encoders.weights import weights_here
 from spikemba.errors import UnknownName
 from spikemba.ops.selective_scan import BACKENDS
+from spikemba.user_folders import settings_folder, weights_folder
 
 WITHOUT = {"mini", "transformers"}
 """One comes with the package, the other has no model of its own."""

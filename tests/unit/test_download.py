@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipelines.download import fetch, unpack
-from spikemba.datasets.benchmarks import BENCHMARKS, Download
+from pipelines.preparation.download import fetch, unpack
+from spikemba.datasets.benchmarks.registry import BENCHMARKS, Download
 from spikemba.errors import DownloadError
 
 CONTENT = os.urandom(3_000_000)

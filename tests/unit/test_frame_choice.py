@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikemba.datasets.frame_choice import FrameChoice, training_frames, viewed_frames
+from spikemba.datasets.labelled.frame_choice import FrameChoice, training_frames, viewed_frames
 
 UNIFORM = FrameChoice(n_frames=8)
 DENSE = FrameChoice(n_frames=8, rule="dense", stride=2)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from spikemba.batch import Spikes
-from spikemba.model.heads import GroundingHeads, clip_centres
+from spikemba.model.spikemba.heads import GroundingHeads, clip_centres
 from spikemba.ops.spiking import NeuronConfig
 
 B, L, W, S = 2, 4, 3, 5

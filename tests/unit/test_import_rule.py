@@ -80,15 +80,15 @@ def test_a_module_imports_only_what_lies_below_it(path):
     "module",
     [
         "spikemba_cli.main",
-        "pipelines.doctor",
-        "pipelines.scoring",
-        "pipelines.evaluate_files",
-        "pipelines.results_table",
-        "pipelines.runs",
-        "pipelines.curves",
+        "pipelines.doctor.report",
+        "pipelines.scoring.scores",
+        "pipelines.scoring.evaluate_files",
+        "pipelines.scoring.published_table",
+        "pipelines.runs.overview",
+        "pipelines.studies.curves",
         "spikemba.metrics",
-        "spikemba.video",
-        "spikemba.datasets.shapes",
+        "spikemba.video.sampling",
+        "spikemba.datasets.synthetic.shapes",
     ],
 )
 def test_what_must_start_at_once_does_not_load_torch(module):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import AnyRunConfig, RunConfig, load_run_config
-from pipelines.kinds import KINDS, kind, kind_of_run
-from pipelines.run_dir import RunDir
+from pipelines.runs.config import AnyRunConfig, RunConfig, load_run_config
+from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.registry import KINDS, kind, kind_of_run
 from spikemba.errors import ConfigError, UnknownName
 
 

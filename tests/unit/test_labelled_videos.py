@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spikemba.datasets.labelled_videos import (
+from spikemba.datasets.labelled.videos import (
     LabelledVideo,
     label_names,
     numbered,

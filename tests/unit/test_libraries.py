@@ -6,7 +6,7 @@ import sys
 import pytest
 from broken_packages import ROOT, put_package, python, spikemba
 
-from pipelines.tiny_encoders import SAVERS, save_vjepa2
+from pipelines.doctor.tiny_encoders import SAVERS, save_vjepa2
 from spikemba.errors import LibraryBroken
 from spikemba.libraries import is_installed, library
 
@@ -16,11 +16,11 @@ WARNING = "torchaudio 2.11.1 cannot be imported beside torch "
 RUN_ALL = """
 import sys
 from spikemba_cli.console import show_warnings
-from pipelines.tiny_encoders import run_tiny
+from pipelines.doctor.tiny_encoders import run_tiny
 show_warnings()
 for kind in sys.argv[1:]:
     print(kind, run_tiny(kind))
-from pipelines.package_probes import try_spikingjelly, try_torchvision
+from pipelines.doctor.package_trials import try_spikingjelly, try_torchvision
 try_spikingjelly(), try_torchvision()
 """
 

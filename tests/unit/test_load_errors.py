@@ -7,8 +7,8 @@ import pytest
 from broken_packages import python
 from fake_hub import Repository, serving
 
-from pipelines.tiny_encoders import save_slowfast, save_transformers, save_vjepa2
-from spikemba.checkpoint import load_checkpoint
+from pipelines.doctor.tiny_encoders import save_slowfast, save_transformers, save_vjepa2
+from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.weights import problem_on_hub

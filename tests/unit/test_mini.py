@@ -6,13 +6,31 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.encoding import into_clips
-from pipelines.pretrain_mini import Corpus, PretrainConfig, Said, pretrain, sentences, truth, vocabulary, what_is_where
-from spikemba.datasets.drawing import RGB, render
-from spikemba.datasets.shapes import ACTIONS, COLOURS, FORMS, Description, coverage, describe, phrase, storyboard
+from pipelines.bundled.pretrain_mini import (
+    Corpus,
+    PretrainConfig,
+    Said,
+    pretrain,
+    sentences,
+    truth,
+    vocabulary,
+    what_is_where,
+)
+from spikemba.datasets.synthetic.drawing import RGB, render
+from spikemba.datasets.synthetic.shapes import (
+    ACTIONS,
+    COLOURS,
+    FORMS,
+    Description,
+    coverage,
+    describe,
+    phrase,
+    storyboard,
+)
 from spikemba.encoders.mini import Mini, MiniConfig, MiniEncoder, load, split_words
+from spikemba.encoding import into_clips
 from spikemba.errors import QueryError
-from spikemba.video import Frame
+from spikemba.video.sampling import Frame
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch
 from spikemba.batch import Batch
 from spikemba.errors import ConfigError, ShapeError
 from spikemba.model import SpikeMba, SpikeMbaConfig
-from spikemba.model.moment_reasoner import sine_position
-from spikemba.model.packing import MIN_LENGTH, Packing
+from spikemba.model.spikemba.moment_reasoner import sine_position
+from spikemba.model.spikemba.packing import MIN_LENGTH, Packing
 
 F_VIDEO, F_QUERY = 20, 12
 LENGTHS, WORDS = (30, 17, 3, 1), (9, 4, 12, 1)

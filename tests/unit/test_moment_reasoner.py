@@ -8,7 +8,7 @@ import torch
 from spikemba.batch import Batch
 from spikemba.model import SpikeMba, SpikeMbaConfig
 from spikemba.model.mamba_block import MixerConfig
-from spikemba.model.moment_reasoner import MomentReasoner, MomentReasonerConfig
+from spikemba.model.spikemba.moment_reasoner import MomentReasoner, MomentReasonerConfig
 
 WIDTH, B = 16, 2
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spikemba.datasets.motion_drawing import render
-from spikemba.datasets.motions import N_FRAMES, motion_labels, reversed_label, storyboard
+from spikemba.datasets.synthetic.motion_drawing import render
+from spikemba.datasets.synthetic.motions import N_FRAMES, motion_labels, reversed_label, storyboard
 from spikemba.errors import UnknownName
 
 ALL = [(which, label) for which in ("moves", "orders") for label in motion_labels(which)]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from pipelines.doctor import machine
+from pipelines.doctor.report import machine
 from spikemba.ops.native import build, library
 from spikemba.ops.native.build import BuildError
 from spikemba.ops.selective_scan import best_backend, selective_scan, selective_scan_reference

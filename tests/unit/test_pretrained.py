@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from spikemba import Checkpoint, GroundingConfig, SpikeMba, SpikeMbaConfig, load_checkpoint, save_checkpoint
+from spikemba.checkpoints.hub import is_hub_name
+from spikemba.checkpoints.model_card import model_card
 from spikemba.errors import CheckpointError
 from spikemba.features import FeatureSpec, Manifest
-from spikemba.hub import is_hub_name
-from spikemba.model_card import model_card
 
 SMALL = SpikeMbaConfig.parse({"width": 16, "n_blocks": 1, "spiking_saliency": {"n_heads": 4, "n_spike_steps": 2}})
 SPEC = FeatureSpec(

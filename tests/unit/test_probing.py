@@ -3,12 +3,12 @@
 import pytest
 from broken_packages import put_package
 
-from pipelines import probing
-from pipelines.probing import try_all
+from pipelines.doctor import processes as probing
+from pipelines.doctor.processes import try_all
 
 TRIALS = """
 import os, signal, time
-from pipelines.probing import Absent
+from pipelines.doctor.processes import Absent
 
 def works(word=""):
     print("noise on stdout")

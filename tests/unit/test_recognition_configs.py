@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.config import config_names, config_path, load_run_config
-from pipelines.recognition_config import RecognitionConfig
-from spikemba.datasets.video_lists import VIDEO_SETS
+from pipelines.runs.config import config_names, config_path, load_run_config
+from pipelines.tasks.recognition.config import RecognitionConfig
+from spikemba.datasets.labelled.video_lists import VIDEO_SETS
 from spikemba.errors import ConfigError
 
 PARK = {"hmdb51": 50, "ucf101": 50, "ssv2": 35, "kinetics400": 30, "breakfast": 50}  # epochs

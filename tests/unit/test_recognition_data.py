@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from spikemba.datasets.footage import in_memory, on_disk
-from spikemba.datasets.labelled_videos import LabelledVideo
-from spikemba.datasets.recognition import VideoDataConfig, VideoDataset, collate_videos
-from spikemba.datasets.video_augment import AugmentConfig, drawing_from, training_transform, viewed_crops
+from spikemba.datasets.labelled.footage import in_memory, on_disk
+from spikemba.datasets.labelled.pairs import VideoDataConfig, VideoDataset, collate_videos
+from spikemba.datasets.labelled.video_augment import AugmentConfig, drawing_from, training_transform, viewed_crops
+from spikemba.datasets.labelled.videos import LabelledVideo
 from spikemba.errors import AnnotationError, ConfigError, SpikeMbaError, VideoError
-from spikemba.video import VideoReader
+from spikemba.video.sampling import VideoReader
 
 STILL = {"crop_area": [1, 1], "aspect": [1, 1], "flip": False, "rand_augment_ops": 0, "erase": 0}
 

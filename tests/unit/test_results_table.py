@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.results_table import published, render, results_table
-from pipelines.scoring import PROTOCOLS
+from pipelines.scoring.published_table import published, render, results_table
+from pipelines.scoring.scores import PROTOCOLS
 
 
 def test_every_benchmark_has_published_rows_with_a_source():

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spikemba.datasets.drawing import pose, render
-from spikemba.datasets.shapes import (
+from spikemba.datasets.synthetic.drawing import pose, render
+from spikemba.datasets.synthetic.shapes import (
     ACTIONS,
     CLIP_S,
     COLOURS,

@@ -12,7 +12,7 @@ from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.slowfast import SlowFast, SlowFastEncoder
 from spikemba.encoders.slowfast_weights import read_slowfast
 from spikemba.errors import CheckpointError, WeightsMissing
-from spikemba.video import VideoReader
+from spikemba.video.sampling import VideoReader
 
 
 @pytest.fixture(scope="module")

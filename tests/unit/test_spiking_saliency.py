@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from spikemba.model.mamba_block import MixerConfig
-from spikemba.model.relevant_mamba import RelevantMamba, RelevantMambaConfig
-from spikemba.model.spiking_saliency import SpikingSaliencyConfig, SpikingSaliencyDetector
+from spikemba.model.spikemba.relevant_mamba import RelevantMamba, RelevantMambaConfig
+from spikemba.model.spikemba.spiking_saliency import SpikingSaliencyConfig, SpikingSaliencyDetector
 
 WIDTH, STEPS = 8, 6
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.study_files import Study, StudyRun, mean_and_spread, read_study, seeds_document, write_study
+from pipelines.runs.study_folder import Study, StudyRun, mean_and_spread, read_study, seeds_document, write_study
 from spikemba.errors import CheckpointError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.config import TrainConfig
-from pipelines.optimizer import make_optimizer
+from pipelines.runs.config import TrainConfig
+from pipelines.training.optimizer import make_optimizer
 from spikemba.ops.causal_conv import causal_conv_silu_both, gated_sum
 from spikemba.ops.native.library import ENVIRONMENT, SIGNATURES, load
 from spikemba.ops.native.spiking import Normalisation

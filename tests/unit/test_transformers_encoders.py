@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.tiny_encoders import SAVERS
+from pipelines.doctor.tiny_encoders import SAVERS
 from spikemba.encoders import TextEncoder, load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing

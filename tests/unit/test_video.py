@@ -16,10 +16,11 @@ from av.bitstream import BitStreamFilterContext
 from av.filter import Graph
 from av.stream import Disposition
 
-from spikemba import decoding, video
 from spikemba.errors import OutputError, ShapeError, UnknownName, VideoError
-from spikemba.video import FrameRule, VideoReader, probe, sample_frames
-from spikemba.video_files import find_videos, write_video
+from spikemba.video import decoding
+from spikemba.video import sampling as video
+from spikemba.video.files import find_videos, write_video
+from spikemba.video.sampling import FrameRule, VideoReader, probe, sample_frames
 
 REAL = ("charades.mp4", "nasa_13013.mp4", "av1_video.mkv", "h265_video.mp4", "h265_10bits.mp4")
 ONE_FPS = FrameRule(fps=1, size_px=32)

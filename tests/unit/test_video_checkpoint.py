@@ -8,9 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from spikemba.errors import CheckpointError
-from spikemba.model.adaptation import AdaptationConfig, adapt_model
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
-from spikemba.video_checkpoint import (
+from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
+from spikemba.model.video_mamba.checkpoint import (
     Preprocessing,
     VideoCheckpoint,
     initialise_from,
@@ -18,6 +17,7 @@ from spikemba.video_checkpoint import (
     open_video_model,
     save_video_checkpoint,
 )
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 
 TINY = {"preset": "opengvlab-ti", "width": 16, "n_blocks": 2, "n_frames": 3, "size_px": 16, "tubelet": [1, 8, 8]}
 SSP = {"n_prompts": 1, "gathering_width": 8, "attention_width": 8, "n_heads": 2}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spikemba.errors import OutputError, VideoError
-from spikemba.video import probe
-from spikemba.video_cuts import cut_video
+from spikemba.video.cuts import cut_video
+from spikemba.video.sampling import probe
 
 
 def numbered(n, size=64):

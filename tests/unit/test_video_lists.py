@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spikemba.datasets.video_lists import VIDEO_SETS, video_set
+from spikemba.datasets.labelled.video_lists import VIDEO_SETS, video_set
 from spikemba.errors import AnnotationError, UnknownName
 
 

@@ -5,8 +5,8 @@ import torch
 
 from spikemba.errors import ConfigError, ShapeError
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
-from spikemba.model.token_grid import TokenGrid
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.token_grid import TokenGrid
 
 TINY = {"width": 32, "n_blocks": 2, "n_frames": 4, "size_px": 16, "tubelet": [2, 8, 8], "n_classes": 5}
 REVERSALS = ("spatio_temporal", "spatial", "temporal")

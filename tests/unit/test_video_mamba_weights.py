@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spikemba.errors import CheckpointError
-from spikemba.model.video_mamba import PRESETS, VideoMamba, VideoMambaConfig
-from spikemba.model.video_mamba_weights import initialise, load_video_mamba, read_weights
+from spikemba.model.video_mamba.network import PRESETS, VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.published_weights import initialise, load_video_mamba, read_weights
 
 
 def save(tree, path):
@@ -174,7 +174,7 @@ def test_joint_tables_are_resized_but_not_taken_apart(image_file):
     model = VideoMamba(VideoMambaConfig.parse({**sizes, "n_frames": 4}))
     weights = read_weights(image_file)
     initialise(model, weights)
-    from spikemba.model.video_mamba_weights import Weights
+    from spikemba.model.video_mamba.published_weights import Weights
 
     saved = Weights(image_file, model.state_dict(), model.config)
     longer = VideoMamba(VideoMambaConfig.parse({**sizes, "n_frames": 8, "size_px": 64}))

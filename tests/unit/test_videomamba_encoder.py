@@ -7,10 +7,15 @@ import torch
 from spikemba.encoders import TextEncoder, VideoEncoder, load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, UnknownName, WeightsMissing
-from spikemba.model.adaptation import AdaptationConfig, adapt_model
-from spikemba.model.video_mamba import VideoMamba, VideoMambaConfig
-from spikemba.model.video_mamba_weights import load_video_mamba
-from spikemba.video_checkpoint import Preprocessing, VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
+from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
+from spikemba.model.video_mamba.checkpoint import (
+    Preprocessing,
+    VideoCheckpoint,
+    load_video_checkpoint,
+    save_video_checkpoint,
+)
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.model.video_mamba.published_weights import load_video_mamba
 
 TINY = {"width": 16, "n_blocks": 2, "n_frames": 4, "size_px": 32, "tubelet": [2, 16, 16], "n_classes": 3}
 SSP = {"n_prompts": 1, "gathering_width": 8, "attention_width": 8, "n_heads": 2}

@@ -1,0 +1,177 @@
+"""What is installed and works, which weights are here, what will run where.
+
+Whatever is looked at may be broken, and may take the process that looks down with it: everything that imports more than
+the standard library happens in processes of their own.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Literal
+
+from pipelines.doctor.processes import TIMEOUT_S, Outcome, try_all
+from pipelines.doctor.trials import PROBES, Probe
+from spikemba.errors import UnknownName
+from spikemba.libraries import cure, distribution, is_installed, version
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    topic: str
+    state: Literal["ok", "absent", "fault"]
+    """`absent` is no fault: something optional is not there."""
+    detail: str
+
+
+def examine(only: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> list[Finding]:
+    """Look at this installation.  only: topics of probes; none: everything.  timeout_s: for one probe.
+
+    Raises UnknownName.
+    """
+    known = {probe.topic: probe for probe in PROBES}
+    for topic in only:
+        if topic not in known:
+            raise UnknownName("line of the report", topic, list(known))
+    probes = [known[topic] for topic in only or known]
+    there = [probe for probe in probes if not probe.optional or is_installed(probe.package)]
+    sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only}
+    outcomes = try_all([*(probe.place for probe in there), *sections.values()], timeout_s)
+    found = [] if only else [Finding("python", "ok", platform.python_version())]
+    found += [_judged(probe, outcomes.get(probe.place)) for probe in probes]
+    for name, place in sections.items():
+        outcome = outcomes[place]
+        if outcome.state == "ok":
+            found += [Finding(**one) for one in json.loads(outcome.detail)]
+        else:
+            found.append(Finding(name, "fault", _with_cure(outcome, "torch")))
+    return found
+
+
+def section(name: str) -> str:
+    """The findings of a section as JSON, for the process that asked."""
+    return json.dumps([asdict(finding) for finding in SECTIONS[name]()])
+
+
+def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
+    """What a probe says; None: its package is not there, and need not be."""
+    if outcome is None:
+        return Finding(probe.topic, "absent", f"not installed; it is for {probe.optional}")
+    if outcome.state == "fault":
+        return Finding(probe.topic, "fault", _with_cure(outcome, probe.package))
+    number = f"{version(probe.package)}; " if probe.is_package else ""
+    return Finding(probe.topic, outcome.state, f"{number}{outcome.detail}")
+
+
+def _with_cure(outcome: Outcome, package: str) -> str:
+    """The cause, and the command that mends it."""
+    if outcome.said:
+        return outcome.detail
+    culprit = outcome.broken if outcome.broken not in ("", "pipelines", "spikemba", "__main__") else package
+    return f"{distribution(culprit)} {version(culprit)}: {outcome.detail}; run `{cure(culprit)}`"
+
+
+def machine() -> Iterator[Finding]:
+    """Processors, and which scan runs on them."""
+    import torch
+
+    yield Finding("cpu", "ok", f"{os.cpu_count()} processors, {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        yield Finding("gpu", "ok", torch.cuda.get_device_name())
+    else:
+        yield Finding("gpu", "absent", "torch sees none; everything runs on the CPU")
+    yield from scan()
+
+
+def scan() -> Iterator[Finding]:
+    """Which scan runs here, and why."""
+    import torch
+
+    from spikemba.ops.cuda_kernels import find_scan, official_conv
+    from spikemba.ops.native.library import ENVIRONMENT, load
+    from spikemba.ops.selective_scan import BACKENDS, best_backend
+
+    wanted, kernels = os.environ.get(ENVIRONMENT, ""), load()
+    if wanted == "0":
+        yield Finding("cpu kernels", "absent", f"{ENVIRONMENT}=0 forbids them; the scan runs in plain PyTorch")
+    elif kernels.library is not None:
+        yield Finding("cpu kernels", "ok", f"compiled: {kernels.detail}")
+    else:
+        state: Literal["fault", "absent"] = "fault" if wanted == "1" else "absent"
+        yield Finding("cpu kernels", state, f"{kernels.detail}; the scan runs in plain PyTorch, several times slower")
+        if wanted == "1":
+            return
+    yield Finding("scan", "ok", f"{best_backend(torch.empty(1), 16)} on this CPU; backends: {', '.join(BACKENDS)}")
+    if torch.cuda.is_available():
+        convolution = "causal-conv1d" if official_conv() is not None else "plain PyTorch"
+        problem = find_scan().problem
+        reason = f"; mamba-ssm is not used: {problem}" if problem else ""
+        detail = f"{best_backend(torch.empty(1, device='cuda'), 16)}, convolution: {convolution}{reason}"
+        yield Finding("scan on gpu", "ok", detail)
+
+
+def bundled() -> Iterator[Finding]:
+    """The models that come with the package."""
+    from spikemba.checkpoints.grounding import BUNDLED
+    from spikemba.encoders import mini
+
+    for name, folder in {"mini encoder": mini.FOLDER, **{f"{k} checkpoint": v for k, v in BUNDLED.items()}}.items():
+        path = folder / "model.safetensors"
+        if path.is_file():
+            yield Finding(name, "ok", f"{path.stat().st_size / 1e6:.1f} MB")
+        else:
+            yield Finding(name, "fault", f"{path} is missing; install the package again")
+
+
+def weights() -> Iterator[Finding]:
+    """Where the weights of each encoder's default model are on this machine; nobody is asked for them."""
+    from spikemba.encoders.base import WEIGHTS, EncoderOptions
+    from spikemba.encoders.weights import Source, weights_here
+    from spikemba.user_folders import load_settings, weights_folder
+
+    own = load_settings().weights
+    for name, place in WEIGHTS.items():
+        topic = f"{name} weights"
+        source: Source = resolve_name(place)()
+        if name in own:
+            there = own[name].exists()
+            problem = "" if there else ", which the settings name, is not there"
+            yield Finding(topic, "ok" if there else "fault", f"{own[name]}{problem}")
+            continue
+        path = weights_here(source, EncoderOptions(folder=weights_folder()))
+        if path is not None:
+            yield Finding(topic, "ok", str(path))
+        elif source.repository:
+            where = f"https://huggingface.co/{source.repository}"
+            yield Finding(topic, "absent", f"fetched from {where} on first use, or given with --weights {name}=")
+        else:
+            yield Finding(topic, "absent", f"get {source.file} from {source.address}, and use --weights {name}=FILE")
+
+
+def folders() -> Iterator[Finding]:
+    """Where settings, weights and cached features go."""
+    from spikemba.user_folders import cache_folder, settings_folder, weights_folder
+
+    for name, folder in {"cache": cache_folder(), "weights": weights_folder(), "settings": settings_folder()}.items():
+        yield Finding(name, *_writable(folder))
+
+
+def _writable(folder: Path) -> tuple[Literal["ok", "fault"], str]:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if os.access(existing, os.W_OK):
+        return "ok", str(folder)
+    return "fault", f"{folder} cannot be written"
+
+
+SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "machine": machine,
+    "bundled models": bundled,
+    "weights": weights,
+    "folders": folders,
+}
+"""What is looked at after the probes, in the order of the report."""

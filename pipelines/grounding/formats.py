@@ -1,0 +1,140 @@
+"""Moments in the formats of other programs: tables, subtitles, edit lists, chapters."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from spikemba.moments import Moment
+from spikemba.video.sampling import probe
+
+if TYPE_CHECKING:
+    from spikemba.grounder import Grounded
+
+
+class Cue(NamedTuple):
+    """A moment and the words that stand beside it."""
+
+    start_s: float
+    end_s: float
+    score: float
+    query: str
+
+
+def as_json(found: "Sequence[Grounded]") -> str:
+    """A list of what `Grounded.to_json` gives, by video, then by query."""
+    return json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False) + "\n"
+
+
+def as_csv(found: "Sequence[Grounded]") -> str:
+    """video, query, rank, start_s, end_s, score."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["video", "query", "rank", "start_s", "end_s", "score"])
+    for one in found:
+        for rank, m in enumerate(one.answer.moments, start=1):
+            writer.writerow([one.video, one.query, rank, f"{m.start_s:.3f}", f"{m.end_s:.3f}", f"{m.score:.4f}"])
+    return out.getvalue()
+
+
+def as_srt(found: "Sequence[Grounded]") -> str:
+    """SubRip subtitles in the order of time."""
+    blocks = [
+        f"{i}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{_words(cue)}\n"
+        for i, cue in enumerate(cues(found), start=1)
+    ]
+    return "\n".join(blocks)
+
+
+def as_vtt(found: "Sequence[Grounded]") -> str:
+    """WebVTT subtitles in the order of time."""
+    escape = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+    blocks = [
+        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n{_words(cue).translate(escape)}\n"
+        for cue in cues(found)
+    ]
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+def as_edl(found: "Sequence[Grounded]") -> str:
+    """A CMX 3600 edit list: the moments one after the other, in frames of the video; 29.97 fps counts as 30."""
+    lines = ["TITLE: spikemba", "FCM: NON-DROP FRAME", ""]
+    event, recorded = 0, 0
+    for one in found:
+        fps, base = _edit_rate(probe(one.video).fps)
+        for cue in cues([one]):
+            start = round(cue.start_s * fps)
+            length = max(1, round(cue.end_s * fps) - start)
+            event += 1
+            codes = (start, start + length, recorded, recorded + length)
+            times = " ".join(_timecode(frame, base) for frame in codes)
+            lines += [f"{event:03d}  AX       V     C        {times}", f"* FROM CLIP NAME: {one.video.name}"]
+            lines += [f"* COMMENT: {_words(cue)}", ""]
+            recorded += length
+    return "\n".join(lines)
+
+
+def as_chapters(found: "Sequence[Grounded]") -> str:
+    """FFmpeg's metadata file, as `ffmpeg -i video -i chapters.txt -map_chapters 1` reads it. Chapters do not overlap:
+    of two moments that do, the better one is kept.
+    """
+    kept: list[Cue] = []
+    for cue in sorted(cues(found), key=lambda cue: -cue.score):
+        if all(cue.end_s <= other.start_s or cue.start_s >= other.end_s for other in kept):
+            kept.append(cue)
+    lines = [";FFMETADATA1"]
+    for cue in sorted(kept):
+        times = [f"START={round(1000 * cue.start_s)}", f"END={round(1000 * cue.end_s)}"]
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000", *times, "title=" + re.sub(r"([=;#\\])", r"\\\1", _line(cue.query))]
+    return "\n".join(lines) + "\n"
+
+
+FORMATS: "dict[str, tuple[str, Callable[[Sequence[Grounded]], str]]]" = {
+    "json": (".json", as_json),
+    "csv": (".csv", as_csv),
+    "srt": (".srt", as_srt),
+    "vtt": (".vtt", as_vtt),
+    "edl": (".edl", as_edl),
+    "chapters": (".ffmetadata", as_chapters),
+}
+"""Name -> (suffix of a file of it, what makes it)."""
+
+EDIT_RATES = (24, 25, 30, 50, 60)
+
+PER_VIDEO = ("srt", "vtt", "edl", "chapters")
+"""Formats of which a file belongs to one video."""
+
+
+def cues(found: "Iterable[Grounded]") -> list[Cue]:
+    """All moments in the order of time."""
+    moments: Iterable[tuple[Moment, str]] = ((m, one.query) for one in found for m in one.answer.moments)
+    return sorted(Cue(m.start_s, m.end_s, m.score, query) for m, query in moments)
+
+
+def _words(cue: Cue) -> str:
+    return f"{_line(cue.query)} ({cue.score:.2f})"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _clock(seconds: float, point: str) -> str:
+    """00:01:02.500"""
+    ms = round(1000 * seconds)
+    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}{point}{ms % 1000:03d}"
+
+
+def _edit_rate(fps: float) -> tuple[float, int]:
+    """Frames per second, and per second of timecode: of the rates that editors know, a multiple of the video's."""
+    own = max(1, round(fps))
+    base = next((known for known in EDIT_RATES if known % own == 0), 25)
+    return (fps * base / own if base % own == 0 else 25.0), base
+
+
+def _timecode(frame: int, fps: int) -> str:
+    """00:01:02:15, hours to frames."""
+    seconds, rest = divmod(frame, fps)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"

@@ -1,0 +1,89 @@
+"""Draws the motions corpus into a folder: real H.264 files in a folder per class, and a list per split."""
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from pipelines.events import Report, silent
+from spikemba.config import Config
+from spikemba.datasets.labelled.videos import LabelledVideo, write_labelled_videos
+from spikemba.datasets.synthetic.motion_drawing import render
+from spikemba.datasets.synthetic.motions import FPS, N_FRAMES, SIZE_PX, Look, MotionSet, motion_labels, storyboard
+from spikemba.files import write_text
+from spikemba.video.files import write_video
+
+SPLITS = ("train", "val", "test")
+_SPLIT_SEEDS = 100_000  # seeds of one split; no two splits share a video
+
+
+class MotionsConfig(Config):
+    """Size of the corpus."""
+
+    which: MotionSet = "moves"
+    """`moves` has twelve classes, `orders` eight."""
+    look: Look = "dark"
+    """Of the stage."""
+    train: NonNegativeInt = 60
+    """Training videos per class."""
+    val: NonNegativeInt = 10
+    """Validation videos per class."""
+    test: NonNegativeInt = 20
+    """Test videos per class."""
+    n_frames: PositiveInt = N_FRAMES
+    """Frames of a video; even."""
+    size_px: PositiveInt = SIZE_PX
+    """Side of the picture."""
+    seed: NonNegativeInt = 0
+    """Another seed draws another corpus."""
+
+
+def draw_motions(out: Path, config: MotionsConfig, report: Report = silent) -> dict[str, int]:
+    """Write `out/videos/CLASS/*.mp4`, `out/{train,val,test}.csv` and `out/labels.txt`.
+
+    Every split has each of its seeds in all classes, so that none shows other shapes, stages or starts than another.
+    Videos that are there already are kept. Returns the videos per split. Raises OutputError.
+    """
+    labels = motion_labels(config.which)
+    seeds = {split: _seeds(config, split) for split in SPLITS}
+    videos = {
+        split: [_video(out, config, label, seed) for seed, label in product(of_split, labels)]
+        for split, of_split in seeds.items()
+    }
+    wanted = [(config, label, seed, out) for split in SPLITS for seed, label in product(seeds[split], labels)]
+    _draw_all(wanted, report)
+    write_text(out / "labels.txt", "\n".join(labels) + "\n")
+    for split, of_split in videos.items():
+        if of_split:
+            write_labelled_videos(out / f"{split}.csv", of_split, out)
+    return {split: len(of_split) for split, of_split in videos.items() if of_split}
+
+
+def _draw_all(wanted: Sequence[tuple[MotionsConfig, str, int, Path]], report: Report) -> None:
+    workers = min(os.cpu_count() or 1, len(wanted)) or 1
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done, _ in enumerate(pool.map(_draw, *zip(*wanted, strict=True), chunksize=32), start=1):
+            report(done, len(wanted))
+
+
+def _seeds(config: MotionsConfig, split: str) -> range:
+    first = (config.seed * len(SPLITS) + SPLITS.index(split)) * _SPLIT_SEEDS
+    return range(first, first + int(getattr(config, split)))
+
+
+def _video(out: Path, config: MotionsConfig, label: str, seed: int) -> LabelledVideo:
+    path = out / "videos" / label / f"{config.which}_{config.look}_{label}_{seed:06d}.mp4"
+    return LabelledVideo(path, label, group=str(seed))
+
+
+def _draw(config: MotionsConfig, label: str, seed: int, out: Path) -> None:
+    path = _video(out, config, label, seed).path
+    if path.exists():
+        return
+    board = storyboard(config.which, label, seed, config.look)
+    # Each frame for itself: a trace of the frame before would give the direction away.
+    write_video(path, render(board, config.n_frames, config.size_px), FPS, crf=15, intra=True)

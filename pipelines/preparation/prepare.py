@@ -1,0 +1,106 @@
+"""Raw annotations to the files that training reads: one jsonl per split, and a configuration that names them."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.events import Report, silent
+from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus
+from pipelines.runs.write_config import write_data_config
+from spikemba.config import Tree
+from spikemba.datasets.annotations import Annotation, write_annotations
+from spikemba.datasets.benchmarks.custom import read_custom
+from spikemba.errors import AnnotationError
+from spikemba.video.sampling import FrameRule, VideoReader
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation wrote."""
+
+    out: Path
+    n_queries: dict[str, int]
+    """Queries per annotation file, by its name without suffix."""
+    videos: Path
+    """Where the videos lie."""
+    config: Path
+    """YAML that trains on it."""
+
+
+def prepare_shapes(out: Path, config: ShapesConfig, report: Report = silent) -> Prepared:
+    """Draw the shapes corpus into `out`. Videos that are there already are kept. Raises OutputError."""
+    n_queries = draw_corpus(out, config, report)
+    path = _write_config(out, "shapes", "mini", 2.0, n_queries)
+    return Prepared(out, n_queries, out / "videos", path)
+
+
+def prepare_custom(
+    source: Path,
+    out: Path,
+    *,
+    videos: Path | None = None,
+    encoder: str = "clip+slowfast",
+    clip_s: float = 2.0,
+    val_share: float = 0.2,
+    seed: int = 0,
+    report: Report = silent,
+) -> Prepared:
+    """A person's CSV or jsonl of video, start, end, query to annotations in `out`, split by video.
+
+    encoder: what the features will be made with; it only decides the folders that the configuration names.
+    Raises AnnotationError that names every line with a fault.
+    """
+    looked_at = 0
+
+    def duration_of(path: Path) -> float:
+        nonlocal looked_at
+        looked_at += 1
+        report(looked_at, None)
+        return video_duration_s(path)
+
+    annotations = read_custom(source, videos, duration_of, clip_s)
+    train, val = split_by_video(annotations, val_share, seed)
+    if not train:
+        raise AnnotationError(source, [f"no video is left to train on with a validation share of {val_share}"])
+    splits = {"train": train, "val": val} if val else {"train": train}
+    for name, rows in splits.items():
+        write_annotations(out / f"{name}.jsonl", rows)
+    n_queries = {name: len(rows) for name, rows in splits.items()}
+    path = _write_config(out, source.stem, encoder, clip_s, n_queries)
+    return Prepared(out, n_queries, videos or source.parent, path)
+
+
+def split_by_video(
+    annotations: Sequence[Annotation], val_share: float, seed: int
+) -> tuple[list[Annotation], list[Annotation]]:
+    """Training and validation queries; all queries of a video go to one side, and one video at least to each."""
+    videos = sorted({annotation.video_id for annotation in annotations})
+    random.Random(seed).shuffle(videos)
+    n_val = 0 if len(videos) < 2 or val_share == 0 else min(len(videos) - 1, max(1, round(val_share * len(videos))))
+    held_out = set(videos[:n_val])
+    return (
+        [a for a in annotations if a.video_id not in held_out],
+        [a for a in annotations if a.video_id in held_out],
+    )
+
+
+def video_duration_s(path: Path) -> float:
+    """Seconds of a video: what the file declares, or what decodes where it declares nothing. Raises VideoError."""
+    reader = VideoReader(path)
+    if reader.info.duration_s is not None:
+        return reader.info.duration_s
+    for _ in reader.frames(FrameRule(fps=0.1, size_px=16)):
+        pass
+    assert reader.duration_s is not None
+    return reader.duration_s
+
+
+def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dict[str, int]) -> Path:
+    """The configuration that trains on what was prepared; features are expected in `out/features`."""
+    data: Tree = {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test") if split in splits}
+    data["video_features"] = [str(out / "features" / one) for one in encoder.split("+")]
+    data["text_features"] = str(out / "features" / f"{encoder.split('+')[0]}_text")
+    data["clip_s"] = clip_s
+    path = out / "config.yaml"
+    return write_data_config(out, f"spikemba train --config {path}", data, name)

@@ -1,0 +1,258 @@
+"""A benchmark's official files, and the peers' forms of them, to one checked manifest that training reads.
+
+<out>/train.jsonl, val.jsonl, test.jsonl     what is trained on, what chooses the epoch, what is reported
+<out>/train_all.jsonl                        the training split as published, where val was held out of it
+<out>/config.yaml                            the data section for `train --dataset NAME`
+<out>/manifest.json                          source files and their hashes, counts, features, what was left out
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.preparation.prepare import split_by_video
+from pipelines.runs.write_config import write_data_config
+from spikemba.config import Tree
+from spikemba.datasets.annotations import Annotation, write_annotations
+from spikemba.datasets.base import missing_queries, missing_videos, text_source
+from spikemba.datasets.benchmarks.raw import RawRows, row_faults
+from spikemba.datasets.benchmarks.registry import BenchmarkFiles, Pack, benchmark_files
+from spikemba.datasets.word_vectors import WordVectors
+from spikemba.errors import AnnotationError, FeaturesMissing, UnknownName
+from spikemba.features import FeatureFolder, Manifest
+from spikemba.files import write_json
+
+SEED = 0
+"""Decides which videos are held out, once and for all."""
+
+
+@dataclass
+class PreparedBenchmark:
+    """What a preparation wrote, and what a person should know."""
+
+    out: Path
+    title: str
+    n_queries: dict[str, int]
+    """Queries per annotation file, by its name without suffix."""
+    config: Path
+    pack: str | None = None
+    """Feature pack that was found."""
+    left_out: list[str] = field(default_factory=list)
+    """Rows that were left out, each with its file and line."""
+    notes: list[str] = field(default_factory=list)
+    """Counts unlike the published ones, and what is missing and where it comes from."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Folders of features that fit a pack."""
+
+    pack: Pack
+    video: tuple[Path, ...]
+    text: Path
+
+
+def prepare_benchmark(
+    name: str,
+    source: Path,
+    out: Path,
+    *,
+    features: Path | None = None,
+    pack: str | None = None,
+    drop_faulty: bool = False,
+) -> PreparedBenchmark:
+    """Read, check, split and write. `source` is searched for the files by their names.
+
+    features: folder of feature folders, by default `out/features` if it is there.  pack: one of the layouts by name,
+    or names of folders joined by +; by default the first layout that is there.  drop_faulty: leave out rows with
+    faults and say which.
+    Raises AnnotationError with every faulty row of all files, FeaturesMissing, UnknownName.
+    """
+    about = benchmark_files(name)
+    raw = _read(about, source)
+    faults, left_out = _faults(raw), list[str]()
+    found = _features(about, features or out / "features", pack, required=features is not None or pack is not None)
+    rows = {split: [row for place, row in of.rows if place not in faults.get(split, {})] for split, of in raw.items()}
+    splits = _splits(about, rows)
+    lacking = _without_features(splits, found) if found else {}
+    lines = [f"{raw[split].path.name}, {place}: {what}" for split, of in faults.items() for place, what in of.items()]
+    lines += [f"{raw[split].path.name}, {fault}" for split, of_file in raw.items() for fault in of_file.faults]
+    lines += [f"qid {query_id!r}: {what}" for query_id, what in lacking.items()]
+    if lines and not drop_faulty:
+        raise AnnotationError(source, [*lines, "leave these rows out with --drop-faulty"], shown=200)
+    left_out = lines
+    splits = {split: [row for row in of if row.query_id not in lacking] for split, of in splits.items()}
+    notes = _notes(about, splits, found, out, source)
+    return _write(about, out, raw, _held_out(about, splits), found, left_out, notes)
+
+
+def _read(about: BenchmarkFiles, source: Path) -> dict[str, RawRows]:
+    """The raw rows by split, or under `all`. Raises AnnotationError that says what is missing and where it is from."""
+    if not source.is_dir():
+        raise AnnotationError(source, [f"no such folder; put the files of {about.title} there, or add --download"])
+    parts = [split for split in about.files if split != "all"]
+    order = [["all"], parts] if "all" in about.files and next(iter(about.files)) == "all" else [parts, ["all"]]
+    missing: list[str] = []
+    for wanted in order:
+        found = {split: _find(source, about.files[split]) for split in wanted if split in about.files}
+        if found and all(found.values()):
+            return {split: about.read(path, source, split) for split, path in found.items() if path}
+        missing += [f"no {' or '.join(about.files[split])}" for split, path in found.items() if path is None]
+    raise AnnotationError(source, [*missing, f"{about.home}; what is public by direct link, --download fetches"])
+
+
+def _find(source: Path, names: Sequence[str]) -> Path | None:
+    for name in names:
+        if found := sorted(source.rglob(name), key=lambda path: (len(path.parts), path)):
+            return found[0]
+    return None
+
+
+def _faults(raw: dict[str, RawRows]) -> dict[str, dict[str, str]]:
+    """Split -> place -> what is wrong there."""
+    return {split: row_faults(of_file.rows) for split, of_file in raw.items()}
+
+
+def _splits(about: BenchmarkFiles, rows: dict[str, list[Annotation]]) -> dict[str, list[Annotation]]:
+    """A file with every split becomes a training and a test split."""
+    if "all" not in rows:
+        return rows
+    is_test = about.is_test or (lambda _: False)
+    return {
+        "train": [row for row in rows["all"] if not is_test(row)],
+        "test": [row for row in rows["all"] if is_test(row)],
+    }
+
+
+def _held_out(about: BenchmarkFiles, splits: dict[str, list[Annotation]]) -> dict[str, list[Annotation]]:
+    """Training videos set aside within each domain to choose the epoch, where there is no split for it."""
+    if not about.held_out:
+        return splits
+    train: list[Annotation] = []
+    val: list[Annotation] = []
+    for domain in sorted({row.domain or "" for row in splits["train"]}):
+        of_domain = [row for row in splits["train"] if (row.domain or "") == domain]
+        kept, held = split_by_video(of_domain, about.held_out, SEED)
+        train += kept
+        val += held
+    return {"train": train, "val": val, "test": splits["test"], "train_all": splits["train"]}
+
+
+def _features(about: BenchmarkFiles, root: Path, wanted: str | None, *, required: bool) -> Features | None:
+    """The first layout whose folders are there. Raises FeaturesMissing when none is and one is required."""
+    known = {pack.name: pack for pack in about.packs}
+    packs = list(about.packs)
+    if wanted is not None:
+        names = wanted.split("+")
+        packs = (
+            [known[wanted]] if wanted in known else [Pack(wanted, tuple((n,) for n in names), (f"{names[0]}_text",))]
+        )
+    for pack in packs:
+        video = [_folder(root, names) for names in pack.video]
+        text = _folder(root, pack.text)
+        if all(video) and text is not None:
+            return Features(pack, tuple(path for path in video if path), text)
+    if not required:
+        return None
+    if wanted is not None and wanted not in known and not root.is_dir():
+        raise UnknownName("feature pack", wanted, sorted(known))
+    layouts = "; ".join(f"{one.name}: {', '.join('|'.join(n) for n in (*one.video, one.text))}" for one in packs)
+    raise FeaturesMissing(f"{about.title} (looked for {layouts})", root)
+
+
+def _folder(root: Path, names: Sequence[str]) -> Path | None:
+    return next((root / name for name in names if (root / name).exists()), None)
+
+
+def _without_features(splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:
+    """Query id -> which features it lacks."""
+    lacking: dict[Any, str] = {}
+    rows = [row for of_split in splits.values() for row in of_split]
+    for folder in found.video:
+        missing = set(missing_videos(rows, FeatureFolder(folder)))
+        for row in rows:
+            if row.video_id in missing:
+                lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
+    text = text_source(found.text)
+    if isinstance(text, FeatureFolder):
+        names = set(missing_queries(rows, text))
+        for row in rows:
+            if str(row.query_id) in names:
+                lacking.setdefault(row.query_id, f"it has no features in {found.text}")
+    return lacking
+
+
+def _notes(
+    about: BenchmarkFiles, splits: dict[str, list[Annotation]], found: Features | None, out: Path, source: Path
+) -> list[str]:
+    notes = []
+    for split, size in about.sizes.items():
+        rows = splits.get(split, [])
+        seen = len(rows), len({row.video_id for row in rows})
+        if seen != (size.rows, size.videos):
+            published = f"papers have {size.rows} of {size.videos}"
+            notes.append(f"{split} has {seen[0]} queries of {seen[1]} videos; {published}: numbers will not compare")
+    test = splits.get("test", [])
+    if not any(row.windows or row.labels for row in test):
+        notes.append("test has no truth, so it can be answered and not scored")
+    if found is None:
+        notes.append(
+            f"no features in {out / 'features'}: name a pack with --features DIR, or make them with `spikemba extract "
+            f"{source} --out {out / 'features'} --queries {out / 'test'}.jsonl ...`. {about.home}"
+        )
+    return notes
+
+
+def _write(
+    about: BenchmarkFiles,
+    out: Path,
+    raw: dict[str, RawRows],
+    splits: dict[str, list[Annotation]],
+    found: Features | None,
+    left_out: list[str],
+    notes: list[str],
+) -> PreparedBenchmark:
+    for split, rows in splits.items():
+        write_annotations(out / f"{split}.jsonl", rows)
+    counts = {split: len(rows) for split, rows in splits.items()}
+    data: Tree = {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
+    manifests: list[Manifest] = []
+    if found:
+        manifests = [FeatureFolder(folder).manifest for folder in found.video]
+        data |= _feature_settings(about, found, manifests)
+    config = write_data_config(out, f"spikemba train --dataset {about.name} --data {out}", data)
+    text = text_source(found.text) if found else None
+    write_json(
+        out / "manifest.json",
+        {
+            "benchmark": about.name,
+            "sources": {str(of.path.name): _sha256(of.path) for of in raw.values()},
+            "queries": counts,
+            "videos": {split: len({row.video_id for row in rows}) for split, rows in splits.items()},
+            "features": [manifest.model_dump(mode="json") for manifest in manifests],
+            "text": text.manifest.model_dump(mode="json") if isinstance(text, FeatureFolder | WordVectors) else None,
+            "held_out": {"share": about.held_out, "seed": SEED} if about.held_out else None,
+            "left_out": left_out,
+            "notes": notes,
+        },
+    )
+    return PreparedBenchmark(out, about.title, counts, config, found.pack.name if found else None, left_out, notes)
+
+
+def _feature_settings(about: BenchmarkFiles, found: Features, manifests: Sequence[Manifest]) -> Tree:
+    """The data section's keys about features: folders, and what their manifests say of clips."""
+    data: Tree = {"video_features": [str(path) for path in found.video], "text_features": str(found.text)}
+    data |= found.pack.settings
+    lengths = {manifest.clip_s for manifest in manifests if manifest.clip_s}
+    if len(lengths) == 1:
+        data["clip_s"] = lengths.pop()
+    if about.name == "youtube_highlights" and any(manifest.clip_s for manifest in manifests):
+        data["lengths"] = "stretch"  # labels are about 50 frames each, rows made here about equal times
+    return data
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

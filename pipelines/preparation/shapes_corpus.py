@@ -1,0 +1,74 @@
+"""Draws the shapes corpus into a folder: real H.264 files, and one annotation file per split."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from pydantic import NonNegativeInt
+
+from pipelines.events import Report, silent
+from spikemba.config import Config
+from spikemba.datasets.annotations import Annotation, write_annotations
+from spikemba.datasets.synthetic.drawing import render
+from spikemba.datasets.synthetic.shapes import FPS, Kind, annotate, storyboard
+from spikemba.video.files import write_video
+
+SPLITS = ("train", "val", "test")
+_QUERIES_PER_VIDEO = 10  # room for the query ids of one video
+_SPLIT_SEEDS = 100_000  # seeds of one split; no two splits share a video
+
+
+class ShapesConfig(Config):
+    """Size of the corpus."""
+
+    train: NonNegativeInt = 300
+    """Training videos."""
+    val: NonNegativeInt = 40
+    """Validation videos."""
+    test: NonNegativeInt = 60
+    """Test videos."""
+    seed: NonNegativeInt = 0
+    """Another seed draws another corpus."""
+
+
+def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dict[str, int]:
+    """Write `out/videos/*.mp4` and `out/{train,val,test,test_distractor,test_long_range}.jsonl`.
+
+    Videos that are there already are kept. Returns the number of queries per annotation file.
+    Raises OutputError when `out` cannot be written.
+    """
+    boards = {split: _boards(config, split) for split in SPLITS}
+    wanted = [(kind, seed, out / "videos") for split in SPLITS for kind, seed in boards[split]]
+    workers = min(os.cpu_count() or 1, len(wanted)) or 1
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done, _ in enumerate(pool.map(_draw, *zip(*wanted, strict=True), chunksize=4), start=1):
+            report(done, len(wanted))
+
+    files: dict[str, list[Annotation]] = {}
+    for split in SPLITS:
+        rows = {
+            board: annotate(storyboard(board[1], board[0]), board[1] * _QUERIES_PER_VIDEO) for board in boards[split]
+        }
+        files[split] = [row for board in rows for row in rows[board]]
+        if split == "test":
+            for kind in ("distractor", "long_range"):
+                files[f"test_{kind}"] = [row for board in rows if board[0] == kind for row in rows[board]]
+    for name, annotations in files.items():
+        write_annotations(out / f"{name}.jsonl", annotations)
+    return {name: len(annotations) for name, annotations in files.items()}
+
+
+def _boards(config: ShapesConfig, split: str) -> list[tuple[Kind, int]]:
+    """Kind and seed of each video of a split: three in five plain, one with distractors, one long-range."""
+    kinds: tuple[Kind, ...] = ("plain", "distractor", "plain", "long_range", "plain")
+    first = (config.seed * len(SPLITS) + SPLITS.index(split)) * _SPLIT_SEEDS
+    return [(kinds[i % len(kinds)], first + i) for i in range(getattr(config, split))]
+
+
+def _draw(kind: Kind, seed: int, folder: Path) -> None:
+    board = storyboard(seed, kind)
+    path = folder / f"{board.video_id}.mp4"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_video(path, render(board), FPS)

@@ -1,0 +1,126 @@
+"""A run folder: what one training writes, and what resuming reads.
+
+config.yaml     the resolved configuration        best/, last/      checkpoints
+metrics.jsonl   one row per epoch                 train_state.pt    all that resuming needs
+events.*        TensorBoard                       best_on_test/     the paper's choice, with train.watch_test
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.runs.config import AnyRunConfig, RunConfig, load_run_config
+from spikemba.config import flat, to_yaml
+from spikemba.errors import CheckpointError, ConfigError, OutputError
+from spikemba.files import read_jsonl, write_jsonl, write_text, writing
+from spikemba.libraries import cause
+
+
+class RunDir:
+    """The folder of one run. Files are replaced whole; the folder itself is never emptied."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def best(self) -> Path:
+        """Checkpoint of the best validation so far."""
+        return self.path / "best"
+
+    @property
+    def best_on_test(self) -> Path:
+        """Checkpoint of the epoch that is best on the test split, where that is watched."""
+        return self.path / "best_on_test"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint of the last epoch."""
+        return self.path / "last"
+
+    def start(self, config: AnyRunConfig, *, resume: bool) -> None:
+        """Begin or continue a run here.
+
+        Raises OutputError when the folder holds a run that is not to be continued, ConfigError when it was started with
+        other settings; only those of MAY_DIFFER may.
+        """
+        if not self.exists:
+            write_text(self.path / "config.yaml", to_yaml(config))
+        elif not resume:
+            raise OutputError(self.path, "it holds a run already; go on with --resume")
+        else:
+            _check_same(str(self.path), self.any_config(), config)
+            for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing
+                half.unlink(missing_ok=True)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "config.yaml").is_file()
+
+    def any_config(self) -> AnyRunConfig:
+        """The configuration that the run was started with. Raises CheckpointError when there is no run."""
+        if not self.exists:
+            raise CheckpointError(f"{self.path} holds no run; expected config.yaml, written by `spikemba train`")
+        return load_run_config(self.path / "config.yaml")
+
+    def config(self) -> RunConfig:
+        """The same of a grounding run. Raises CheckpointError for another kind, too."""
+        found = self.any_config()
+        if not isinstance(found, RunConfig):
+            raise CheckpointError(f"{self.path} holds a run of task {found.task!r}; expected one of task 'grounding'")
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, one per finished epoch."""
+        path = self.path / "metrics.jsonl"
+        return [row for _, row in read_jsonl(path)] if path.exists() else []
+
+    def write_rows(self, rows: list[dict[str, Any]]) -> None:
+        """Replace metrics.jsonl."""
+        write_jsonl(self.path / "metrics.jsonl", rows)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replace train_state.pt; the new one is on the disk before the old one goes."""
+        with writing(self.path / "train_state.pt") as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The saved state, or None when none was written. Runs no code from the file."""
+        path = self.path / "train_state.pt"
+        if not path.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from None
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise CheckpointError(f"{path} is damaged ({cause(error)}); start a new run with --out") from None
+        return state
+
+
+def run_around(checkpoint: Path) -> RunDir:
+    """The run that a checkpoint belongs to: the folder itself, or the one that it lies in."""
+    own, outer = RunDir(checkpoint), RunDir(checkpoint.parent)
+    return outer if outer.exists and not own.exists else own
+
+
+MAY_DIFFER = ("train.epochs", "train.patience", "train.workers", "train.save_every_min")
+"""Settings that a run may go on with other values of: they say how long and how, not what is computed in a step."""
+
+
+def _check_same(source: str, old: AnyRunConfig, new: AnyRunConfig) -> None:
+    """Raise ConfigError that lists the settings in which two configurations differ."""
+    before, now = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    faults = [
+        f"{key}: the run was started with {before.get(key)!r}, now it is {now.get(key)!r}"
+        for key in {**before, **now}
+        if key not in MAY_DIFFER and before.get(key) != now.get(key)
+    ]
+    if faults:
+        raise ConfigError(source, faults)

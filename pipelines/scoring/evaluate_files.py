@@ -1,0 +1,61 @@
+"""Any predictions on any benchmark, from the field's own files. Needs no torch, so it starts at once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.scoring.comparisons import intervals
+from pipelines.scoring.prediction_faults import prediction_faults
+from pipelines.scoring.scores import brief, protocol_of, score
+from spikemba.datasets.annotations import Annotation, read_annotations, read_predictions
+from spikemba.datasets.benchmarks.registry import benchmark_files
+from spikemba.errors import AnnotationError
+from spikemba.metrics.bootstrap import Interval
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    benchmark: str
+    document: dict[str, Any]
+    """As the official evaluator writes it."""
+    brief: dict[str, float]
+    """The few numbers that stand for it."""
+    spread: dict[str, float] = field(default_factory=dict)
+    """Standard deviations over seeds, where there are several."""
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    """95 % intervals of the main numbers, if they were asked for."""
+    faults: list[str] = field(default_factory=list)
+    """What is wrong with the predictions."""
+
+
+def read_truth(path: Path, benchmark: str) -> list[Annotation]:
+    """Annotations of a jsonl, or of the test split of the benchmark's official form. Raises AnnotationError."""
+    if path.suffix in (".jsonl", ""):
+        return read_annotations(path)
+    about = benchmark_files(benchmark)
+    found = about.read(path, path.parent, "test")
+    rows = [row for _, row in found.rows]
+    if path.name in about.files.get("all", ()) and about.is_test is not None:
+        rows = [row for row in rows if about.is_test(row)]
+    if not rows:
+        raise AnnotationError(path, found.faults or ["no rows; expected a form that `spikemba prepare` reads"])
+    return rows
+
+
+def evaluate_files(
+    predictions: Path, annotations: Path, benchmark: str, resamples: int = 0, *, only_check: bool = False
+) -> Evaluation:
+    """Score a file of predictions. Raises AnnotationError, UnknownName.
+
+    only_check: look for faults and score nothing, so that missing queries are a fault among others.
+    """
+    protocol = protocol_of(benchmark)
+    rows, truth = read_predictions(predictions), read_truth(annotations, benchmark)
+    faults = prediction_faults(rows, truth, protocol)
+    if only_check:
+        return Evaluation(benchmark, {}, {}, faults=faults)
+    document = score(rows, truth, str(predictions), protocol)
+    found = intervals(rows, truth, protocol, resamples) if resamples else {}
+    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)

@@ -1,0 +1,76 @@
+"""What is wrong with a file of predictions, beyond what its reader refuses: every fault named, the worst first."""
+
+from collections.abc import Sequence
+
+from pipelines.scoring.scores import LABEL_CLIP_S, Protocol, query_faults
+from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
+
+SLACK_S = 0.01
+"""A window may end this much past its video: durations are stored with two decimals."""
+
+MAX_MOMENTS = 10
+
+
+def prediction_faults(rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: Protocol) -> list[str]:
+    """One line per kind of fault: what it does to the score, how many queries have it, and the first of them.
+
+    Missing and unknown queries, short or absent saliency, and, where moments are scored, empty lists, windows that
+    end before they start or past the video, lists out of order or longer than the ten that are read.
+    """
+    truth = {annotation.query_id: annotation for annotation in annotations}
+    faults = query_faults({row.query_id for row in rows}, set(truth))
+    pairs = [(row, truth[row.query_id]) for row in rows if row.query_id in truth]
+    faults += _saliency_faults(pairs)
+    if not protocol.by_domain:
+        faults += _moment_faults(pairs)
+    return faults
+
+
+def n_labelled_clips(annotation: Annotation) -> int:
+    """Clips that saliency is scored on; 0 where it is not."""
+    if annotation.labels:
+        return len(annotation.labels)
+    return int(annotation.duration_s / LABEL_CLIP_S) if annotation.ratings else 0
+
+
+Pairs = Sequence[tuple[PredictedRow, Annotation]]
+
+
+def _saliency_faults(pairs: Pairs) -> list[str]:
+    short = {
+        row.query_id: f"{len(row.saliency)} of {n_labelled_clips(truth)}"
+        for row, truth in pairs
+        if len(row.saliency) < n_labelled_clips(truth)
+    }
+    return _fault(short, "have fewer saliency scores than clips; a missing score counts as 0, above negative ones")
+
+
+def _moment_faults(pairs: Pairs) -> list[str]:
+    empty, backward, past, unsorted_, long = (dict[QueryId, str]() for _ in range(5))
+    for row, truth in pairs:
+        if truth.windows and not row.moments:
+            empty[row.query_id] = "no window"
+        for moment in row.moments:
+            shown = f"[{moment.start_s:g}, {moment.end_s:g}]"
+            if moment.end_s <= moment.start_s or moment.start_s < 0:
+                backward.setdefault(row.query_id, shown)
+            if moment.end_s > truth.duration_s + SLACK_S:
+                past.setdefault(row.query_id, f"{shown} in {truth.duration_s:g} s")
+        if any(b.score > a.score for a, b in zip(row.moments, row.moments[1:], strict=False)):
+            unsorted_[row.query_id] = "a better one stands behind"
+        if len(row.moments) > MAX_MOMENTS:
+            long[row.query_id] = f"{len(row.moments)} windows"
+    return [
+        *_fault(empty, "have no windows; they are left out of the mean and not counted as 0"),
+        *_fault(backward, "have windows that begin before 0 or do not end after they begin"),
+        *_fault(past, "have windows that end past the video"),
+        *_fault(unsorted_, "are not sorted by score; MR-R1 takes the first of the list, not the best"),
+        *_fault(long, f"have more than {MAX_MOMENTS} windows; mAP reads the first {MAX_MOMENTS}"),
+    ]
+
+
+def _fault(queries: dict[QueryId, str], what: str) -> list[str]:
+    if not queries:
+        return []
+    query_id, shown = next(iter(queries.items()))
+    return [f"{len(queries)} queries {what}, as qid {query_id!r}: {shown}"]

@@ -1,0 +1,94 @@
+"""What an adapted encoder and its grounding model answer to raw videos, and how good that is."""
+
+# Shapes: L clips.
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from pipelines.runs.run_dir import run_around
+from pipelines.scoring.comparisons import intervals
+from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.shards import Shard
+from pipelines.tasks.adaptation.config import AdaptationRunConfig
+from pipelines.tasks.adaptation.model import EncoderAndGrounder, encoder_name, features_spec, numbered_clips, raw_clips
+from pipelines.tasks.adaptation.raw_clips import RawClips
+from pipelines.tasks.grounding.evaluate import Questions, to_rows
+from spikemba.checkpoints.grounding import find_checkpoint, load_checkpoint
+from spikemba.datasets.annotations import PredictedRow, write_predictions
+from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.encoders.base import folder_name
+from spikemba.features import FeatureSpec
+from spikemba.files import ENCODERS_FOLDER
+from spikemba.grounding import Question, answer_questions
+from spikemba.model.video_mamba.adaptation import AdaptedVideoMamba, adapt_model
+from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
+
+
+class EncodedQuestions(Questions):
+    """Questions whose videos are encoded when the first of them comes, and then kept as features."""
+
+    def __init__(
+        self, model: EncoderAndGrounder, dataset: GroundingDataset, clips: RawClips, spec: FeatureSpec, shard: Shard
+    ) -> None:
+        super().__init__(dataset, shard)
+        self._model, self._clips, self._spec = model, clips, spec
+        self._features: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
+
+    def question(self, index: int) -> Question:
+        """One of them, with the features of its clips."""
+        question = super().question(index)
+        video_id = self.dataset.annotations[self.indices[index]].video_id
+        if video_id not in self._features:
+            self._features[video_id] = self._encoded(video_id)
+        rows = question.video[:, 0].astype(np.intp)
+        return replace(question, video=self._spec.join([self._features[video_id][rows]]))
+
+    @torch.no_grad()
+    def _encoded(self, video_id: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        device = next(self._model.parameters()).device
+        frames = torch.from_numpy(self._clips.clips(video_id)).to(device)
+        found: np.ndarray[Any, np.dtype[np.float32]] = self._model.features(frames).cpu().numpy()
+        return found
+
+
+def answers(
+    model: EncoderAndGrounder, dataset: GroundingDataset, clips: RawClips, run: AdaptationRunConfig, shard: Shard
+) -> list[PredictedRow]:
+    """What both models together answer to every query of a split, or of a shard of it."""
+    questions = EncodedQuestions(model, dataset, clips, features_spec(dataset.spec, run.data), shard)
+    return to_rows(questions, answer_questions(model.grounder, questions, run.data.clip_s, run.grounding))
+
+
+def evaluate_run(
+    checkpoint: Path,
+    split: Split = "val",
+    *,
+    data: DataConfig | None = None,
+    out: Path | None = None,
+    benchmark: str | None = None,
+    resamples: int = 0,
+) -> Evaluation:
+    """Score a run's best checkpoint on the raw videos of a split; see that of tasks.grounding."""
+    config = cast(AdaptationRunConfig, run_around(checkpoint).any_config())
+    config = config.model_copy(update={"data": data}) if data is not None else config
+    folder = find_checkpoint(checkpoint)
+    loaded = load_checkpoint(folder)
+    place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
+    opened = load_video_checkpoint(place)
+    encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
+    model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
+    clips = raw_clips(config, encoder)
+    dataset = numbered_clips(config.data, split, clips)
+    config = config.model_copy(update={"grounding": loaded.grounding})
+    rows = answers(model, dataset, clips, config, Shard())
+    protocol = protocol_of(benchmark or config.data.benchmark)
+    document = score(rows, dataset.annotations, protocol=protocol)
+    if out is not None:
+        write_predictions(out, rows)
+    found = intervals(rows, dataset.annotations, protocol, resamples) if resamples else {}
+    return Evaluation(benchmark or config.data.benchmark, document, brief(document), intervals=found)

@@ -1,0 +1,159 @@
+"""Adapting a video encoder as a training task: raw videos -> clips -> encoder -> SpikeMba -> the grounding losses.
+
+A checkpoint of such a run is one of the grounding model, with the adapted encoder in its folder `encoders`; `ground`
+finds both.
+"""
+
+# Shapes: B pairs, L clips of a pair, C clips of a batch, T frames of a clip, F feature width.
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipelines.extraction.extract import video_manifest
+from pipelines.shards import Shard
+from pipelines.tasks.adaptation.config import AdaptationRunConfig
+from pipelines.tasks.adaptation.evaluate import answers
+from pipelines.tasks.adaptation.model import (
+    EncoderAndGrounder,
+    encoder_name,
+    features_spec,
+    make_encoder,
+    make_grounder,
+    numbered_clips,
+    raw_clips,
+)
+from pipelines.tasks.grounding.task import GroundingTask, Pairs, with_chunk_length
+from pipelines.training.batch_plan import Part
+from pipelines.training.optimizer import decay_groups
+from pipelines.training.task import Step, held_out_splits
+from spikemba.batch import Batch
+from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
+from spikemba.datasets.annotations import PredictedRow
+from spikemba.datasets.base import Split
+from spikemba.encoders.base import EncoderOptions, folder_name, load_encoder
+from spikemba.files import ENCODERS_FOLDER
+from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, save_video_checkpoint
+from spikemba.user_folders import weights_place
+
+
+@dataclass(frozen=True)
+class RawPairs:
+    """Pairs whose clips are still frames."""
+
+    frames: Tensor
+    """(C, T, H, Wd, 3) uint8: the clips of every video of the batch, once."""
+    first: Tensor
+    """(B,): where each pair's video begins among them."""
+    pairs: Pairs
+    """Their `video` holds the numbers of clips, (B, L, 1)."""
+
+    def to(self, device: torch.device) -> "RawPairs":
+        """The same on `device`."""
+        return RawPairs(self.frames.to(device), self.first.to(device), self.pairs.to(device))
+
+
+class AdaptationTask(GroundingTask):
+    """A video encoder and SpikeMba on the raw videos of one data set."""
+
+    def __init__(self, config: AdaptationRunConfig) -> None:
+        """Raises what GroundingDataset raises for missing data, VideoError, CheckpointError, ConfigError."""
+        encoder, preprocessing = make_encoder(config.encoder)
+        self.clips = raw_clips(config, encoder)
+        self.training = numbered_clips(config.data, "train", self.clips)
+        wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
+        self.held_out = {split: numbered_clips(config.data, split, self.clips) for split in wanted}
+        self.config: AdaptationRunConfig = with_chunk_length(config, self.training)
+        grounder = make_grounder(config, encoder, self.training)
+        grounder.requires_grad_(config.train_grounder)
+        grounder.recompute_blocks = config.train.checkpoint_blocks
+        self.module: Any = EncoderAndGrounder(encoder, grounder, preprocessing, config.encoder)
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """The patches' projection, and the grounding model's projections and convolutions."""
+        grounder = self.module.grounder
+        parts = [grounder.video_projection, grounder.query_projection, grounder.heads.foreground]
+        return [self.module.encoder.backbone.patch_embed, *parts, grounder.heads.distances]
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """The encoder's, with their own learning rate, and the grounding model's."""
+        scale = self.config.encoder.learning_rate_scale
+        of_encoder = decay_groups(self.module.encoder, weight_decay)
+        return [{**group, "lr_scale": scale} for group in of_encoder] + decay_groups(self.module.grounder, weight_decay)
+
+    def load(self, part: Part) -> Any:
+        """The part's pairs, and the frames of their videos."""
+        pairs = super().load(part)
+        videos = [self.training.annotations[i].video_id for i in part.own]
+        frames, first = self._frames(videos)
+        return RawPairs(frames, first, pairs)
+
+    def loss(self, pairs: Any) -> Step:
+        """The grounding loss of what the encoder sees."""
+        features = self.module.features(pairs.frames)
+        batch = self._filled(pairs.pairs.batch, features, pairs.first)
+        negative = pairs.pairs.negative
+        if negative is not None:
+            negative = Batch(batch.video, batch.video_mask, negative.query_tokens, negative.query_mask)
+        return super().loss(Pairs(batch, negative))
+
+    def predict(self, split: Split, shard: Shard) -> list[PredictedRow]:
+        """Answers to the shard's queries; each video is encoded once."""
+        self.module.eval()
+        return answers(self.module, self.held_out[split], self.clips, self.config, shard)
+
+    def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
+        """The grounding model's checkpoint, with the encoder's in its folder."""
+        name = encoder_name(self.config.encoder)
+        place = folder / ENCODERS_FOLDER / folder_name(name)
+        about = {**trained, "data": str(self.config.name)}
+        c = self.config.encoder
+        saved = VideoCheckpoint(
+            self.module.encoder,
+            (),
+            self.module.preprocessing,
+            about,
+            backbone=weights_place(c.backbone),
+            layout=c.layout,
+        )
+        save_video_checkpoint(place, saved)
+        encoder = load_encoder(name, EncoderOptions(weights=place, device="cpu"))
+        stream = video_manifest(encoder, self.config.data.clip_s, "float32")
+        spec = features_spec(self.training.spec, self.config.data).model_copy(update={"video": (stream,)})
+        save_checkpoint(folder, Checkpoint(self.module.grounder, spec, self.config.grounding, dict(trained)))
+
+    def _frames(self, videos: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The clips of all videos, once each, (C, T, H, Wd, 3), and where each of the given ones begins, (B,)."""
+        starts: dict[str, int] = {}
+        clips: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        for video_id in videos:
+            if video_id not in starts:
+                starts[video_id] = sum(map(len, clips))
+                clips.append(self.clips.clips(video_id))
+        if not clips:
+            c = self.module.encoder.backbone.config
+            return torch.zeros(0, c.n_frames, c.size_px, c.size_px, 3, dtype=torch.uint8), torch.zeros(0).long()
+        return torch.from_numpy(np.concatenate(clips)), torch.tensor([starts[video_id] for video_id in videos])
+
+    def _filled(self, batch: Batch, features: Tensor, first: Tensor) -> Batch:
+        """The batch with features in the place of numbers of clips."""
+        rows = batch.video[..., 0].long() + first[:, None]
+        mask = batch.video_mask
+        if len(features):
+            video = features[rows * mask]
+        else:
+            video = features.sum() + features.new_zeros(*rows.shape, features.shape[1])
+        if self.config.data.normalise_video:
+            video = video / (video.norm(dim=-1, keepdim=True) + 1e-5)
+        return replace(batch, video=video * mask[..., None])
+
+
+def make_task(config: AdaptationRunConfig) -> AdaptationTask:
+    """The task of a configuration; weights are drawn from torch's generator."""
+    return AdaptationTask(config)

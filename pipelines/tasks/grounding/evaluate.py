@@ -1,0 +1,128 @@
+"""Evaluate a checkpoint on a split: predictions, and the official document of metrics."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from pipelines.runs.run_dir import RunDir, run_around
+from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
+from pipelines.scoring.comparisons import intervals
+from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.shards import Shard
+from spikemba.checkpoints.grounding import load_checkpoint
+from spikemba.datasets.annotations import Annotation, PredictedRow, write_predictions
+from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
+from spikemba.metrics.bootstrap import Interval
+from spikemba.model import SpikeMba
+
+
+class Questions(Sequence[Question]):
+    """The questions of a split, or of a shard of it, read when they are asked for."""
+
+    def __init__(self, dataset: GroundingDataset, shard: Shard | None = None) -> None:
+        self.dataset = dataset
+        self.indices = (shard or Shard()).indices(len(dataset))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def annotations(self) -> list[Annotation]:
+        """Of the questions, in their order."""
+        return [self.dataset.annotations[i] for i in self.indices]
+
+    @overload
+    def __getitem__(self, index: int) -> Question: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Question]: ...
+
+    def __getitem__(self, index: int | slice) -> Question | Sequence[Question]:
+        if isinstance(index, slice):
+            return [self.question(i) for i in range(*index.indices(len(self)))]
+        return self.question(index)
+
+    def question(self, index: int) -> Question:
+        """One of them, with its features."""
+        place = self.indices[index]
+        pair = self.dataset[place]
+        return Question(pair.video, pair.tokens, self.dataset.annotations[place].duration_s)
+
+
+def predict(
+    model: SpikeMba, dataset: GroundingDataset, config: GroundingConfig, shard: Shard | None = None
+) -> list[PredictedRow]:
+    """What the model answers to every query of a split, or of a shard of it, in the split's order."""
+    questions = Questions(dataset, shard)
+    return to_rows(questions, answer_questions(model, questions, dataset.config.clip_s, config))
+
+
+def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[PredictedRow]:
+    """Answers to the questions, in their order, as prediction rows."""
+    return [
+        PredictedRow(
+            query_id=annotation.query_id,
+            video_id=annotation.video_id,
+            query=annotation.query,
+            moments=answer.moments,
+            saliency=tuple(answer.saliency.tolist()),
+        )
+        for annotation, answer in zip(questions.annotations, answers, strict=True)
+    ]
+
+
+def evaluate(
+    checkpoint: Path, split: Split = "val", *, data: DataConfig | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """Score a run's best checkpoint, or a checkpoint, on a split; also write its predictions when `out` is given.
+
+    data: where annotations and features lie; by default what the run was trained with.
+    Raises FeaturesMismatch when the features are not those that the checkpoint was trained on.
+    """
+    return evaluate_run(checkpoint, split, data=data, out=out).document
+
+
+def evaluate_run(
+    checkpoint: Path,
+    split: Split = "val",
+    *,
+    data: DataConfig | None = None,
+    out: Path | None = None,
+    benchmark: str | None = None,
+    resamples: int = 0,
+) -> Evaluation:
+    """The same for one run, or for all domains and seeds of a study: the mean over the seeds and their spread.
+
+    benchmark: whose metrics; by default the run's.  resamples: also 95 % intervals, of the first seed.
+    """
+    study = read_study(checkpoint)
+    seeds = study.by_seed(checkpoint) if study else {"": [checkpoint]}
+    documents: list[dict[str, Any]] = []
+    found: dict[str, Interval] = {}
+    for seed, runs in seeds.items():
+        answered = [_predict_split(run, split, _own_domain(data, run) if study else data) for run in runs]
+        rows = [row for of_run, _ in answered for row in of_run]
+        truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
+        name = benchmark or answered[0][1].config.benchmark
+        documents.append(score(rows, truth, protocol=protocol_of(name)))
+        if out is not None:
+            write_predictions(out.with_name(f"{out.stem}_{seed}{out.suffix}") if len(seeds) > 1 else out, rows)
+        if resamples and not found:
+            found = intervals(rows, truth, protocol_of(name), resamples)
+    mean, spread = mean_and_spread([brief(document) for document in documents])
+    document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
+    return Evaluation(name, document, mean, spread, found)
+
+
+def _own_domain(data: DataConfig | None, run: Path) -> DataConfig | None:
+    """Other data for one run of a study: its domain's part of them."""
+    return data and data.model_copy(update={"domain": RunDir(run).config().data.domain})
+
+
+def _predict_split(run: Path, split: Split, data: DataConfig | None) -> tuple[list[PredictedRow], GroundingDataset]:
+    loaded = load_checkpoint(run)
+    dataset = GroundingDataset(data or run_around(run).config().data, split)
+    loaded.features.check(dataset.spec, f"split {split!r}")
+    return predict(loaded.model, dataset, loaded.grounding), dataset

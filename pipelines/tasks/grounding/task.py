@@ -1,0 +1,143 @@
+"""Grounding as a training task: pairs of video and query, SpikeMba, its losses, the benchmark's metrics."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.runs.config import GrounderConfig, RunConfig
+from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.shards import Shard
+from pipelines.tasks.grounding.evaluate import predict
+from pipelines.training import firing_rates as firing
+from pipelines.training.batch_plan import Part
+from pipelines.training.optimizer import decay_groups
+from pipelines.training.task import Step, held_out_splits, scored_splits
+from spikemba.batch import Batch, pad
+from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
+from spikemba.datasets.annotations import PredictedRow
+from spikemba.datasets.base import GroundingDataset, Split
+from spikemba.datasets.collate import collate
+from spikemba.losses import grounding_loss
+from spikemba.model import SpikeMba
+
+C = TypeVar("C", bound=GrounderConfig)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to train on, and the same videos under other queries."""
+
+    batch: Batch
+    negative: Batch | None
+    """Each video under the query of the pair before it in the batch of all processes; without targets."""
+
+    def to(self, device: torch.device) -> "Pairs":
+        """The same on `device`; the videos are moved once."""
+        batch = self.batch.to(device)
+        if self.negative is None:
+            return Pairs(batch, None)
+        queries = self.negative.query_tokens.to(device), self.negative.query_mask.to(device)
+        return Pairs(batch, Batch(batch.video, batch.video_mask, *queries))
+
+
+class GroundingTask:
+    """SpikeMba on one data set."""
+
+    module: Any
+
+    def __init__(self, config: RunConfig) -> None:
+        """Raises what GroundingDataset raises for missing or faulty data."""
+        self.training = GroundingDataset(config.data, "train")
+        wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
+        self.held_out = {split: GroundingDataset(config.data, split) for split in wanted}
+        self.config: GrounderConfig = with_chunk_length(config, self.training)
+        spec = self.training.spec
+        self.module = SpikeMba(config.model, spec.n_video_features, spec.text.dim)
+        self.module.recompute_blocks = config.train.checkpoint_blocks
+
+    @property
+    def n_examples(self) -> int:
+        """Training pairs."""
+        return len(self.training)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Those with annotations to score."""
+        return scored_splits(self.held_out)
+
+    @property
+    def block(self) -> int:
+        """Queries that are answered together."""
+        return self.config.grounding.batch_size
+
+    @property
+    def dense(self) -> list[nn.Module]:
+        """Projections and convolutions; scans and neurons have their own kernels."""
+        heads = self.module.heads
+        return [self.module.video_projection, self.module.query_projection, heads.foreground, heads.distances]
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Weight decay spares biases, norms, slots, A_log and D."""
+        return decay_groups(self.module, weight_decay)
+
+    def load(self, part: Part) -> Pairs:
+        """The part's pairs; their negatives when the batch of all processes has more than one query."""
+        # with the query before them, the queries moved by one are at hand: what one process would compute by rolling
+        before, *pairs = (self.training[i] for i in (part.before, *part.own))
+        batch = collate(pairs or [before])
+        if not pairs:
+            batch = batch.first(0)
+        if not self.config.loss.needs_negatives or len(part.piece) < 2:
+            return Pairs(batch, None)
+        tokens, mask = pad([pair.tokens for pair in (before, *pairs)])
+        n = len(pairs)
+        batch = replace(batch, query_tokens=tokens[1:], query_mask=mask[1:])
+        return Pairs(batch, Batch(batch.video, batch.video_mask, tokens[:n], mask[:n]))
+
+    def loss(self, pairs: Pairs) -> Step:
+        """The weighted losses; the neurons' firing rates are watched."""
+        prediction = self.module(pairs.batch)
+        negative = None if pairs.negative is None else self.module(pairs.negative)
+        total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative)
+        return Step(total, terms, firing.rates(prediction))
+
+    def predict(self, split: Split, shard: Shard) -> list[PredictedRow]:
+        """Answers to the shard's queries."""
+        return predict(self.module, self.held_out[split], self.config.grounding, shard)
+
+    def score(self, split: Split, rows: Sequence[PredictedRow]) -> dict[str, float]:
+        """The benchmark's brief."""
+        annotations = self.held_out[split].annotations
+        return brief(score(rows, annotations, protocol=protocol_of(self.config.data.benchmark)))
+
+    def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
+        """A checkpoint folder."""
+        save_checkpoint(folder, Checkpoint(self.module, self.training.spec, self.config.grounding, dict(trained)))
+
+    def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Firing rates and dead channels of each layer."""
+        return {"firing": firing.summary(watched)}
+
+    def warnings(self, row: Mapping[str, Any]) -> list[str]:
+        """About layers that hardly fire, or fire nearly always."""
+        return firing.warnings(row["firing"])
+
+
+def make_task(config: RunConfig) -> GroundingTask:
+    """The task of a configuration; weights are drawn from torch's generator."""
+    return GroundingTask(config)
+
+
+def with_chunk_length(config: C, training: GroundingDataset) -> C:
+    """The configuration with `grounding.chunk_clips` filled in: as many clips as the longest training video has."""
+    if config.grounding.chunk_clips is not None:
+        return config
+    clip_s = config.data.clip_s
+    longest = max(len(one.labels) or math.ceil(one.duration_s / clip_s) for one in training.annotations)
+    clips = min(longest, config.data.max_clips or longest)
+    return config.model_copy(update={"grounding": config.grounding.model_copy(update={"chunk_clips": clips})})

@@ -1,0 +1,323 @@
+"""The training loop: epochs of optimisation, validation after each, the best checkpoint kept, everything resumable.
+
+It knows neither grounding nor recognition; see task.py for what it asks of a task.
+"""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.events import Quiet, TrainEvents
+from pipelines.runs.config import TrainConfig
+from pipelines.runs.run_dir import RunDir
+from pipelines.shards import Shard
+from pipelines.training.averaging import Average
+from pipelines.training.batch_plan import Cut, Part
+from pipelines.training.distributed import largest, merged, on_first, ranks, total
+from pipelines.training.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
+from pipelines.training.stopping import Stopped, Wish, noticing_signals
+from pipelines.training.task import Movable, Task
+from pipelines.training.tensorboard_log import board
+from pipelines.training.train_state import TrainState, seed_rank
+from spikemba import __version__
+from spikemba.errors import ConfigError, SpikeMbaError
+from spikemba.ops.ranks import one_batch_over_ranks
+
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DUE = 1
+"""Why a state is written: time has passed. Greater numbers are signals."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended."""
+
+    run: Path
+    epochs: int
+    best_epoch: int | None
+    best: dict[str, float] = field(default_factory=dict)
+    """The validation's brief at the best epoch."""
+    test: dict[str, float] = field(default_factory=dict)
+    """The test split's brief at that epoch, if it is watched."""
+    best_on_test_epoch: int | None = None
+    best_on_test: dict[str, float] = field(default_factory=dict)
+    """The same at the epoch that is best on the test split itself, as papers choose it."""
+    out_of_patience: bool = False
+    """Whether it ended before its last epoch, see `train.patience`."""
+
+
+def fit(
+    task: Task, settings: TrainConfig, run: RunDir, *, resume: bool = False, events: TrainEvents | None = None
+) -> TrainResult:
+    """Train a task into a run folder that was started, alone or as one of the processes of torch.distributed's group.
+
+    resume: go on from train_state.pt, if there is one: on a CPU, with as many processes as before, to the same weights
+    bit for bit. The caller has set the seed before it drew the weights.
+    Raises ConfigError, CheckpointError, OutputError; Stopped after SIGINT or SIGTERM, when the state is written.
+    """
+    return _Loop(task, settings, run, events or Quiet()).run(resume)
+
+
+class _Loop:
+    def __init__(self, task: Task, settings: TrainConfig, run: RunDir, events: TrainEvents) -> None:
+        self.task, self.settings, self.folder, self.events = task, settings, run, events
+        self.ranks, self.device = ranks(), device_of(settings)
+        if settings.patience is not None and not task.splits:
+            raise ConfigError("train", ["patience: there is no validation to wait for; name a split to validate on"])
+        module = task.module.to(self.device)
+        scaler = GradScaler(self.device.type, enabled=settings.precision == "fp16")
+        average = Average(module, settings.ema) if settings.ema else None
+        optimizer = make_optimizer(task.groups(settings.weight_decay), settings)
+        self.state = TrainState(module, optimizer, scaler, average)
+        here = {"rank": self.ranks.index, "world": self.ranks.count}
+        self.cut = Cut(task.n_examples, settings.batch_size, settings.accumulate, seed=settings.seed, **here)
+        self.factor = learning_rate_factor(settings, settings.epochs * self.cut.n_steps)
+        self.stepper = _Stepper(task)
+        self.together: DistributedDataParallel | None = None
+        if self.ranks.count > 1:
+            seed_rank(settings.seed, self.ranks.index)
+            self.together = DistributedDataParallel(
+                self.stepper, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
+            )
+        for part in task.dense if settings.compile else ():
+            part.compile(dynamic=True)
+        self.saved_at = time.monotonic()
+
+    def run(self, resume: bool) -> TrainResult:
+        if resume and (saved := on_first(self.folder.load_state)) is not None:
+            self.state.put_back(saved, str(self.folder.path), self.settings.seed)
+        p = self.state.progress
+        shows = board(self.folder.path, p.epoch, self.events, wanted=self.ranks.first)
+        with noticing_signals() as wish, shows as shown:
+            while p.epoch < self.settings.epochs and not self._out_of_patience():
+                row = self._train_epoch(wish)
+                self._validate(row)
+                for message in self.task.warnings(row) if self.ranks.first else ():
+                    self.events.warn(message)
+                p.rows.append(row)
+                p.epoch, p.step, p.seconds = p.epoch + 1, 0, 0.0
+                self.state.sums = {}
+                self._save_checkpoint(self.folder.last, {"epoch": p.epoch})
+                on_first(lambda: self.folder.write_rows(p.rows))
+                self._save_state()
+                if self.ranks.first:
+                    shown.write(row)
+                    self.events.epoch(row)
+                self._heed(wish)
+        early = p.epoch < self.settings.epochs
+        found = (p.best_epoch, p.best, p.test, p.best_on_test_epoch, p.best_on_test)
+        return TrainResult(self.folder.path, p.epoch, *found, out_of_patience=early)
+
+    def _out_of_patience(self) -> bool:
+        return self.settings.patience is not None and self.state.progress.since_best >= self.settings.patience
+
+    def _train_epoch(self, wish: Wish) -> dict[str, Any]:
+        """The rest of an epoch's steps; returns its row of metrics.jsonl."""
+        self.task.module.train()
+        p, steps = self.state.progress, list(self.cut.steps(self.state.progress.epoch))
+        left = steps[p.step :]
+        batches = self._batches([part for step in left for part in step])
+        started = time.perf_counter() - p.seconds
+        for parts in left:
+            self._step(parts, batches)
+            p.step, p.seconds = p.step + 1, time.perf_counter() - started
+            if self.ranks.first:
+                self.events.step(p.step, len(steps))
+            self._heed(wish)
+        return self._row()
+
+    def _step(self, parts: list[Part], batches: Iterator[Movable]) -> None:
+        """One step of the optimiser over the pieces of a batch."""
+        state, settings = self.state, self.settings
+        done = state.progress.epoch * self.cut.n_steps + state.progress.step
+        set_learning_rate(state.optimizer, settings.learning_rate * self.factor(done))
+        state.optimizer.zero_grad(set_to_none=True)
+        n = sum(len(part.piece) for part in parts)
+        for part in parts:
+            batch = next(batches).to(self.device)
+            with one_batch_over_ranks(self.together is not None), self._gradients_join(part is parts[-1]):
+                with autocast(self.device, settings.precision):
+                    loss, terms, watched = (self.together or self.stepper)(batch)
+                # torch averages gradients over the processes; the loss is a sum over them
+                state.scaler.scale(loss * (self.ranks.count * len(part.piece) / n)).backward()
+            shown = {"loss": loss.detach(), **{f"terms.{name}": value for name, value in terms.items()}}
+            self._take_in(shown, len(part.piece))
+            self._take_in({f"watched.{name}": value for name, value in watched.items()}, len(part.own))
+        state.scaler.unscale_(state.optimizer)
+        norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        # fp16 skips a step whose gradients overflow, and lowers its scale
+        self._take_in({"gradient_norm": torch.nan_to_num(norm, posinf=0.0) / self.ranks.count}, n)
+        if state.average is not None:
+            state.average.update()
+
+    def _gradients_join(self, now: bool) -> AbstractContextManager[None]:
+        """Gradients are exchanged between the processes on the way back of a step's last piece."""
+        if now or self.together is None:
+            return nullcontext()
+        waiting: AbstractContextManager[None] = self.together.no_sync()
+        return waiting
+
+    def _take_in(self, values: dict[str, Tensor], n: int) -> None:
+        """Add to the epoch's sums, without waiting for the device."""
+        for name, value in values.items():
+            weighted = value.detach().double() * n
+            self.state.sums[name] = self.state.sums[name] + weighted if name in self.state.sums else weighted
+
+    def _batches(self, parts: list[Part]) -> Iterator[Movable]:
+        loader: DataLoader[Movable] = DataLoader(
+            _Parts(self.task, parts),
+            batch_size=None,
+            num_workers=self.settings.workers,
+            # of its own, else the loader draws from the generator that dropout draws from
+            generator=torch.Generator().manual_seed(self.settings.seed + self.state.progress.epoch),
+        )
+        return iter(loader)
+
+    def _row(self) -> dict[str, Any]:
+        """What the epoch's steps came to; the same on all processes but for the time."""
+        p, settings = self.state.progress, self.settings
+        means = {name: value / self.cut.n_examples for name, value in total(self.state.sums).items()}
+        last = p.epoch * self.cut.n_steps + p.step - 1
+        loss = float(means["loss"])
+        if not math.isfinite(loss) and settings.precision != "fp16":
+            raise SpikeMbaError(
+                f"the loss became {loss} in epoch {p.epoch + 1}; start again with a lower train.learning_rate"
+            )
+        return {
+            "epoch": p.epoch + 1,
+            "loss": loss,
+            "gradient_norm": float(means["gradient_norm"]),
+            "terms": {name: float(value) for name, value in _below("terms.", means)},
+            "learning_rate": settings.learning_rate * self.factor(last),
+            **self.task.describe(dict(_below("watched.", means))),
+            "seconds": round(p.seconds, 3),
+            "pairs_per_s": round(self.cut.n_examples / p.seconds, 2),
+            "peak_memory_mb": round(peak_memory_mb(self.device)),
+            "seconds_left": round(self._seconds_left(), 1),
+        }
+
+    def _seconds_left(self) -> float:
+        """Until the last epoch's end, if the coming epochs take as long as those that are done."""
+        p = self.state.progress
+        spent = [row["seconds"] + row.get("validation_seconds", 0.0) for row in p.rows]
+        mean: float = (sum(spent) + p.seconds) / (len(spent) + 1)
+        return mean * (self.settings.epochs - p.epoch - 1)
+
+    def _validate(self, row: dict[str, Any]) -> None:
+        """Score the splits when the epoch's turn has come; keep the checkpoint if it is the best."""
+        settings, epoch = self.settings, row["epoch"]
+        if not self.task.splits or (epoch % settings.validate_every and epoch != settings.epochs):
+            return
+        started = time.perf_counter()
+        shard = Shard(self.ranks.index, self.ranks.count, getattr(self.task, "block", 1))
+        with self._weights_to_save():
+            for split in self.task.splits:
+                rows = merged(self.task.predict(split, shard), shard.block)
+                row[split] = on_first(lambda split=split, rows=rows: self.task.score(split, rows))  # type: ignore[misc]
+                if settings.best_metric not in row[split]:
+                    known = ", ".join(row[split])
+                    fault = f"best_metric: {settings.best_metric!r} is not measured here; there are {known}"
+                    raise ConfigError("train", [fault])
+        row["validation_seconds"] = round(time.perf_counter() - started, 3)
+        self._keep_best(row)
+
+    def _keep_best(self, row: dict[str, Any]) -> None:
+        """Keep the checkpoint if its validation, or its test if that is watched, is the best so far."""
+        p, metric, epoch = self.state.progress, self.settings.best_metric, row["epoch"]
+        val, test = row["val"], row.get("test", {})
+        p.since_best += 1
+        if val[metric] > p.best_value:
+            p.best_epoch, p.best_value, p.since_best, p.best, p.test = epoch, val[metric], 0, val, test
+            self._save_checkpoint(self.folder.best, {"epoch": epoch, "val": val})
+        if test and test[metric] > p.best_on_test.get(metric, -math.inf):
+            p.best_on_test_epoch, p.best_on_test = epoch, test
+            self._save_checkpoint(self.folder.best_on_test, {"epoch": epoch, "test": test})
+
+    def _weights_to_save(self) -> AbstractContextManager[None]:
+        """Within, the module has the weights that are scored and saved: the averaged ones, if there are any."""
+        return nullcontext() if self.state.average is None else self.state.average.in_place()
+
+    def _save_checkpoint(self, folder: Path, trained: dict[str, Any]) -> None:
+        with self._weights_to_save():
+            on_first(lambda: self.task.save(folder, {**trained, "version": __version__}))
+
+    def _save_state(self) -> None:
+        state = self.state.take()
+        on_first(lambda: self.folder.save_state(state))
+        self.saved_at = time.monotonic()
+
+    def _heed(self, wish: Wish) -> None:
+        """Write the state when time has passed, or when a signal came to any process; then raise Stopped."""
+        due = time.monotonic() - self.saved_at > 60 * self.settings.save_every_min
+        asked = largest(wish.signum or _DUE * due)
+        if asked:
+            self._save_state()
+        if asked > _DUE:
+            raise Stopped(asked)
+
+
+class _Stepper(nn.Module):
+    """The task's loss as a module, so that one call of it is one forward pass to torch's DistributedDataParallel."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.module = task.module
+        self._task = task
+
+    def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        loss, terms, watched = self._task.loss(batch)
+        return loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in watched.items()}
+
+
+class _Parts(Dataset[Movable]):
+    """The parts of an epoch as the items of a data set, so that worker processes load them."""
+
+    def __init__(self, task: Task, parts: list[Part]) -> None:
+        self._task, self._parts = task, parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: int) -> Movable:
+        return self._task.load(self._parts[index])
+
+
+def device_of(settings: TrainConfig) -> torch.device:
+    """The device that a process trains on. Raises ConfigError when a GPU is asked for and there is none."""
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("train", ["device: 'cuda' was asked for and torch sees no GPU; use 'auto' or 'cpu'"])
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Within it, matrix products run in the precision of `train.precision`."""
+    return torch.autocast(device.type, _HALVES.get(precision), precision in _HALVES)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that this process has had: its tensors on a GPU, or all of it on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _below(prefix: str, values: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The entries whose names begin so, without the beginning."""
+    return ((name.removeprefix(prefix), value) for name, value in values.items() if name.startswith(prefix))

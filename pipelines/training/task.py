@@ -1,0 +1,102 @@
+"""What a training task is to the loop: a module, its examples, their loss, and how well it does."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.shards import Shard
+from pipelines.training.batch_plan import Part
+from spikemba.datasets.base import Split
+
+
+def held_out_splits(validates: bool, watch_test: bool) -> list[Split]:
+    """Splits that a training loads beside its own: `val` where the data have one, `test` where it is watched."""
+    wanted: dict[Split, bool] = {"val": validates, "test": watch_test}
+    return [split for split, there in wanted.items() if there]
+
+
+def scored_splits(held_out: Mapping[Split, object]) -> tuple[Split, ...]:
+    """Those of them that are scored: the test split alone chooses nothing, so it is not scored alone."""
+    return tuple(held_out) if "val" in held_out else ()
+
+
+def nothing_learned(module: nn.Module) -> Tensor:
+    """A zero that every parameter which learns took part in, shape ().
+
+    The loss of a process without an example of its own: it takes part in the exchange of gradients all the same.
+    """
+    return torch.as_tensor(sum(parameter.sum() * 0 for parameter in module.parameters() if parameter.requires_grad))
+
+
+class Movable(Protocol):
+    """A batch."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on `device`."""
+
+
+class Step(NamedTuple):
+    """What the loss of a part came to.
+
+    With several processes each has a part of the batch, and what they return is summed: divide by counts of the whole
+    (`len(part.piece)`, or `spikemba.ops.ranks.summed`), so that the sum is what one process would compute.
+    """
+
+    loss: Tensor
+    """A scalar."""
+    terms: Mapping[str, Tensor] = {}
+    """Scalars to show, averaged over the epoch."""
+    watched: Mapping[str, Tensor] = {}
+    """Tensors of any one shape per name, means over the part's examples; averaged and handed to `describe`."""
+
+
+class Task(Protocol):
+    """A thing to learn. The loop that calls it knows nothing else about it.
+
+    `train.checkpoint_blocks` is the task's to heed; all other settings of TrainConfig are the loop's. A task may have
+    an attribute `block`, the examples that one forward pass of `predict` reads: shards are then made of whole blocks,
+    so several processes compute products of the same sizes as one, and their predictions are equal to the last bit.
+    """
+
+    @property
+    def module(self) -> nn.Module:
+        """What is optimised; `loss` and `predict` run it. The loop moves it to its device."""
+
+    @property
+    def n_examples(self) -> int:
+        """Training examples."""
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Scored after an epoch: () for none, ("val",), or ("val", "test"); `val` chooses the best epoch."""
+
+    @property
+    def dense(self) -> Sequence[nn.Module]:
+        """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""
+
+    def load(self, part: Part) -> Movable:
+        """The batch of part.own, also when that is empty; runs in the loader's processes."""
+
+    def loss(self, batch: Any) -> Step:
+        """The part's share of the loss, in training mode."""
+
+    def predict(self, split: Split, shard: Shard) -> Sequence[Any]:
+        """What the module says to the examples shard.indices(n) of the n of a split; to be pickled."""
+
+    def score(self, split: Split, rows: Sequence[Any]) -> dict[str, float]:
+        """Metrics of the predictions for the whole split, in its order; the higher the better."""
+
+    def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
+        """Write a checkpoint of the module as it is; `trained` says where it comes from."""
+
+    def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What the watched means add to an epoch's row of metrics.jsonl."""
+
+    def warnings(self, row: Mapping[str, Any]) -> list[str]:
+        """What a person should look at in a row."""

@@ -1,0 +1,40 @@
+"""Train what a configuration describes: epochs of optimisation, validation after each, the best checkpoint kept."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from pipelines.events import Quiet, TrainEvents
+from pipelines.runs.config import AnyRunConfig
+from pipelines.runs.run_dir import RunDir
+from pipelines.runs.run_lock import locked
+from pipelines.tasks.registry import kind
+from pipelines.training.distributed import joined, on_first, restarted
+from pipelines.training.loop import TrainResult, device_of, fit
+from pipelines.training.task import Task
+
+__all__ = ["Quiet", "TrainEvents", "TrainResult", "train"]
+
+
+def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: TrainEvents | None = None) -> TrainResult:
+    """Train, or go on training, into the run folder `out`.
+
+    With `resume`, a run that was broken off goes on from its last state to the same weights as one that was not (bit
+    for bit on a CPU). Started by torchrun or `spikemba train --processes`, each process computes its part of every
+    batch; a process that was started again goes on. Raises SpikeMbaError for missing data, a folder in use, faults in
+    the configuration; Stopped when a signal asked to stop.
+    """
+    run = RunDir(out)
+    with joined(device_of(config.train).type):
+        resume = resume or restarted()
+        torch.manual_seed(config.train.seed)
+        task: Task = kind(config.task).load("task")(config)
+        with ExitStack() as held:
+
+            def start() -> None:
+                held.enter_context(locked(run.path))
+                run.start(config, resume=resume)
+
+            on_first(start)
+            return fit(task, config.train, run, resume=resume, events=events)

@@ -1,0 +1,113 @@
+"""TVSum: the official MATLAB file, and the peers' jsonl, to which the true seconds are restored."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikemba.datasets.annotations import Annotation
+from spikemba.datasets.benchmarks.raw import RawRows, read_jsonl_rows
+from spikemba.errors import AnnotationError
+from spikemba.libraries import library
+
+SHOT_S = 2.0
+"""Seconds that one label is about."""
+
+FRAME_RATES = (24_000 / 1001, 24.0, 25.0, 30_000 / 1001, 30.0)
+"""Frames per second that the videos can have."""
+
+TEST_VIDEOS = frozenset(
+    {"Se3oxnaPsz0", "JgHubY5Vw3Y", "E11zDS9XGzg", "JKpqYvAdIsw", "Bhxk-O1Y7Ho"}
+    | {"Yi4Ij2NM7U4", "cjibtmSLxQ4", "fWutDQy1nnY", "J0nA4VgnoCo", "sTEELN-vY30"}
+)
+"""The video of each domain on which every paper reports; the other four are for training."""
+
+# Seconds of each video; the peers' jsonl gives the number of shots instead.
+_LENGTHS = """
+    AwmHb44_ouw=353.593 98MoyGZKHXc=187.524 J0nA4VgnoCo=584.725 gzDbaEs1Rlg=288.415 XzYM3PfTM4w=111.015
+    HT5vyqe0Xaw=322.711 sTEELN-vY30=148.956 vdmoEJ5YbrQ=329.352 xwqBXPGE9pQ=233.918 akI8YFjEmUw=133.306
+    i3wAGJaaktw=156.828 Bhxk-O1Y7Ho=450.839 0tmA_C6XwfM=141.293 3eYKfiOEJNs=194.142 xxdtq8mxegs=144.149
+    WG0MBPpPC6I=397.689 Hl-__g2gn_A=243.833 Yi4Ij2NM7U4=405.467 37rzWOQsNIw=191.611 LRw_obCPUt0=260.319
+    cjibtmSLxQ4=647.535 b626MiF1ew4=235.891 XkqCExn6_Us=187.896 GsAD1KT1xo8=145.357 PJrm840pAUI=274.181
+    91IHQYk1IQM=110.527 RBCABdttQmI=364.275 z_6gVvQb2d0=276.317 fWutDQy1nnY=585.863 4wU_LUjG5Ic=167.044
+    VuWGsYPqAX8=216.503 JKpqYvAdIsw=152.091 xmEERLqJ2kU=445.962 byxOvuiIJV0=154.552 _xMr-HKMfVA=148.933
+    WxtbjNsCQ8A=265.567 uGu_10sucQo=167.044 EE-bNr36nyA=98.151 Se3oxnaPsz0=138.867 oDXZc0tZe04=380.854
+    qqR6AEXwxoQ=269.375 EYqVtI9YWJA=198.182 eQu1rNs0an0=164.537 JgHubY5Vw3Y=143.615 iVt07TCkFM0=104.281
+    E11zDS9XGzg=510.235 NyBmCxDoHJU=189.614 kLxoNp-UchI=130.008 jcoYJXDG9sw=199.25 -esJrBWj2d8=230.412
+"""
+LENGTH_S = {video: float(seconds) for video, seconds in (item.split("=") for item in _LENGTHS.split())}
+
+
+def read_tvsum(path: Path) -> RawRows:
+    """The MATLAB file, with all 50 videos, or a jsonl of some. Raises AnnotationError."""
+    if path.suffix == ".mat":
+        return _read_mat(path)
+    found = read_jsonl_rows(path)
+    found.rows = [(place, _with_seconds(row)) for place, row in found.rows]
+    return found
+
+
+def is_test(annotation: Annotation) -> bool:
+    """Whether the video is of the test split."""
+    return annotation.video_id in TEST_VIDEOS
+
+
+def shot_labels(of_frames: NDArray[Any], duration_s: float) -> NDArray[Any]:
+    """(A, T) importances per frame -> (L, A) per shot: those of the frame in the middle of each whole shot.
+
+    Shots were counted at the nominal frame rate, which is the standard rate nearest to frames by seconds: the video
+    that ends 8 ms after its 65th shot has 64. Importances are constant within a shot but for its borders, which the
+    middle keeps clear of.
+    """
+    n_frames = of_frames.shape[1]
+    fps = n_frames / duration_s
+    nominal = min(FRAME_RATES, key=lambda rate: abs(rate - fps))
+    n_shots = int(n_frames / (SHOT_S * nominal))
+    middles = ((np.arange(n_shots) + 0.5) * SHOT_S * fps).astype(np.intp)
+    return of_frames[:, np.minimum(middles, n_frames - 1)].T
+
+
+def _with_seconds(row: Annotation) -> Annotation:
+    """The row with its true duration where the jsonl holds the number of labels."""
+    counts = row.duration_s == len(row.labels)
+    return replace(row, duration_s=LENGTH_S.get(row.video_id, SHOT_S * len(row.labels))) if counts else row
+
+
+def _read_mat(path: Path) -> RawRows:
+    with library("h5py"):
+        import h5py
+
+    found = RawRows(path)
+    try:
+        with h5py.File(path) as file:
+            table = file["tvsum50"]
+            for i in range(len(table["video"])):
+                columns = {name: file[table[name][i, 0]][()] for name in ("video", "category", "title", "length")}
+                labels = shot_labels(file[table["user_anno"][i, 0]][()], float(columns["length"].item()))
+                found.rows.append((f"video {i + 1}", _row(columns, labels)))
+    except (FileNotFoundError, PermissionError) as error:
+        raise AnnotationError(path, [f"cannot be read: {error.strerror or error}"]) from None
+    except (OSError, KeyError) as error:
+        raise AnnotationError(
+            path, [f"is not TVSum's MATLAB file ({error}); expected MATLAB 7.3 with tvsum50"]
+        ) from None
+    return found
+
+
+def _row(columns: dict[str, Any], labels: NDArray[Any]) -> Annotation:
+    video_id = _text(columns["video"])
+    return Annotation(
+        query_id=video_id,
+        query=_text(columns["title"]).strip('"'),
+        video_id=video_id,
+        duration_s=float(columns["length"].item()),
+        labels=tuple(tuple(map(float, of_shot)) for of_shot in labels),
+        domain=_text(columns["category"]),
+    )
+
+
+def _text(codes: NDArray[Any]) -> str:
+    """MATLAB's characters; the titles are UTF-8 that was stored byte by byte."""
+    return bytes(codes.ravel().astype(np.uint8)).decode("utf-8", "replace")

@@ -1,0 +1,269 @@
+"""The split lists of video classification sets as published: HMDB51, UCF101, SSv2, Kinetics, Breakfast.
+
+Each reader takes the folder of the lists and that of the videos, and gives the splits as published, with the place of
+every row, whether or not its video is there.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spikemba.datasets.labelled.videos import LabelledVideo
+from spikemba.errors import AnnotationError, UnknownName
+from spikemba.video.files import VIDEO_SUFFIXES
+
+Row = tuple[str, LabelledVideo]
+"""Place in the lists, as `trainlist01.txt, line 12`, and what stands there."""
+
+
+@dataclass
+class PublishedLists:
+    """What the lists of a set say."""
+
+    splits: dict[str, list[Row]]
+    """train and, as published, val or test."""
+    labels: list[str]
+    """In the published order where there is one, else sorted."""
+    faults: list[str] = field(default_factory=list)
+    """Rows that could not be read, each with its place."""
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """How a published set is laid out."""
+
+    title: str
+    home: str
+    """Where lists and videos come from."""
+    n_classes: int
+    splits: tuple[int, ...]
+    """Numbers of its splits; empty where there is one only."""
+    read: Callable[[Path, Path, int], PublishedLists]
+    """(folder of lists, folder of videos, number of the split)."""
+    hold_out: bool
+    """No validation split is published: a tenth of the training videos chooses the epoch."""
+
+
+def video_set(name: str) -> VideoSet:
+    """The set of that name. Raises UnknownName."""
+    if name not in VIDEO_SETS:
+        raise UnknownName("video set", name, sorted(VIDEO_SETS))
+    return VIDEO_SETS[name]
+
+
+def read_hmdb51(lists: Path, videos: Path, split: int) -> PublishedLists:
+    """`brush_hair_test_split1.txt` and so on: a file name and 1 (train), 2 (test) or 0 (neither) per line."""
+    found = PublishedLists({"train": [], "test": []}, [])
+    files = sorted(_files(lists, f"*_test_split{split}.txt", f"one per class, as brush_hair_test_split{split}.txt"))
+    for path in files:
+        label = path.name.removesuffix(f"_test_split{split}.txt")
+        found.labels.append(label)
+        for place, cells in _lines(path, 2, found.faults):
+            name, use = cells
+            if use not in ("0", "1", "2"):
+                found.faults.append(f"{place}: {use!r} is neither 1 (train), 2 (test) nor 0")
+            elif use != "0":
+                # The last number counts the clips of one film; they look alike.
+                group = re.sub(r"_\d+\.\w+$", "", name)
+                video = LabelledVideo(videos / label / name, label, group=group)
+                found.splits["train" if use == "1" else "test"].append((place, video))
+    return found
+
+
+def read_ucf101(lists: Path, videos: Path, split: int) -> PublishedLists:
+    """classInd.txt, trainlist01.txt (path and number from 1) and testlist01.txt (path)."""
+    names = {number: label for _, (number, label) in _lines(_file(lists, "classInd.txt"), 2, [])}
+    found = PublishedLists({}, list(names.values()))
+    for part in ("train", "test"):
+        rows = found.splits.setdefault(part, [])
+        for place, (name, number) in _lines(_file(lists, f"{part}list{split:02}.txt"), (1, 2), found.faults):
+            label = name.partition("/")[0]
+            if label not in found.labels or (number and names.get(number) != label):
+                found.faults.append(f"{place}: class {number or label!r} is not that of {name} in classInd.txt")
+                continue
+            group = re.sub(r"_c\d+\.\w+$", "", name)  # clips of one group were filmed by the same people
+            rows.append((place, LabelledVideo(videos / name, label, group=group)))
+    return found
+
+
+def read_ssv2(lists: Path, videos: Path, split: int) -> PublishedLists:  # noqa: ARG001
+    """something-something-v2-{labels,train,validation}.json, or labels.json and so on; videos are <id>.webm."""
+    numbers = _json(_file(lists, "something-something-v2-labels.json", "labels.json"), dict)
+    found = PublishedLists({}, sorted(numbers, key=lambda label: int(numbers[label])))
+    known = {_plain(label): label for label in found.labels}
+    for part, name in {"train": "train", "val": "validation"}.items():
+        path = _file(lists, f"something-something-v2-{name}.json", f"{name}.json")
+        rows = found.splits.setdefault(part, [])
+        for i, entry in enumerate(_json(path, list)):
+            place = f"{path.name}, entry {i + 1}"
+            template = str(entry.get("template", "")) if isinstance(entry, dict) else ""
+            label = known.get(_plain(template))
+            if label is None or "id" not in entry:
+                found.faults.append(f"{place}: has no id or its template {template!r} is not among the labels")
+            else:
+                rows.append((place, LabelledVideo(_with_suffix(videos / str(entry["id"]), ".webm"), label)))
+    return found
+
+
+def read_kinetics(lists: Path, videos: Path, split: int) -> PublishedLists:  # noqa: ARG001
+    """{train,val,validate,test}.csv with label, youtube_id, time_start, time_end; or with a path and a class.
+
+    Videos are <id>_<start>_<end>.mp4 with six digits each, in a folder per class, per split, or in one.
+    """
+    found, faults = PublishedLists({}, []), list[str]()
+    indexed = {path.stem: path for path in _all_videos(videos)}
+    for part, names in {"train": ["train"], "val": ["val", "validate", "validation"], "test": ["test"]}.items():
+        candidates = [f"{prefix}{name}.csv" for name in names for prefix in ("", "kinetics_400_", "kinetics400_")]
+        path = _file(lists, *candidates) if part == "train" else _file_if_there(lists, *candidates)
+        if path is None:
+            continue
+        rows = list(_kinetics_rows(path, videos, indexed, faults))
+        if rows:
+            found.splits[part] = rows
+    found.labels = sorted({video.label for rows in found.splits.values() for _, video in rows})
+    found.faults = faults
+    return found
+
+
+def read_breakfast(lists: Path, videos: Path, split: int) -> PublishedLists:  # noqa: ARG001
+    """No lists: the activity and the person are in the names (P03_cereals.avi), and persons make the four splits.
+
+    split: the quarter of the persons to test on, 1 (P03 to P15) to 4 (P42 to P54).
+    """
+    first, last = {1: (3, 15), 2: (16, 28), 3: (29, 41), 4: (42, 54)}[split]
+    found = PublishedLists({"train": [], "test": []}, [])
+    for path in _all_videos(videos):
+        place = str(path.relative_to(videos))
+        name = re.fullmatch(r"P(\d+)_([a-z]+)(?:_ch\d+)?", path.stem)
+        if name is None:
+            found.faults.append(f"{place}: its name says no person and activity; expected one as P03_cereals.avi")
+            continue
+        part = "test" if first <= int(name[1]) <= last else "train"
+        found.splits[part].append((place, LabelledVideo(path, name[2], group=f"P{name[1]}")))
+    found.labels = sorted({video.label for rows in found.splits.values() for _, video in rows})
+    return found
+
+
+VIDEO_SETS: Mapping[str, VideoSet] = {
+    "hmdb51": VideoSet(
+        "HMDB51",
+        "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
+        51,
+        (1, 2, 3),
+        read_hmdb51,
+        True,
+    ),
+    "ucf101": VideoSet("UCF101", "https://www.crcv.ucf.edu/data/UCF101.php", 101, (1, 2, 3), read_ucf101, True),
+    "ssv2": VideoSet(
+        "Something-Something V2",
+        "https://www.qualcomm.com/developer/software/something-something-v-2-dataset",
+        174,
+        (),
+        read_ssv2,
+        False,
+    ),
+    "kinetics400": VideoSet(
+        "Kinetics-400", "https://github.com/cvdfoundation/kinetics-dataset", 400, (), read_kinetics, False
+    ),
+    "breakfast": VideoSet(
+        "Breakfast",
+        "https://serre-lab.clps.brown.edu/resource/breakfast-actions-dataset/",
+        10,
+        (1, 2, 3, 4),
+        read_breakfast,
+        True,
+    ),
+}
+
+
+def _kinetics_rows(path: Path, videos: Path, indexed: Mapping[str, Path], faults: list[str]) -> Iterator[Row]:
+    text = _text(path)
+    head = next(csv.reader(text.splitlines()[:1]), [])
+    if "label" not in head:
+        for place, (name, label) in _lines(path, 2, faults):
+            yield place, LabelledVideo(videos / name, label)
+        return
+    for i, row in enumerate(csv.DictReader(text.splitlines()), start=2):
+        try:
+            stem = f"{row['youtube_id']}_{int(float(row['time_start'])):06}_{int(float(row['time_end'])):06}"
+        except (KeyError, TypeError, ValueError):
+            faults.append(f"{path.name}, line {i}: expected label, youtube_id, time_start and time_end")
+            continue
+        if label := row["label"]:  # the test split of some releases has none
+            yield (
+                f"{path.name}, line {i}",
+                LabelledVideo(indexed.get(stem, videos / label / f"{stem}.mp4"), label),
+            )
+
+
+def _lines(path: Path, n_cells: int | Sequence[int], faults: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Place and cells of each line that is not empty; cells that may be missing are empty."""
+    allowed = (n_cells,) if isinstance(n_cells, int) else tuple(n_cells)
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        cells = line.replace(",", " ").split() if len(line.split()) == 1 else line.split()
+        if not cells:
+            continue
+        place = f"{path.name}, line {number}"
+        if len(cells) in allowed:
+            yield place, cells + [""] * (max(allowed) - len(cells))
+        else:
+            faults.append(f"{place}: {len(cells)} words; expected {' or '.join(map(str, allowed))}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(path, [f"cannot be read ({error})"]) from None
+
+
+def _json(path: Path, kind: type) -> Any:
+    try:
+        tree = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise AnnotationError(path, [f"is not JSON ({error})"]) from None
+    if not isinstance(tree, kind):
+        raise AnnotationError(path, [f"holds a {type(tree).__name__}; expected a {kind.__name__}"])
+    return tree
+
+
+def _files(folder: Path, pattern: str, expected: str) -> list[Path]:
+    found = sorted(folder.rglob(pattern)) if folder.is_dir() else []
+    if not found:
+        raise AnnotationError(folder, [f"no files {pattern} there; expected {expected}"])
+    return found
+
+
+def _file(folder: Path, *names: str) -> Path:
+    """The first of the names that is below the folder. Raises AnnotationError."""
+    found = _file_if_there(folder, *names)
+    if found is None:
+        raise AnnotationError(folder, [f"no {' or '.join(names)} there"])
+    return found
+
+
+def _file_if_there(folder: Path, *names: str) -> Path | None:
+    for name in names:
+        if found := sorted(folder.rglob(name), key=lambda path: (len(path.parts), path)):
+            return found[0]
+    return None
+
+
+def _all_videos(folder: Path) -> Iterable[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+
+
+def _with_suffix(path: Path, usual: str) -> Path:
+    """The file under its usual suffix, or under another one if it was converted."""
+    others = (path.with_name(path.name + suffix) for suffix in VIDEO_SUFFIXES)
+    usual_path = path.with_name(path.name + usual)
+    return usual_path if usual_path.is_file() else next((one for one in others if one.is_file()), usual_path)
+
+
+def _plain(template: str) -> str:
+    """A template without its brackets, as labels.json has it."""
+    return template.replace("[", "").replace("]", "").casefold()

@@ -1,0 +1,214 @@
+"""SpikeMba: video clips and a query in, moments and saliency out (arXiv 2404.01174).
+
+    clips, tokens -> projections -> n_blocks x [reasoner of each modality -> detector -> relevant Mamba] -> heads
+
+docs/methods.md says what the source states and what was decided where it is silent.
+"""
+
+# Shapes: B pairs, L clips, W query tokens, M = W + L positions, D width, R slots.
+
+from dataclasses import dataclass, replace
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from spikemba.batch import Batch, Prediction, Spikes
+from spikemba.config import Config
+from spikemba.errors import ShapeError
+from spikemba.model.mamba_block import MixerConfig
+from spikemba.model.spikemba.heads import GroundingHeads, ProposalConfig, clip_centres
+from spikemba.model.spikemba.moment_reasoner import (
+    MomentReasoner,
+    MomentReasonerConfig,
+    SlotsConfig,
+    new_slots,
+    sine_position,
+)
+from spikemba.model.spikemba.packing import Packing, Side
+from spikemba.model.spikemba.relevant_mamba import RelevantMamba, RelevantMambaConfig
+from spikemba.model.spikemba.spiking_saliency import SpikingSaliencyConfig, SpikingSaliencyDetector
+from spikemba.ops.recompute import recomputed
+
+
+class SpikeMbaConfig(Config):
+    """The SpikeMba network. Where the source leaves a choice open, its form is one of the values."""
+
+    width: PositiveInt = 256
+    """D, channels of every sequence."""
+    n_blocks: PositiveInt = 6
+    """Blocks of reasoner, detector and relevant Mamba."""
+    endpoints: bool = True
+    """Append [i / n, (i + 1) / n] to clip i (TEF), as every ancestor does; a scan alone cannot tell where it is."""
+    query_similarity: bool = False
+    """Tell each clip how much its first features resemble the query's last token: for encoders that put clips and
+    sentences in one space, with `data.sentence_token`. The source, whose encoders do not, has nothing of the kind."""
+    modality_embedding: bool = False
+    """Add a learned vector per modality after the input projections."""
+    n_input_layers: PositiveInt = 2
+    """Layers of each input projection."""
+    input_dropout: float = Field(0.5, ge=0, lt=1)
+    """Dropout before each layer of the input projections."""
+    dropout: NonNegativeFloat = Field(0.0, lt=1)
+    """Dropout on the sequences between blocks."""
+    mixer: MixerConfig = MixerConfig()
+    slots: SlotsConfig = SlotsConfig()
+    moment_reasoner: MomentReasonerConfig = MomentReasonerConfig()
+    spiking_saliency: SpikingSaliencyConfig = SpikingSaliencyConfig()
+    relevant_mamba: RelevantMambaConfig = RelevantMambaConfig()
+    proposals: ProposalConfig = ProposalConfig()
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "SpikeMbaConfig":
+        for name, n_heads in {"spiking_saliency": self.spiking_saliency.n_heads, "mixer": self.mixer.n_heads}.items():
+            if self.width % n_heads:
+                raise ValueError(f"width {self.width} is not a multiple of {name}.n_heads {n_heads}")
+        return self
+
+
+class InputProjection(nn.Module):
+    """n layers of LayerNorm, dropout, linear, with ReLU between them: features of one modality to the model's width."""
+
+    def __init__(self, n_features: int, config: SpikeMbaConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for i in range(config.n_input_layers):
+            size = config.width if i else n_features
+            layers += [nn.LayerNorm(size), nn.Dropout(config.input_dropout), nn.Linear(size, config.width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, F).  mask: (B, L) bool.  Returns (B, L, D), zero at padding."""
+        out: Tensor = self.layers(x) * mask[..., None]
+        return out
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One modality between blocks."""
+
+    x: Tensor
+    """(B, L, D), zero at padding."""
+    mask: Tensor
+    """(B, L) bool, True = real."""
+    slots: Tensor
+    """(B, R, D)."""
+
+
+class SpikeMbaBlock(nn.Module):
+    """One round: each modality among itself, then both together under the gate of the spikes."""
+
+    def __init__(self, config: SpikeMbaConfig) -> None:
+        super().__init__()
+        # Text is padded on the left and video on the right, so that [text, video] has its real positions together.
+        video_slots: Side = "left" if config.slots.place == "front" else "right"
+        sizes = config.width, config.moment_reasoner, config.mixer
+        self.video_reasoner = MomentReasoner(*sizes, slots_side=video_slots, padding_side="right")
+        self.query_reasoner = MomentReasoner(*sizes, slots_side="right", padding_side="left")
+        self.relevant_mamba = RelevantMamba(config.width, config.relevant_mamba, config.mixer)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, video: Stream, query: Stream, position: Tensor | None, detector: nn.Module | None
+    ) -> tuple[Stream, Stream, tuple[Spikes, ...]]:
+        """Returns the new states of both modalities, and what the detector fired."""
+        video_x, video_slots = self.video_reasoner(video.x, video.mask, video.slots, position)
+        query_x, query_slots = self.query_reasoner(query.x, query.mask, query.slots, None)
+        joint, mask = torch.cat((query_x, video_x), dim=1), torch.cat((query.mask, video.mask), dim=1)
+        fired: tuple[Spikes, ...] = (detector(joint, mask),) if detector is not None else ()
+        joint = self.relevant_mamba(joint, mask, fired[0].rates if fired else joint)
+        query_x, video_x = self.dropout(joint).split((query_x.shape[1], video_x.shape[1]), dim=1)
+        return replace(video, x=video_x, slots=video_slots), replace(query, x=query_x, slots=query_slots), fired
+
+
+class SpikeMba(nn.Module):
+    """The whole model. A pair's output is the same alone and in any batch, wherever its padding stands."""
+
+    recompute_blocks = False
+    """In training, keep only the inputs of each block and compute it again on the way back."""
+
+    def __init__(self, config: SpikeMbaConfig, n_video_features: int, n_query_features: int) -> None:
+        super().__init__()
+        self.config = config
+        self.n_video_features, self.n_query_features = n_video_features, n_query_features
+        self.video_projection = InputProjection(n_video_features + 2 * config.endpoints, config)
+        self.query_projection = InputProjection(n_query_features, config)
+        if config.query_similarity:
+            if n_query_features > n_video_features:
+                raise ShapeError(
+                    f"query_similarity compares tokens of {n_query_features} features with the first features of "
+                    f"clips, which have {n_video_features}; put the encoder that reads text first, or switch it off"
+                )
+            self.similarity_projection = nn.Linear(1, config.width, bias=False)
+        if config.modality_embedding:
+            self.video_embedding = nn.Parameter(0.02 * torch.randn(config.width))
+            self.query_embedding = nn.Parameter(0.02 * torch.randn(config.width))
+        self.video_slots = new_slots(config.slots, config.n_blocks, config.width)
+        self.query_slots = new_slots(config.slots, config.n_blocks, config.width)
+        self.blocks = nn.ModuleList(SpikeMbaBlock(config) for _ in range(config.n_blocks))
+        n_detectors = {"per_block": config.n_blocks, "once": 1}[config.spiking_saliency.share]
+        self.detectors = nn.ModuleList(
+            SpikingSaliencyDetector(config.width, config.spiking_saliency)
+            for _ in range(n_detectors if config.spiking_saliency.enabled else 0)
+        )
+        self.heads = GroundingHeads(config.width, config.spiking_saliency.neuron)
+
+    def forward(self, batch: Batch) -> Prediction:
+        """batch: B pairs, padded anywhere.  Raises ShapeError for features of other widths than the model's."""
+        self._check(batch)
+        video_packing, query_packing = Packing(batch.video_mask, "left"), Packing(batch.query_mask, "right")
+        clips, tokens = video_packing.pack(batch.video), query_packing.pack(batch.query_tokens)
+        video = self._enter_video(clips, video_packing.mask, tokens[:, -1])
+        query = self._enter_query(tokens, query_packing.mask)
+        position = None
+        if self.config.moment_reasoner.position == "sine":
+            position = sine_position(video.mask, self.config.width)
+
+        spikes: tuple[Spikes, ...] = ()
+        for i, block in enumerate(self.blocks):
+            if i and not self.config.slots.carry:
+                video = replace(video, slots=self._slots(self.video_slots, i, len(batch)))
+                query = replace(query, slots=self._slots(self.query_slots, i, len(batch)))
+            detector = self.detectors[i % len(self.detectors)] if self.detectors else None
+            if self.recompute_blocks and self.training:
+                video, query, fired = recomputed(block, video, query, position, detector)
+            else:
+                video, query, fired = block(video, query, position, detector)
+            spikes += fired
+
+        prediction: Prediction = self.heads(video.x, video.mask, query.x, query.mask, spikes)
+        return prediction.map_clips(video_packing.unpack)
+
+    def _enter_video(self, clips: Tensor, mask: Tensor, sentence: Tensor) -> Stream:
+        """clips: (B, L, F), packed; sentence: (B, F), the last token -> the video's stream before the first block."""
+        similarity = None
+        if self.config.query_similarity:
+            similarity = (clips[..., : sentence.shape[-1]] * sentence[:, None]).sum(-1, keepdim=True)
+        if self.config.endpoints:
+            half = 0.5 / mask.sum(1).clamp(min=1)[:, None]
+            centre = clip_centres(mask)
+            clips = torch.cat((clips, torch.stack((centre - half, centre + half), dim=-1).to(clips.dtype)), dim=-1)
+        x = self.video_projection(clips, mask)
+        if similarity is not None:
+            x = x + self.similarity_projection(similarity)
+        if self.config.modality_embedding:
+            x = x + self.video_embedding * mask[..., None]
+        return Stream(x, mask, self._slots(self.video_slots, 0, len(x)))
+
+    def _enter_query(self, tokens: Tensor, mask: Tensor) -> Stream:
+        """tokens: (B, W, F), packed -> the query's stream before the first block."""
+        x = self.query_projection(tokens, mask)
+        if self.config.modality_embedding:
+            x = x + self.query_embedding * mask[..., None]
+        return Stream(x, mask, self._slots(self.query_slots, 0, len(x)))
+
+    def _slots(self, learned: Tensor, block: int, n_pairs: int) -> Tensor:
+        """The slots that enter a block, (B, R, D)."""
+        return learned[block % len(learned)].expand(n_pairs, -1, -1)
+
+    def _check(self, batch: Batch) -> None:
+        expected = {"video": self.n_video_features, "query_tokens": self.n_query_features}
+        for name, n_features in expected.items():
+            shape = tuple(getattr(batch, name).shape)
+            if len(shape) != 3 or shape[2] != n_features:
+                raise ShapeError(f"{name} is {shape}; this model expects {n_features} features in the last of 3 axes")

@@ -1,0 +1,363 @@
+"""Video files: what they say of themselves, and frames sampled at a steady rate, in memory that does not grow."""
+
+# Shapes: H height, Wd width.
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from spikemba.errors import UnknownName, VideoError
+from spikemba.video.decoding import (
+    AGAIN,
+    Threads,
+    TimedFrame,
+    declared_end,
+    decoded,
+    opened,
+    rate,
+    seek_before,
+    timed_frames,
+)
+
+Image = NDArray[np.uint8]  # (H, Wd, 3), RGB
+
+_SEEK_MARGIN_S = 1  # containers index decoding times, which run ahead of display times by the decoder's delay
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself; each number is a claim until the file is decoded."""
+
+    path: Path
+    width: int
+    """Pixels, as displayed (after rotation)."""
+    height: int
+    """Pixels, as displayed (after rotation)."""
+    fps: float
+    """Average frames per second; 0 when the file does not say."""
+    duration_s: float | None
+    """Declared end of the video, or of the file when only that is known; None when the file does not say."""
+    codec: str
+    """As FFmpeg calls it: h264, hevc, vp9, av1."""
+    rotation: int
+    """Degrees, counter-clockwise, that the stored picture is turned for display."""
+    has_audio: bool
+
+
+class Frame(NamedTuple):
+    """One sampled frame: number `index` at the rule's rate, shown by the source frame of `time_s`.
+
+    image: (H, Wd, 3) uint8 RGB. Neighbours that show the same source frame share one array: copy before changing it.
+    """
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which no one calls on a frame
+    time_s: float
+    image: Image
+
+
+# Chains of libavfilter filters that make an RGB image of `size` pixels from an upright frame. Filters and not
+# VideoFrame.reformat, which since PyAV 17 places chroma samples elsewhere than ffmpeg does (up to 30 of 255 apart).
+RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
+    # Behind the published CLIP and SlowFast features of this field (linjieli222/HERO_Video_Feature_Extractor): the long
+    # side loses its fraction, and the crop's corner too, which in yuv420p would also be rounded to an even number.
+    "short_side_crop": (
+        ("scale", "trunc(iw*{size}/min(iw,ih)):trunc(ih*{size}/min(iw,ih)):flags=bicubic"),
+        ("format", "rgb24"),
+        ("crop", "{size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)"),
+    ),
+    # What recognition crops from: the whole picture, whose short side is `size` pixels.
+    "short_side": (
+        ("scale", "trunc(iw*{size}/min(iw,ih)):trunc(ih*{size}/min(iw,ih)):flags=bicubic"),
+        ("format", "rgb24"),
+    ),
+    # The models' own preprocessing, by Pillow (see _FINISHES): CLIP's keeps the proportions, SigLIP's does not.
+    "pillow_short_side_crop": (("format", "rgb24"),),
+    "pillow_squash": (("format", "rgb24"),),
+}
+TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
+_MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)  # AVColorSpace values that swscale can convert
+
+
+def _pillow_short_side_crop(image: Image, size_px: int) -> Image:
+    """Bicubic with antialiasing to the short side, its long side truncated; then the middle, rounded to even."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    scaled = _pillow(image, int(size_px * width / short), int(size_px * height / short))
+    top, left = (round((side - size_px) / 2) for side in scaled.shape[:2])
+    return np.ascontiguousarray(scaled[top : top + size_px, left : left + size_px])
+
+
+def _pillow_squash(image: Image, size_px: int) -> Image:
+    return _pillow(image, size_px, size_px)
+
+
+def _pillow(image: Image, width: int, height: int) -> Image:
+    from PIL import Image as Pillow
+
+    return np.asarray(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BICUBIC))
+
+
+_FINISHES = {"pillow_short_side_crop": _pillow_short_side_crop, "pillow_squash": _pillow_squash}
+"""What is done to an image after the filters of RESIZES."""
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """Which frames an encoder sees, and at what size.
+
+    Frame k is the last source frame strictly before (k + 0.5) / fps, or the first frame where none is; as by ffmpeg's
+    `fps` filter. A video has its decoded duration times `fps` of them, rounded (a half goes up), and at least one.
+    Raises ValueError for a rate or a size that is not positive, UnknownName for an unknown resize.
+    """
+
+    fps: float | Fraction
+    """Frames taken per second of video."""
+    size_px: int
+    """Side of the square image, or the short side of a whole picture."""
+    resize: str = "short_side_crop"
+    """How a source frame becomes that image: a key of RESIZES."""
+    cycle: int = 1
+    """Frames are counted in groups of this many, ..."""
+    wanted: tuple[int, ...] = (0,)
+    """... of which only these are made into images."""
+    fill: bool = False
+    """Fill the last group with the video's last frame."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.fps < math.inf and self.size_px > 0):
+            raise ValueError(f"a frame rule needs a positive rate and size; got {self.fps} fps, {self.size_px} px")
+        if self.resize not in RESIZES:
+            raise UnknownName("resize", self.resize, sorted(RESIZES))
+        if not self.wanted or not all(0 <= k < self.cycle for k in self.wanted):
+            raise ValueError(f"of {self.cycle} frames a rule can want 0 to {self.cycle - 1}; got {self.wanted}")
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """What the file says of its best video stream; one frame is decoded to know that it is a video.
+
+    Raises VideoError when the file cannot be read as a video.
+    """
+    return VideoReader(path).info
+
+
+class VideoReader:
+    """One video file; each iteration is one decoding pass, which serves any number of rules.
+
+    threads: "AUTO" is fastest for one video; "NONE" when several are read at once, each in its own thread.
+    Raises VideoError when the file cannot be read as a video.
+    """
+
+    info: VideoInfo
+    duration_s: float | None
+    """End of the last frame that decoded, in seconds; None until a pass has reached it."""
+
+    def __init__(self, path: Path | str, *, threads: Threads = "AUTO") -> None:
+        self.path, self.threads, self.duration_s = Path(path), threads, None
+        with opened(self.path, "NONE") as (container, stream):  # threads would read ahead by several frames
+            first = next(decoded(container, stream), None)
+            if first is None:
+                raise self._undecodable()
+            self._declared_end = declared_end(container, stream)
+            self.info = _describe(self.path, container, stream, first, self._declared_end)
+
+    def frames(self, rule: FrameRule, *, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
+        """The frames of one rule, in order; arguments and errors as for `frames_for`."""
+        return (frame for _, frame in self.frames_for([rule], start_s=start_s, end_s=end_s))
+
+    def frames_for(
+        self, rules: Sequence[FrameRule], *, start_s: float | None = None, end_s: float | None = None
+    ) -> Iterator[tuple[int, Frame]]:
+        """Decode once and yield (index of the rule, its next frame), each as soon as its source frame is known.
+
+        start_s, end_s: only frames k with start_s <= k / fps < end_s, the same ones as without limits; decoding
+        begins at a key frame before `start_s` and ends when nothing more is wanted.
+        Raises VideoError, after the frames that could be read, when the file ends long before it says it does.
+        """
+        samplers = [_Sampler(rule, start_s, end_s) for rule in rules]
+        needed = min((s.boundary for s in samplers if not s.done), default=None)
+        if needed is None:
+            return
+        last, end = None, Fraction(0)
+        for source in self._from_before(needed):
+            for i, sampler in enumerate(samplers):
+                yield from ((i, frame) for frame in sampler.until(source.start, last or source))
+            if all(s.done for s in samplers):
+                return
+            last, end = source, max(end, source.end)
+        if last is None:
+            raise self._undecodable()
+        self._check_end(end)
+        self.duration_s = float(end)
+        for i, sampler in enumerate(samplers):
+            # A video shorter than half a period still has its frame 0.
+            yield from ((i, frame) for frame in sampler.until(max(end, 1 / (2 * sampler.fps)), last))
+            yield from ((i, frame) for frame in sampler.filled(last))
+
+    def at(self, times_s: Sequence[float | Fraction], size_px: int, resize: str = "short_side") -> list[Image]:
+        """The image shown at each time: of the last source frame that starts by then, or of the first of all.
+
+        times_s: ascending; past the end they show the last frame, and equal frames share one array. size_px, resize:
+        as in FrameRule.  Raises VideoError when nothing can be decoded.
+        """
+        resizer, wanted = _Resizer(FrameRule(1, size_px, resize)), [exact(time) for time in times_s]
+        images: list[Image] = []
+        shown: TimedFrame | None = None
+        for source in self._from_before(wanted[0]) if wanted else ():
+            if shown is not None:
+                images += _while_shown(shown, resizer, wanted[len(images) :], source.start)
+            shown = source
+            if len(images) == len(wanted):
+                return images
+        if shown is None:
+            raise self._undecodable()
+        return images + _while_shown(shown, resizer, wanted[len(images) :], None)
+
+    def source_frames(self, size_px: int, resize: str = "short_side") -> Iterator[Image]:
+        """Every frame of the file as an image, however long each is shown. Raises VideoError when there is none."""
+        resizer = _Resizer(FrameRule(1, size_px, resize))
+        with opened(self.path, self.threads) as (container, stream):
+            for frame in decoded(container, stream):
+                yield resizer(frame)
+
+    def _from_before(self, needed: Fraction) -> Iterator[TimedFrame]:
+        """Source frames in order, beginning with one before `needed` (or with the first of all)."""
+        for seek in (True, False) if needed > 2 * _SEEK_MARGIN_S else (False,):
+            with opened(self.path, self.threads) as (container, stream):
+                if seek and not seek_before(container, stream, needed - _SEEK_MARGIN_S):
+                    continue
+                sources = timed_frames(container, stream)
+                first = next(sources, None)
+                if seek and (first is None or first.start >= needed):
+                    continue  # an index that points too far: read from the beginning
+                if first is not None:
+                    yield first
+                yield from sources
+                return
+
+    def _check_end(self, end: Fraction) -> None:
+        declared = self._declared_end
+        if declared is not None and declared - end > max(Fraction(1), declared / 20):
+            read = f"only {float(end):.1f} s of {float(declared):.1f} s could be read"
+            raise VideoError(self.path, f"{read}; the file is cut short or damaged, {AGAIN}")
+
+    def _undecodable(self) -> VideoError:
+        return VideoError(self.path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
+
+
+def sample_frames(
+    path: Path | str, rule: FrameRule, *, start_s: float | None = None, end_s: float | None = None
+) -> Iterator[Frame]:
+    """`VideoReader(path).frames(rule)`: the frames of one rule, when the decoded duration is not wanted."""
+    return VideoReader(path).frames(rule, start_s=start_s, end_s=end_s)
+
+
+class _Sampler:
+    """Picks the frames of one rule from the source frames as they pass."""
+
+    def __init__(self, rule: FrameRule, start_s: float | None, end_s: float | None) -> None:
+        self.fps, self.resize, self.rule = exact(rule.fps), _Resizer(rule), rule
+        self.index = max(0, math.ceil(exact(start_s or 0) * self.fps))
+        self.stop = math.inf if end_s is None else math.ceil(exact(end_s) * self.fps)
+
+    @property
+    def boundary(self) -> Fraction:
+        """The next frame is the last source frame strictly before this time."""
+        return (2 * self.index + 1) / (2 * self.fps)
+
+    @property
+    def done(self) -> bool:
+        return self.index >= self.stop
+
+    def until(self, time: Fraction, shown: TimedFrame) -> Iterator[Frame]:
+        """The frames due at `time`, when `shown` is replaced; only a frame that is taken is converted."""
+        image = None
+        while not self.done and self.boundary <= time:
+            if self.index % self.rule.cycle in self.rule.wanted:
+                if image is None:
+                    image = self.resize(shown.frame)
+                yield Frame(self.index, float(shown.start), image)
+            self.index += 1
+
+    def filled(self, last: TimedFrame) -> Iterator[Frame]:
+        """The wanted frames that the last group still lacks, if the rule asks for them."""
+        missing = -self.index % self.rule.cycle
+        if self.rule.fill and missing and not self.done:
+            until = (2 * (self.index + missing) - 1) / (2 * self.fps)
+            yield from self.until(until, last)
+
+
+class _Resizer:
+    """Turns a source frame upright and into the image of a rule; the filters are set up once per size and format."""
+
+    def __init__(self, rule: FrameRule) -> None:
+        self.filters = [(name, options.format(size=rule.size_px)) for name, options in RESIZES[rule.resize]]
+        self.finish, self.size_px = _FINISHES.get(rule.resize), rule.size_px
+        self.source: tuple[int, int, str, int] | None = None
+        self.graph = Graph()
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        source = (frame.width, frame.height, frame.format.name, quarter_turns(frame))
+        if source != self.source:
+            self.source, self.graph = source, self._graph(frame)
+        if frame.colorspace not in _MATRICES or frame.color_range > 2:
+            frame.colorspace, frame.color_range = 2, 0  # unspecified; libav would refuse the frame
+        self.graph.vpush(frame)
+        image: Image = np.asarray(self.graph.vpull().to_ndarray(), np.uint8)
+        return self.finish(image, self.size_px) if self.finish else image
+
+    def _graph(self, frame: VideoFrame) -> Graph:
+        graph = Graph()
+        entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
+        # Light curves play no part here, but libav refuses the reserved values that some encoders write for them.
+        ignored = ("setparams", "color_primaries=unknown:color_trc=unknown")
+        filters = [ignored, *TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
+        graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
+        return graph
+
+
+def _while_shown(
+    shown: TimedFrame, resizer: _Resizer, times: Sequence[Fraction], until: Fraction | None
+) -> list[Image]:
+    """The frame's image, once for each of the times before `until`; only a frame that is taken is converted."""
+    n = sum(1 for time in times if until is None or time < until)
+    return [resizer(shown.frame)] * n if n else []
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """How often the stored picture is turned by 90 degrees, counter-clockwise, for display."""
+    return round(frame.rotation / 90) % 4
+
+
+def exact(number: float | Fraction) -> Fraction:
+    """The fraction that a person means by 29.97 or 0.1; same bound on the denominator as in ffmpeg's parser."""
+    return Fraction(number).limit_denominator(1_001_000)
+
+
+def _describe(
+    path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame, end: Fraction | None
+) -> VideoInfo:
+    if end is None and container.duration is not None:
+        end = Fraction(container.duration, av.time_base)
+    sides = (first.width, first.height)
+    width, height = sides[::-1] if quarter_turns(first) % 2 else sides
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        fps=float(rate(stream)),
+        duration_s=None if end is None else float(end),
+        codec=stream.codec_context.codec.canonical_name,
+        rotation=first.rotation,
+        has_audio=bool(container.streams.audio),
+    )
