@@ -11,10 +11,11 @@ from pipelines.extraction.extract import ExtractEvents, extract
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.reports.report import Case, write_report
-from pipelines.runs.config import RunConfig, config_path, load_config
+from pipelines.runs.config import config_path
 from pipelines.scoring.scores import score
+from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.evaluate import Questions, to_rows
-from pipelines.training.train import TrainEvents, train
+from pipelines.tasks.train import TrainEvents, train
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.base import GroundingDataset
 from spikemba.grounder import Grounded, Grounder

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.runs.config import RunConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.runs.study_folder import read_study
+from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.grounding.evaluate import evaluate_run
 from spikemba.checkpoints.hub import is_hub_name, without_bars
 from spikemba.checkpoints.pretrained import SpikeMba
@@ -98,7 +98,7 @@ def _recorded(source: Path, trained: Mapping[str, Any], splits: Sequence[Split])
     found: dict[str, Any] = {}
     run = RunDir(source.parent if source.name in ("best", "last", "best_on_test") else source)
     if (run.path / "config.yaml").is_file():
-        config = run.config()
+        config = run.config(RunConfig)
         found["data"] = dict(_data(config))
         found["settings"] = _settings(config)
         row = next((row for row in run.rows() if row["epoch"] == trained.get("epoch")), {})

@@ -25,7 +25,8 @@ def show(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Print a configuration with every key, as it would be used."""
-    from pipelines.runs.config import config_path, load_run_config
+    from pipelines.runs.config import config_path
+    from pipelines.tasks.registry import load_run_config
     from spikemba.config import to_yaml
 
     path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
@@ -38,7 +39,7 @@ def check(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Report every fault of a configuration at once."""
-    from pipelines.runs.config import load_run_config
+    from pipelines.tasks.registry import load_run_config
 
     load_run_config(file, settings or [])
     err.print(f"{file}: no faults")

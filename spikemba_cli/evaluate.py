@@ -55,8 +55,7 @@ def evaluate(
 
         result = evaluate_files(predictions, annotations, dataset or "qvhighlights", bootstrap, only_check=check)
     else:
-        from pipelines.runs.config import load_run_config
-        from pipelines.tasks.registry import kind_of_run
+        from pipelines.tasks.registry import kind_of_run, load_run_config
 
         assert checkpoint is not None
         own = checkpoint / "config.yaml"

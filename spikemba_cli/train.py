@@ -22,7 +22,8 @@ from spikemba_cli.run_options import (
 from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
-    from pipelines.runs.config import AnyRunConfig, RunConfig
+    from pipelines.runs.config import AnyRunConfig
+    from pipelines.tasks.grounding.config import RunConfig
     from pipelines.training.loop import TrainResult
 
 
@@ -52,8 +53,10 @@ def train(
     """
     path = config_file(dataset, config)
     numbers = parse_seeds(seeds)
-    from pipelines.runs.config import RunConfig, load_run_config, prepared_config
+    from pipelines.runs.config import prepared_config
     from pipelines.studies.study import is_study
+    from pipelines.tasks.grounding.config import RunConfig
+    from pipelines.tasks.registry import load_run_config
     from pipelines.training.distributed import is_first
 
     prepared = prepared_config(dataset, data)
@@ -110,7 +113,7 @@ class Processes:
         resume: bool = False,
         events: Any = None,  # noqa: ARG002
     ) -> "TrainResult":
-        """The result of `pipelines.training.train.train`; its events are printed where they happen."""
+        """The result of `pipelines.tasks.train.train`; its events are printed where they happen."""
         if self.count == 1:
             return _train_here(config, out, resume)
         from pipelines.training.launcher import launch
@@ -121,8 +124,8 @@ class Processes:
 
 def _train_here(config: "AnyRunConfig", out: Path, resume: bool) -> "TrainResult":
     """Train, with the events on stderr; of several processes the first one speaks."""
+    from pipelines.tasks.train import train
     from pipelines.training.distributed import is_first
-    from pipelines.training.train import train
 
     if not is_first():
         return train(config, out, resume=resume)

@@ -155,8 +155,8 @@ def tiny() -> list[str]:
 @pytest.fixture(scope="session")
 def trained(corpus: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a tiny network, trained for two epochs on the corpus."""
-    from pipelines.runs.config import load_config
-    from pipelines.training.train import train
+    from pipelines.tasks.grounding.config import load_config
+    from pipelines.tasks.train import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     train(load_config(corpus / "config.yaml", tiny), out)

@@ -19,8 +19,9 @@ from pipelines.events import Report
 from pipelines.extraction.extract import extract
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
-from pipelines.runs.config import config_path, load_config
-from pipelines.training.train import train
+from pipelines.runs.config import config_path
+from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from spikemba.checkpoints.grounding import BUNDLED
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.synthetic.drawing import render

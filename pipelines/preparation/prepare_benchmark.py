@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.preparation.data_config import write_data_config
 from pipelines.preparation.prepare import split_by_video
-from pipelines.runs.write_config import write_data_config
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import missing_queries, missing_videos, text_source

@@ -7,15 +7,17 @@ events.*        TensorBoard                       best_on_test/     the paper's 
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from pipelines.runs.config import AnyRunConfig, RunConfig, load_run_config
-from spikemba.config import flat, to_yaml
+from pipelines.runs.config import GROUNDING, AnyRunConfig
+from spikemba.config import flat, load_yaml, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
 from spikemba.libraries import cause
+
+C = TypeVar("C", bound=AnyRunConfig)
 
 
 class RunDir:
@@ -50,7 +52,7 @@ class RunDir:
         elif not resume:
             raise OutputError(self.path, "it holds a run already; go on with --resume")
         else:
-            _check_same(str(self.path), self.any_config(), config)
+            _check_same(str(self.path), self.config(type(config)), config)
             for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing
                 half.unlink(missing_ok=True)
 
@@ -59,18 +61,20 @@ class RunDir:
         """Whether a run was started here."""
         return (self.path / "config.yaml").is_file()
 
-    def any_config(self) -> AnyRunConfig:
-        """The configuration that the run was started with. Raises CheckpointError when there is no run."""
+    def config_file(self) -> Path:
+        """Its config.yaml. Raises CheckpointError when there is no run."""
         if not self.exists:
             raise CheckpointError(f"{self.path} holds no run; expected config.yaml, written by `spikemba train`")
-        return load_run_config(self.path / "config.yaml")
+        return self.path / "config.yaml"
 
-    def config(self) -> RunConfig:
-        """The same of a grounding run. Raises CheckpointError for another kind, too."""
-        found = self.any_config()
-        if not isinstance(found, RunConfig):
-            raise CheckpointError(f"{self.path} holds a run of task {found.task!r}; expected one of task 'grounding'")
-        return found
+    def config(self, kind: type[C]) -> C:
+        """The configuration that a run of this kind was started with. Raises CheckpointError for no run or another."""
+        path = self.config_file()
+        tree = load_yaml(path)
+        found, wanted = tree.get("task", GROUNDING), kind.model_fields["task"].default
+        if found != wanted:
+            raise CheckpointError(f"{self.path} holds a run of task {found!r}; expected one of task {wanted!r}")
+        return kind.parse(tree, str(path))
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one per finished epoch."""

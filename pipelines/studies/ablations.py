@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.runs.config import RunConfig, load_config
 from pipelines.runs.study_folder import Study, mean_and_spread
 from pipelines.scoring.scores import main_metrics, short_name
 from pipelines.studies.study import Trainer, run_study
-from pipelines.training.train import train
+from pipelines.tasks.grounding.config import RunConfig, load_config
+from pipelines.tasks.train import train
 from spikemba.errors import OutputError, SpikeMbaError, UnknownName
 from spikemba.files import write_json, write_text
 from spikemba.model.mamba_block import OPEN_GATE_BIAS

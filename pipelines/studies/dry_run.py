@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pipelines.runs.config import AnyRunConfig, RunConfig, TrainConfig
+from pipelines.runs.config import AnyRunConfig, TrainConfig
 from pipelines.studies.study import is_study
+from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.registry import kind
 from pipelines.training.batch_plan import Cut, Part
 from pipelines.training.device_memory import available, rising

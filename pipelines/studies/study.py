@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.runs.config import RunConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.runs.study_folder import Study, StudyRun, read_study, write_study
-from pipelines.training.train import TrainEvents, TrainResult, train
+from pipelines.tasks.grounding.config import RunConfig
+from pipelines.tasks.train import TrainEvents, TrainResult, train
 
 
 class Trainer(Protocol):

@@ -1,15 +1,16 @@
 """What `spikemba train` can train: each kind's configuration, task and evaluation, loaded when they are asked for."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from spikemba.config import load_yaml
+from pipelines.runs.config import GROUNDING, AnyRunConfig, config_tree
+from spikemba.config import load_yaml, merge, parse_overrides
 from spikemba.errors import UnknownName
 
-GROUNDING = "grounding"
 RECOGNITION = "recognition"
 ADAPTATION = "adaptation"
 
@@ -32,7 +33,7 @@ class Kind:
 
 KINDS = {
     GROUNDING: Kind(
-        config="pipelines.runs.config:RunConfig",
+        config="pipelines.tasks.grounding.config:RunConfig",
         task="pipelines.tasks.grounding.task:make_task",
         evaluate="pipelines.tasks.grounding.evaluate:evaluate_run",
     ),
@@ -55,6 +56,13 @@ def kind(name: str) -> Kind:
     if name not in KINDS:
         raise UnknownName("task", name, sorted(KINDS))
     return KINDS[name]
+
+
+def load_run_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> AnyRunConfig:
+    """The same for any kind of training, by its `task`. Raises UnknownName for a task that there is not."""
+    tree = merge(config_tree(path, prepared), parse_overrides(overrides))
+    config_class: type[AnyRunConfig] = kind(str(tree.get("task", GROUNDING))).load("config")
+    return config_class.parse(tree, str(path or "the configuration"))
 
 
 def kind_of_run(folder: Path) -> Kind:

@@ -1,4 +1,9 @@
-"""Encoders: frames and sentences to features."""
+"""Encoders: frames and sentences to features. None reads video files or writes any.
+
+In:    frames of clips, uint8; sentences.
+Out:   a row of numbers per clip, and per token.
+First: base.py, what an encoder is.
+"""
 
 from spikemba.encoders.base import TextEncoder, TextFeatures, VideoEncoder, load_encoder, load_encoders
 

@@ -1,4 +1,9 @@
-"""Numerical building blocks: the selective scan, the causal convolution, spiking neurons."""
+"""Numerical building blocks: the selective scan, the causal convolution, spiking neurons.
+
+In:    tensors.
+Out:   tensors, the same from every backend; native/ holds the C kernels.
+First: selective_scan.py, the plain recurrence and the choice of a backend.
+"""
 
 from spikemba.ops.causal_conv import causal_conv_silu
 from spikemba.ops.official import selective_scan_fn

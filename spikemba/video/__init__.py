@@ -1,1 +1,6 @@
-"""TODO."""
+"""Reading and writing video, bit for bit; the only place that knows PyAV.
+
+In:    a file, and a rule which frames are wanted.
+Out:   frames with their times, clips of them, new files.
+First: sampling.py.
+"""

@@ -38,7 +38,7 @@ def train_case(out: Path, backbone: Path, method: str, rate: float, seed: int, e
     from pipelines.runs.run_dir import RunDir
     from pipelines.tasks.recognition.config import RecognitionConfig
     from pipelines.tasks.recognition.evaluate import evaluate_run
-    from pipelines.training.train import train
+    from pipelines.tasks.train import train
     from spikemba.config import load_yaml, merge
     from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.runs.config import load_config
+from pipelines.tasks.grounding.config import load_config
 from pipelines.training.optimizer import decay_groups, make_optimizer
 from spikemba import features
 from spikemba.batch import Batch

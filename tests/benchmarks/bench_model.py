@@ -22,7 +22,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipelines.runs.config import config_path, load_config
+from pipelines.runs.config import config_path
+from pipelines.tasks.grounding.config import load_config
 from spikemba.batch import Batch, Targets
 from spikemba.losses import LossConfig, grounding_loss, shuffled_queries
 from spikemba.model import SpikeMba, SpikeMbaConfig

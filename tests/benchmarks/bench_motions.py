@@ -26,10 +26,11 @@ def train_case(out: Path, which: str, reversal: str, epochs: int) -> dict[str, o
     """Train one network, unless it is there, and show it the test videos in three ways."""
     import torch
 
-    from pipelines.runs.config import config_path, load_run_config
+    from pipelines.runs.config import config_path
     from pipelines.runs.run_dir import RunDir
     from pipelines.tasks.recognition.config import RecognitionConfig
-    from pipelines.training.train import train
+    from pipelines.tasks.registry import load_run_config
+    from pipelines.tasks.train import train
 
     changes = ["model.class_token=false", f"model.reversal={reversal}", f"train.epochs={epochs}"]
     config = load_run_config(config_path("motions"), changes, prepared=out / which / "config.yaml")

@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from pipelines.runs.config import load_config
 from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.config import load_config
 
 CODE = "from spikemba_cli.main import main; main()"
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.runs.config import config_path, load_config
+from pipelines.runs.config import config_path
 from pipelines.scoring.scores import score
+from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.evaluate import predict
-from pipelines.training.train import train
+from pipelines.tasks.train import train
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations
 from spikemba.datasets.base import GroundingDataset

@@ -32,8 +32,8 @@ from bench_loading import write_pairs
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from pipelines.runs.config import RunConfig, load_config
 from pipelines.tasks.grounding import task as grounding_task
+from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.batch_plan import Cut
 from pipelines.training.loop import autocast, device_of

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from pipelines.events import Quiet
-from pipelines.runs.config import RunConfig, load_config
 from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
+from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.distributed import joined, merged, ranks
 from pipelines.training.loop import _Loop

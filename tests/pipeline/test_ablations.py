@@ -6,9 +6,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines.runs.config import load_config
 from pipelines.studies import ablations
 from pipelines.studies.ablations import ABLATIONS, Outcome, ablate, plus_minus, table, variants
+from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.batch_plan import Cut
 from spikemba.errors import UnknownName

@@ -11,13 +11,13 @@ from pipelines.extraction.extract import extract
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.recognition.explain import explain
-from pipelines.runs.config import config_path, load_run_config
+from pipelines.runs.config import config_path
 from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
 from pipelines.tasks.adaptation.model import make_encoder
 from pipelines.tasks.adaptation.task import make_task
-from pipelines.tasks.registry import kind_of_run
+from pipelines.tasks.registry import kind_of_run, load_run_config
+from pipelines.tasks.train import train
 from pipelines.training.batch_plan import Cut
-from pipelines.training.train import train
 from spikemba.config import to_yaml
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.runs.config import load_config
 from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
+from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from pipelines.training.batch_plan import Cut, shuffled
 from pipelines.training.distributed import merged, on_first
-from pipelines.training.train import train
 from spikemba.ops.spiking import masked_moments
 
 SCRIPT = Path(__file__).with_name("shared_batch.py")

@@ -7,9 +7,9 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from pipelines.runs.config import load_config
 from pipelines.studies import dry_run as module
 from pipelines.studies.dry_run import Memory, dry_run
+from pipelines.tasks.grounding.config import load_config
 from pipelines.training.device_memory import available, rising
 from spikemba.model import SpikeMba
 from spikemba_cli.main import app

@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from pipelines.runs.config import load_config
 from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.evaluate import evaluate, predict
-from pipelines.training.train import train
+from pipelines.tasks.train import train
 from spikemba import grounder as ground_module
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.annotations import read_annotations, read_predictions
@@ -27,7 +27,7 @@ def test_asking_a_file_gives_what_evaluation_gives_for_its_features(corpus, trai
     video, row = first_query(corpus)
     (found,) = Grounder(trained).ground(video, [row.query])
     checkpoint = load_checkpoint(trained)
-    dataset = GroundingDataset(RunDir(trained).config().data, "test")
+    dataset = GroundingDataset(RunDir(trained).config(RunConfig).data, "test")
     predicted = predict(checkpoint.model, dataset, checkpoint.grounding)[0]
     assert found.duration_s == pytest.approx(row.duration_s)
     np.testing.assert_allclose(np.array(found.answer.moments), np.array(predicted.moments), atol=1e-5)
@@ -129,7 +129,7 @@ def test_a_checkpoint_for_other_features_is_refused(corpus, trained, tmp_path):
     with pytest.raises(FeaturesMismatch, match=r"this installation has features mini .*weights 000000000000"):
         Grounder(folder)
     with pytest.raises(FeaturesMismatch, match="split 'test' has features"):
-        evaluate(folder, "test", data=RunDir(trained).config().data)
+        evaluate(folder, "test", data=RunDir(trained).config(RunConfig).data)
 
 
 def test_evaluate_scores_a_run_and_writes_its_predictions(corpus, trained, tmp_path):

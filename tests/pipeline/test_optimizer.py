@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from pipelines.runs.config import TrainConfig, load_config
+from pipelines.runs.config import TrainConfig
 from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.tasks.train import train
 from pipelines.training import firing_rates as firing
 from pipelines.training.batch_plan import Cut
 from pipelines.training.optimizer import decay_groups, learning_rate_factor, make_optimizer
-from pipelines.training.train import train
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from pipelines.runs.config import load_config
 from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.evaluate import evaluate_run
 from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.tasks.train import train
 from pipelines.training.averaging import Average
 from pipelines.training.batch_plan import Cut
-from pipelines.training.train import train
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.losses import grounding_loss
 from spikemba.model.masked_norm import MaskedBatchNorm

@@ -12,14 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.recognition.recognize import Recognizer
-from pipelines.runs.config import config_names, config_path, load_run_config
+from pipelines.runs.config import config_names, config_path
 from pipelines.runs.run_dir import RunDir
 from pipelines.tasks.recognition.config import RecognitionConfig
 from pipelines.tasks.recognition.evaluate import evaluate_run
 from pipelines.tasks.recognition.task import RecognitionTask, mixed
+from pipelines.tasks.registry import load_run_config
+from pipelines.tasks.train import train
 from pipelines.training.batch_plan import Part
 from pipelines.training.task import Task
-from pipelines.training.train import train
 from spikemba.config import to_yaml
 from spikemba.datasets.labelled.video_augment import MixConfig
 from spikemba.errors import CheckpointError, ConfigError, SpikeMbaError, VideoError, WeightsMissing

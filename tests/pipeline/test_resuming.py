@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from pipelines.events import Quiet
-from pipelines.runs.config import load_config
 from pipelines.runs.run_dir import RunDir
+from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from pipelines.training.stopping import Stopped
-from pipelines.training.train import train
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, SpikeMbaError
 

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipelines.runs.config import load_config
 from pipelines.runs.overview import find_runs, read_run
 from pipelines.runs.run_lock import LOCK, is_locked, locked
 from pipelines.studies.curves import one_run, several_runs, write_curves
-from pipelines.training.train import train
+from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from spikemba.errors import CheckpointError, OutputError
 from spikemba_cli.main import app
 

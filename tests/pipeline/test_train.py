@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pipelines.events import Quiet
-from pipelines.runs.config import load_config
 from pipelines.runs.run_dir import RunDir
 from pipelines.tasks.grounding import task as grounding_task
-from pipelines.training.train import train
+from pipelines.tasks.grounding.config import RunConfig, load_config
+from pipelines.tasks.train import train
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 
@@ -64,7 +64,7 @@ def test_without_tensorboard_training_writes_its_rows_and_says_so_once(config, t
 
 
 def test_the_run_keeps_its_resolved_configuration(trained, config):
-    assert RunDir(trained).config() == config
+    assert RunDir(trained).config(RunConfig) == config
     stored = json.loads((trained / "best" / "config.json").read_text())
     longest = stored["grounding"]["chunk_clips"]
     assert longest >= 45  # filled in from the training videos of 90 s and more

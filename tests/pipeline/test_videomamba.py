@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from pipelines.extraction.extract import RunOptions, extract
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
-from pipelines.runs.config import load_config
-from pipelines.training.train import train
+from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from spikemba.errors import FeaturesMismatch, SpikeMbaError
 from spikemba.features import FeatureFolder
 from spikemba.grounder import Grounder

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipelines.runs.config import config_path, load_config, prepared_config
+from pipelines.runs.config import config_path, prepared_config
 from pipelines.scoring.scores import PROTOCOLS
+from pipelines.tasks.grounding.config import load_config
 from spikemba.datasets.benchmarks.registry import BENCHMARKS
 from spikemba.errors import ConfigError, UnknownName
 

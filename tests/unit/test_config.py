@@ -3,16 +3,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.runs.config import (
-    PRESETS,
-    RunConfig,
-    config_folder,
-    config_names,
-    config_path,
-    load_config,
-    load_run_config,
-)
+from pipelines.runs.config import config_folder, config_names, config_path
+from pipelines.tasks.grounding.config import PRESETS, RunConfig, load_config
 from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.registry import load_run_config
 from spikemba.config import load_yaml, merge, parse_overrides, to_yaml
 from spikemba.errors import ConfigError, UnknownName
 from spikemba.model.video_mamba.network import VideoMambaConfig

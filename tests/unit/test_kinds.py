@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.runs.config import AnyRunConfig, RunConfig, load_run_config
+from pipelines.runs.config import AnyRunConfig
 from pipelines.runs.run_dir import RunDir
-from pipelines.tasks.registry import KINDS, kind, kind_of_run
+from pipelines.tasks.grounding.config import RunConfig
+from pipelines.tasks.registry import KINDS, kind, kind_of_run, load_run_config
 from spikemba.errors import ConfigError, UnknownName
 
 

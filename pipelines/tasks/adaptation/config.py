@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from pipelines.runs.config import GrounderConfig
+from pipelines.tasks.grounding.config import GrounderConfig
 from spikemba.config import Config
 from spikemba.model.video_mamba.adaptation import AdaptationConfig
 

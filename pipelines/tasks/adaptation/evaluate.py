@@ -4,7 +4,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def evaluate_run(
     resamples: int = 0,
 ) -> Evaluation:
     """Score a run's best checkpoint on the raw videos of a split; see that of tasks.grounding."""
-    config = cast(AdaptationRunConfig, run_around(checkpoint).any_config())
+    config = run_around(checkpoint).config(AdaptationRunConfig)
     config = config.model_copy(update={"data": data}) if data is not None else config
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder)

@@ -10,6 +10,7 @@ from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.evaluate_files import Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
+from pipelines.tasks.grounding.config import RunConfig
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.annotations import Annotation, PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
@@ -118,11 +119,11 @@ def evaluate_run(
 
 def _own_domain(data: DataConfig | None, run: Path) -> DataConfig | None:
     """Other data for one run of a study: its domain's part of them."""
-    return data and data.model_copy(update={"domain": RunDir(run).config().data.domain})
+    return data and data.model_copy(update={"domain": RunDir(run).config(RunConfig).data.domain})
 
 
 def _predict_split(run: Path, split: Split, data: DataConfig | None) -> tuple[list[PredictedRow], GroundingDataset]:
     loaded = load_checkpoint(run)
-    dataset = GroundingDataset(data or run_around(run).config().data, split)
+    dataset = GroundingDataset(data or run_around(run).config(RunConfig).data, split)
     loaded.features.check(dataset.spec, f"split {split!r}")
     return predict(loaded.model, dataset, loaded.grounding), dataset

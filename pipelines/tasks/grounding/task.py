@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipelines.runs.config import GrounderConfig, RunConfig
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
+from pipelines.tasks.grounding.config import GrounderConfig, RunConfig
 from pipelines.tasks.grounding.evaluate import predict
 from pipelines.training import firing_rates as firing
 from pipelines.training.batch_plan import Part

@@ -77,7 +77,4 @@ def _row(dataset: VideoDataset, index: int, row: Probabilities) -> dict[str, Any
 def _run_of(checkpoint: Path) -> RecognitionConfig | None:
     """The configuration of the run that a checkpoint belongs to, if it belongs to one."""
     run = run_around(checkpoint)
-    config = run.any_config() if run.exists else None
-    if config is not None and not isinstance(config, RecognitionConfig):
-        raise CheckpointError(f"{checkpoint} belongs to a run of task {config.task!r}; expected 'recognition'")
-    return config
+    return run.config(RecognitionConfig) if run.exists else None

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The benchmarks: one file each, with what it publishes and how it is scored."""

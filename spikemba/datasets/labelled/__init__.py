@@ -1,1 +1,1 @@
-"""TODO."""
+"""Videos with class labels: lists, folders, frames, augmentation."""

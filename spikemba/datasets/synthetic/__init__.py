@@ -1,1 +1,1 @@
-"""TODO."""
+"""Corpora drawn from a seed: storyboards, and the pictures of them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""SpikeMba: contextual moment reasoner, spiking saliency detector, multi-modal relevant Mamba, heads."""

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.runs.config import RunConfig
 from spikemba.config import Tree
+from spikemba.datasets.base import DataConfig
 from spikemba.files import write_text
 
 
 def write_data_config(out: Path, command: str, data: Tree, name: str | None = None) -> Path:
     """Write `out/config.yaml` with a data section, under the command that uses it. Raises ConfigError, OutputError."""
     tree: Tree = {"name": name, "data": data} if name else {"data": data}
-    RunConfig.parse(tree)
+    DataConfig.parse(data, "data")
     path = out / "config.yaml"
     write_text(path, f"# {command}\n" + yaml.safe_dump(tree, sort_keys=False, width=120))
     return path

@@ -1,0 +1,69 @@
+"""The configuration of a grounding run, with the presets that fill it.
+
+Precedence: defaults < preset < the YAML file < `--set section.key=value` < the few flags of a command.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from pipelines.runs.config import AnyRunConfig, config_tree
+from spikemba.config import Tree, from_preset, merge, parse_overrides
+from spikemba.datasets.base import DataConfig
+from spikemba.grounding import GroundingConfig
+from spikemba.losses import LossConfig
+from spikemba.model import SpikeMbaConfig
+
+PRESETS: dict[str, Tree] = {
+    # The source's three losses, its closed gate and its optimiser; saliency alone ranks the moments.
+    "paper": {
+        "model": {"relevant_mamba": {"gate_bias": 0.0}},
+        "loss": {"foreground": 0.0, "overlap": 0.0, "negative_pair": 0.0, "proposal": 0.0},
+        "train": {"optimizer": "adam"},
+        "grounding": {"score": "saliency"},
+    },
+    # What the source leaves unsaid, filled in from its ancestors and from measurements; the defaults.
+    "full": {},
+}
+
+
+class GrounderConfig(AnyRunConfig):
+    """What every training with the grounding losses has."""
+
+    preset: Literal["full", "paper"] = "full"
+    """Values that the other sections start from."""
+    data: DataConfig = DataConfig()
+    model: SpikeMbaConfig = SpikeMbaConfig()
+    loss: LossConfig = LossConfig()
+    grounding: GroundingConfig = GroundingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, tree: Any) -> Any:
+        return from_preset(tree, PRESETS, "full")
+
+
+class RunConfig(GrounderConfig):
+    """Everything that decides the training of a grounding model on features."""
+
+    task: Literal["grounding"] = "grounding"
+    """Find the moments of a video that a sentence describes."""
+
+    @model_validator(mode="after")
+    def _similarity_needs_the_sentence(self) -> "RunConfig":
+        if self.model.query_similarity and not self.data.sentence_token:
+            raise ValueError(
+                "model.query_similarity compares clips with the sentence; set data.sentence_token=true too"
+            )
+        return self
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> RunConfig:
+    """A grounding configuration: a YAML file with `section.key=value` overrides. Raises ConfigError with every fault.
+
+    prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file.
+    """
+    tree = merge(config_tree(path, prepared), parse_overrides(overrides))
+    return RunConfig.parse(tree, str(path or "the configuration"))
