@@ -105,7 +105,9 @@ class Grounder:
             raise SpikeMbaError(f"top is {top}; expected at least 1 moment")
         files = [videos] if isinstance(videos, str | Path) else videos
         sentences = self.check([queries] if isinstance(queries, str) else queries)
-        texts = self.text.encode_texts(sentences) if sentences else []
+        if not sentences:
+            return []
+        texts = self.text.encode_texts(sentences)
         found = [one for file in files for one in self._ask(Path(file), sentences, texts, top, cache, report)]
         return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
 
