@@ -1,4 +1,4 @@
-"""The network without the pipelines: a batch of your own tensors, a forward pass, one step of training.
+"""The network alone: a batch of your own tensors, a forward pass, one step of training.
 
 python examples/train_step.py
 """

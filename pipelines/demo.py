@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.events import Report, silent
 from pipelines.extraction.extract import ExtractEvents, extract
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
@@ -18,8 +17,10 @@ from pipelines.tasks.grounding.evaluate import Questions, to_rows
 from pipelines.tasks.train import TrainEvents, train
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.base import GroundingDataset
-from spikemba.grounder import Grounded, Grounder
+from spikemba.grounder.grounder import load
+from spikemba.grounder.result import Grounding
 from spikemba.grounding import answer_questions
+from spikemba.progress import Report, silent
 
 CORPUS = ShapesConfig(train=80, val=10, test=25, seed=7)
 N_CASES = 5
@@ -32,7 +33,7 @@ class DemoResult:
 
     metrics: dict[str, float]
     """Brief of the evaluation on held-out videos."""
-    grounded: Grounded
+    grounded: Grounding
     report: Path
     seconds: dict[str, float] = field(default_factory=dict)
     """Per stage."""
@@ -74,7 +75,7 @@ def demo(
         metrics, cases = _evaluate(run, config, prepared.videos)
     with timed("ground"):
         case = cases[0]
-        (grounded,) = Grounder(run).ground(case.video, [case.query])
+        grounded = load(run).ground(case.video, case.query)
     with timed("report"):
         page = write_report(
             out / "report",

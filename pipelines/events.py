@@ -1,23 +1,15 @@
-"""How a stage tells its caller what is going on: a function, so that no stage knows a terminal."""
+"""How a stage tells its caller what is going on: a function, so that no stage knows a terminal.
+
+How far it is says `spikemba.progress`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 
-class Report(Protocol):
-    """Called as work gets done."""
-
-    def __call__(self, done: int, total: int | None) -> None:
-        """`done` of `total` units; total is None while it is not known."""
-
-
 def unheard(path: Path, problem: str) -> None:
     """Tell nobody that a file failed."""
-
-
-def silent(done: int, total: int | None) -> None:
-    """Report nothing."""
 
 
 class TrainEvents(Protocol):

@@ -11,14 +11,14 @@ from pipelines.runs.study_folder import read_study
 from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.grounding.evaluate import evaluate_run
 from spikemba.checkpoints.hub import is_hub_name, without_bars
-from spikemba.checkpoints.pretrained import SpikeMba
+from spikemba.checkpoints.pretrained import PretrainedSpikeMba
 from spikemba.config import flat
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import Split
 from spikemba.errors import CheckpointError, ShareError
 from spikemba.files import write_text
-from spikemba.hub_problem import first_line, is_outside, what_failed
-from spikemba.libraries import library
+from spikemba.hub_problem import is_outside, what_failed
+from spikemba.libraries import library, one_line
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CARD = "README.md"
@@ -51,7 +51,7 @@ def share(
     Raises CheckpointError, ShareError, OutputError, and what evaluating raises.
     """
     _check_one(Path(source))
-    model = SpikeMba.from_pretrained(source)
+    model = PretrainedSpikeMba.from_pretrained(source)
     model.trained = {**model.trained, **_recorded(Path(source), model.trained, splits)}
     if is_repository(to):
         return _push(model, to, licence, public, new_card, message or f"Add {_title(model)}")
@@ -129,7 +129,9 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in now.items() if default.get(key) != value}
 
 
-def _push(model: SpikeMba, to: str, licence: str | None, public: bool, new_card: bool, message: str) -> Shared:
+def _push(
+    model: PretrainedSpikeMba, to: str, licence: str | None, public: bool, new_card: bool, message: str
+) -> Shared:
     with library("huggingface_hub"):
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
@@ -150,7 +152,7 @@ def _push(model: SpikeMba, to: str, licence: str | None, public: bool, new_card:
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         login = "; log in with `hf auth login`, as somebody who may write there" if status in (401, 403) else ""
-        raise ShareError(to, f"the hub refuses it ({first_line(error)}){login}") from None
+        raise ShareError(to, f"the hub refuses it ({one_line(error)}){login}") from None
     except Exception as error:
         if not is_outside(error):
             raise
@@ -158,6 +160,6 @@ def _push(model: SpikeMba, to: str, licence: str | None, public: bool, new_card:
     return Shared(f"{api.endpoint}/{to}", kept)
 
 
-def _title(model: SpikeMba) -> str:
+def _title(model: PretrainedSpikeMba) -> str:
     epoch = model.trained.get("epoch")
     return "a SpikeMba checkpoint" + (f" of epoch {epoch}" if epoch else "")

@@ -1,5 +1,8 @@
 """SpikeMba: from a folder of videos to the moments that a sentence describes.
 
+    found = spikemba.load("mini").ground("clip.mp4", "a red circle enters")
+    print(found)
+
 The public names below are imported when they are first used, so that the command line starts without torch.
 """
 
@@ -9,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikemba.batch import Batch, Prediction, Targets
     from spikemba.checkpoints.grounding import Checkpoint, load_checkpoint, save_checkpoint
-    from spikemba.checkpoints.pretrained import SpikeMba
+    from spikemba.checkpoints.pretrained import PretrainedSpikeMba
     from spikemba.encoders import load_encoder
+    from spikemba.encoders.base import EncoderOptions
     from spikemba.errors import SpikeMbaError
+    from spikemba.grounder.grounder import Grounder, load
+    from spikemba.grounder.result import Grounding
     from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
     from spikemba.losses import LossConfig, grounding_loss
-    from spikemba.model import SpikeMbaConfig
+    from spikemba.model import SpikeMba, SpikeMbaConfig
     from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
     from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
     from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
@@ -26,17 +32,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "batch": ("Batch", "Prediction", "Targets"),
     "checkpoints.grounding": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "checkpoints.pretrained": ("PretrainedSpikeMba",),
     "encoders": ("load_encoder",),
+    "encoders.base": ("EncoderOptions",),
     "errors": ("SpikeMbaError",),
+    "grounder.grounder": ("Grounder", "load"),
+    "grounder.result": ("Grounding",),
     "grounding": ("Answer", "GroundingConfig", "Question", "answer_questions"),
     "losses": ("LossConfig", "grounding_loss"),
-    "model": ("SpikeMbaConfig",),
+    "model": ("SpikeMba", "SpikeMbaConfig"),
     "model.video_mamba.adaptation": ("AdaptationConfig", "adapt_model"),
+    "model.video_mamba.checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
     "model.video_mamba.network": ("VideoMamba", "VideoMambaConfig"),
     "moments": ("Moment", "Window"),
-    "checkpoints.pretrained": ("SpikeMba",),
     "video.sampling": ("FrameRule", "VideoReader"),
-    "model.video_mamba.checkpoint": ("VideoCheckpoint", "load_video_checkpoint", "save_video_checkpoint"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -45,11 +54,15 @@ __all__ = [
     "Answer",
     "Batch",
     "Checkpoint",
+    "EncoderOptions",
     "FrameRule",
+    "Grounder",
+    "Grounding",
     "GroundingConfig",
     "LossConfig",
     "Moment",
     "Prediction",
+    "PretrainedSpikeMba",
     "Question",
     "SpikeMba",
     "SpikeMbaConfig",
@@ -63,6 +76,7 @@ __all__ = [
     "adapt_model",
     "answer_questions",
     "grounding_loss",
+    "load",
     "load_checkpoint",
     "load_encoder",
     "load_video_checkpoint",
@@ -75,3 +89,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -27,6 +27,7 @@ from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.files import write_json, writing
 
 Array = NDArray[np.float32]
+Dtype = Literal["float16", "float32"]
 
 MANIFEST = "manifest.json"
 
@@ -45,7 +46,7 @@ class Manifest(Config):
     """Seconds of video per row; None for text."""
     frames: str | None = None
     """Which frames were taken and how they were resized, in words."""
-    dtype: Literal["float16", "float32"] = "float32"
+    dtype: Dtype = "float32"
     """Type of the stored numbers."""
 
 

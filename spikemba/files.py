@@ -15,6 +15,8 @@ from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
 
+CONFIG_FILE, WEIGHTS_FILE = CHECKPOINT_FILES = ("config.json", "model.safetensors")
+"""The two files of a checkpoint's folder, of whatever network."""
 ENCODERS_FOLDER = "encoders"
 """Folder of a grounding checkpoint in which encoders lie that were trained together with it, by their names."""
 

@@ -7,7 +7,7 @@ central, so that every clip gives one candidate window and one saliency, however
 # Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Literal
 
@@ -58,20 +58,29 @@ class Question:
     duration_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
-    """What the model says to a question."""
+    """What the model says to a question. Printed, it is its moments; two are equal when all their numbers are."""
 
     moments: tuple[Moment, ...]
     """Best first."""
-    saliency: Array
+    saliency: Array = field(repr=False)
     """(L,) in [0, 1]: one per clip of the video."""
-    foreground: Array
+    foreground: Array = field(repr=False)
     """(L,) in [0, 1]."""
-    proposals: tuple[Moment, ...]
+    proposals: tuple[Moment, ...] = field(repr=False)
     """Runs of clips that the proposal neuron fired for, in order of time; the score is its mean rate."""
-    spikes: NDArray[np.bool_]
+    spikes: NDArray[np.bool_] = field(repr=False)
     """(L, S): what the proposal neuron of each clip fired."""
+
+    def __eq__(self, other: object) -> bool:
+        # the comparison that dataclass writes would ask an array whether it is true
+        if not isinstance(other, Answer):
+            return NotImplemented
+        return all(np.array_equal(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+
+    def __hash__(self) -> int:
+        return hash(self.moments)
 
 
 def answer_questions(

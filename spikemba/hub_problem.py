@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from spikemba.libraries import cause, library
+from spikemba.libraries import cause, library, one_line
 
 TIMEOUT_S = 10.0
 """How long the hub may take to say whether it has a file."""
@@ -61,11 +61,11 @@ def what_failed(error: BaseException) -> tuple[Kind, str]:
     if isinstance(error, errors.OfflineModeIsEnabled):
         return "network", f"cannot reach {host} (HF_HUB_OFFLINE=1 forbids it)"
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
-        return "answer", f"{host} answers {error.response.status_code} ({first_line(error)})"
+        return "answer", f"{host} answers {error.response.status_code} ({one_line(error)})"
     if is_network(error):
         proxy = getproxies().get(urlsplit(constants.ENDPOINT).scheme)
         through = f", through the proxy {urlsplit(proxy).hostname}" if proxy else ""
-        return "network", f"cannot reach {host} ({first_line(error) or type(error).__name__}{through})"
+        return "network", f"cannot reach {host} ({one_line(error) or type(error).__name__}{through})"
     return "answer", cause(error)
 
 
@@ -78,8 +78,3 @@ def is_network(error: BaseException) -> bool:
     """Whether there was no answer; the hub's client changes its HTTP library at times."""
     ours = isinstance(error, ConnectionError | TimeoutError | socket.gaierror | ssl.SSLError)
     return ours or type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "requests")
-
-
-def first_line(error: BaseException) -> str:
-    """The message of an error of another library, cut to a line."""
-    return " ".join(str(error).split())[:160]

@@ -107,7 +107,12 @@ def root_cause(error: BaseException) -> BaseException:
 def cause(error: BaseException) -> str:
     """The last line of a traceback, cut: what the root of an error says."""
     root = root_cause(error)
-    return f"{type(root).__name__}: {' '.join(str(root).split())}"[:200].rstrip(": ")
+    return f"{type(root).__name__}: {one_line(root)}"[:200].rstrip(": ")
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, without its line ends, cut; empty when it has none."""
+    return " ".join(str(error).split())[:200]
 
 
 def importing(error: BaseException) -> str:

@@ -49,6 +49,6 @@ def load_settings() -> Settings:
 
 
 def _folder(own: str, base: str, default: str) -> Path:
-    if own in os.environ:
-        return Path(os.environ[own])
+    if place := os.environ.get(own):
+        return Path(place)
     return Path(os.environ.get(base) or Path.home() / default) / "spikemba"

@@ -1,16 +1,66 @@
-"""Weights of any origin as plain tensors: read from a file without running it, identified, fitted to a network."""
+"""Weights of any origin as plain tensors: read from a file without running it, identified, fitted to a network.
+
+A checkpoint of ours, of whatever network, is a folder of two files: `config.json`, whose keys its kind decides, and
+`model.safetensors`.
+"""
 
 import argparse
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from spikemba.errors import CheckpointError
-from spikemba.libraries import library
+from spikemba.config import Config
+from spikemba.errors import CheckpointError, ConfigError
+from spikemba.files import CONFIG_FILE, WEIGHTS_FILE, write_json, writing
+from spikemba.libraries import library, one_line
+
+C = TypeVar("C", bound=Config)
+
+
+def write_checkpoint(folder: Path, config: Config, state: Mapping[str, torch.Tensor]) -> None:
+    """Write a checkpoint's folder, each file whole or not at all. Raises OutputError."""
+    with library("safetensors"):
+        from safetensors.torch import save_file
+    with writing(folder / WEIGHTS_FILE) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+    write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What a checkpoint's config.json holds, unchecked. Raises CheckpointError when it is no JSON object."""
+    try:
+        tree = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: neither text nor JSON
+        raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read ({one_line(error)})") from None
+    if not isinstance(tree, dict):
+        raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read (it is no object)")
+    return tree
+
+
+def parse_settings(folder: Path, tree: Mapping[str, Any], kind: type[C]) -> C:
+    """What `read_settings` gave, as the kind of checkpoint that it is of. Raises CheckpointError."""
+    try:
+        return kind.parse(tree, str(folder / CONFIG_FILE))
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read ({one_line(error)})") from None
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """A checkpoint's weights. Raises CheckpointError when they are absent or damaged."""
+    with library("safetensors"):
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    try:
+        return dict(load_file(folder / WEIGHTS_FILE))
+    except OSError as error:
+        raise CheckpointError(f"{folder}: its {WEIGHTS_FILE} cannot be read ({one_line(error)})") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder}: its {WEIGHTS_FILE} is damaged ({one_line(error)})") from None
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -52,15 +102,14 @@ def read_state(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:150]
-        raise CheckpointError(f"{path}: not a file of weights that can be read safely ({reason})") from None
+        raise CheckpointError(f"{path}: not a file of weights that can be read safely ({one_line(error)})") from None
     state = state if isinstance(state, dict) else {}
     for key in ("state_dict", "model", "module"):
         state = state[key] if isinstance(state.get(key), dict) else state
     return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
-def load_state(module: nn.Module, state: dict[str, Any], path: Path) -> None:
+def load_state(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     """Copy the tensors into the module. Raises CheckpointError that names what is missing, left over or misshapen."""
     own = module.state_dict()
     missing = sorted(set(own) - set(state))

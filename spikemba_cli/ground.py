@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+import spikemba
 from spikemba_cli.console import print_error, print_json, print_note, print_table, progress
 from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
 from spikemba_cli.example import example_or
@@ -51,23 +52,22 @@ def ground(
     if checkpoint and encoder:
         raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
     form, video = "json" if as_json else form, example_or(video)
-    from pipelines.grounding.answer_files import AnswerEvents, Wishes, answer  # torch loads here, not for --help
+    from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
     from pipelines.grounding.queries import read_queries
-    from spikemba.grounder import Grounder
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
     asked = read_queries(queries) if queries else [text or ""]
     options = encoder_options("published", "published", precision, device)
-    grounder = Grounder(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
+    grounder = spikemba.load(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
     if not grounder.trained and checkpoint is None and encoder is None:
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
         events = AnswerEvents(clips=report, failed=lambda _, problem: print_error(problem))
-        wishes = Wishes("csv" if form == "table" else form, out, cut, plot)
-        answers = answer(grounder, [video], asked, top=top, cache=cache, wishes=wishes, events=events)
+        outputs = Outputs("csv" if form == "table" else form, out, cut, plot)
+        answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, to_files=out is not None)
     for path in answers.written:
         print_note(f"wrote {path}")
@@ -81,7 +81,7 @@ def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> N
     if to_files or (answers.failed and not several):
         return
     if form == "json":
-        documents = [one.to_json() for one in answers.found]
+        documents = [one.to_dict() for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
         sys.stdout.write(FORMATS[form][1](answers.found))
@@ -92,12 +92,12 @@ def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> N
 def _print_tables(answers: "Answers", several: bool) -> None:
     if not several:
         (one,) = answers.found
-        rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.answer.moments]
+        rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.moments]
         print_table(f"{one.video.name}: {one.query}", ["start_s", "end_s", "score"], rows)
         return
     rows = [
         [one.video.name, one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
         for one in answers.found
-        for m in one.answer.moments
+        for m in one.moments
     ]
     print_table("", ["video", "query", "start_s", "end_s", "score"], rows)

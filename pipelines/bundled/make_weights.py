@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipelines.bundled.pretrain_mini import Corpus, PretrainConfig, matching_precision, pretrain, vocabulary
-from pipelines.events import Report
 from pipelines.extraction.extract import extract
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
@@ -28,6 +27,7 @@ from spikemba.datasets.synthetic.drawing import render
 from spikemba.datasets.synthetic.shapes import FPS, Description, Storyboard, storyboard
 from spikemba.encoders import mini
 from spikemba.files import write_text, writing
+from spikemba.progress import Report
 from spikemba.video.files import write_video
 
 CORPUS = ShapesConfig(train=600, val=60, test=150)

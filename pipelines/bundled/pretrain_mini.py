@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from pipelines.events import Report, silent
 from spikemba.config import Config
 from spikemba.datasets.synthetic.drawing import pose
 from spikemba.datasets.synthetic.shapes import (
@@ -41,7 +40,8 @@ from spikemba.datasets.synthetic.shapes import (
     storyboard_of,
 )
 from spikemba.encoders.mini import UNKNOWN, Mini, MiniConfig, split_words
-from spikemba.encoding import into_clips
+from spikemba.progress import Report, silent
+from spikemba.video.clips import into_clips
 from spikemba.video.sampling import FrameRule, VideoReader
 
 Happening = list[tuple[Event, float]]

@@ -3,25 +3,26 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pipelines.events import Report, silent, unheard
+from pipelines.events import unheard
 from pipelines.extraction.failures import Failures
 from pipelines.shards import Shard
 from spikemba import features
 from spikemba.datasets.annotations import read_annotations
-from spikemba.encoders import TextEncoder, VideoEncoder, load_encoders
+from spikemba.encoders import TextEncoder, VideoEncoder
 from spikemba.encoders.base import EncoderOptions, folder_name
-from spikemba.encoding import encode_videos
-from spikemba.errors import AnnotationError, QueryError, SpikeMbaError, VideoError
-from spikemba.features import FeatureFolder, Manifest
+from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
+from spikemba.encoding.manifests import text_manifest, video_manifest
+from spikemba.encoding.videos import encode_videos
+from spikemba.errors import AnnotationError, QueryError, VideoError
+from spikemba.features import Dtype, FeatureFolder, Manifest
 from spikemba.files import clear_abandoned
-from spikemba.user_folders import load_settings, weights_folder
+from spikemba.progress import Report, silent
 from spikemba.video.files import find_videos
 
-Dtype = Literal["float16", "float32"]
 Outcome = tuple[str, Path, str | None]
 """A video's identifier and file, and why it could not be encoded, if so."""
 
@@ -190,15 +191,6 @@ def _choose(
     return todo
 
 
-def load_encoders_here(names: str, options: EncoderOptions, weights: Mapping[str, Path]) -> list[VideoEncoder]:
-    """Encoders, with weights from the files named, the user's settings, the weights folder, or the hub.
-
-    Raises UnknownName, WeightsMissing, CheckpointError.
-    """
-    options = options if options.folder else replace(options, folder=weights_folder())
-    return load_encoders(names, options, {**load_settings().weights, **weights})
-
-
 def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtype: Dtype = "float32") -> int:
     """Encode the queries of annotation files into `out/<encoder>_text`; returns how many were not there yet.
 
@@ -234,17 +226,6 @@ def by_identifier(videos: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def text_encoder(encoders: Sequence[VideoEncoder]) -> TextEncoder:
-    """The first of the encoders that reads text. Raises SpikeMbaError when none does."""
-    for encoder in encoders:
-        if isinstance(encoder, TextEncoder):
-            return encoder
-    names = "+".join(encoder.name for encoder in encoders)
-    raise SpikeMbaError(
-        f"no encoder of {names} reads text; name one that does with --text-encoder, or add it, as in clip+{names}"
-    )
-
-
 def prepare_folder(folder: Path, manifest: Manifest) -> FeatureFolder:
     """The folder, with its manifest and without what a killed extraction was writing.
 
@@ -253,26 +234,3 @@ def prepare_folder(folder: Path, manifest: Manifest) -> FeatureFolder:
     features.write_manifest(folder, manifest)
     clear_abandoned(folder)
     return FeatureFolder(folder)
-
-
-def video_manifest(encoder: VideoEncoder, clip_s: float, dtype: Dtype) -> Manifest:
-    """What says how clip features were made."""
-    rule = encoder.frame_rule(clip_s)
-    frames = f"{float(rule.fps):g} fps, {rule.resize} {rule.size_px} px"
-    options: EncoderOptions | None = getattr(encoder, "options", None)
-    if rule.cycle > 1:
-        frames += f", {len(rule.wanted)} of {rule.cycle}"
-    if options is not None and options.frames != "published":
-        frames += f", {options.frames}"
-    if options is not None and options.precision != "float32":
-        frames += f", {options.precision}"
-    return Manifest(
-        encoder=encoder.name, dim=encoder.dim, weights=encoder.weights, clip_s=clip_s, frames=frames, dtype=dtype
-    )
-
-
-def text_manifest(encoder: TextEncoder, dtype: Dtype) -> Manifest:
-    """What says how query features were made."""
-    return Manifest(
-        encoder=f"{encoder.name}_text", kind="text", dim=encoder.text_dim, weights=encoder.weights, dtype=dtype
-    )

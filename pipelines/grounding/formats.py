@@ -5,13 +5,11 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
 from spikemba.video.sampling import probe
-
-if TYPE_CHECKING:
-    from spikemba.grounder import Grounded
 
 
 class Cue(NamedTuple):
@@ -23,23 +21,23 @@ class Cue(NamedTuple):
     query: str
 
 
-def as_json(found: "Sequence[Grounded]") -> str:
-    """A list of what `Grounded.to_json` gives, by video, then by query."""
-    return json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False) + "\n"
+def as_json(found: Sequence[Grounding]) -> str:
+    """A list of what `Grounding.to_dict` gives, by video, then by query."""
+    return json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False) + "\n"
 
 
-def as_csv(found: "Sequence[Grounded]") -> str:
+def as_csv(found: Sequence[Grounding]) -> str:
     """video, query, rank, start_s, end_s, score."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["video", "query", "rank", "start_s", "end_s", "score"])
     for one in found:
-        for rank, m in enumerate(one.answer.moments, start=1):
+        for rank, m in enumerate(one.moments, start=1):
             writer.writerow([one.video, one.query, rank, f"{m.start_s:.3f}", f"{m.end_s:.3f}", f"{m.score:.4f}"])
     return out.getvalue()
 
 
-def as_srt(found: "Sequence[Grounded]") -> str:
+def as_srt(found: Sequence[Grounding]) -> str:
     """SubRip subtitles in the order of time."""
     blocks = [
         f"{i}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{_words(cue)}\n"
@@ -48,7 +46,7 @@ def as_srt(found: "Sequence[Grounded]") -> str:
     return "\n".join(blocks)
 
 
-def as_vtt(found: "Sequence[Grounded]") -> str:
+def as_vtt(found: Sequence[Grounding]) -> str:
     """WebVTT subtitles in the order of time."""
     escape = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
     blocks = [
@@ -58,7 +56,7 @@ def as_vtt(found: "Sequence[Grounded]") -> str:
     return "\n".join(["WEBVTT\n", *blocks])
 
 
-def as_edl(found: "Sequence[Grounded]") -> str:
+def as_edl(found: Sequence[Grounding]) -> str:
     """A CMX 3600 edit list: the moments one after the other, in frames of the video; 29.97 fps counts as 30."""
     lines = ["TITLE: spikemba", "FCM: NON-DROP FRAME", ""]
     event, recorded = 0, 0
@@ -76,7 +74,7 @@ def as_edl(found: "Sequence[Grounded]") -> str:
     return "\n".join(lines)
 
 
-def as_chapters(found: "Sequence[Grounded]") -> str:
+def as_chapters(found: Sequence[Grounding]) -> str:
     """FFmpeg's metadata file, as `ffmpeg -i video -i chapters.txt -map_chapters 1` reads it. Chapters do not overlap:
     of two moments that do, the better one is kept.
     """
@@ -91,7 +89,7 @@ def as_chapters(found: "Sequence[Grounded]") -> str:
     return "\n".join(lines) + "\n"
 
 
-FORMATS: "dict[str, tuple[str, Callable[[Sequence[Grounded]], str]]]" = {
+FORMATS: dict[str, tuple[str, Callable[[Sequence[Grounding]], str]]] = {
     "json": (".json", as_json),
     "csv": (".csv", as_csv),
     "srt": (".srt", as_srt),
@@ -107,9 +105,9 @@ PER_VIDEO = ("srt", "vtt", "edl", "chapters")
 """Formats of which a file belongs to one video."""
 
 
-def cues(found: "Iterable[Grounded]") -> list[Cue]:
+def cues(found: Iterable[Grounding]) -> list[Cue]:
     """All moments in the order of time."""
-    moments: Iterable[tuple[Moment, str]] = ((m, one.query) for one in found for m in one.answer.moments)
+    moments: Iterable[tuple[Moment, str]] = ((m, one.query) for one in found for m in one.moments)
     return sorted(Cue(m.start_s, m.end_s, m.score, query) for m, query in moments)
 
 

@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spikemba.files import writing
+from spikemba.grounder.result import Grounding
 from spikemba.video.sampling import FrameRule, Image, VideoReader
-
-if TYPE_CHECKING:
-    from spikemba.grounder import Grounded
 
 N_FRAMES = 10
 MOMENT, CURVE = "#2f6fde", "#c2410c"
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 
 
-def draw_timeline(path: Path, found: "Sequence[Grounded]") -> None:
+def draw_timeline(path: Path, found: Sequence[Grounding]) -> None:
     """Draw the answers about one video. Raises OutputError, VideoError."""
     import matplotlib as mpl
 
@@ -60,10 +58,10 @@ def _draw_frames(row: Any, video: Path, duration_s: float) -> None:
     row.set_xlim(0, duration_s)
 
 
-def _draw_answer(row: Any, one: "Grounded") -> None:
-    edges = np.minimum(np.arange(len(one.answer.saliency) + 1) * one.clip_s, one.duration_s)
-    row.stairs(one.answer.saliency, edges, color=CURVE, lw=1.4)
-    for rank, moment in enumerate(one.answer.moments, start=1):
+def _draw_answer(row: Any, one: Grounding) -> None:
+    edges = np.minimum(np.arange(len(one.saliency) + 1) * one.clip_s, one.duration_s)
+    row.stairs(one.saliency, edges, color=CURVE, lw=1.4)
+    for rank, moment in enumerate(one.moments, start=1):
         row.axvspan(moment.start_s, moment.end_s, color=MOMENT, alpha=0.12 + 0.4 * min(1.0, moment.score), lw=0)
         row.text(moment.start_s, 1.0, f" {rank}", va="top", fontsize=8)
     row.set_xlim(0, one.duration_s)

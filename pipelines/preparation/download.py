@@ -16,10 +16,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
-from pipelines.events import Report, silent
 from spikemba.datasets.benchmarks.registry import Download
 from spikemba.errors import DownloadError, OutputError
 from spikemba.files import write_text, writing
+from spikemba.progress import Report, silent
 
 _BLOCK = 1 << 20
 TIMEOUT_S = 30.0

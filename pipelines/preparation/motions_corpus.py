@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from pipelines.events import Report, silent
 from spikemba.config import Config
 from spikemba.datasets.labelled.videos import LabelledVideo, write_labelled_videos
 from spikemba.datasets.synthetic.motion_drawing import render
 from spikemba.datasets.synthetic.motions import FPS, N_FRAMES, SIZE_PX, Look, MotionSet, motion_labels, storyboard
 from spikemba.files import write_text
+from spikemba.progress import Report, silent
 from spikemba.video.files import write_video
 
 SPLITS = ("train", "val", "test")

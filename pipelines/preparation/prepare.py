@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.events import Report, silent
 from pipelines.preparation.data_config import write_data_config
 from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.benchmarks.custom import read_custom
 from spikemba.errors import AnnotationError
+from spikemba.progress import Report, silent
 from spikemba.video.sampling import FrameRule, VideoReader
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.events import Report, silent
 from pipelines.preparation.motions_corpus import MotionsConfig, draw_motions
 from spikemba.config import Tree
 from spikemba.datasets.labelled.video_lists import PublishedLists, VideoSet, video_set
@@ -24,6 +23,7 @@ from spikemba.datasets.labelled.videos import (
 )
 from spikemba.errors import AnnotationError
 from spikemba.files import write_text
+from spikemba.progress import Report, silent
 
 VAL_SHARE = 0.1
 """Of the training videos, held out to choose the epoch where no validation split is published."""

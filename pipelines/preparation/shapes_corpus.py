@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 
-from pipelines.events import Report, silent
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.synthetic.drawing import render
 from spikemba.datasets.synthetic.shapes import FPS, Kind, annotate, storyboard
+from spikemba.progress import Report, silent
 from spikemba.video.files import write_video
 
 SPLITS = ("train", "val", "test")

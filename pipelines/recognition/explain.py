@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from pipelines.events import Report, silent
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import writing
 from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_model
+from spikemba.progress import Report, silent
 from spikemba.video.clips import into_clips
 from spikemba.video.files import write_video
 from spikemba.video.sampling import Frame, FrameRule, VideoReader

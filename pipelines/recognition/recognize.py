@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.events import Report, silent
 from pipelines.tasks.recognition.evaluate import fitted, top_classes
 from spikemba.datasets.labelled.footage import duration_s, on_disk
 from spikemba.datasets.labelled.pairs import VideoDataConfig, views
@@ -14,6 +13,7 @@ from spikemba.datasets.labelled.videos import LabelledVideo
 from spikemba.device import device_named
 from spikemba.errors import CheckpointError
 from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
+from spikemba.progress import Report, silent
 from spikemba.recognition import Probabilities, averaged, probabilities
 from spikemba.video.sampling import VideoReader
 

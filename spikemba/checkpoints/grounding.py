@@ -4,23 +4,21 @@ config.json holds the network's settings, the features it was trained on and how
 Nothing in it is code, and loading runs none. A repository of the hub is such a folder, with a README.md.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from spikemba.checkpoints.hub import fetch, is_hub_name
 from spikemba.config import Config
-from spikemba.errors import CheckpointError, ConfigError
+from spikemba.errors import CheckpointError
 from spikemba.features import FeatureSpec
-from spikemba.files import folder_with, write_json, writing
+from spikemba.files import CHECKPOINT_FILES, folder_with
 from spikemba.grounding import GroundingConfig
 from spikemba.model import SpikeMba, SpikeMbaConfig
+from spikemba.weight_files import load_state, parse_settings, read_settings, read_tensors, write_checkpoint
 
 BUNDLED = {"mini": Path(__file__).parents[1] / "weights" / "spikemba-mini"}
 """Name -> checkpoint that comes with the package."""
@@ -56,9 +54,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         grounding=checkpoint.grounding,
         trained=checkpoint.trained,
     )
-    with writing(folder / "model.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in checkpoint.model.state_dict().items()}, temporary)
-    write_json(folder / "config.json", config.model_dump(mode="json"))
+    write_checkpoint(folder, config, checkpoint.model.state_dict())
 
 
 def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int], SpikeMba] = SpikeMba) -> Checkpoint:
@@ -68,22 +64,12 @@ def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int],
     Raises CheckpointError when there is none, or when it is incomplete or damaged.
     """
     folder = find_checkpoint(name)
-    try:
-        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if isinstance(tree, dict) and tree.get("kind") == "video":
-            raise CheckpointError(f"{folder} is a video encoder, not a grounding model; see `spikemba recognize`")
-        config = CheckpointConfig.parse(tree, f"{folder / 'config.json'}")
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, ConfigError) as error:
-        raise CheckpointError(f"{folder}: its config.json cannot be read ({_first_line(error)})") from None
+    tree = read_settings(folder)
+    if tree.get("kind") == "video":
+        raise CheckpointError(f"{folder} is a video encoder, not a grounding model; see `spikemba recognize`")
+    config = parse_settings(folder, tree, CheckpointConfig)
     model = make(config.model, config.features.n_video_features, config.features.text.dim)
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except OSError as error:
-        raise CheckpointError(f"{folder}: its model.safetensors cannot be read ({_first_line(error)})") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder}: its model.safetensors is damaged ({_first_line(error)})") from None
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: its weights do not fit its config.json ({_first_line(error)})") from None
+    load_state(model, read_tensors(folder), folder)
     return Checkpoint(model.eval(), config.features, config.grounding, config.trained)
 
 
@@ -92,7 +78,7 @@ def find_checkpoint(name: str | Path) -> Path:
     folder = BUNDLED.get(str(name), Path(name))
     if not folder.exists() and is_hub_name(str(name)):
         folder = fetch(str(name))
-    found = folder_with(folder, ("config.json", "model.safetensors"))
+    found = folder_with(folder, CHECKPOINT_FILES)
     if found is not None:
         return found
     if not folder.exists():
@@ -102,8 +88,3 @@ def find_checkpoint(name: str | Path) -> Path:
         f"no checkpoint in {folder}: expected config.json and model.safetensors there, in best/ or in last/; "
         "make one with `spikemba train`"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:200]

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spikemba.errors import CheckpointError
+from spikemba.files import CHECKPOINT_FILES, CONFIG_FILE, ENCODERS_FOLDER
 from spikemba.hub_problem import hub_problem, is_outside, what_failed
 from spikemba.libraries import library
 
-FILES = ("config.json", "model.safetensors", "README.md")
+FILES = (*CHECKPOINT_FILES, "README.md")
 """What a checkpoint's repository holds."""
 
-BESIDE = ("encoders/*/config.json", "encoders/*/model.safetensors")
+BESIDE = tuple(f"{ENCODERS_FOLDER}/*/{name}" for name in CHECKPOINT_FILES)
 """Encoders that were trained together with it, where there are any."""
 
 _NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
@@ -50,7 +51,7 @@ def fetch(
     found = _NAME.fullmatch(name)
     assert found is not None, f"{name} is no name on the hub"
     repository, revision = found["repository"], revision or found["revision"]
-    problem = None if local_files_only else hub_problem(repository, FILES[0], revision=revision, token=token)
+    problem = None if local_files_only else hub_problem(repository, CONFIG_FILE, revision=revision, token=token)
     try:
         with without_bars():
             folder = snapshot_download(

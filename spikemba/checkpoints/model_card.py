@@ -84,13 +84,12 @@ spikemba ground video.mp4 "what to look for" --checkpoint {name}
 ```
 
 ```python
-from spikemba.grounder import Grounder
+import spikemba
 
-(found,) = Grounder("{name}").ground("video.mp4", ["what to look for"])
+print(spikemba.load("{name}").ground("video.mp4", "what to look for"))
 
-from spikemba import SpikeMba
-
-model = SpikeMba.from_pretrained("{name}")  # the network alone, for features of your own
+# the network alone, for features of your own
+model = spikemba.PretrainedSpikeMba.from_pretrained("{name}")
 ```"""
 
 

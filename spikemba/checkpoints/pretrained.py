@@ -1,32 +1,35 @@
 """The network together with what it was trained on: saved, loaded and pushed as models of the hub are.
 
-    model = SpikeMba.from_pretrained("owner/name")      a folder, a run folder, a bundled name, or a repository
-    model.save_pretrained("folder")                     config.json, model.safetensors, README.md
+    model = PretrainedSpikeMba.from_pretrained("owner/name")    a folder, a run folder, a bundled name, or a repository
+    model.save_pretrained("folder")                             config.json, model.safetensors, README.md
     model.push_to_hub("owner/name")
 
 The folder is a checkpoint as `spikemba.checkpoints.grounding` reads it; there is no second format.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
-from spikemba import model as network
 from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from spikemba.checkpoints.hub import fetch, is_hub_name
 from spikemba.checkpoints.model_card import LIBRARY, PAPER, TAGS, model_card
 from spikemba.errors import CheckpointError
 from spikemba.features import FeatureSpec
-from spikemba.files import ENCODERS_FOLDER, write_json, writing
+from spikemba.files import CONFIG_FILE, ENCODERS_FOLDER, WEIGHTS_FILE, write_json, writing
 from spikemba.grounding import GroundingConfig
-from spikemba.libraries import cause
+from spikemba.model import SpikeMba, SpikeMbaConfig
+from spikemba.weight_files import read_settings
 
 
-class SpikeMba(network.SpikeMba, ModelHubMixin, library_name=LIBRARY, paper_url=PAPER, tags=list(TAGS)):
-    """The network, and what it takes to use it elsewhere: its features, its way to moments, where it comes from."""
+class PretrainedSpikeMba(SpikeMba, ModelHubMixin, library_name=LIBRARY, paper_url=PAPER, tags=list(TAGS)):
+    """The network, and what it takes to use it elsewhere: its features, its way to moments, where it comes from.
+
+    `SpikeMba` is the network alone, as training builds it. This one has a name of its own, since it is another thing:
+    it is loaded and pushed by a name, and saved only when it knows its features.
+    """
 
     features: FeatureSpec | None = None
     """What it reads; only a network that knows it can be saved."""
@@ -36,7 +39,7 @@ class SpikeMba(network.SpikeMba, ModelHubMixin, library_name=LIBRARY, paper_url=
     encoders: tuple[Path, ...] = ()
     """Folders of encoders that were trained together with it; they are saved with it."""
 
-    def __init__(self, config: network.SpikeMbaConfig, n_video_features: int, n_query_features: int) -> None:
+    def __init__(self, config: SpikeMbaConfig, n_video_features: int, n_query_features: int) -> None:
         super().__init__(config, n_video_features, n_query_features)
         self.trained = {}
 
@@ -86,7 +89,9 @@ class SpikeMba(network.SpikeMba, ModelHubMixin, library_name=LIBRARY, paper_url=
         model = loaded.model
         assert isinstance(model, cls)
         model.features, model.grounding, model.trained = loaded.features, loaded.grounding, loaded.trained
-        model.encoders = tuple(sorted(path.parent for path in Path(model_id).glob(f"{ENCODERS_FOLDER}/*/config.json")))
+        model.encoders = tuple(
+            sorted(path.parent for path in Path(model_id).glob(f"{ENCODERS_FOLDER}/*/{CONFIG_FILE}"))
+        )
         return model
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -106,27 +111,17 @@ def _copy_encoder(folder: Path, target: Path) -> None:
     Of the place of its backbone the name is left: the receiver has it elsewhere, and paths of this machine are nobody's
     business.
     """
-    config = _config(folder)
+    config = read_settings(folder)
     if config.get("backbone"):
         config["backbone"]["path"] = Path(config["backbone"]["path"]).name
-    if not (folder / "model.safetensors").is_file():
-        raise CheckpointError(f"{folder} holds no model.safetensors, so the encoder is incomplete")
-    with writing(target / "model.safetensors") as temporary:
-        shutil.copyfile(folder / "model.safetensors", temporary)
-    write_json(target / "config.json", config)
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise CheckpointError(f"{folder} holds no {WEIGHTS_FILE}, so the encoder is incomplete")
+    with writing(target / WEIGHTS_FILE) as temporary:
+        shutil.copyfile(folder / WEIGHTS_FILE, temporary)
+    write_json(target / CONFIG_FILE, config)
 
 
 def _backbone(folder: Path) -> str:
     """Name and digest of what an encoder stands on and does not hold; empty when it holds all."""
-    backbone = _config(folder).get("backbone")
+    backbone = read_settings(folder).get("backbone")
     return f"{Path(backbone['path']).name}, SHA-256 of its tensors {backbone['sha256'][:16]}" if backbone else ""
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: its config.json cannot be read ({cause(error)})") from None
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{folder}: its config.json is no object")
-    return config

@@ -25,9 +25,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.extraction.extract import RunOptions, extract, load_encoders_here
+from pipelines.extraction.extract import RunOptions, extract
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, EncoderOptions, clip_rule
+from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.video.clips import Clip, ClipCutter
 from spikemba.video.files import write_video
 from spikemba.video.sampling import Image, VideoReader

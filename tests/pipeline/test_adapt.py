@@ -22,7 +22,7 @@ from spikemba.config import to_yaml
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import CheckpointError, ConfigError, FeaturesMismatch
-from spikemba.grounder import Grounder
+from spikemba.grounder.grounder import load
 from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model, ssp_within
 from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
@@ -113,9 +113,9 @@ def test_both_checkpoints_are_stored_and_ground_finds_them(adapted, shapes):
     stored = load_file(adapted / "last" / "encoders" / "videomamba" / "model.safetensors")
     assert not [name for name in stored if "layers" in name or "patch_embed" in name]
     annotation = json.loads((shapes / "val.jsonl").read_text().splitlines()[0])
-    grounder = Grounder(adapted)
-    (found,) = grounder.ground(shapes / "videos" / f"{annotation['vid']}.mp4", [annotation["query"]])
-    assert len(found.answer.moments) > 0
+    grounder = load(adapted)
+    found = grounder.ground(shapes / "videos" / f"{annotation['vid']}.mp4", annotation["query"])
+    assert len(found.moments) > 0
     assert grounder.text.name == "mini"
 
 
@@ -123,8 +123,8 @@ def test_asking_a_file_gives_what_evaluation_gives(adapted, shapes, tmp_path):
     evaluation = kind_of_run(adapted).load("evaluate")(adapted, out=tmp_path / "p.jsonl")
     assert "MR-full-mAP" in evaluation.brief
     row = json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])
-    (found,) = Grounder(adapted).ground(shapes / "videos" / f"{row['vid']}.mp4", [row["query"]])
-    answered = [[m.start_s, m.end_s, m.score] for m in found.answer.moments]
+    found = load(adapted).ground(shapes / "videos" / f"{row['vid']}.mp4", row["query"])
+    answered = [[m.start_s, m.end_s, m.score] for m in found.moments]
     assert answered[:3] == [pytest.approx(moment, abs=1e-3) for moment in row["pred_relevant_windows"][:3]]
 
 
@@ -143,7 +143,7 @@ def test_a_frozen_encoder_and_a_whole_one_are_stored_and_read_too(configured, tm
     for method in ("linear", "full"):
         task = make_task(configured(method=method))
         task.save(tmp_path / method, {})
-        grounder = Grounder(tmp_path / method)
+        grounder = load(tmp_path / method)
         assert grounder.encoders[0].dim == 16
     stored = load_file(tmp_path / "linear" / "encoders" / "videomamba" / "model.safetensors")
     assert stored == {}

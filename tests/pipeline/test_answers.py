@@ -12,12 +12,13 @@ import srt
 import webvtt
 from typer.testing import CliRunner
 
-from pipelines.grounding.answer_files import Wishes, answer
+from pipelines.grounding.answer_files import Outputs, answer
 from pipelines.grounding.formats import FORMATS, cues
 from pipelines.grounding.queries import read_queries
-from spikemba import grounder as ground_module
 from spikemba.errors import AnnotationError, SpikeMbaError, WeightsMissing
-from spikemba.grounder import Grounded, Grounder
+from spikemba.grounder import grounder as grounder_module
+from spikemba.grounder.grounder import load
+from spikemba.grounder.result import Grounding
 from spikemba.grounding import Answer
 from spikemba.moments import Moment
 from spikemba_cli.main import app
@@ -38,7 +39,7 @@ def two(make_video, tmp_path):
 
 @pytest.fixture
 def grounder(random_mini):
-    return Grounder(encoder="mini", weights={"mini": random_mini})
+    return load(encoder="mini", weights={"mini": random_mini})
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def found(make_video):
     moments = (Moment(1.25, 2.5, 0.9), Moment(0.0, 0.48, 0.5), Moment(2.0, 4.999, 0.4))
     empty = np.zeros(3, np.float32)
     return [
-        Grounded(
+        Grounding(
             video,
             "a <dog> & #1 = enters;\\ twice",
             5.0,
@@ -98,21 +99,21 @@ def test_csv_and_json_hold_every_moment(found):
 
 
 def test_each_video_is_decoded_once_for_all_queries(two, grounder, monkeypatch):
-    real, decoded = ground_module.encode_video, []
+    real, decoded = grounder_module.encode_video, []
 
     def counting(path, *args):
         decoded.append(path.name)
         return real(path, *args)
 
-    monkeypatch.setattr(ground_module, "encode_video", counting)
+    monkeypatch.setattr(grounder_module, "encode_video", counting)
     answers = answer(grounder, [two], ["a dog", "a red dog", "dogs"], cache=False)
     assert decoded == ["one.mp4", "two.mp4"]
     assert [(one.video.name, one.query) for one in answers.found][2:4] == [("one.mp4", "dogs"), ("two.mp4", "a dog")]
 
 
 def test_moments_are_cut_written_and_drawn(two, grounder, tmp_path):
-    wishes = Wishes("srt", out=tmp_path / "out", cut=tmp_path / "cuts", plot=tmp_path / "plots")
-    answers = answer(grounder, [two], ["a red dog"], top=1, wishes=wishes)
+    outputs = Outputs("srt", out=tmp_path / "out", cut=tmp_path / "cuts", plot=tmp_path / "plots")
+    answers = answer(grounder, [two], ["a red dog"], top=1, outputs=outputs)
     names = sorted(str(path.relative_to(tmp_path)) for path in answers.written)
     assert names == [
         "cuts/one_a-red-dog_1.mp4",
@@ -123,7 +124,7 @@ def test_moments_are_cut_written_and_drawn(two, grounder, tmp_path):
         "plots/two.png",
     ]
     for one in answers.found:
-        (moment,) = one.answer.moments
+        (moment,) = one.moments
         with av.open(str(tmp_path / "cuts" / f"{one.video.stem}_a-red-dog_1.mp4")) as cut:
             assert bool(cut.streams.audio) == (one.video.stem == "one")
             assert float(cut.duration / av.time_base) == pytest.approx(moment.end_s - moment.start_s, abs=0.2)
@@ -139,7 +140,7 @@ def test_a_bad_video_stops_no_other(two, grounder):
 
 def test_one_picture_for_several_videos_is_refused(two, grounder, tmp_path):
     with pytest.raises(SpikeMbaError, match="is one picture and there are 2 videos"):
-        answer(grounder, [two], ["a dog"], wishes=Wishes(plot=tmp_path / "p.png"))
+        answer(grounder, [two], ["a dog"], outputs=Outputs(plot=tmp_path / "p.png"))
 
 
 def test_queries_come_from_lines_tables_and_json_lines(tmp_path):
@@ -189,6 +190,6 @@ def test_a_sentence_or_a_file_of_them_and_not_both(two, tmp_path):
 
 def test_without_weights_the_error_names_file_address_and_the_ways_on():
     with pytest.raises(WeightsMissing) as error:
-        Grounder()
+        load()
     for part in ("ViT-B-32.pt", "https://", "--weights clip=FILE", "--encoder mini", "--checkpoint mini"):
         assert part in str(error.value)

@@ -10,7 +10,7 @@ import pytest
 from pipelines.extraction import extract as extract_module
 from pipelines.extraction.extract import ExtractEvents, extract
 from spikemba.encoders import load_encoder
-from spikemba.encoding import encode_videos
+from spikemba.encoding.videos import encode_videos
 from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError, UnknownName, VideoError
 from spikemba.features import FeatureFolder, read_manifest
 from spikemba.video.clips import ClipCutter

@@ -18,7 +18,7 @@ from pipelines.extraction.failures import Failures
 from pipelines.shards import Shard, launched_shard, parse_shard
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoding import encode_video, encode_videos
+from spikemba.encoding.videos import encode_video, encode_videos
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.features import FeatureFolder
 from spikemba.video import decoding

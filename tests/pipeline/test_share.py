@@ -1,8 +1,9 @@
 """Giving models away: a folder in the layout of the hub, and a hub of our own on 127.0.0.1."""
 
-import ast
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,20 +13,19 @@ from fake_hub import serving
 
 from pipelines.runs.study_folder import Study, StudyRun, write_study
 from pipelines.share import is_repository, share
-from spikemba import SpikeMba
+from spikemba import PretrainedSpikeMba, load
 from spikemba.errors import CheckpointError, ShareError
-from spikemba.grounder import Grounder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "shapes.mp4"
 
 
-def python(code, *arguments, environment=None):
+def python(code, *arguments, environment=None, folder=None):
     """Python code in a process of its own."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     own = {**os.environ, "PYTHONPATH": path, **(environment or {})}
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=own, cwd=folder, capture_output=True, text=True, check=False)
 
 
 COMMANDS = """
@@ -46,17 +46,16 @@ def spikemba(*commands, environment):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_shared_folder_grounds_a_video_in_a_fresh_process_with_one_line(trained, tmp_path):
-    done = share(trained, str(tmp_path / "given"), splits=("test",), licence="apache-2.0")
+def test_the_python_of_a_shared_model_card_grounds_a_video_in_a_fresh_process(trained, tmp_path):
+    share(trained, str(tmp_path / "given"), splits=("test",), licence="apache-2.0")
     assert sorted(p.name for p in (tmp_path / "given").iterdir()) == ["README.md", "config.json", "model.safetensors"]
-    line = (
-        "from spikemba.grounder import Grounder; "
-        f"print(Grounder({done.place!r}).ground({str(EXAMPLE)!r}, ['a red circle enters'])[0].to_json()['moments'])"
-    )
-    found = python(line)
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "given" / "README.md").read_text(), re.DOTALL)
+    shutil.copy(EXAMPLE, tmp_path / "video.mp4")
+    found = python(f"{code}\nprint(model.features.encoder)", folder=tmp_path)
     assert found.returncode == 0, found.stderr
-    (expected,) = Grounder(str(trained)).ground(EXAMPLE, ["a red circle enters"], cache=False)
-    assert ast.literal_eval(found.stdout) == expected.to_json()["moments"]
+    expected = load(trained).ground(EXAMPLE, "what to look for", cache=False)
+    head, *moments = str(expected).splitlines()
+    assert found.stdout.splitlines() == [head.replace(str(EXAMPLE), "video.mp4"), *moments, "mini"]
 
 
 @pytest.mark.parametrize("part", [".", "best"])
@@ -147,7 +146,7 @@ def test_a_pushed_model_is_found_by_its_name_and_later_in_the_cache(trained, tmp
 
 
 def test_a_loaded_checkpoint_can_be_asked_directly(trained):
-    model = SpikeMba.from_pretrained(trained)
-    (found,) = Grounder(model.checkpoint).ground(EXAMPLE, ["a red circle enters"], top=2, cache=False)
-    (expected,) = Grounder(str(trained)).ground(EXAMPLE, ["a red circle enters"], top=2, cache=False)
-    assert found.answer.moments == expected.answer.moments
+    model = PretrainedSpikeMba.from_pretrained(trained)
+    found = load(model.checkpoint).ground(EXAMPLE, "a red circle enters", top=2, cache=False)
+    expected = load(str(trained)).ground(EXAMPLE, "a red circle enters", top=2, cache=False)
+    assert found.answer == expected.answer

@@ -14,7 +14,7 @@ from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.train import train
 from spikemba.errors import FeaturesMismatch, SpikeMbaError
 from spikemba.features import FeatureFolder
-from spikemba.grounder import Grounder
+from spikemba.grounder.grounder import load
 from spikemba.model.video_mamba.adaptation import AdaptationConfig, adapt_model
 from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, load_video_checkpoint, save_video_checkpoint
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
@@ -65,16 +65,16 @@ def test_extract_train_and_ground(shapes, run, weights):
     assert (folder.manifest.encoder, folder.manifest.dim) == ("videomamba", 16)
     annotation = json.loads((shapes / "test.jsonl").read_text().splitlines()[0])
     video = shapes / "videos" / f"{annotation['vid']}.mp4"
-    grounder = Grounder(run, weights={"videomamba": weights / "adapted"})
+    grounder = load(run, weights={"videomamba": weights / "adapted"})
     assert grounder.text.name == "mini"
-    (found,) = grounder.ground(video, [annotation["query"]])
-    assert len(found.answer.moments) > 0
-    assert len(found.answer.saliency) == len(folder.video(annotation["vid"]))
+    found = grounder.ground(video, annotation["query"])
+    assert len(found.moments) > 0
+    assert len(found.saliency) == len(folder.video(annotation["vid"]))
 
 
 def test_the_features_are_those_of_the_encoder_that_was_named(shapes, run, weights):
     with pytest.raises(FeaturesMismatch, match="this installation has features videomamba"):
-        Grounder(run, weights={"videomamba": weights / "base"})
+        load(run, weights={"videomamba": weights / "base"})
 
 
 def test_the_command_line_takes_the_same_way(shapes, run, weights):

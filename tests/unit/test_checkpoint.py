@@ -87,7 +87,7 @@ def test_weights_of_another_model_do_not_load(folder):
     config = json.loads(path.read_text())
     config["model"]["width"] = 32
     path.write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="its weights do not fit its config.json"):
+    with pytest.raises(CheckpointError, match="its tensors do not fit this network"):
         load_checkpoint(folder)
 
 

@@ -19,7 +19,8 @@ PACKAGES = ("spikemba", "pipelines", "spikemba_cli")
 ROOMS = {
     "spikemba": [
         {"errors"},
-        {"config", "moments", "batch", "files", "device", "libraries", "hub_problem", "user_folders", "metrics"},
+        {"config", "moments", "batch", "files", "device", "libraries", "hub_problem", "user_folders"}
+        | {"progress", "metrics"},
         {"ops", "video", "features", "weight_files"},
         {"model", "losses", "datasets"},
         {"encoders"},
@@ -49,6 +50,8 @@ FORBIDDEN_PAIRS = [
     ("metrics", "ops"),
 ]
 
+NAME = re.compile(r"((?:spikemba|pipelines|spikemba_cli)(?:\.\w+)+)(?::\w+)?")
+"""`module:name`, or a module alone."""
 MOST_FILES = {"spikemba": 18, "pipelines": 18}
 """Entries that lie loose in a package: files of spikemba, files and rooms of pipelines."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
@@ -76,9 +79,8 @@ def imported(name):
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{name}: relative import"
             found |= {known(f"{node.module}.{alias.name}") for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if match := re.fullmatch(r"((?:spikemba|pipelines|spikemba_cli)(?:\.\w+)+)(?::\w+)?", node.value):
-                found.add(known(match[1]))
+        elif isinstance(node, ast.Constant) and (match := NAME.fullmatch(str(node.value))):
+            found.add(known(match[1]))
     return found - {None, name}
 
 

@@ -28,8 +28,8 @@ from spikemba.datasets.synthetic.shapes import (
     storyboard,
 )
 from spikemba.encoders.mini import Mini, MiniConfig, MiniEncoder, load, split_words
-from spikemba.encoding import into_clips
 from spikemba.errors import QueryError
+from spikemba.video.clips import into_clips
 from spikemba.video.sampling import Frame
 
 

@@ -160,7 +160,7 @@ def test_a_library_is_built_once_and_only_for_its_owner():
 
 
 def test_a_folder_that_others_can_write_is_refused():
-    folder = build.cache_folder()
+    folder = build.kernels_folder()
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     with pytest.raises(BuildError, match=r"can be written by others; run `chmod go-w "):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from spikemba import Checkpoint, GroundingConfig, SpikeMba, SpikeMbaConfig, load_checkpoint, save_checkpoint
+from spikemba import Checkpoint, GroundingConfig, PretrainedSpikeMba, SpikeMbaConfig, load_checkpoint, save_checkpoint
 from spikemba.checkpoints.hub import is_hub_name
 from spikemba.checkpoints.model_card import model_card
 from spikemba.errors import CheckpointError
@@ -33,7 +33,7 @@ TRAINED = {
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    model = SpikeMba(SMALL, 4, 3)
+    model = PretrainedSpikeMba(SMALL, 4, 3)
     model.features, model.grounding, model.trained = SPEC, GroundingConfig(max_iou=0.4), TRAINED
     return model.eval()
 
@@ -55,7 +55,7 @@ def same(a, b):
 def test_what_is_saved_is_a_checkpoint_and_loads_to_the_same_model(model, tmp_path):
     model.save_pretrained(tmp_path / "m")
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["README.md", "config.json", "model.safetensors"]
-    loaded = SpikeMba.from_pretrained(tmp_path / "m")
+    loaded = PretrainedSpikeMba.from_pretrained(tmp_path / "m")
     assert same(loaded, model)
     assert not loaded.training
     assert (loaded.features, loaded.grounding, loaded.trained) == (SPEC, model.grounding, TRAINED)
@@ -66,8 +66,8 @@ def test_what_is_saved_is_a_checkpoint_and_loads_to_the_same_model(model, tmp_pa
 
 def test_a_checkpoint_of_training_loads_without_being_converted(model, tmp_path):
     save_checkpoint(tmp_path / "run" / "best", Checkpoint(model, SPEC, GroundingConfig(), {"epoch": 1}))
-    assert same(SpikeMba.from_pretrained(tmp_path / "run"), model)
-    assert SpikeMba.from_pretrained("mini").features is not None
+    assert same(PretrainedSpikeMba.from_pretrained(tmp_path / "run"), model)
+    assert PretrainedSpikeMba.from_pretrained("mini").features is not None
 
 
 def test_saving_keeps_a_card_that_was_written_by_hand(model, tmp_path):
@@ -78,7 +78,7 @@ def test_saving_keeps_a_card_that_was_written_by_hand(model, tmp_path):
 
 def test_a_network_that_does_not_know_its_features_is_not_saved(tmp_path):
     with pytest.raises(CheckpointError, match=r"does not know its features; set `model.features`"):
-        SpikeMba(SMALL, 4, 3).save_pretrained(tmp_path / "m")
+        PretrainedSpikeMba(SMALL, 4, 3).save_pretrained(tmp_path / "m")
 
 
 def test_loading_runs_nothing_that_lies_in_the_folder(model, tmp_path):
@@ -89,10 +89,10 @@ def test_loading_runs_nothing_that_lies_in_the_folder(model, tmp_path):
         (tmp_path / "m" / name).write_bytes(bomb)
     for name in ("__init__.py", "modeling.py", "config.py"):
         (tmp_path / "m" / name).write_text(f"open({str(mark)!r}, 'w')")
-    assert same(SpikeMba.from_pretrained(tmp_path / "m"), model)
+    assert same(PretrainedSpikeMba.from_pretrained(tmp_path / "m"), model)
     (tmp_path / "m" / "model.safetensors").write_bytes(bomb)
     with pytest.raises(CheckpointError, match=r"its model.safetensors is damaged"):
-        SpikeMba.from_pretrained(tmp_path / "m")
+        PretrainedSpikeMba.from_pretrained(tmp_path / "m")
     assert not mark.exists()
     pickle.loads(bomb)
     assert mark.exists()  # the bomb does go off where it is unpickled
@@ -105,9 +105,9 @@ def test_encoders_that_were_trained_with_it_are_saved_with_it(model, tmp_path):
     encoder.mkdir(parents=True)
     (encoder / "config.json").write_text(json.dumps(own))
     with pytest.raises(CheckpointError, match="the encoder is incomplete"):
-        SpikeMba.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "half")
+        PretrainedSpikeMba.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "half")
     (encoder / "model.safetensors").write_bytes(b"tensors")
-    SpikeMba.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "m")
+    PretrainedSpikeMba.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "m")
     copied = tmp_path / "m" / "encoders" / "videomamba"
     assert (copied / "model.safetensors").read_bytes() == b"tensors"
     assert json.loads((copied / "config.json").read_text())["backbone"] == {"path": "m16.pth", "sha256": "cd" * 32}
@@ -119,14 +119,14 @@ def test_encoders_that_were_trained_with_it_are_saved_with_it(model, tmp_path):
 def test_settings_are_not_taken_from_the_caller(model, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(TypeError, match=r"takes no width: config.json decides"):
-        SpikeMba.from_pretrained(tmp_path, width=3)
+        PretrainedSpikeMba.from_pretrained(tmp_path, width=3)
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
         (lambda config: config.update(model={"width": "wide"}), "its config.json cannot be read"),
-        (lambda config: config["model"].update(width=32), "its weights do not fit its config.json"),
+        (lambda config: config["model"].update(width=32), "its tensors do not fit this network"),
         (lambda config: config.update(auto_map={"AutoModel": "modeling.Evil"}), "auto_map: no such key"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_config_that_does_not_fit_is_one_clear_line(model, tmp_path, change, p
     change(config)
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=problem) as caught:
-        SpikeMba.from_pretrained(tmp_path)
+        PretrainedSpikeMba.from_pretrained(tmp_path)
     assert "\n" not in str(caught.value)
 
 

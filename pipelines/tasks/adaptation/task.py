@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.extraction.extract import video_manifest
 from pipelines.shards import Shard
 from pipelines.tasks.adaptation.config import AdaptationRunConfig
 from pipelines.tasks.adaptation.evaluate import answers
@@ -37,6 +36,7 @@ from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import Split
 from spikemba.encoders.base import EncoderOptions, folder_name, load_encoder
+from spikemba.encoding.manifests import video_manifest
 from spikemba.files import ENCODERS_FOLDER
 from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, save_video_checkpoint
 from spikemba.user_folders import weights_place

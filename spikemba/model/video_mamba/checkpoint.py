@@ -4,7 +4,6 @@ One that was adapted beside a frozen backbone stores what was trained and names 
 public file of weights, and the SHA-256 of the tensors that it took from there. Loading runs nothing that a file holds.
 """
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +12,23 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikemba.config import Config
-from spikemba.errors import CheckpointError, ConfigError
-from spikemba.files import ENCODERS_FOLDER, folder_with, write_json, writing
+from spikemba.errors import CheckpointError
+from spikemba.files import CHECKPOINT_FILES, ENCODERS_FOLDER, folder_with
 from spikemba.model.video_mamba.adaptation import AdaptationConfig, AdaptedVideoMamba
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 from spikemba.model.video_mamba.published_weights import Layout, Weights, initialise, read_weights
-from spikemba.weight_files import load_state, tensors_digest
+from spikemba.weight_files import (
+    load_state,
+    parse_settings,
+    read_settings,
+    read_tensors,
+    tensors_digest,
+    write_checkpoint,
+)
 
-FILES = ("config.json", "model.safetensors")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 VideoModel = VideoMamba | AdaptedVideoMamba
@@ -122,9 +125,7 @@ def save_video_checkpoint(folder: Path, checkpoint: VideoCheckpoint) -> None:
         preprocessing=checkpoint.preprocessing,
         trained=checkpoint.trained,
     )
-    with writing(folder / "model.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in state.items()}, temporary)
-    write_json(folder / "config.json", config.model_dump(mode="json"))
+    write_checkpoint(folder, config, state)
 
 
 def load_video_checkpoint(path: Path, *, backbone: Path | None = None, folders: Sequence[Path] = ()) -> VideoCheckpoint:
@@ -176,7 +177,7 @@ def initialise_from(model: VideoMamba, path: Path, *, layout: Layout = "opengvla
 
 
 def _found(path: Path) -> Path:
-    folder = folder_with(path, FILES)
+    folder = folder_with(path, CHECKPOINT_FILES)
     together = sorted((folder / ENCODERS_FOLDER).glob("videomamba*")) if folder is not None else []
     folder = together[0] if together else folder
     if folder is None:
@@ -186,19 +187,10 @@ def _found(path: Path) -> Path:
 
 
 def _read(folder: Path) -> tuple[VideoCheckpointConfig, dict[str, Tensor]]:
-    try:
-        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if isinstance(tree, dict) and tree.get("kind") != "video":
-            raise CheckpointError(f"{folder} holds another kind of checkpoint; expected one of a video encoder")
-        config = VideoCheckpointConfig.parse(tree, str(folder / "config.json"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, ConfigError) as error:
-        raise CheckpointError(f"{folder}: its config.json cannot be read ({_first_line(error)})") from None
-    try:
-        return config, load_file(folder / "model.safetensors")
-    except OSError as error:
-        raise CheckpointError(f"{folder}: its model.safetensors cannot be read ({_first_line(error)})") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder}: its model.safetensors is damaged ({_first_line(error)})") from None
+    tree = read_settings(folder)
+    if tree.get("kind") != "video":
+        raise CheckpointError(f"{folder} holds another kind of checkpoint; expected one of a video encoder")
+    return parse_settings(folder, tree, VideoCheckpointConfig), read_tensors(folder)
 
 
 def _checked(state: dict[str, Tensor], model: AdaptedVideoMamba, folder: Path) -> dict[str, Tensor]:
@@ -247,7 +239,3 @@ def _relative(path: Path, folder: Path) -> str:
         return Path(relative(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # on another drive
         return str(path.resolve())
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

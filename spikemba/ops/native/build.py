@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spikemba.errors import SpikeMbaError
+from spikemba.user_folders import cache_folder
 
 SOURCES = Path(__file__).parent
 
@@ -44,11 +45,9 @@ def find_or_build() -> Path:
     return _build(compiler, folder, key)
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept: kernels/ in $SPIKEMBA_CACHE, or in spikemba/ of the user's cache folder."""
-    if own := os.environ.get("SPIKEMBA_CACHE"):
-        return Path(own) / "kernels"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikemba" / "kernels"
+def kernels_folder() -> Path:
+    """Where libraries are kept."""
+    return cache_folder() / "kernels"
 
 
 def _compiler() -> str:
@@ -63,7 +62,7 @@ def _compiler() -> str:
 
 def _private_folder() -> Path:
     """The cache folder, made if it is missing. Raises BuildError when somebody else could put a library there."""
-    folder = cache_folder()
+    folder = kernels_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = folder.resolve()

@@ -14,15 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.events import Report, silent
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, clip_rule
 from spikemba.errors import VideoError
 from spikemba.features import Array
-from spikemba.video.clips import Clip, ClipCutter, into_clips
+from spikemba.progress import Report, silent
+from spikemba.video.clips import Clip, ClipCutter
 from spikemba.video.sampling import VideoReader
-
-__all__ = ["EncodedVideo", "encode_video", "encode_videos", "into_clips"]
 
 WAITING_CLIPS = 16
 """Decoded clips that wait for an encoder, at most; one of SlowFast has 5 MB."""

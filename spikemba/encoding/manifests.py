@@ -1,0 +1,28 @@
+"""What is noted beside features, so that features made otherwise are never taken for them."""
+
+from spikemba.encoders import TextEncoder, VideoEncoder
+from spikemba.encoders.base import EncoderOptions
+from spikemba.features import Dtype, Manifest
+
+
+def video_manifest(encoder: VideoEncoder, clip_s: float, dtype: Dtype) -> Manifest:
+    """What says how clip features were made."""
+    rule = encoder.frame_rule(clip_s)
+    frames = f"{float(rule.fps):g} fps, {rule.resize} {rule.size_px} px"
+    options: EncoderOptions | None = getattr(encoder, "options", None)
+    if rule.cycle > 1:
+        frames += f", {len(rule.wanted)} of {rule.cycle}"
+    if options is not None and options.frames != "published":
+        frames += f", {options.frames}"
+    if options is not None and options.precision != "float32":
+        frames += f", {options.precision}"
+    return Manifest(
+        encoder=encoder.name, dim=encoder.dim, weights=encoder.weights, clip_s=clip_s, frames=frames, dtype=dtype
+    )
+
+
+def text_manifest(encoder: TextEncoder, dtype: Dtype) -> Manifest:
+    """What says how query features were made."""
+    return Manifest(
+        encoder=f"{encoder.name}_text", kind="text", dim=encoder.text_dim, weights=encoder.weights, dtype=dtype
+    )

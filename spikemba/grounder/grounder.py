@@ -1,0 +1,128 @@
+"""Video files and sentences to moments, by a trained checkpoint or without one: `load(name).ground(file, sentence)`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+from spikemba.checkpoints.grounding import Checkpoint
+from spikemba.encoders import TextFeatures
+from spikemba.encoders.base import EncoderOptions, check_query
+from spikemba.encoding.videos import encode_video
+from spikemba.errors import SpikeMbaError
+from spikemba.grounder.feature_cache import cached_features
+from spikemba.grounder.models import TrainedModel, ZeroShotModel
+from spikemba.grounder.result import Grounding
+from spikemba.progress import Report, silent
+from spikemba.user_folders import load_settings
+
+
+def load(
+    checkpoint: str | Path | Checkpoint | None = None,
+    *,
+    encoder: str | None = None,
+    options: EncoderOptions | None = None,
+    weights: Mapping[str, str | Path] | None = None,
+) -> "Grounder":
+    """What finds moments in video files: `load("mini").ground("clip.mp4", "a red circle enters")`.
+
+    checkpoint: the name of a bundled model (`mini`), a run folder, a checkpoint folder, owner/name of a repository on
+    the hub, or a loaded Checkpoint.  encoder: compare sentences with clips as this encoder does, without training.
+    With neither, what `spikemba ground` takes: the checkpoint of the user's settings, or else CLIP untrained.
+    options: device, precision and frames of the encoders.  weights: encoder -> file or folder of its weights.
+    Raises CheckpointError, WeightsMissing, UnknownName or FeaturesMismatch when it cannot be used here.
+    """
+    if checkpoint and encoder:
+        raise SpikeMbaError("a checkpoint brings its own encoders; give either a checkpoint or encoder=, not both")
+    options, paths = options or EncoderOptions(), {name: Path(path) for name, path in (weights or {}).items()}
+    source = checkpoint or (None if encoder else load_settings().checkpoint)
+    return Grounder(TrainedModel(source, options, paths) if source else ZeroShotModel(encoder, options, paths))
+
+
+class Grounder:
+    """A checkpoint and its encoders, or an encoder of sentences and clips alone, ready to be asked; `load` makes it."""
+
+    def __init__(self, model: TrainedModel | ZeroShotModel) -> None:
+        self.model = model
+        self.name, self.encoders, self.text, self.clip_s = model.name, model.encoders, model.text, model.clip_s
+
+    def __repr__(self) -> str:
+        return f"<Grounder {self.name}: clips of {self.clip_s:g} s by {'+'.join(one.name for one in self.encoders)}>"
+
+    @property
+    def trained(self) -> bool:
+        """Whether a checkpoint answers."""
+        return isinstance(self.model, TrainedModel)
+
+    def check(self, queries: Sequence[str]) -> list[str]:
+        """The queries as they are asked. Raises QueryError."""
+        return [check_query(query, self.text.max_words) for query in queries]
+
+    @overload  # a str is a sequence of str, too; where several fit, the first one counts
+    def ground(  # type: ignore[overload-overlap]
+        self, videos: str | Path, queries: str, *, top: int | None = ..., cache: bool = ..., report: Report = ...
+    ) -> Grounding: ...
+
+    @overload
+    def ground(
+        self,
+        videos: str | Path,
+        queries: Sequence[str],
+        *,
+        top: int | None = ...,
+        cache: bool = ...,
+        report: Report = ...,
+    ) -> list[Grounding]: ...
+
+    @overload
+    def ground(
+        self,
+        videos: Sequence[str | Path],
+        queries: str | Sequence[str],
+        *,
+        top: int | None = ...,
+        cache: bool = ...,
+        report: Report = ...,
+    ) -> list[Grounding]: ...
+
+    def ground(
+        self,
+        videos: str | Path | Sequence[str | Path],
+        queries: str | Sequence[str],
+        *,
+        top: int | None = None,
+        cache: bool = True,
+        report: Report = silent,
+    ) -> Grounding | list[Grounding]:
+        """The moments of a video file that a sentence describes; where either is a list, a list of results.
+
+        Such a list is flat, by video, then by sentence; each result knows both. A video is decoded once for all
+        sentences, or not at all where its features are cached; give sentences together rather than one by one.
+        top: moments per result, at most; None: as many as the checkpoint was set to (10).  cache: keep a video's
+        features in the user's cache folder.  report: counts the clips of each video.
+        Raises VideoError at the first file that cannot be read, QueryError before any file is.
+        """
+        if top is not None and top < 1:
+            raise SpikeMbaError(f"top is {top}; expected at least 1 moment")
+        files = [videos] if isinstance(videos, str | Path) else videos
+        sentences = self.check([queries] if isinstance(queries, str) else queries)
+        if not sentences:
+            return []
+        texts = self.text.encode_texts(sentences)
+        found = [one for file in files for one in self._ask(Path(file), sentences, texts, top, cache, report)]
+        return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
+
+    def _ask(
+        self,
+        video: Path,
+        sentences: Sequence[str],
+        texts: Sequence[TextFeatures],
+        top: int | None,
+        cache: bool,
+        report: Report,
+    ) -> list[Grounding]:
+        encoded = (cached_features if cache else encode_video)(video, self.encoders, self.clip_s, report)
+        answers = self.model.answers(encoded, texts, top)
+        return [
+            Grounding(video, sentence, encoded.duration_s, self.clip_s, answer, self.name)
+            for sentence, answer in zip(sentences, answers, strict=True)
+        ]

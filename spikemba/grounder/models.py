@@ -1,0 +1,100 @@
+"""What answers: a trained checkpoint with its encoders, or an encoder of clips and sentences without any training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint
+from spikemba.encoders import TextEncoder, TextFeatures
+from spikemba.encoders.base import EncoderOptions, folder_name
+from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
+from spikemba.encoding.manifests import text_manifest, video_manifest
+from spikemba.encoding.videos import EncodedVideo
+from spikemba.errors import SpikeMbaError, WeightsMissing
+from spikemba.features import FeatureSpec
+from spikemba.files import ENCODERS_FOLDER
+from spikemba.grounding import Answer, Question, answer_questions
+from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
+
+ZERO_SHOT_ENCODER = "clip"
+ZERO_SHOT_CLIP_S = 2.0
+LENGTH_MATTERS = ("mini",)
+"""Encoders whose clip vectors are longer the more goes on."""
+
+
+class TrainedModel:
+    """A checkpoint that answers."""
+
+    def __init__(self, source: str | Path | Checkpoint, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        if isinstance(source, Checkpoint):
+            self.name, self.checkpoint = "checkpoint", source
+        else:
+            self.name, folder = str(source), find_checkpoint(source)
+            self.checkpoint = load_checkpoint(folder)
+            weights = {**encoders_of(folder, self.checkpoint.features), **weights}
+        spec = self.checkpoint.features
+        self.encoders = load_encoders_here(spec.encoder, options, weights)
+        readers = self.encoders
+        if not any(isinstance(encoder, TextEncoder) for encoder in readers):
+            readers = load_encoders_here(spec.text.encoder.removesuffix("_text"), options, weights)
+        self.text = text_encoder(readers)
+        self.clip_s = self.checkpoint.features.clip_s
+        self._check_encoders()
+
+    def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
+        """An answer per sentence, of at most `top` moments."""
+        spec, config = self.checkpoint.features, self.checkpoint.grounding
+        if top is not None:
+            config = config.model_copy(update={"n_moments": top})
+        clips = spec.join(video.features)
+        questions = [Question(clips, spec.tokens(text.tokens, text.pooled), video.duration_s) for text in texts]
+        return answer_questions(self.checkpoint.model, questions, spec.clip_s, config)
+
+    def _check_encoders(self) -> None:
+        """The encoders of this installation must be those that made the training features."""
+        spec = self.checkpoint.features
+        here = spec.model_copy(
+            update={
+                "video": tuple(video_manifest(encoder, spec.clip_s, "float32") for encoder in self.encoders),
+                "text": text_manifest(self.text, "float32"),
+            }
+        )
+        spec.check(here, "this installation")
+
+
+def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
+    """Weights of encoders that lie in the checkpoint's folder, since they were trained together with it."""
+    folders = {stream.encoder: checkpoint / ENCODERS_FOLDER / folder_name(stream.encoder) for stream in spec.video}
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
+
+
+class ZeroShotModel:
+    """The two towers of an encoder, without training."""
+
+    def __init__(self, encoder: str | None, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+        name = encoder or ZERO_SHOT_ENCODER
+        if "+" in name:
+            raise SpikeMbaError(f"zero-shot grounding takes one encoder, not {name}; it must read text, as clip does")
+        try:
+            self.encoders = load_encoders_here(name, options, weights)
+        except WeightsMissing as error:
+            if encoder:
+                raise
+            raise WeightsMissing(
+                f"no checkpoint was given, and grounding without one needs CLIP: {error}; or take a checkpoint: "
+                "--checkpoint RUN after `spikemba train`, or --checkpoint mini, which is bundled"
+            ) from None
+        self.text = text_encoder(self.encoders)
+        (probe,) = self.text.encode_texts(["a"])
+        if len(probe.pooled) != self.encoders[0].dim:
+            raise SpikeMbaError(
+                f"{name} does not compare sentences with clips; zero-shot grounding needs one that does"
+            )
+        self.name, self.clip_s = f"zero-shot {name}", ZERO_SHOT_CLIP_S
+        kind = name.partition(":")[0]
+        self.config = ZeroShotConfig(similarity="product" if kind in LENGTH_MATTERS else "cosine")
+
+    def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
+        """An answer per sentence, of at most `top` moments."""
+        config = self.config if top is None else self.config.model_copy(update={"n_moments": top})
+        (clips,) = video.features
+        return (answer_zero_shot(clips, text.pooled, video.duration_s, self.clip_s, config) for text in texts)
