@@ -15,6 +15,7 @@ from pipelines.extraction.extract import load_encoders_here, text_encoder, text_
 from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint
 from spikemba.encoders import TextEncoder, TextFeatures
 from spikemba.encoders.base import EncoderOptions, check_query, folder_name
+from spikemba.encoders.registry import find_encoder
 from spikemba.encoding import EncodedVideo, encode_video
 from spikemba.errors import OutputError, SpikeMbaError, WeightsMissing
 from spikemba.features import FeatureSpec
@@ -25,8 +26,6 @@ from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
 
 ZERO_SHOT_ENCODER = "clip"
 ZERO_SHOT_CLIP_S = 2.0
-LENGTH_MATTERS = ("mini",)
-"""Encoders whose clip vectors are longer the more goes on."""
 
 
 @dataclass(frozen=True)
@@ -203,8 +202,7 @@ class _ZeroShot:
                 f"{name} does not compare sentences with clips; zero-shot grounding needs one that does"
             )
         self.name, self.clip_s = f"zero-shot {name}", ZERO_SHOT_CLIP_S
-        kind = name.partition(":")[0]
-        self.config = ZeroShotConfig(similarity="product" if kind in LENGTH_MATTERS else "cosine")
+        self.config = ZeroShotConfig(similarity="product" if find_encoder(name).length_matters else "cosine")
 
     def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
         config = self.config if top is None else self.config.model_copy(update={"n_moments": top})

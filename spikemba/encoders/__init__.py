@@ -1,5 +1,21 @@
-"""Encoders: frames and sentences to features."""
+"""Encoders: frames and sentences to features.
 
-from spikemba.encoders.base import TextEncoder, TextFeatures, VideoEncoder, load_encoder, load_encoders
+Clips of uint8 frames and sentences enter, float32 arrays leave; `base` says what an encoder is, `registry` finds one by
+its name, and each module declares what the program knows of its own. The names below are imported when they are first
+used, so that a list of encoders needs nothing of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikemba.encoders.base import TextEncoder, TextFeatures, VideoEncoder
+    from spikemba.encoders.registry import load_encoder, load_encoders
 
 __all__ = ["TextEncoder", "TextFeatures", "VideoEncoder", "load_encoder", "load_encoders"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{'registry' if name.startswith('load') else 'base'}"), name)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spikemba.encoders import TextEncoder, VideoEncoder, load_encoder
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoders.clip import ClipEncoder
+from spikemba.encoders.clip_model import ClipEncoder
 from spikemba.errors import CheckpointError, QueryError, SpikeMbaError, UnknownName, WeightsMissing
 from spikemba.video.sampling import FrameRule, VideoReader, sample_frames
 
@@ -150,7 +150,7 @@ def test_weights_are_found_in_the_weights_folder(weights, tmp_path):
 def test_openais_weights_get_the_gelu_that_they_were_trained_with(monkeypatch, tmp_path):
     seen = {}
     monkeypatch.setattr(open_clip, "create_model", lambda name, **how: seen.update(how, name=name) or open_clip_model())
-    monkeypatch.setattr("spikemba.encoders.clip._load", lambda network, path: None)
+    monkeypatch.setattr("spikemba.encoders.clip_model._load", lambda network, path: None)
     (tmp_path / "ViT-B-32.pt").touch()
 
     def open_clip_model():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.doctor.tiny_encoders import SAVERS
 from spikemba.encoders import TextEncoder, load_encoder
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.registry import find_encoder
 from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
 
 
@@ -17,7 +17,7 @@ def folders(tmp_path_factory):
     place = tmp_path_factory.mktemp("models")
     for name in ("siglip2", "xclip", "videomae", "vjepa2"):
         (place / name).mkdir()
-        SAVERS[name](place / name)
+        find_encoder(name).tiny(place / name)
     return place
 
 
