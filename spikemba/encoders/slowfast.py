@@ -226,8 +226,6 @@ class SlowFastEncoder:
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
         """frames: (n, 32, H, Wd, 3) uint8 RGB -> (n, F)."""
         check_clips(frames, N_FAST, self.name)
-        if not len(frames):
-            return np.zeros((0, self.dim), np.float32)
         x = torch.from_numpy(frames).to(self.device).permute(0, 4, 1, 2, 3).float() / 255
         x = ((x - 0.45) / 0.225).to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
         out: Array = self.network(x).float().cpu().numpy()

@@ -128,6 +128,15 @@ def test_a_torchaudio_that_cannot_be_imported_is_a_fault_and_breaks_no_other_lin
     assert [finding["state"] for finding in others] == ["ok", "ok"], others
 
 
+def test_an_encoder_that_fails_is_put_down_to_the_library_whose_model_it_runs(tmp_path):
+    put_package(tmp_path, "open_clip", "")  # it can be imported and has nothing in it
+    done = spikemba(tmp_path, "doctor", "--json", *only("encoder clip"))
+    (clip,) = json.loads(done.stdout)
+    assert clip["state"] == "fault"
+    assert "AttributeError: module 'open_clip' has no attribute 'add_model_config'" in clip["detail"]
+    assert clip["detail"].endswith("; run `pip install --force-reinstall open_clip_torch`")
+
+
 def test_kernels_that_must_be_there_and_are_not_are_a_fault(monkeypatch, tmp_path):
     monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path))
     monkeypatch.setenv("CC", "no-such-compiler")
