@@ -67,11 +67,6 @@ def test_sentences_are_real_tokens_before_the_projection_and_the_projected_end(e
             np.testing.assert_allclose(model.encode_text(tokenizer([sentence]))[0].numpy(), found.pooled, atol=1e-6)
 
 
-def test_a_sentence_does_not_depend_on_its_neighbours(encoder):
-    together, alone = encoder.encode_texts(SENTENCES)[1], encoder.encode_texts(SENTENCES[1:2])[0]
-    np.testing.assert_array_equal(together.tokens, alone.tokens)
-
-
 def test_too_many_tokens_are_refused(encoder):
     with pytest.raises(QueryError, match=r"has 76 words; this encoder reads at most 75"):
         encoder.encode_texts(["word " * 76])
