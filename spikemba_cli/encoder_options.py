@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikemba.encoders.registry import encoder_names
-
 if TYPE_CHECKING:
     from spikemba.encoders.base import EncoderOptions
 
@@ -27,6 +25,8 @@ ResizeOption = Annotated[
 
 def parse_weights(assignments: Sequence[str] | None) -> Mapping[str, Path]:
     """`["clip=ViT-B-32.pt"]` as a mapping. Raises typer.BadParameter, also for a name that no encoder has."""
+    from spikemba.encoders.registry import encoder_names
+
     found: dict[str, Path] = {}
     known = encoder_names() if assignments else []
     for assignment in assignments or ():
