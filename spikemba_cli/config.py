@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import err, out
+from spikemba_cli.console import err, out, print_table
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check configurations.")
 
@@ -17,6 +17,14 @@ def list_configs() -> None:
 
     for name in config_names():
         out.print(name)
+
+
+@app.command("encoders")
+def list_encoders() -> None:
+    """Names that `extract --encoder` knows, each with the package that brings it."""
+    from spikemba.encoders.registry import brought_by, encoder_names
+
+    print_table("", ["encoder", "package"], [[name, brought_by(name)] for name in encoder_names()])
 
 
 @app.command()

@@ -24,12 +24,19 @@ ResizeOption = Annotated[
 
 
 def parse_weights(assignments: Sequence[str] | None) -> Mapping[str, Path]:
-    """`["clip=ViT-B-32.pt"]` as a mapping. Raises typer.BadParameter."""
-    found = {}
+    """`["clip=ViT-B-32.pt"]` as a mapping. Raises typer.BadParameter, also for a name that no encoder has."""
+    from spikemba.encoders.registry import encoder_names
+
+    found: dict[str, Path] = {}
+    known = encoder_names() if assignments else []
     for assignment in assignments or ():
         encoder, equals, path = assignment.partition("=")
         if not (encoder and equals and path):
             raise typer.BadParameter(f"{assignment!r} is not of the form ENCODER=FILE", param_hint="--weights")
+        if encoder.partition(":")[0] not in known:
+            raise typer.BadParameter(
+                f"no encoder is called {encoder!r}; there are: {', '.join(known)}", param_hint="--weights"
+            )
         found[encoder] = Path(path)
     return found
 

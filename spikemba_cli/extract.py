@@ -22,7 +22,9 @@ def extract(
     videos: Annotated[
         list[Path] | None, typer.Argument(help="Video files, or folders that are searched for them.")
     ] = None,
-    encoder: Annotated[str, typer.Option(help="Encoder, or several joined by +.")] = "clip+slowfast",
+    encoder: Annotated[
+        str, typer.Option(help="Encoder, or several joined by +; `spikemba config encoders` lists them.")
+    ] = "clip+slowfast",
     out: Annotated[Path, typer.Option(help="Folder for the features.")] = Path("features"),
     clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per row.")] = 2.0,
     queries: Annotated[

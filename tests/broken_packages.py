@@ -1,8 +1,9 @@
-"""Packages that cannot be imported, each for a reason of its own, in a folder to put first on the path."""
+"""Packages, most of which cannot be imported, each for a reason of its own, in a folder to put first on the path."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +17,13 @@ def put_package(folder: Path, name: str, body: str, version: str = "") -> None:
         (folder / f"{name}-{version}.dist-info").mkdir()
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         (folder / f"{name}-{version}.dist-info" / "METADATA").write_text(metadata)
+
+
+def put_encoders(folder: Path, package: str, encoders: Mapping[str, str], body: str = "", version: str = "1.0") -> None:
+    """A package that brings encoders, each by its name and `module:value`; `body` is what its import runs."""
+    put_package(folder, package, body, version)
+    points = "".join(f"{name} = {place}\n" for name, place in encoders.items())
+    (folder / f"{package}-{version}.dist-info" / "entry_points.txt").write_text(f"[spikemba.encoders]\n{points}")
 
 
 def python(first: Path, code: str, *arguments: object) -> subprocess.CompletedProcess[str]:

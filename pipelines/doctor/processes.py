@@ -53,6 +53,15 @@ class Absent(Exception):
     """A trial's own word that there is nothing to try: something optional is not there."""
 
 
+class Blamed(Exception):
+    """Raised by a trial from an error that is no import's, to say which library it lies with."""
+
+    def __init__(self, library: str) -> None:
+        """library: import name; empty: the one that the trial is of."""
+        super().__init__(library)
+        self.library = library
+
+
 def try_all(places: Sequence[str], timeout_s: float = TIMEOUT_S) -> dict[str, Outcome]:
     """Call functions, each in a process of its own, several at once: `module:function` or `module:function(argument)`.
 
@@ -193,7 +202,8 @@ def _outcome(place: str) -> Outcome:
 
         if isinstance(error, SpikeMbaError):
             return Outcome("fault", str(error), said=True)
-        return Outcome("fault", cause(error), importing(error))
+        blamed = error.library if isinstance(error, Blamed) else ""
+        return Outcome("fault", cause(error), importing(error) or blamed)
 
 
 def _write(folder: Path, place: str, outcome: Outcome) -> None:

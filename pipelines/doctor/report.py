@@ -8,15 +8,18 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipelines.doctor.processes import TIMEOUT_S, Outcome, try_all
-from pipelines.doctor.trials import PROBES, Probe
-from spikemba.errors import UnknownName
-from spikemba.libraries import cure, distribution, is_installed, version
+from pipelines.doctor.processes import TIMEOUT_S, Outcome, State, try_all
+from pipelines.doctor.trials import Probe, probes
+from spikemba.errors import SpikeMbaError, UnknownName
+from spikemba.libraries import cause, cure, distribution, is_installed, version
+
+if TYPE_CHECKING:
+    from spikemba.encoders.weights import Source
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Finding:
     """One line of the report."""
 
     topic: str
-    state: Literal["ok", "absent", "fault"]
+    state: State
     """`absent` is no fault: something optional is not there."""
     detail: str
 
@@ -34,16 +37,16 @@ def examine(only: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> list[Find
 
     Raises UnknownName.
     """
-    known = {probe.topic: probe for probe in PROBES}
+    known = {probe.topic: probe for probe in probes()}
     for topic in only:
         if topic not in known:
             raise UnknownName("line of the report", topic, list(known))
-    probes = [known[topic] for topic in only or known]
-    there = [probe for probe in probes if not probe.optional or is_installed(probe.package)]
+    wanted = [known[topic] for topic in only or known]
+    there = [probe for probe in wanted if not probe.optional or is_installed(probe.package)]
     sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only}
     outcomes = try_all([*(probe.place for probe in there), *sections.values()], timeout_s)
     found = [] if only else [Finding("python", "ok", platform.python_version())]
-    found += [_judged(probe, outcomes.get(probe.place)) for probe in probes]
+    found += [_judged(probe, outcomes.get(probe.place)) for probe in wanted]
     for name, place in sections.items():
         outcome = outcomes[place]
         if outcome.state == "ok":
@@ -130,27 +133,38 @@ def bundled() -> Iterator[Finding]:
 
 def weights() -> Iterator[Finding]:
     """Where the weights of each encoder's default model are on this machine; nobody is asked for them."""
-    from spikemba.encoders.base import WEIGHTS, EncoderOptions
-    from spikemba.encoders.weights import Source, weights_here
-    from spikemba.user_folders import load_settings, weights_folder
+    from spikemba.encoders.registry import encoder_names, find_encoder
+    from spikemba.user_folders import load_settings
 
-    own = load_settings().weights
-    for name, place in WEIGHTS.items():
-        topic = f"{name} weights"
-        source: Source = resolve_name(place)()
-        if name in own:
-            there = own[name].exists()
-            problem = "" if there else ", which the settings name, is not there"
-            yield Finding(topic, "ok" if there else "fault", f"{own[name]}{problem}")
-            continue
+    own, names = load_settings().weights, encoder_names()
+    for name in names:
+        with suppress(SpikeMbaError):  # which the line of the encoder itself tells
+            if (source := find_encoder(name).source) is not None:
+                yield Finding(f"{name} weights", *_weights(name, source, own.get(name)))
+    for unknown in sorted(asked for asked in own if asked.partition(":")[0] not in names):
+        problem = f"the settings name {own[unknown]} as weights of it, and no encoder is called so"
+        yield Finding(f"{unknown} weights", "fault", f"{problem}; there are: {', '.join(names)}")
+
+
+def _weights(name: str, find: "Callable[[], Source]", own: Path | None) -> tuple[State, str]:
+    """State and detail of an encoder's weights.  own: where the settings say that they are."""
+    from spikemba.encoders.base import EncoderOptions
+    from spikemba.encoders.weights import weights_here
+    from spikemba.user_folders import weights_folder
+
+    if own is not None:
+        return ("ok", str(own)) if own.exists() else ("fault", f"{own}, which the settings name, is not there")
+    try:
+        source = find()
         path = weights_here(source, EncoderOptions(folder=weights_folder()))
-        if path is not None:
-            yield Finding(topic, "ok", str(path))
-        elif source.repository:
-            where = f"https://huggingface.co/{source.repository}"
-            yield Finding(topic, "absent", f"fetched from {where} on first use, or given with --weights {name}=")
-        else:
-            yield Finding(topic, "absent", f"get {source.file} from {source.address}, and use --weights {name}=FILE")
+    except Exception as error:  # of a library, or of an encoder that another package brings
+        return "fault", str(error) if isinstance(error, SpikeMbaError) else cause(error)
+    if path is not None:
+        return "ok", str(path)
+    if source.repository:
+        where = f"https://huggingface.co/{source.repository}"
+        return "absent", f"fetched from {where} on first use, or given with --weights {name}="
+    return "absent", f"get {source.file} from {source.address}, and use --weights {name}=FILE"
 
 
 def folders() -> Iterator[Finding]:

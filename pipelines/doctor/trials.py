@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.doctor import package_trials as packages
 from pipelines.doctor.processes import Absent
+from spikemba.encoders.registry import brought_by, encoder_names
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Probe:
     place: str
     """The function that tries it, as `probing` takes it."""
     package: str
-    """Import name of the package that is installed again when the process dies."""
+    """Import name, or pip's, of the package that is installed again when the process dies."""
     optional: str = ""
     """What an optional package is for; empty: the base installation promises it."""
 
@@ -29,11 +30,11 @@ class Probe:
         return self.place.startswith(packages.__name__)
 
 
-def run_tiny_encoder(kind: str) -> str:
-    """Run a small random encoder of that kind through the real class; `mini` is the bundled one."""
+def run_tiny_encoder(name: str) -> str:
+    """Run a small random model of that encoder through the real class; `mini` is the bundled one."""
     from pipelines.doctor.tiny_encoders import run_tiny
 
-    return run_tiny(kind)
+    return run_tiny(name)
 
 
 def run_neurons(backend: str) -> str:
@@ -101,7 +102,7 @@ def _built(topic: str, work: Callable[[str], str], argument: str, package: str) 
     return Probe(f"{topic} {argument}", f"{work.__module__}:{work.__name__}({argument})", package)
 
 
-PROBES = (
+PACKAGES = (
     _package("torch", packages.try_torch, "torch"),
     _package("torchvision", packages.try_torchvision, "torchvision"),
     _package("torchaudio", packages.try_torchaudio, "torchaudio", "sound; nothing here needs it"),
@@ -121,15 +122,8 @@ PROBES = (
     _package("ray", packages.try_ray, "ray", "extract --engine ray; spikemba[ray]"),
     _package("mamba-ssm", packages.try_mamba_ssm, "mamba_ssm", "the scan on a GPU; spikemba[cuda]"),
     _package("causal-conv1d", packages.try_causal_conv1d, "causal_conv1d", "the convolution on a GPU; spikemba[cuda]"),
-    _built("encoder", run_tiny_encoder, "mini", "torch"),
-    _built("encoder", run_tiny_encoder, "clip", "open_clip"),
-    _built("encoder", run_tiny_encoder, "slowfast", "torch"),
-    _built("encoder", run_tiny_encoder, "transformers", "transformers"),
-    _built("encoder", run_tiny_encoder, "siglip2", "transformers"),
-    _built("encoder", run_tiny_encoder, "xclip", "transformers"),
-    _built("encoder", run_tiny_encoder, "videomae", "transformers"),
-    _built("encoder", run_tiny_encoder, "videomamba", "torch"),
-    _built("encoder", run_tiny_encoder, "vjepa2", "transformers"),
+)
+BUILT = (
     _built("neurons", run_neurons, "fused", "torch"),
     _built("neurons", run_neurons, "native", "torch"),
     _built("neurons", run_neurons, "spikingjelly", "spikingjelly"),
@@ -139,4 +133,13 @@ PROBES = (
     _built("scan", run_scan, "triton", "triton"),
     _built("scan", run_scan, "mamba_ssm", "mamba_ssm"),
 )
-"""In the order of the report; every encoder and every scan has its line."""
+
+
+def probes() -> tuple[Probe, ...]:
+    """In the order of the report; every encoder and every scan has its line."""
+    return *PACKAGES, *(_encoder(name) for name in encoder_names()), *BUILT
+
+
+def _encoder(name: str) -> Probe:
+    brought = brought_by(name)
+    return _built("encoder", run_tiny_encoder, name, "torch" if brought == "spikemba" else brought)

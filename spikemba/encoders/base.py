@@ -1,22 +1,21 @@
-"""What an encoder is, and the names by which the command line asks for one.
+"""What an encoder is, and what it is told when it is loaded.
 
-Adding an encoder is one file with a class that has these attributes, and one line in ENCODERS (docs/encoders.md shows
-one whole). An encoder turns frames and sentences into numbers; it never opens a video and never writes a file.
+Adding an encoder is one file with a class that has these attributes and an entry that declares it (docs/encoders.md
+shows one whole). An encoder turns frames and sentences into numbers; it never opens a video and never writes a file.
 """
 
 # Shapes: n clips, T frames of a clip, H, Wd height and width in pixels, W query tokens, F feature width.
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.errors import QueryError, UnknownName
+from spikemba.errors import QueryError, ShapeError
 from spikemba.video.clips import ClipRule
 from spikemba.video.sampling import FrameRule, VideoInfo
 
@@ -71,7 +70,10 @@ class VideoEncoder(Protocol):
         ...
 
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
-        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F). A clip's features do not depend on the other clips."""
+        """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F). A clip's features do not depend on the other clips.
+
+        Raises ShapeError for anything else; without a clip the result is (0, F).
+        """
         ...
 
 
@@ -96,60 +98,8 @@ class TextEncoder(Protocol):
     """Longer sentences are refused."""
 
     def encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
-        """One TextFeatures per sentence; each independent of the others."""
+        """One TextFeatures per sentence; each independent of the others. Raises QueryError."""
         ...
-
-
-ENCODERS = {
-    "mini": "spikemba.encoders.bundled:load",
-    "clip": "spikemba.encoders.clip:load",
-    "slowfast": "spikemba.encoders.slowfast:load",
-    "transformers": "spikemba.encoders.image_text:load",
-    "siglip2": "spikemba.encoders.image_text:load_siglip2",
-    "xclip": "spikemba.encoders.xclip:load",
-    "videomae": "spikemba.encoders.motion:load_videomae",
-    "videomamba": "spikemba.encoders.videomamba:load",
-    "vjepa2": "spikemba.encoders.motion:load_vjepa2",
-}
-"""Name -> the function that loads it from (name, model, options); imported when it is asked for."""
-
-
-WEIGHTS = {
-    "clip": "spikemba.encoders.clip:default_source",
-    "slowfast": "spikemba.encoders.slowfast:default_source",
-    "siglip2": "spikemba.encoders.image_text:default_source",
-    "xclip": "spikemba.encoders.xclip:default_source",
-    "videomae": "spikemba.encoders.motion:videomae_source",
-    "vjepa2": "spikemba.encoders.motion:vjepa2_source",
-    "videomamba": "spikemba.encoders.videomamba:default_source",
-}
-"""Name -> the function that says where its weights come from, for encoders whose weights are not in the package."""
-
-
-def load_encoder(name: str, options: EncoderOptions | None = None) -> VideoEncoder:
-    """The encoder of that name: `clip`, or with the model it shall use, as in `clip:ViT-L-14`.
-
-    Raises UnknownName, and WeightsMissing when its weights are neither on this machine nor to be had.
-    """
-    kind, _, model = name.partition(":")
-    if kind not in ENCODERS:
-        raise UnknownName("encoder", kind, sorted(ENCODERS))
-    load = resolve_name(ENCODERS[kind])
-    return cast(VideoEncoder, load(name, model or None, options or EncoderOptions()))
-
-
-def load_encoders(
-    names: str, options: EncoderOptions | None = None, weights: Mapping[str, Path] | None = None
-) -> list[VideoEncoder]:
-    """Several encoders, as in `clip+slowfast`; features are joined in this order.
-
-    weights: files or folders by encoder, for those that are not to be looked for.
-    """
-    options, weights = options or EncoderOptions(), weights or {}
-    return [
-        load_encoder(name, replace(options, weights=weights.get(name, weights.get(name.partition(":")[0]))))
-        for name in names.split("+")
-    ]
 
 
 def clip_rule(encoder: VideoEncoder, clip_s: float, source: VideoInfo) -> ClipRule:
@@ -162,6 +112,14 @@ def clip_rule(encoder: VideoEncoder, clip_s: float, source: VideoInfo) -> ClipRu
 def folder_name(encoder: str) -> str:
     """A folder for the features of an encoder: `clip:ViT-L-14` -> clip_ViT-L-14."""
     return re.sub(r"[^\w.-]+", "_", encoder)
+
+
+def check_clips(frames: NDArray[np.uint8], frames_per_clip: int, encoder: str) -> None:
+    """Raise ShapeError for anything but (n, T, H, Wd, 3) uint8: some models would take it and give nonsense."""
+    shape = frames.shape
+    if len(shape) != 5 or (shape[1], shape[4]) != (frames_per_clip, 3) or frames.dtype != np.uint8:
+        wanted = f"(n, {frames_per_clip}, height, width, 3) uint8"
+        raise ShapeError(f"clips for {encoder} are {shape} {frames.dtype}; expected {wanted}")
 
 
 def check_query(sentence: str, max_words: int) -> str:

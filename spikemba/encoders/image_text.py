@@ -2,16 +2,20 @@
 
 # Shapes: n clips, H, Wd pixels, W query tokens, F feature width.
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.hub_models import CENTRED, CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.one_frame import OneFramePerClip
-from spikemba.encoders.weights import Source, placed
+from spikemba.encoders.tiny_models import IMAGE, TEXT, save_words
+from spikemba.encoders.weights import placed
 from spikemba.errors import QueryError, SpikeMbaError
+from spikemba.libraries import library
 from spikemba.weight_files import weights_digest
 
 KINDS = ("clip", "siglip")
@@ -69,6 +73,40 @@ def load_siglip2(name: str, model: str | None, options: EncoderOptions) -> Image
     return load(name, model or SIGLIP2, options)
 
 
-def default_source() -> Source:
-    """Where the weights of SigLIP 2's default model come from."""
-    return hub_source("siglip2", SIGLIP2)
+def _save_tiny_clip(folder: Path) -> tuple[str, Path]:
+    """A CLIP with the pixels it expects beside it."""
+    with library("transformers"):
+        from transformers import CLIPConfig, CLIPModel
+    CLIPModel(CLIPConfig(vision_config=IMAGE, text_config=TEXT, projection_dim=16)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}')
+    save_words(folder)
+    return "transformers", folder
+
+
+def _save_tiny_siglip(folder: Path) -> tuple[str, Path]:
+    with library("transformers"):
+        from transformers import SiglipConfig, SiglipModel
+    SiglipModel(SiglipConfig(vision_config=IMAGE, text_config={**TEXT, "projection_size": 32})).save_pretrained(folder)
+    save_words(folder)
+    return "siglip2", folder
+
+
+TRANSFORMERS_ENTRY = EncoderEntry(
+    name="transformers",
+    what="a CLIP or SigLIP of transformers, by its name on the hub or a local folder",
+    load=load,
+    models=("NAME",),
+    reads_text=True,
+    library="transformers",
+    tiny=_save_tiny_clip,
+)
+SIGLIP2_ENTRY = EncoderEntry(
+    name="siglip2",
+    what="SigLIP 2, by default the base model of 224 pixels",
+    load=load_siglip2,
+    models=("NAME",),
+    reads_text=True,
+    source=lambda: hub_source("siglip2", SIGLIP2),
+    library="transformers",
+    tiny=_save_tiny_siglip,
+)

@@ -24,7 +24,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.encoders.base import Array, TextFeatures, check_query
+from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_clips, check_query
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.errors import CheckpointError
 from spikemba.libraries import cause
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
@@ -203,6 +204,7 @@ class MiniEncoder:
     @torch.inference_mode()
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
         """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
+        check_clips(frames, self.frames_per_clip, self.name)
         out: Array = self.model.video(torch.from_numpy(frames)).numpy()
         return out
 
@@ -235,3 +237,17 @@ def load(folder: Path = FOLDER) -> MiniEncoder:
     model = Mini(config)
     load_state(model, read_state(path), path)
     return MiniEncoder(model, digest)
+
+
+def _load(name: str, model: str | None, options: EncoderOptions) -> MiniEncoder:  # noqa: ARG001
+    """Of the options only the folder of its weights matters; it is too small for the others."""
+    return load(options.weights or FOLDER)
+
+
+ENTRY = EncoderEntry(
+    name="mini",
+    what="bundled, trained on drawn shapes; knows nothing else",
+    load=_load,
+    reads_text=True,
+    length_matters=True,
+)

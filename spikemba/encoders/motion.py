@@ -5,14 +5,18 @@ Use one beside an encoder that reads, as in `clip+vjepa2`. A clip's features are
 
 # Shapes: n clips, T frames of a clip, H, Wd pixels, F feature width.
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.hub_models import IMAGENET, hub_source, load_model, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import Source, placed
+from spikemba.encoders.tiny_models import IMAGE, TOWER
+from spikemba.encoders.weights import placed
+from spikemba.libraries import library
 from spikemba.weight_files import weights_digest
 
 VIDEOMAE = "MCG-NJU/videomae-base"
@@ -53,16 +57,43 @@ def load_vjepa2(name: str, model: str | None, options: EncoderOptions) -> Motion
     return _load(name, model or VJEPA2, "vjepa2", options)
 
 
-def videomae_source() -> Source:
-    """Where the weights of VideoMAE's default model come from."""
-    return hub_source("videomae", VIDEOMAE)
-
-
-def vjepa2_source() -> Source:
-    """Where the weights of V-JEPA 2's default model come from."""
-    return hub_source("vjepa2", VJEPA2)
-
-
 def _load(name: str, model: str, kind: str, options: EncoderOptions) -> MotionEncoder:
     network = load_model(model, name, options, (kind,))
     return MotionEncoder(name, network, pixel_statistics(model, name, options, IMAGENET), options)
+
+
+def _save_tiny_videomae(folder: Path) -> tuple[str, Path]:
+    with library("transformers"):
+        from transformers import VideoMAEConfig, VideoMAEModel
+    VideoMAEModel(VideoMAEConfig(**IMAGE, num_frames=4)).save_pretrained(folder)
+    return "videomae", folder
+
+
+def _save_tiny_vjepa2(folder: Path) -> tuple[str, Path]:
+    with library("transformers"):
+        from transformers import VJEPA2Config, VJEPA2Model
+    tower = {name: value for name, value in TOWER.items() if name != "intermediate_size"}
+    frames: dict[str, Any] = {"crop_size": IMAGE["image_size"], "patch_size": 16, "frames_per_clip": 4}
+    predictor: dict[str, Any] = {"pred_hidden_size": 12, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+    VJEPA2Model(VJEPA2Config(**tower, **frames, **predictor)).save_pretrained(folder)
+    return "vjepa2", folder
+
+
+VIDEOMAE_ENTRY = EncoderEntry(
+    name="videomae",
+    what="VideoMAE, by default the base model: a video tower, for what moves",
+    load=load_videomae,
+    models=("NAME",),
+    source=lambda: hub_source("videomae", VIDEOMAE),
+    library="transformers",
+    tiny=_save_tiny_videomae,
+)
+VJEPA2_ENTRY = EncoderEntry(
+    name="vjepa2",
+    what="V-JEPA 2, by default the large model of 64 frames: a video tower, for what moves",
+    load=load_vjepa2,
+    models=("NAME",),
+    source=lambda: hub_source("vjepa2", VJEPA2),
+    library="transformers",
+    tiny=_save_tiny_vjepa2,
+)

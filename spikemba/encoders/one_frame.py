@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_query
+from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_clips, check_query
 from spikemba.video.clips import ClipRule, published_fps
 from spikemba.video.sampling import FrameRule, VideoInfo
 
@@ -20,6 +20,8 @@ class OneFramePerClip(ABC):
 
     frames_per_clip = 1
     batch_clips = 16
+    name: str
+    dim: int
     options: EncoderOptions
     device: torch.device
     dtype: torch.dtype
@@ -54,6 +56,9 @@ class OneFramePerClip(ABC):
     @torch.inference_mode()
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
         """frames: (n, 1, H, Wd, 3) uint8 RGB -> (n, F)."""
+        check_clips(frames, self.frames_per_clip, self.name)
+        if not len(frames):
+            return np.zeros((0, self.dim), np.float32)
         x = torch.from_numpy(frames[:, 0]).to(self.device).permute(0, 3, 1, 2).float() / 255
         out: Array = self.embed_images(((x - self.mean) / self.std).to(self.dtype)).float().cpu().numpy()
         return out

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikemba.encoders.base import Array, EncoderOptions
+from spikemba.encoders.base import Array, EncoderOptions, check_clips
 from spikemba.video.sampling import FrameRule
 
 
@@ -17,6 +17,8 @@ class SeveralFramesPerClip(ABC):
     """A video encoder behind the protocol of `base`, but for the tower itself."""
 
     batch_clips = 4
+    name: str
+    dim: int
     options: EncoderOptions
     device: torch.device
     dtype: torch.dtype
@@ -38,6 +40,9 @@ class SeveralFramesPerClip(ABC):
     @torch.inference_mode()
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
         """frames: (n, T, H, Wd, 3) uint8 RGB -> (n, F)."""
+        check_clips(frames, self.frames_per_clip, self.name)
+        if not len(frames):  # which not every model of transformers can be asked for
+            return np.zeros((0, self.dim), np.float32)
         x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
         out: Array = self.embed_videos(((x - self.mean) / self.std).to(self.dtype)).cpu().numpy()
         return out

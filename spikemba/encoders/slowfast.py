@@ -8,6 +8,7 @@ public checkpoint. Source: Feichtenhofer et al. 2019, arXiv 1812.03982, table 1 
 # Shapes: n clips, C channels, T frames of a clip, H, Wd pixels, F feature width.
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikemba.encoders.base import Array, EncoderOptions
+from spikemba.encoders.base import Array, EncoderOptions, check_clips
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.slowfast_weights import read_slowfast
 from spikemba.encoders.weights import Source, find_weights, placed
+from spikemba.libraries import library
 from spikemba.video.clips import ClipRule
 from spikemba.video.sampling import FrameRule, VideoInfo
 from spikemba.weight_files import load_state, weights_digest
@@ -34,11 +37,6 @@ SOURCE = Source(
     "features, SLOWFAST_8x8_R50.pkl of facebookresearch/SlowFast's model zoo, Kinetics-400)",
     hub_files=("SLOWFAST_8x8_R50.pkl", "slowfast_r50.safetensors"),
 )
-
-
-def default_source() -> Source:
-    """Where the weights come from."""
-    return SOURCE
 
 
 class SlowFast(nn.Module):
@@ -227,6 +225,7 @@ class SlowFastEncoder:
     @torch.inference_mode()
     def encode_clips(self, frames: NDArray[np.uint8]) -> Array:
         """frames: (n, 32, H, Wd, 3) uint8 RGB -> (n, F)."""
+        check_clips(frames, N_FAST, self.name)
         x = torch.from_numpy(frames).to(self.device).permute(0, 4, 1, 2, 3).float() / 255
         x = ((x - 0.45) / 0.225).to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
         out: Array = self.network(x).float().cpu().numpy()
@@ -242,3 +241,20 @@ def load(name: str, model: str | None, options: EncoderOptions) -> SlowFastEncod
     network = SlowFast(64 if stem is None else len(stem), 400 if classes is None else len(classes))
     load_state(network, state, path)
     return SlowFastEncoder(name, network, options)
+
+
+def _save_tiny(folder: Path) -> tuple[str, Path]:
+    """A narrow one."""
+    with library("safetensors"):
+        from safetensors.torch import save_file
+    save_file(SlowFast(width=8, n_classes=5).state_dict(), folder / "slowfast.safetensors")
+    return "slowfast", folder / "slowfast.safetensors"
+
+
+ENTRY = EncoderEntry(
+    name="slowfast",
+    what="SlowFast 8×8 R50, Kinetics-400",
+    load=load,
+    source=lambda: SOURCE,
+    tiny=_save_tiny,
+)

@@ -3,16 +3,20 @@
 # Shapes: n clips, T frames of a clip, H, Wd pixels, W query tokens, F feature width.
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.hub_models import CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import Source, placed
+from spikemba.encoders.tiny_models import IMAGE, TEXT, TOWER, save_words
+from spikemba.encoders.weights import placed
 from spikemba.errors import QueryError
+from spikemba.libraries import library
 from spikemba.weight_files import weights_digest
 
 MODEL = "microsoft/xclip-base-patch32"
@@ -58,6 +62,24 @@ def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
     return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, name, options, CLIP), options)
 
 
-def default_source() -> Source:
-    """Where the weights of the default model come from."""
-    return hub_source("xclip", MODEL)
+def _save_tiny(folder: Path) -> tuple[str, Path]:
+    with library("transformers"):
+        from transformers import XCLIPConfig, XCLIPModel
+    mit = {f"mit_{name}": value // 2 for name, value in TOWER.items()}
+    vision = {**IMAGE, **mit, "num_frames": 4, "mit_num_hidden_layers": 1, "mit_num_attention_heads": 2}
+    how: dict[str, Any] = {"projection_dim": 16, "prompt_layers": 1, "prompt_num_attention_heads": 2}
+    XCLIPModel(XCLIPConfig(vision_config=vision, text_config=TEXT, **how)).save_pretrained(folder)
+    save_words(folder)
+    return "xclip", folder
+
+
+ENTRY = EncoderEntry(
+    name="xclip",
+    what="X-CLIP, by default the base model; frames of a clip exchange messages",
+    load=load,
+    models=("NAME",),
+    reads_text=True,
+    source=lambda: hub_source("xclip", MODEL),
+    library="transformers",
+    tiny=_save_tiny,
+)

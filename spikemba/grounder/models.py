@@ -6,6 +6,7 @@ from pathlib import Path
 from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint
 from spikemba.encoders import TextEncoder, TextFeatures
 from spikemba.encoders.base import EncoderOptions, folder_name
+from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest, video_manifest
 from spikemba.encoding.videos import EncodedVideo
@@ -17,8 +18,6 @@ from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
 
 ZERO_SHOT_ENCODER = "clip"
 ZERO_SHOT_CLIP_S = 2.0
-LENGTH_MATTERS = ("mini",)
-"""Encoders whose clip vectors are longer the more goes on."""
 
 
 class TrainedModel:
@@ -90,8 +89,7 @@ class ZeroShotModel:
                 f"{name} does not compare sentences with clips; zero-shot grounding needs one that does"
             )
         self.name, self.clip_s = f"zero-shot {name}", ZERO_SHOT_CLIP_S
-        kind = name.partition(":")[0]
-        self.config = ZeroShotConfig(similarity="product" if kind in LENGTH_MATTERS else "cosine")
+        self.config = ZeroShotConfig(similarity="product" if find_encoder(name).length_matters else "cosine")
 
     def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
         """An answer per sentence, of at most `top` moments."""

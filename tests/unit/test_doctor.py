@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-from pkgutil import resolve_name
 
 import pytest
 import yaml
@@ -10,8 +9,9 @@ from broken_packages import put_package, spikemba
 
 from pipelines.doctor import report as doctor
 from pipelines.doctor.report import examine, weights
-from pipelines.doctor.trials import PROBES
-from spikemba.encoders.base import ENCODERS, WEIGHTS, EncoderOptions
+from pipelines.doctor.trials import probes
+from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.registry import OWN, find_encoder
 from spikemba.encoders.slowfast import SOURCE
 from spikemba.encoders.weights import weights_here
 from spikemba.errors import UnknownName
@@ -35,16 +35,16 @@ def states():
 
 
 def test_every_encoder_says_where_its_weights_come_from():
-    assert set(WEIGHTS) == set(ENCODERS) - WITHOUT
-    for name, place in WEIGHTS.items():
-        source = resolve_name(place)()
+    assert {name for name in OWN if find_encoder(name).source is None} == WITHOUT
+    for name in set(OWN) - WITHOUT:
+        source = find_encoder(name).source()
         assert source.encoder == name
         assert source.address.startswith("https://")
 
 
 def test_weights_that_are_absent_are_named_with_the_way_to_get_them(nobody_is_asked):
     found = states()
-    assert set(found) == set(WEIGHTS)
+    assert set(found) == set(OWN) - WITHOUT
     assert {finding.state for finding in found.values()} == {"absent"}
     assert "--weights slowfast=FILE" in found["slowfast"].detail
     assert "https://huggingface.co/google/siglip2" in found["siglip2"].detail
@@ -62,6 +62,15 @@ def test_weights_in_the_folder_and_in_the_settings_are_found(nobody_is_asked, tm
     assert (found["clip"].state, found["clip"].detail) == ("ok", str(tmp_path))
     assert found["xclip"].state == "fault"
     assert found["vjepa2"].state == "absent"
+
+
+def test_settings_that_name_weights_of_no_encoder_are_a_fault(nobody_is_asked, tmp_path):
+    settings_folder().mkdir(parents=True, exist_ok=True)
+    places = {"clp": str(tmp_path), "clip:ViT-L-14": str(tmp_path)}
+    (settings_folder() / "settings.yaml").write_text(yaml.safe_dump({"weights": places}))
+    (fault,) = [finding for finding in weights() if finding.state == "fault"]
+    assert fault.topic == "clp weights"
+    assert "no encoder is called so; there are: mini, clip, " in fault.detail
 
 
 BROKEN = {
@@ -119,6 +128,15 @@ def test_a_torchaudio_that_cannot_be_imported_is_a_fault_and_breaks_no_other_lin
     assert [finding["state"] for finding in others] == ["ok", "ok"], others
 
 
+def test_an_encoder_that_fails_is_put_down_to_the_library_whose_model_it_runs(tmp_path):
+    put_package(tmp_path, "open_clip", "")  # it can be imported and has nothing in it
+    done = spikemba(tmp_path, "doctor", "--json", *only("encoder clip"))
+    (clip,) = json.loads(done.stdout)
+    assert clip["state"] == "fault"
+    assert "AttributeError: module 'open_clip' has no attribute 'add_model_config'" in clip["detail"]
+    assert clip["detail"].endswith("; run `pip install --force-reinstall open_clip_torch`")
+
+
 def test_kernels_that_must_be_there_and_are_not_are_a_fault(monkeypatch, tmp_path):
     monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path))
     monkeypatch.setenv("CC", "no-such-compiler")
@@ -131,7 +149,7 @@ def test_kernels_that_must_be_there_and_are_not_are_a_fault(monkeypatch, tmp_pat
 
 
 def test_what_looks_at_the_machine_may_break_too(monkeypatch):
-    monkeypatch.setattr(doctor, "PROBES", ())
+    monkeypatch.setattr(doctor, "probes", tuple)
     monkeypatch.setattr(doctor, "SECTIONS", {"machine": None, "no such section": None})
     python, *_, missing = examine()
     assert python.topic == "python"
@@ -147,9 +165,9 @@ def test_an_optional_package_that_is_not_there_is_no_fault(monkeypatch):
 
 
 def test_every_encoder_and_scan_has_its_line():
-    topics = {probe.topic for probe in PROBES}
-    assert {f"encoder {kind}" for kind in ENCODERS} == {topic for topic in topics if topic.startswith("encoder ")}
+    topics = {probe.topic for probe in probes()}
+    assert {f"encoder {name}" for name in OWN} == {topic for topic in topics if topic.startswith("encoder ")}
     assert {f"scan {name}" for name in BACKENDS} == {topic for topic in topics if topic.startswith("scan ")}
-    assert len(topics) == len(PROBES)
+    assert len(topics) == len(probes())
     with pytest.raises(UnknownName, match=r"no line of the report is called 'torsh'; there are: torch, "):
         examine(["torsh"])

@@ -6,7 +6,7 @@ import sys
 import pytest
 from broken_packages import ROOT, put_package, python, spikemba
 
-from pipelines.doctor.tiny_encoders import SAVERS, save_vjepa2
+from spikemba.encoders.registry import OWN, find_encoder
 from spikemba.errors import LibraryBroken
 from spikemba.libraries import is_installed, library
 
@@ -60,9 +60,9 @@ def fails(name):
 
 def test_every_encoder_runs_beside_a_torchaudio_that_cannot_be_imported(tmp_path):
     put_package(tmp_path, "torchaudio", f"raise OSError({SYMBOL!r})", "2.11.1")
-    done = python(tmp_path, RUN_ALL, "mini", *SAVERS)
+    done = python(tmp_path, RUN_ALL, *OWN)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["mini", *SAVERS]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(OWN)
     assert done.stderr.count(WARNING) == 1
     (warning,) = [line for line in done.stderr.splitlines() if WARNING in line]
     assert warning.startswith("warning: ")
@@ -72,7 +72,7 @@ def test_every_encoder_runs_beside_a_torchaudio_that_cannot_be_imported(tmp_path
 def test_extraction_goes_on_beside_it_and_says_so_once(tmp_path):
     put_package(tmp_path / "first", "torchaudio", f"raise OSError({SYMBOL!r})", "2.11.1")
     (tmp_path / "vjepa2").mkdir()
-    save_vjepa2(tmp_path / "vjepa2")
+    find_encoder("vjepa2").tiny(tmp_path / "vjepa2")
     where = ("--weights", f"vjepa2={tmp_path / 'vjepa2'}", "--out", tmp_path / "out")
     done = spikemba(tmp_path / "first", "extract", ROOT / "examples" / "shapes.mp4", "--encoder", "vjepa2", *where)
     assert done.returncode == 0, done.stderr

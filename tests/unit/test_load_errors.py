@@ -7,10 +7,10 @@ import pytest
 from broken_packages import python
 from fake_hub import Repository, serving
 
-from pipelines.doctor.tiny_encoders import save_slowfast, save_transformers, save_vjepa2
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.registry import find_encoder
 from spikemba.encoders.weights import problem_on_hub
 from spikemba.errors import CheckpointError, LibraryBroken, SpikeMbaError, WeightsMissing
 
@@ -51,7 +51,7 @@ def tiny(tmp_path):
     """A folder with a small model that can be loaded."""
     folder = tmp_path / "tiny"
     folder.mkdir()
-    save_transformers(folder)
+    find_encoder("transformers").tiny(folder)
     return folder
 
 
@@ -193,7 +193,7 @@ def test_settings_of_pixels_that_are_absent_are_no_fault(tiny):
 
 
 def test_a_broken_library_is_blamed_and_not_the_folder(tmp_path, monkeypatch):
-    save_vjepa2(tmp_path)
+    find_encoder("vjepa2").tiny(tmp_path)
     (tmp_path / "kernel_one.py").write_text("raise OSError('libkernel.so: undefined symbol')")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -208,7 +208,7 @@ def test_a_broken_library_is_blamed_and_not_the_folder(tmp_path, monkeypatch):
 
 
 def test_files_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch):
-    name, path = save_slowfast(tmp_path)
+    name, path = find_encoder("slowfast").tiny(tmp_path)
 
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")

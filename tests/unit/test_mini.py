@@ -28,7 +28,6 @@ from spikemba.datasets.synthetic.shapes import (
     storyboard,
 )
 from spikemba.encoders.mini import Mini, MiniConfig, MiniEncoder, load, split_words
-from spikemba.errors import QueryError
 from spikemba.video.clips import into_clips
 from spikemba.video.sampling import Frame
 
@@ -61,29 +60,12 @@ def corpus_of(boards, config):
     return Corpus(np.stack(frames), np.stack(places), happenings)
 
 
-def test_a_clip_is_encoded_alike_alone_and_among_others(config, boards):
-    encoder = MiniEncoder(Mini(config), "")
-    clips = clips_of(boards[0], config)[:5]
-    together = encoder.encode_clips(clips)
-    alone = np.concatenate([encoder.encode_clips(clip[None]) for clip in clips])
-    assert together.shape == (5, 16)
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-
-
 def test_a_sentence_has_a_state_per_word_and_does_not_depend_on_its_neighbours(config):
     encoder = MiniEncoder(Mini(config), "")
     long, short = encoder.encode_texts(["the red circle comes in after a star spins", "a Red circle, enters!"])
     assert (long.tokens.shape, short.tokens.shape, short.pooled.shape) == ((9, 16), (4, 16), (16,))
     (alone,) = encoder.encode_texts(["a red circle enters"])
     np.testing.assert_array_equal(alone.tokens, short.tokens)
-
-
-def test_queries_without_words_or_with_too_many_are_refused(config):
-    encoder = MiniEncoder(Mini(config), "")
-    with pytest.raises(QueryError, match="empty"):
-        encoder.encode_texts([" "])
-    with pytest.raises(QueryError, match="65 words"):
-        encoder.encode_texts(["red " * 65])
 
 
 def test_every_sentence_of_the_corpus_is_in_the_vocabulary():

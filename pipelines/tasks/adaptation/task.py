@@ -35,7 +35,8 @@ from spikemba.batch import Batch
 from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import Split
-from spikemba.encoders.base import EncoderOptions, folder_name, load_encoder
+from spikemba.encoders.base import EncoderOptions, folder_name
+from spikemba.encoders.registry import load_encoder
 from spikemba.encoding.manifests import video_manifest
 from spikemba.files import ENCODERS_FOLDER
 from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, save_video_checkpoint

@@ -2,20 +2,24 @@
 
 `videomamba` reads what the head of its weights reads; `videomamba:mean` and `videomamba:class` say which. Its weights
 are the folder of a video checkpoint, adapted or not, or a public file. It reads no text: a text encoder goes with it.
+Users type `videomamba`, in one word as the public files do; modules are called `video_mamba`.
 """
 
 # Shapes: n clips, T frames of a clip, H, Wd pixels, F feature width.
 
+from pathlib import Path
 from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.several_frames import SeveralFramesPerClip
 from spikemba.encoders.weights import Source, find_weights, placed
 from spikemba.errors import UnknownName
-from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_model
+from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_model, save_video_checkpoint
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 from spikemba.weight_files import weights_digest
 
 READOUTS = ("class", "mean")
@@ -61,6 +65,18 @@ def load(name: str, model: str | None, options: EncoderOptions) -> VideoMambaEnc
     return VideoMambaEncoder(name, checkpoint, model, options)
 
 
-def default_source() -> Source:
-    """Where the weights come from that are taken when none are named."""
-    return SOURCE
+def _save_tiny(folder: Path) -> tuple[str, Path]:
+    """Two blocks, as a checkpoint of ours."""
+    config = VideoMambaConfig.parse({"width": 16, "n_blocks": 2, "n_frames": 4, "size_px": 32, "n_classes": 3})
+    save_video_checkpoint(folder, VideoCheckpoint(VideoMamba(config)))
+    return "videomamba", folder
+
+
+ENTRY = EncoderEntry(
+    name="videomamba",
+    what="VideoMamba, adapted or not",
+    load=load,
+    models=READOUTS,
+    source=lambda: SOURCE,
+    tiny=_save_tiny,
+)

@@ -6,6 +6,7 @@ among them, after the last norm and before the projection, and the projected emb
 
 # Shapes: n clips, H, Wd pixels, W query tokens, F feature width.
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.one_frame import OneFramePerClip
 from spikemba.encoders.weights import Source, find_weights, placed
 from spikemba.errors import QueryError, UnknownName
@@ -25,6 +27,13 @@ from spikemba.weight_files import load_state, read_state, weights_digest
 
 MODEL, TAG = "ViT-B-32", "openai"
 """Behind the published features of QVHighlights, Charades-STA and TACoS."""
+TINY = {
+    "embed_dim": 32,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 2, "layers": 2},
+}
+"""Settings of a small model, whose tokenizer is the usual one."""
 
 
 class ClipEncoder(OneFramePerClip):
@@ -93,8 +102,7 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
     return ClipEncoder(name, network, open_clip.get_tokenizer(architecture), options)
 
 
-def default_source() -> Source:
-    """Where the weights of the default model come from."""
+def _default_source() -> Source:
     with library("open_clip"):
         import open_clip
 
@@ -140,5 +148,27 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+def _save_tiny(folder: Path) -> tuple[str, Path]:
+    """`tiny` is its architecture in this process from here on."""
+    with library("open_clip"):
+        import open_clip
+    (folder / "tiny.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(folder / "tiny.json")
+    torch.save(open_clip.create_model("tiny").state_dict(), folder / "tiny.pt")
+    return "clip:tiny", folder / "tiny.pt"
+
+
 def _column(values: Sequence[float], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device)[:, None, None]
+
+
+ENTRY = EncoderEntry(
+    name="clip",
+    what="CLIP by open_clip; by default ViT-B-32 of OpenAI, as behind the published features",
+    load=load,
+    models=("MODEL", "MODEL/TAG"),
+    reads_text=True,
+    source=_default_source,
+    library="open_clip",
+    tiny=_save_tiny,
+)

@@ -1,0 +1,153 @@
+"""The encoders by name: those of this package, and those that other packages bring.
+
+Another package brings one by an entry point, which names the value in its module:
+
+    [project.entry-points."spikemba.encoders"]
+    colour = "colour_encoder:ENTRY"
+
+Nothing but the standard library is imported at the top, and no encoder before it is asked for: names are listed where
+torch would take a second, and by doctor where nothing may be sound.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+from spikemba.encoders.entry import EncoderEntry
+from spikemba.errors import LibraryBroken, SpikeMbaError, UnknownName
+from spikemba.libraries import cause
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from spikemba.encoders.base import EncoderOptions, VideoEncoder
+
+GROUP = "spikemba.encoders"
+"""Group of the entry points."""
+
+OWN = {
+    "mini": "spikemba.encoders.mini:ENTRY",
+    "clip": "spikemba.encoders.clip_model:ENTRY",
+    "slowfast": "spikemba.encoders.slowfast:ENTRY",
+    "transformers": "spikemba.encoders.image_text:TRANSFORMERS_ENTRY",
+    "siglip2": "spikemba.encoders.image_text:SIGLIP2_ENTRY",
+    "xclip": "spikemba.encoders.xclip:ENTRY",
+    "videomae": "spikemba.encoders.motion:VIDEOMAE_ENTRY",
+    "videomamba": "spikemba.encoders.video_mamba:ENTRY",
+    "vjepa2": "spikemba.encoders.motion:VJEPA2_ENTRY",
+}
+"""Name -> the entry, imported when it is asked for."""
+
+
+def encoder_names() -> list[str]:
+    """Every name that there is an encoder of: ours, then those of other packages, sorted; nothing is imported."""
+    return [*OWN, *sorted({point.name for point in _outside()} - set(OWN))]
+
+
+def brought_by(name: str) -> str:
+    """The package that brings an encoder, as pip calls it; `spikemba` for ours."""
+    return "spikemba" if name in OWN else next((_package(point) for point in _outside(name)), "")
+
+
+def find_encoder(name: str) -> EncoderEntry:
+    """The entry of an encoder, `clip` or with a model, as in `clip:ViT-L-14`.
+
+    Raises UnknownName; SpikeMbaError when two packages claim the name; LibraryBroken that names the package whose
+    entry cannot be used. Other encoders are found all the same.
+    """
+    kind = name.partition(":")[0]
+    points = _outside(kind)
+    if len(points) + (kind in OWN) > 1:
+        raise _clash(kind, points)
+    if points:
+        return _resolved(points[0])
+    if kind not in OWN:
+        raise UnknownName("encoder", kind, sorted(encoder_names()))
+    found: EncoderEntry = resolve_name(OWN[kind])
+    return found
+
+
+def load_encoder(name: str, options: "EncoderOptions | None" = None) -> "VideoEncoder":
+    """The encoder of that name: `clip`, or with the model it shall use, as in `clip:ViT-L-14`.
+
+    Raises as `find_encoder`, and WeightsMissing when its weights are neither on this machine nor to be had.
+    """
+    from spikemba.encoders.base import EncoderOptions, VideoEncoder
+
+    entry = find_encoder(name)
+    model = name.partition(":")[2] or None
+    if model and not entry.models:
+        raise SpikeMbaError(f"{entry.name} has no choice of models, so nothing can follow it; write {entry.name}")
+    encoder = entry.load(name, model, options or EncoderOptions())
+    if not isinstance(encoder, VideoEncoder):
+        raise _unusable(entry.name, f"loads {type(encoder).__name__}, which lacks attributes of a VideoEncoder")
+    return encoder
+
+
+def load_encoders(
+    names: str, options: "EncoderOptions | None" = None, weights: Mapping[str, Path] | None = None
+) -> "list[VideoEncoder]":
+    """Several encoders, as in `clip+slowfast`; features are joined in this order.
+
+    weights: files or folders by encoder, for those that are not to be looked for.
+    """
+    from spikemba.encoders.base import EncoderOptions
+
+    options, weights = options or EncoderOptions(), weights or {}
+    return [
+        load_encoder(name, replace(options, weights=weights.get(name, weights.get(name.partition(":")[0]))))
+        for name in names.split("+")
+    ]
+
+
+def _outside(name: str | None = None) -> "list[EntryPoint]":
+    """The entry points of other packages, all or those of a name."""
+    from importlib.metadata import entry_points  # takes longer than the rest of this module
+
+    return [point for point in entry_points(group=GROUP) if name is None or point.name == name]
+
+
+def _resolved(point: "EntryPoint") -> EncoderEntry:
+    """The entry behind an entry point. Raises LibraryBroken."""
+    if not re.fullmatch(r"\w[\w.-]*", point.name):  # : + = have a meaning where encoders are named
+        raise _unusable(point.name, "has a name that cannot be typed; expected letters, digits, - . _")
+    try:
+        entry = point.load()
+    except Exception as error:
+        raise _unusable(point.name, f"cannot be imported ({cause(error)})") from error
+    if not isinstance(entry, EncoderEntry):
+        raise _unusable(point.name, f"is {type(entry).__name__}; expected an EncoderEntry")
+    if entry.name != point.name:
+        raise _unusable(point.name, f"calls itself {entry.name!r}; expected the same name in both places")
+    return entry
+
+
+def _unusable(name: str, problem: str) -> LibraryBroken:
+    """What to say of an encoder that breaks the rules, and of the package that brings it."""
+    points = _outside(name)
+    if not points:
+        return LibraryBroken(f"the encoder {name!r} {problem}")
+    package = _package(points[0])
+    mend = f"run `pip install --upgrade {package}`, or `pip uninstall {package}` to do without it"
+    return LibraryBroken(f"the encoder {name!r} of {_described(points[0])} {problem}; {mend}")
+
+
+def _clash(name: str, points: "list[EntryPoint]") -> SpikeMbaError:
+    places = [f"spikemba ({OWN[name]})"] if name in OWN else []
+    places += [_described(point) for point in points]
+    return SpikeMbaError(
+        f"{len(places)} encoders are called {name!r}: those of {' and '.join(places)}; keep one, as with "
+        f"`pip uninstall {_package(points[-1])}`"
+    )
+
+
+def _package(point: "EntryPoint") -> str:
+    return point.dist.name if point.dist else point.module
+
+
+def _described(point: "EntryPoint") -> str:
+    """`toys 1.0 (toys.encoder:ENTRY)`."""
+    return f"{_package(point)} {point.dist.version if point.dist else ''} ({point.value})"
