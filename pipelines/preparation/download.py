@@ -17,7 +17,7 @@ from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 from pipelines.events import Report, silent
-from spikemba.datasets.benchmarks.registry import Download
+from spikemba.datasets.benchmark import Download
 from spikemba.errors import DownloadError, OutputError
 from spikemba.files import write_text, writing
 
