@@ -1,6 +1,6 @@
 """The configuration of a run: what every training has, and that of grounding with the presets that fill it.
 
-Precedence: defaults < preset < the YAML file < `--set section.key=value` < the few flags of a command.
+Precedence: defaults < preset < `base` of the file < the YAML file < `--set section.key=value` < the command's few flags.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.tasks.registry import GROUNDING, kind
-from spikemba.config import Config, Tree, from_preset, load_yaml, merge, parse_overrides
+from spikemba.config import Config, Tree, from_preset, load_over_base, merge, parse_overrides
 from spikemba.datasets.base import DataConfig
 from spikemba.errors import ConfigError, UnknownName
 from spikemba.grounding import GroundingConfig
@@ -145,9 +145,9 @@ def load_run_config(path: Path | None, overrides: Sequence[str] = (), *, prepare
 
 
 def config_tree(path: Path | None, prepared: Path | None = None) -> Tree:
-    """A YAML file, if there is one, under the data section of the one that `spikemba prepare` wrote."""
-    tree = load_yaml(path) if path is not None else {}
-    return merge(tree, {"data": load_yaml(prepared).get("data", {})}) if prepared is not None else tree
+    """A YAML file over its base, if there is one, under the data section of the one that `spikemba prepare` wrote."""
+    tree, written = ({} if one is None else load_over_base(one, config_folder()) for one in (path, prepared))
+    return merge(tree, {"data": written.get("data", {})}) if prepared is not None else tree
 
 
 def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | None:
