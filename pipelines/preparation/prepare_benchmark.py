@@ -252,7 +252,7 @@ def _feature_settings(about: Benchmark, found: Features, manifests: Sequence[Man
     data |= found.pack.settings
     lengths = {manifest.clip_s for manifest in manifests if manifest.clip_s}
     if len(lengths) == 1:
-        data["clip_s"] = lengths.pop()
+        (data["clip_s"],) = lengths
     return data | about.own_features if lengths else data
 
 

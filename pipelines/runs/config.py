@@ -1,6 +1,6 @@
 """The configuration of a run: what every training has, and that of grounding with the presets that fill it.
 
-Precedence: defaults < preset < `base` of the file < the YAML file < `--set section.key=value` < the command's few flags.
+Precedence: defaults < preset < `base` of the YAML file < the file < `--set section.key=value` < the command's flags.
 """
 
 from collections.abc import Sequence
