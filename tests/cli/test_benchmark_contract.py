@@ -151,17 +151,11 @@ def prepared_with(about, pack, clip_s, folder, **more):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A benchmark of one file in a folder that the package of benchmarks then has, too."""
+    """The benchmark of the documentation, one file in a folder that the package of benchmarks then has, too."""
     folder = tmp_path / "more"
     folder.mkdir()
-    (folder / "toy.py").write_text(
-        "from spikemba.datasets.benchmark import CLIP_ONLY, Benchmark\n"
-        "from spikemba.datasets.protocol import ONE_WINDOW\n"
-        "from spikemba.datasets.raw_rows import read_jsonl_rows\n"
-        "BENCHMARK = Benchmark('toy', 'Toy Story', {s: (f'toy_{s}.jsonl',) for s in ('train', 'val', 'test')},\n"
-        "    read=lambda path, folder, split: read_jsonl_rows(path), home='nowhere', protocol=ONE_WINDOW,\n"
-        "    packs=(CLIP_ONLY,))\n"
-    )
+    shown = DOCS.partition("## Add a benchmark")[2].partition("```python\n")[2].partition("```")[0]
+    (folder / "toy.py").write_text(shown.replace("my_set", "toy").replace("My Set", "Toy Story"))
     monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(folder)])
     importlib.invalidate_caches()
     yield find_benchmark("toy")
