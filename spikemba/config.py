@@ -57,6 +57,35 @@ def load_yaml(path: Path) -> Tree:
     return tree
 
 
+def load_over_base(path: Path, folder: Path, above: tuple[Path, ...] = ()) -> Tree:
+    """A YAML file merged over the one that its key `base` names, which may have a base itself; without that key.
+
+    base: the name of a file in `folder`, without its suffix, or a path with it, relative to the file.
+    above: the files that led here. Raises ConfigError for a base that is not there or leads back to itself.
+    """
+    tree = load_yaml(path)
+    if "base" not in tree:
+        return tree
+    found, above = _base(path, tree.pop("base"), folder), (*above, path.resolve())
+    if found.resolve() in above:
+        circle = " -> ".join(str(one) for one in (*above[above.index(found.resolve()) :], found.resolve()))
+        raise ConfigError(str(path), [f"base: leads back to itself ({circle})"])
+    return merge(load_over_base(found, folder, above), tree)
+
+
+def _base(path: Path, base: Any, folder: Path) -> Path:
+    """The file that a base names."""
+    names = sorted(one.stem for one in folder.glob("*.yaml"))
+    if not isinstance(base, str):
+        raise ConfigError(str(path), [f"base: {base!r}: expected a path or one of {', '.join(names)}"])
+    if base in names:
+        return folder / f"{base}.yaml"
+    found = path.parent / base
+    if not found.is_file():
+        raise ConfigError(str(path), [f"base: there is no file {found}, nor one of these names: {', '.join(names)}"])
+    return found
+
+
 def parse_overrides(assignments: Iterable[str]) -> Tree:
     """Turn `["train.learning_rate=1e-3", ...]` into nested dictionaries; values are read as YAML."""
     tree: Tree = {}

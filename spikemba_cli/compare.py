@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from spikemba.datasets.registry import OWN
 from spikemba_cli.console import JsonOption, print_json, print_table
 
 
@@ -13,7 +14,7 @@ def compare(
     a: Annotated[Path, typer.Argument(help="Predictions (jsonl).")],
     b: Annotated[Path, typer.Argument(help="Predictions to hold against them.")],
     annotations: Annotated[Path, typer.Option(help="Annotations (jsonl) of the queries that both answer.")],
-    dataset: Annotated[str, typer.Option(help="Benchmark whose metrics to compare.")] = "qvhighlights",
+    dataset: Annotated[str, typer.Option(help="Benchmark whose metrics to compare.")] = OWN,
     resamples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     as_json: JsonOption = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from spikemba.datasets.registry import OWN
 from spikemba_cli.console import print_json, print_table, print_warning
 
 Table = Literal["text", "markdown", "csv"]
@@ -26,7 +27,7 @@ def evaluate(
         Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Benchmark whose metrics to use; by default the run's, or qvhighlights.")
+        str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only look for faults of the predictions file; exit 1 if there are any.")
@@ -53,7 +54,7 @@ def evaluate(
     if predictions is not None and annotations is not None:
         from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
-        result = evaluate_files(predictions, annotations, dataset or "qvhighlights", bootstrap, only_check=check)
+        result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
     else:
         from pipelines.tasks.registry import kind_of_run, load_run_config
 

@@ -1,10 +1,12 @@
 """`spikemba prepare`: annotations to what training reads."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba_cli.console import JsonOption, err, print_json, print_note, print_warning, progress
 from spikemba_cli.prepare_videos import add_video_sets
 
@@ -12,7 +14,28 @@ if TYPE_CHECKING:
     from pipelines.preparation.prepare import Prepared
     from pipelines.preparation.prepare_benchmark import PreparedBenchmark
 
-app = typer.Typer(no_args_is_help=True, help="Bring a data set into the form that training reads.")
+
+class _WithBenchmarks(TyperGroup):
+    """The commands that are written out here, and one per benchmark, made when `prepare` is asked for its commands.
+
+    Their titles are in the benchmarks' files, which `spikemba --help` has no time to load.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        self._add_benchmarks()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._add_benchmarks()
+        return super().list_commands(ctx)
+
+    def _add_benchmarks(self) -> None:
+        for name in benchmark_names():
+            if name not in self.commands:
+                self.commands[name] = _benchmark_command(name)
+
+
+app = typer.Typer(cls=_WithBenchmarks, no_args_is_help=True, help="Bring a data set into the form that training reads.")
 
 
 @app.command()
@@ -81,8 +104,8 @@ VideosOption = Annotated[bool, typer.Option("--with-videos", help="With --downlo
 DropOption = Annotated[bool, typer.Option("--drop-faulty", help="Leave out rows with faults, and say which.")]
 
 
-def _benchmark(name: str, title: str) -> None:
-    """Add `prepare NAME`."""
+def _benchmark_command(name: str) -> Any:
+    """`prepare NAME`."""
 
     def command(
         source: SourceOption,
@@ -103,18 +126,20 @@ def _benchmark(name: str, title: str) -> None:
         )
         _print_benchmark(name, prepared, as_json)
 
-    command.__doc__ = f"""Check the annotations of {title} and write what training reads.
+    command.__doc__ = f"""Check the annotations of {find_benchmark(name).title} and write what training reads.
 
     Example: spikemba prepare {name} --source DIR --features DIR/features
     """
-    app.command(name)(command)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(command)
+    return typer.main.get_command(alone)
 
 
 def _download(name: str, source: Path, with_videos: bool) -> None:
-    from pipelines.preparation.download import fetch
-    from spikemba.datasets.benchmarks.registry import benchmark_files
 
-    for wanted in benchmark_files(name).downloads:
+    from pipelines.preparation.download import fetch
+
+    for wanted in find_benchmark(name).downloads:
         if wanted.large and not with_videos:
             print_note(f"not fetched without --with-videos: {wanted.url}")
             continue
@@ -140,14 +165,6 @@ def _print_benchmark(name: str, prepared: "PreparedBenchmark", as_json: bool) ->
         err.print(f"next: spikemba train --dataset {name}{usual}")
 
 
-for _name, _title in {
-    "qvhighlights": "QVHighlights",
-    "charades_sta": "Charades-STA",
-    "tacos": "TACoS",
-    "tvsum": "TVSum",
-    "youtube_highlights": "YouTube Highlights",
-}.items():
-    _benchmark(_name, _title)
 add_video_sets(app)
 
 

@@ -133,6 +133,13 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "pass",
         ),
     ],
+    ("spikemba/config.py", CONFIG): [
+        (
+            "a base stands over its file",
+            "merge(load_over_base(found, folder, above), tree)",
+            "merge(tree, load_over_base(found, folder, above))",
+        ),
+    ],
     ("pipelines/runs/config.py", CONFIG): [
         ("preset paper has an open gate", '{"gate_bias": 0.0}', '{"gate_bias": 1.0}'),
         ("preset paper has a foreground", '"foreground": 0.0, ', ""),

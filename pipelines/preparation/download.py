@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
-from spikemba.datasets.benchmarks.registry import Download
+from spikemba.datasets.benchmark import Download
 from spikemba.errors import DownloadError, OutputError
 from spikemba.files import write_text, writing
 from spikemba.progress import Report, silent

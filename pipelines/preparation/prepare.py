@@ -9,7 +9,7 @@ from pipelines.preparation.data_config import write_data_config
 from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
-from spikemba.datasets.benchmarks.custom import read_custom
+from spikemba.datasets.custom import read_custom
 from spikemba.errors import AnnotationError
 from spikemba.progress import Report, silent
 from spikemba.video.sampling import FrameRule, VideoReader

@@ -17,8 +17,9 @@ from pipelines.preparation.prepare import split_by_video
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import missing_queries, missing_videos, text_source
-from spikemba.datasets.benchmarks.raw import RawRows, row_faults
-from spikemba.datasets.benchmarks.registry import BenchmarkFiles, Pack, benchmark_files
+from spikemba.datasets.benchmark import Benchmark, Pack
+from spikemba.datasets.raw_rows import RawRows, row_faults
+from spikemba.datasets.registry import find_benchmark
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, FeaturesMissing, UnknownName
 from spikemba.features import FeatureFolder, Manifest
@@ -70,7 +71,7 @@ def prepare_benchmark(
     faults and say which.
     Raises AnnotationError with every faulty row of all files, FeaturesMissing, UnknownName.
     """
-    about = benchmark_files(name)
+    about = find_benchmark(name)
     raw = _read(about, source)
     faults, left_out = _faults(raw), list[str]()
     found = _features(about, features or out / "features", pack, required=features is not None or pack is not None)
@@ -88,7 +89,7 @@ def prepare_benchmark(
     return _write(about, out, raw, _held_out(about, splits), found, left_out, notes)
 
 
-def _read(about: BenchmarkFiles, source: Path) -> dict[str, RawRows]:
+def _read(about: Benchmark, source: Path) -> dict[str, RawRows]:
     """The raw rows by split, or under `all`. Raises AnnotationError that says what is missing and where it is from."""
     if not source.is_dir():
         raise AnnotationError(source, [f"no such folder; put the files of {about.title} there, or add --download"])
@@ -115,7 +116,7 @@ def _faults(raw: dict[str, RawRows]) -> dict[str, dict[str, str]]:
     return {split: row_faults(of_file.rows) for split, of_file in raw.items()}
 
 
-def _splits(about: BenchmarkFiles, rows: dict[str, list[Annotation]]) -> dict[str, list[Annotation]]:
+def _splits(about: Benchmark, rows: dict[str, list[Annotation]]) -> dict[str, list[Annotation]]:
     """A file with every split becomes a training and a test split."""
     if "all" not in rows:
         return rows
@@ -126,7 +127,7 @@ def _splits(about: BenchmarkFiles, rows: dict[str, list[Annotation]]) -> dict[st
     }
 
 
-def _held_out(about: BenchmarkFiles, splits: dict[str, list[Annotation]]) -> dict[str, list[Annotation]]:
+def _held_out(about: Benchmark, splits: dict[str, list[Annotation]]) -> dict[str, list[Annotation]]:
     """Training videos set aside within each domain to choose the epoch, where there is no split for it."""
     if not about.held_out:
         return splits
@@ -140,7 +141,7 @@ def _held_out(about: BenchmarkFiles, splits: dict[str, list[Annotation]]) -> dic
     return {"train": train, "val": val, "test": splits["test"], "train_all": splits["train"]}
 
 
-def _features(about: BenchmarkFiles, root: Path, wanted: str | None, *, required: bool) -> Features | None:
+def _features(about: Benchmark, root: Path, wanted: str | None, *, required: bool) -> Features | None:
     """The first layout whose folders are there. Raises FeaturesMissing when none is and one is required."""
     known = {pack.name: pack for pack in about.packs}
     packs = list(about.packs)
@@ -185,7 +186,7 @@ def _without_features(splits: dict[str, list[Annotation]], found: Features) -> d
 
 
 def _notes(
-    about: BenchmarkFiles, splits: dict[str, list[Annotation]], found: Features | None, out: Path, source: Path
+    about: Benchmark, splits: dict[str, list[Annotation]], found: Features | None, out: Path, source: Path
 ) -> list[str]:
     notes = []
     for split, size in about.sizes.items():
@@ -194,6 +195,10 @@ def _notes(
         if seen != (size.rows, size.videos):
             published = f"papers have {size.rows} of {size.videos}"
             notes.append(f"{split} has {seen[0]} queries of {seen[1]} videos; {published}: numbers will not compare")
+    trained = {row.domain for row in splits.get("train", [])}
+    if lacking := [domain for domain in about.domains if domain not in trained]:
+        shown = ",".join(domain for domain in about.domains if domain in trained)
+        notes.append(f"train has no video of {', '.join(lacking)}; train the others with --set data.domains=[{shown}]")
     test = splits.get("test", [])
     if not any(row.windows or row.labels for row in test):
         notes.append("test has no truth, so it can be answered and not scored")
@@ -206,7 +211,7 @@ def _notes(
 
 
 def _write(
-    about: BenchmarkFiles,
+    about: Benchmark,
     out: Path,
     raw: dict[str, RawRows],
     splits: dict[str, list[Annotation]],
@@ -241,16 +246,14 @@ def _write(
     return PreparedBenchmark(out, about.title, counts, config, found.pack.name if found else None, left_out, notes)
 
 
-def _feature_settings(about: BenchmarkFiles, found: Features, manifests: Sequence[Manifest]) -> Tree:
+def _feature_settings(about: Benchmark, found: Features, manifests: Sequence[Manifest]) -> Tree:
     """The data section's keys about features: folders, and what their manifests say of clips."""
     data: Tree = {"video_features": [str(path) for path in found.video], "text_features": str(found.text)}
     data |= found.pack.settings
     lengths = {manifest.clip_s for manifest in manifests if manifest.clip_s}
     if len(lengths) == 1:
-        data["clip_s"] = lengths.pop()
-    if about.name == "youtube_highlights" and any(manifest.clip_s for manifest in manifests):
-        data["lengths"] = "stretch"  # labels are about 50 frames each, rows made here about equal times
-    return data
+        (data["clip_s"],) = lengths
+    return data | about.own_features if lengths else data
 
 
 def _sha256(path: Path) -> str:

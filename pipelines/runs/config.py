@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from spikemba.config import Config, Tree, load_yaml, merge
+from spikemba.config import Config, Tree, load_over_base, merge
 from spikemba.errors import ConfigError, UnknownName
 
 GROUNDING = "grounding"
@@ -80,9 +80,9 @@ class AnyRunConfig(Config):
 
 
 def config_tree(path: Path | None, prepared: Path | None = None) -> Tree:
-    """A YAML file, if there is one, under the data section of the one that `spikemba prepare` wrote."""
-    tree = load_yaml(path) if path is not None else {}
-    return merge(tree, {"data": load_yaml(prepared).get("data", {})}) if prepared is not None else tree
+    """A YAML file over its base, if there is one, under the data section of the one that `spikemba prepare` wrote."""
+    tree, written = ({} if one is None else load_over_base(one, config_folder()) for one in (path, prepared))
+    return merge(tree, {"data": written.get("data", {})}) if prepared is not None else tree
 
 
 def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | None:

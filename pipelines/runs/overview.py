@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 from pipelines.runs.run_lock import is_locked
 from spikemba.config import Tree, load_yaml
+from spikemba.datasets.registry import OWN
 from spikemba.errors import AnnotationError, CheckpointError, ConfigError
 from spikemba.files import read_jsonl
 
 State = Literal["running", "finished", "broken off", "damaged"]
-OWN = "qvhighlights"
-"""The benchmark that a configuration names when its data are a person's own."""
 CONFIG, METRICS = "config.yaml", "metrics.jsonl"
 
 

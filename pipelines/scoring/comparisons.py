@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scoring.scores import Protocol, clip_ratings, protocol_of, query_faults
+from pipelines.scoring.scores import clip_ratings, protocol_of, query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId, read_annotations, read_predictions
+from spikemba.datasets.protocol import HighlightScores, Protocol
+from spikemba.datasets.registry import OWN
 from spikemba.errors import AnnotationError
-from spikemba.metrics import tvsum_top5_map, youtube_ap
 from spikemba.metrics.bootstrap import Comparison, Interval, Sample, compare, interval
 from spikemba.metrics.highlights import LEVELS, check_videos, clip_scores
 from spikemba.metrics.retrieval import AP_THRESHOLDS, query_scores
@@ -28,7 +29,7 @@ def intervals(
 
 
 def compare_files(
-    a: Path, b: Path, annotations: Path, benchmark: str = "qvhighlights", n: int = 2000, seed: int = 0
+    a: Path, b: Path, annotations: Path, benchmark: str = OWN, n: int = 2000, seed: int = 0
 ) -> dict[str, Comparison]:
     """The main metrics of two prediction files, in percent, with intervals of the differences.
 
@@ -56,8 +57,8 @@ def samples(rows: Sequence[PredictedRow], annotations: Sequence[Annotation], pro
     per domain, so there the annotators are what is resampled.
     """
     predicted = {row.query_id: row for row in rows}
-    if protocol.by_domain:
-        return {"mAP": _highlight_sample(predicted, annotations, protocol)}
+    if protocol.highlights:
+        return {"mAP": _highlight_sample(predicted, annotations, protocol.highlights)}
     found: dict[str, Sample] = {}
     with_windows = [one for one in annotations if one.windows]
     if with_windows and any(row.moments for row in rows):
@@ -95,7 +96,7 @@ def _saliency_samples(predicted: Mapping[QueryId, PredictedRow], truth: Sequence
 
 
 def _highlight_sample(
-    predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation], protocol: Protocol
+    predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation], highlights: HighlightScores
 ) -> Sample:
     values: list[float] = []
     units: list[str] = []
@@ -105,10 +106,7 @@ def _highlight_sample(
     check_videos(saliency, labels, {str(one.query_id): one.domain or "" for one in truth})
     for one in truth:
         key = str(one.query_id)
-        if protocol.kind == "tvsum":
-            ap = tvsum_top5_map(saliency[key], labels[key]).tolist()
-        else:
-            ap = [youtube_ap(saliency[key], labels[key])]
+        ap = highlights.of_video(saliency[key], labels[key])
         values += ap
         units += [f"{key} {rater}" for rater in range(len(ap))]
         groups += [one.domain or _ALL] * len(ap)

@@ -8,7 +8,7 @@ from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.prediction_faults import prediction_faults
 from pipelines.scoring.scores import brief, protocol_of, score
 from spikemba.datasets.annotations import Annotation, read_annotations, read_predictions
-from spikemba.datasets.benchmarks.registry import benchmark_files
+from spikemba.datasets.registry import find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Interval
 
@@ -34,7 +34,7 @@ def read_truth(path: Path, benchmark: str) -> list[Annotation]:
     """Annotations of a jsonl, or of the test split of the benchmark's official form. Raises AnnotationError."""
     if path.suffix in (".jsonl", ""):
         return read_annotations(path)
-    about = benchmark_files(benchmark)
+    about = find_benchmark(benchmark)
     found = about.read(path, path.parent, "test")
     rows = [row for _, row in found.rows]
     if path.name in about.files.get("all", ()) and about.is_test is not None:

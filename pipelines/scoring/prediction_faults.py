@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from pipelines.scoring.scores import LABEL_CLIP_S, Protocol, query_faults
+from pipelines.scoring.scores import LABEL_CLIP_S, query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
+from spikemba.datasets.protocol import Protocol
 
 SLACK_S = 0.01
 """A window may end this much past its video: durations are stored with two decimals."""
@@ -21,7 +22,7 @@ def prediction_faults(rows: Sequence[PredictedRow], annotations: Sequence[Annota
     faults = query_faults({row.query_id for row in rows}, set(truth))
     pairs = [(row, truth[row.query_id]) for row in rows if row.query_id in truth]
     faults += _saliency_faults(pairs)
-    if not protocol.by_domain:
+    if not protocol.highlights:
         faults += _moment_faults(pairs)
     return faults
 

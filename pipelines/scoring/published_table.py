@@ -1,13 +1,10 @@
 """Our numbers beside the published ones, for the terminal, for Markdown and for a spreadsheet."""
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import model_validator
-
-from spikemba.config import Config, load_yaml
+from spikemba.datasets.published import PublishedTable
+from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -16,37 +13,10 @@ if TYPE_CHECKING:
 Form = Literal["text", "markdown", "csv"]
 
 
-class PublishedRow(Config):
-    """One method's results as its source prints them."""
-
-    method: str
-    values: tuple[float | None, ...]
-    """Percent, one per column; None where the source gives none."""
-    source: str
-    """Where the numbers were read."""
-
-
-class PublishedTable(Config):
-    """The published results of one benchmark."""
-
-    columns: tuple[str, ...]
-    """Keys of the brief, in the order of the papers."""
-    test: tuple[PublishedRow, ...] = ()
-    val: tuple[PublishedRow, ...] = ()
-
-    @model_validator(mode="after")
-    def _as_wide_as_its_columns(self) -> "PublishedTable":
-        for row in (*self.test, *self.val):
-            if len(row.values) != len(self.columns):
-                raise ValueError(f"{row.method} has {len(row.values)} values for {len(self.columns)} columns")
-        return self
-
-
-@cache
 def published() -> dict[str, PublishedTable]:
-    """Every benchmark's published results."""
-    path = Path(__file__).with_name("published.yaml")
-    return {name: PublishedTable.parse(table, f"{path}, {name}") for name, table in load_yaml(path).items()}
+    """The published results of every benchmark that has any."""
+    entries = map(find_benchmark, benchmark_names())
+    return {entry.name: entry.published for entry in entries if entry.published}
 
 
 def results_table(
@@ -59,9 +29,9 @@ def results_table(
     """
     import pandas as pd
 
-    if benchmark not in published():
-        raise UnknownName("benchmark", benchmark, sorted(published()))
-    table = published()[benchmark]
+    table = find_benchmark(benchmark).published
+    if table is None:
+        raise UnknownName("benchmark with published results", benchmark, sorted(published()))
     spread = spread or {}
     rows: list[list[object]] = [[name, *(_ours(ours.get(key), spread.get(key)) for key in table.columns), "this run"]]
     rows += [

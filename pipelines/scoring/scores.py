@@ -1,68 +1,28 @@
 """Predictions against annotations, as each benchmark scores them. Needs no torch, so it starts at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations, read_predictions
-from spikemba.errors import AnnotationError, UnknownName
-from spikemba.metrics import (
-    AP_THRESHOLDS,
-    OPEN_ENDED_RANGES,
-    QVHIGHLIGHTS_RANGES,
-    grounding_document,
-    ratings_matrix,
-    tvsum_metrics,
-    youtube_metrics,
-)
+from spikemba.datasets.protocol import HighlightScores, Protocol
+from spikemba.datasets.registry import OWN, find_benchmark
+from spikemba.errors import AnnotationError
+from spikemba.metrics import grounding_document, ratings_matrix
 
 LABEL_CLIP_S = 2.0
 """Seconds that one rated clip lasts in the QVHighlights form."""
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What a benchmark measures."""
-
-    kind: Literal["windows", "tvsum", "youtube"] = "windows"
-    """Moments against windows and saliency against ratings, or saliency against labels, by domain."""
-    r1_thresholds: tuple[float, ...] = AP_THRESHOLDS
-    """IoU thresholds of MR-R1."""
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: QVHIGHLIGHTS_RANGES)
-    """Ranges of window length that are scored apart."""
-    with_miou: bool = False
-    """Also the mean IoU of the first moment."""
-
-    @property
-    def by_domain(self) -> bool:
-        """Whether the score is a mean over domains."""
-        return self.kind != "windows"
-
-
-_ONE_WINDOW = Protocol(r1_thresholds=(0.3, 0.5, 0.7), ranges=OPEN_ENDED_RANGES, with_miou=True)
-
-PROTOCOLS: dict[str, Protocol] = {
-    "qvhighlights": Protocol(),
-    "charades_sta": _ONE_WINDOW,
-    "tacos": _ONE_WINDOW,
-    "tvsum": Protocol("tvsum"),
-    "youtube_highlights": Protocol("youtube"),
-}
-"""Benchmark -> how it is scored; any other set in the QVHighlights form is scored as QVHighlights is."""
-
-
-def protocol_of(name: str) -> Protocol:
+def protocol_of(benchmark: str) -> Protocol:
     """How a benchmark is scored. Raises UnknownName with the list of names."""
-    if name not in PROTOCOLS:
-        raise UnknownName("benchmark", name, sorted(PROTOCOLS))
-    return PROTOCOLS[name]
+    return find_benchmark(benchmark).protocol
 
 
-def score_files(predictions: Path, annotations: Path, benchmark: str = "qvhighlights") -> dict[str, Any]:
+def score_files(predictions: Path, annotations: Path, benchmark: str = OWN) -> dict[str, Any]:
     """Score a predictions file against an annotations file, both jsonl. Raises AnnotationError, UnknownName."""
     protocol = protocol_of(benchmark)
     return score(read_predictions(predictions), read_annotations(annotations), str(predictions), protocol)
@@ -72,18 +32,20 @@ def score(
     rows: Sequence[PredictedRow],
     annotations: Sequence[Annotation],
     source: str = "predictions",
-    protocol: Protocol = PROTOCOLS["qvhighlights"],
+    protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """The official evaluator's document, or {"mAP": ..., "domains": {...}} for a highlight set.
 
+    protocol: by default that of OWN.
     Moments are scored where the truth has windows, saliency where it has ratings or labels.
     Raises AnnotationError when the two do not hold the same queries, or when the annotations hold no truth.
     """
     truth = {annotation.query_id: annotation for annotation in annotations}
     predicted = {row.query_id: row for row in rows}
     _check_queries(set(predicted), set(truth), source)
-    if protocol.by_domain:
-        return _by_domain(predicted, truth, source, protocol)
+    protocol = protocol or protocol_of(OWN)
+    if protocol.highlights:
+        return _by_domain(predicted, truth, source, protocol.highlights)
     with_windows = [i for i, annotation in truth.items() if annotation.windows]
     rated = [i for i, annotation in truth.items() if annotation.ratings]
     moments = {i: predicted[i].moment_array for i in with_windows}
@@ -104,15 +66,14 @@ def score(
 
 
 def _by_domain(
-    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], source: str, protocol: Protocol
+    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], source: str, highlights: HighlightScores
 ) -> dict[str, Any]:
     unlabelled = [i for i, annotation in truth.items() if not annotation.labels or annotation.domain is None]
     if unlabelled:
         raise AnnotationError(
             source, [f"{len(unlabelled)} annotations have no label or no domain, as qid {unlabelled[0]!r}"]
         )
-    metrics = {"tvsum": tvsum_metrics, "youtube": youtube_metrics}[protocol.kind]
-    scores = metrics(
+    scores = highlights.by_domain(
         {str(i): np.asarray(predicted[i].saliency) for i in truth},
         {str(i): annotation.label_array for i, annotation in truth.items()},
         {str(i): str(annotation.domain) for i, annotation in truth.items()},

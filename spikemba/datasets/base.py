@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
+from spikemba.datasets.registry import OWN, benchmark_names
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import Array, FeatureFolder, FeatureSpec, Manifest
@@ -22,13 +23,16 @@ from spikemba.features import Array, FeatureFolder, FeatureSpec, Manifest
 Split = Literal["train", "val", "test"]
 
 
-Benchmark = Literal["qvhighlights", "charades_sta", "tacos", "tvsum", "youtube_highlights"]
+def _known(name: str) -> str:
+    if name not in benchmark_names():
+        raise ValueError(f"is no benchmark; there are: {', '.join(benchmark_names())}")
+    return name
 
 
 class DataConfig(Config):
     """Annotations and features: any QVHighlights-style jsonl with any feature folders."""
 
-    benchmark: Benchmark = "qvhighlights"
+    benchmark: Annotated[str, AfterValidator(_known)] = OWN
     """Whose metrics are used; a set of your own in the QVHighlights form is scored as QVHighlights is."""
     domains: tuple[str, ...] = ()
     """Highlight sets: the domains, each of which gets a model of its own; empty trains one model on everything."""

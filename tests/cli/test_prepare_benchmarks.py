@@ -254,7 +254,8 @@ def test_download_fetches_what_is_missing_and_prepares_it(sources, tmp_path, mon
     from dataclasses import replace
 
     from pipelines.preparation import download
-    from spikemba.datasets.benchmarks.registry import BENCHMARKS, Download
+    from spikemba.datasets.benchmark import Download
+    from spikemba.datasets.benchmarks import charades_sta
 
     source = sources("charades_sta", 3)
     asked = []
@@ -268,8 +269,8 @@ def test_download_fetches_what_is_missing_and_prepares_it(sources, tmp_path, mon
 
     monkeypatch.setattr(download, "fetch", fetch)
     big = Download("https://example.org/videos.tgz", "videos.tgz", large=True)
-    about = BENCHMARKS["charades_sta"]
-    monkeypatch.setitem(BENCHMARKS, "charades_sta", replace(about, downloads=(*about.downloads, big)))
+    about = charades_sta.BENCHMARK
+    monkeypatch.setattr(charades_sta, "BENCHMARK", replace(about, downloads=(*about.downloads, big)))
     result = prepare("charades_sta", tmp_path / "new", tmp_path / "out", "--download")
     assert [url.rsplit("/", 1)[1] for url in asked] == ["charades_train_release.jsonl", "charades_test_release.jsonl"]
     assert "not fetched without --with-videos: https://example.org/videos.tgz" in result.stderr

@@ -3,9 +3,8 @@
 import pytest
 
 from pipelines.runs.config import config_path, prepared_config
-from pipelines.scoring.scores import PROTOCOLS
 from pipelines.tasks.grounding.config import load_config
-from spikemba.datasets.benchmarks.registry import BENCHMARKS
+from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import ConfigError, UnknownName
 
 SOURCE = {  # batch size, learning rate, spike steps
@@ -25,12 +24,11 @@ def test_a_benchmark_is_trained_as_its_source_says(name):
     assert (config.train.optimizer, config.train.weight_decay, config.model.n_blocks) == ("adam", 1e-4, 6)
     assert config.data.benchmark == config.name == name
     assert config.train.watch_test == (name != "qvhighlights")  # whose papers select on its validation split
-    assert config.train.best_metric == ("mAP" if PROTOCOLS[name].by_domain else "MR-full-mAP")
-    assert bool(config.data.domains) == PROTOCOLS[name].by_domain
+    assert config.train.best_metric == ("mAP" if find_benchmark(name).protocol.highlights else "MR-full-mAP")
 
 
-def test_every_benchmark_is_known_everywhere():
-    assert set(SOURCE) == set(PROTOCOLS) == set(BENCHMARKS)
+def test_the_settings_of_every_source_are_checked():
+    assert set(SOURCE) == set(benchmark_names())
 
 
 def test_what_was_prepared_stands_over_the_benchmark_and_under_the_command_line(tmp_path):

@@ -1,9 +1,9 @@
 from pipelines.scoring.prediction_faults import prediction_faults
-from pipelines.scoring.scores import PROTOCOLS
 from spikemba.datasets.annotations import Annotation, PredictedRow
+from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS, Protocol
 from spikemba.moments import Moment, Window
 
-WINDOWS, TVSUM = PROTOCOLS["qvhighlights"], PROTOCOLS["tvsum"]
+WINDOWS = Protocol()
 TRUTH = Annotation(1, "q", "v", 10.0, (Window(2, 6),), (1, 2), ((4, 4, 4), (3, 3, 3)))
 
 
@@ -37,8 +37,8 @@ def test_each_fault_of_a_row_is_named_with_what_was_seen():
 
 def test_highlight_sets_are_only_asked_for_saliency():
     labelled = Annotation(1, "q", "v", 4.0, labels=((1.0,),) * 6, domain="BK")
-    assert faults(row(saliency=(0.0,) * 6), protocol=TVSUM, truth=[labelled]) == []
-    assert "5 of 6" in faults(row((0, 900, 1)), protocol=TVSUM, truth=[labelled])[0]
+    assert faults(row(saliency=(0.0,) * 6), protocol=TOP5_OF_ANNOTATORS, truth=[labelled]) == []
+    assert "5 of 6" in faults(row((0, 900, 1)), protocol=TOP5_OF_ANNOTATORS, truth=[labelled])[0]
 
 
 def test_durations_of_two_decimals_are_no_fault():

@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import pytest
 import yaml
 
-from pipelines.runs.config import config_folder, config_names, config_path
+from pipelines.runs.config import config_names, config_path
 from pipelines.tasks.grounding.config import PRESETS, RunConfig, load_config
 from pipelines.tasks.recognition.config import RecognitionConfig
 from pipelines.tasks.registry import load_run_config
@@ -126,12 +124,81 @@ def test_presets_name_settings_that_exist():
         RunConfig.parse(tree)
 
 
-def test_yaml_files_hold_only_what_differs_from_the_defaults():
-    for path in config_folder().glob("*.yaml"):
-        defaults = type(load_run_config(path))()
-        for section, keys in yaml.safe_load(path.read_text()).items():
-            base = getattr(defaults, section)
-            if section in ("name", "preset", "task") or base is None:
-                continue
-            same = [f"{section}.{k}" for k, v in keys.items() if not isinstance(v, dict) and getattr(base, k) == v]
-            assert not same, Path(path).name
+@pytest.mark.parametrize("name", config_names())
+def test_a_file_holds_only_what_differs_from_its_base_or_the_defaults(name):
+    tree = yaml.safe_load(config_path(name).read_text())
+    base = tree.pop("base", None)
+    found = load_run_config(config_path(name))
+    below = (load_run_config(config_path(base)) if base else type(found)()).model_dump(mode="json")
+    for section, keys in tree.items():
+        if isinstance(keys, dict) and below[section] is not None:
+            same = [f"{section}.{k}" for k, v in keys.items() if not isinstance(v, dict) and below[section][k] == v]
+            assert not same
+
+
+# Bases
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a YAML file and says where."""
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_file_stands_over_its_base_and_under_the_command_line(write):
+    path = write("mine.yaml", "base: tvsum\nname: mine\ndata: {domains: [BK]}\ntrain: {epochs: 3, seed: 4}\n")
+    config = load_run_config(path, ["train.seed=5"])
+    wanted = load_run_config(config_path("tvsum"), ["name=mine", "data.domains=[BK]", "train.epochs=3", "train.seed=5"])
+    assert config == wanted
+    assert "base" not in to_yaml(config)
+
+
+def test_a_base_of_ones_own_is_looked_for_beside_the_file_and_may_have_one_itself(write, monkeypatch, tmp_path):
+    write("shared.yaml", "base: shapes\ntrain: {epochs: 3, batch_size: 5}\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(write("small/mine.yaml", "base: ../shared.yaml\ntrain: {batch_size: 6}\n"))
+    assert (config.train.epochs, config.train.batch_size, config.model.width) == (3, 6, 64)
+
+
+def test_a_preset_lies_under_the_base_that_names_it(write):
+    write("low.yaml", "preset: paper\nloss: {overlap: 2.0}\n")
+    low = load_config(write("a.yaml", "base: low.yaml\nloss: {foreground: 3.0}\n"))
+    assert (low.loss.overlap, low.loss.foreground, low.loss.proposal, low.train.optimizer) == (2.0, 3.0, 0.0, "adam")
+    full = load_config(write("b.yaml", "base: low.yaml\npreset: full\n"))
+    assert (full.loss.overlap, full.loss.proposal, full.train.optimizer) == (2.0, 1.0, "adamw")
+
+
+def test_what_prepare_wrote_may_have_a_base_too(write):
+    prepared = write("config.yaml", "base: base.yaml\ndata: {clip_s: 3}\n")
+    write("base.yaml", "data: {clip_s: 4, max_tokens: 7}\nmodel: {width: 8}\n")
+    config = load_config(config_path("tvsum"), prepared=prepared)
+    assert (config.data.clip_s, config.data.max_tokens, config.model.width) == (3, 7, 256)
+
+
+@pytest.mark.parametrize(
+    ("base", "problem"),
+    [
+        ("shape", r"mine.yaml has 1 fault: base: there is no file .*shape, nor one of these names: .*demo.*shapes"),
+        ("none.yaml", "base: there is no file .*none.yaml"),
+        ("[shapes]", r"base: \['shapes'\]: expected a path or one of .*shapes"),
+        ("mine.yaml", r"base: leads back to itself \(.*mine.yaml -> .*mine.yaml\)"),
+        ("other.yaml", r"other.yaml has 1 fault: base: leads back to itself \(.*mine.* -> .*other.* -> .*mine.yaml\)"),
+    ],
+)
+def test_a_base_that_is_none_is_one_clear_error(write, base, problem):
+    write("other.yaml", "base: mine.yaml\n")
+    with pytest.raises(ConfigError, match=problem):
+        load_run_config(write("mine.yaml", f"base: {base}\n"))
+
+
+def test_faults_of_a_file_and_its_base_are_reported_together(write):
+    write("low.yaml", "train: {batch_size: -3}\n")
+    with pytest.raises(ConfigError, match=r"(?s)2 faults.*train.batch_size: -3.*model.width: 'wide'"):
+        load_config(write("mine.yaml", "base: low.yaml\nmodel: {width: wide}\n"))

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pipelines.preparation.download import fetch, unpack
-from spikemba.datasets.benchmarks.registry import BENCHMARKS, Download
+from spikemba.datasets.benchmark import Download
+from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import DownloadError
 
 CONTENT = os.urandom(3_000_000)
@@ -207,14 +208,15 @@ def test_a_damaged_archive_is_named(tmp_path):
 
 
 def test_what_is_offered_has_a_checksum_or_is_large_and_recorded():
-    for about in BENCHMARKS.values():
+    for about in map(find_benchmark, benchmark_names()):
         for wanted in about.downloads:
             assert wanted.url.startswith("https://")
             assert wanted.sha256 or wanted.large
 
 
 def test_checksums_are_those_of_the_real_files(shared):
-    known = {wanted.name: wanted.sha256 for about in BENCHMARKS.values() for wanted in about.downloads}
+    entries = map(find_benchmark, benchmark_names())
+    known = {wanted.name: wanted.sha256 for about in entries for wanted in about.downloads}
     seen = [path for path in (shared / "annotations").iterdir() if path.name in known]
     assert len(seen) == 11
     for path in seen:

@@ -1,6 +1,6 @@
 """The configuration of a grounding run, with the presets that fill it.
 
-Precedence: defaults < preset < the YAML file < `--set section.key=value` < the few flags of a command.
+Precedence: defaults < preset < `base` of the YAML file < the file < `--set section.key=value` < the command's flags.
 """
 
 from collections.abc import Sequence

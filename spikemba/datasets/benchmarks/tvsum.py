@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation
-from spikemba.datasets.benchmarks.raw import RawRows, read_jsonl_rows
+from spikemba.datasets.benchmark import (
+    CLIP_ONLY,
+    CLIP_SLOWFAST,
+    I3D,
+    I3D_WITH_AUDIO,
+    Benchmark,
+    Download,
+    Size,
+)
+from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS
+from spikemba.datasets.published import published_table
+from spikemba.datasets.raw_rows import RawRows, read_jsonl_rows
 from spikemba.errors import AnnotationError
 from spikemba.libraries import library
 
@@ -111,3 +122,51 @@ def _row(columns: dict[str, Any], labels: NDArray[Any]) -> Annotation:
 def _text(codes: NDArray[Any]) -> str:
     """MATLAB's characters; the titles are UTF-8 that was stored byte by byte."""
     return bytes(codes.ravel().astype(np.uint8)).decode("utf-8", "replace")
+
+
+PUBLISHED = published_table(
+    "mAP-VT mAP-VU mAP-GA mAP-MS mAP-PK mAP-PR mAP-FM mAP-BK mAP-BT mAP-DS mAP",
+    test="""
+    UMT-S | 87.54 81.51 88.22 78.81 81.42 86.96 75.96 86.89 84.42 79.63 83.14 | UMT repository, README
+    UniVTG PT | 92.04 77.81 89.78 83.83 82.22 85.81 74.33 91.78 90.47 77.57 84.56 | UniVTG repository, model.md
+    R2-Tuning | 89.81 85.90 89.51 85.01 82.82 90.39 75.61 91.23 92.35 80.88 86.35 | R2-Tuning repository, README
+    Moment-DETR (lighthouse) | ~ ~ ~ ~ ~ ~ ~ ~ ~ ~ 86.7 | lighthouse repository, reproduced_results.md, I3D and CLIP
+    QD-DETR (lighthouse) | ~ ~ ~ ~ ~ ~ ~ ~ ~ ~ 87.1 | lighthouse repository, reproduced_results.md, I3D and CLIP
+    EaTR (lighthouse) | ~ ~ ~ ~ ~ ~ ~ ~ ~ ~ 85.0 | lighthouse repository, reproduced_results.md, I3D and CLIP
+    UVCOM (lighthouse) | ~ ~ ~ ~ ~ ~ ~ ~ ~ ~ 87.9 | lighthouse repository, reproduced_results.md, I3D and CLIP
+    TaskWeave (lighthouse) | ~ ~ ~ ~ ~ ~ ~ ~ ~ ~ 83.5 | lighthouse repository, reproduced_results.md, I3D and CLIP
+    CG-DETR (lighthouse) | ~ ~ ~ ~ ~ ~ ~ ~ ~ ~ 87.9 | lighthouse repository, reproduced_results.md, I3D and CLIP
+    """,
+)
+
+BENCHMARK = Benchmark(
+    name="tvsum",
+    title="TVSum",
+    files={
+        "all": ("ydata-tvsum50.mat",),
+        "train": ("tvsum_train_release.jsonl", "tvsum_train.jsonl"),
+        "test": ("tvsum_val_release.jsonl", "tvsum_val.jsonl"),
+    },
+    read=lambda path, folder, split: read_tvsum(path),
+    home="labels and videos: people.csail.mit.edu/yalesong/tvsum; I3D features: links in github.com/TencentARC/UMT",
+    protocol=TOP5_OF_ANNOTATORS,
+    sizes={"train": Size(40, 40), "test": Size(10, 10)},
+    packs=(I3D, CLIP_SLOWFAST, CLIP_ONLY, I3D_WITH_AUDIO),
+    domains=("BK", "BT", "DS", "FM", "GA", "MS", "PK", "PR", "VT", "VU"),
+    is_test=is_test,
+    held_out=0.25,
+    downloads=(
+        Download(
+            "https://raw.githubusercontent.com/yalesong/tvsum/master/matlab/ydata-tvsum50.mat",
+            "ydata-tvsum50.mat",
+            "6a9d2a0cee7f577736cd38ba3cdb746f86635012791eaaec933480ec00eb9d36",
+        ),
+        Download(
+            "https://people.csail.mit.edu/yalesong/tvsum/tvsum50_ver_1_1.tgz",
+            "tvsum50_ver_1_1.tgz",
+            max_bytes=2_000_000_000,
+            large=True,
+        ),
+    ),
+    published=PUBLISHED,
+)
