@@ -23,7 +23,7 @@ from spikemba.libraries import library
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32, in_full_precision
-from spikemba.ops.ranks import gathered, summed
+from spikemba.ops.ranks import all_gather, all_reduce
 
 # in the order of the enumeration in native/spiking.c
 SurrogateName = Literal[
@@ -117,7 +117,7 @@ def masked_moments(x: Tensor, mask: Tensor, *, over_ranks: bool = False) -> tupl
 
     x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool, True = real.  over_ranks: of the batches of all processes.
     """
-    total = summed if over_ranks else _itself
+    total = all_reduce if over_ranks else _itself
     real = mask[..., None].to(x.dtype)  # (B, M, 1)
     axes = tuple(range(x.dim() - 1))
     count = total(real.sum() * (len(x) if x.dim() == 4 else 1)).clamp(min=1)
@@ -134,7 +134,7 @@ def moments_over_ranks(mean: Tensor, var: Tensor, count: Tensor) -> tuple[Tensor
 
     mean, var: (D,).  count: (), 0 where a process has no positions.  Source: Chan, Golub and LeVeque 1979.
     """
-    each = gathered(torch.cat((mean, var, count[None].to(mean.dtype))))  # (R, 2D + 1)
+    each = all_gather(torch.cat((mean, var, count[None].to(mean.dtype))))  # (R, 2D + 1)
     width = len(mean)
     means, variances, counts = each[:, :width], each[:, width:-1], each[:, -1:]
     n = counts.sum().clamp(min=1)

@@ -41,7 +41,8 @@ def prepare(work: Path, n_train: int, n_val: int) -> None:
 def measure(method: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train with one method; the metrics of its best epoch."""
     from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
-    from pipelines.training.loop import device_of, peak_memory_mb
+    from pipelines.training.device_memory import peak_memory_mb
+    from pipelines.training.loop import device_of
     from pipelines.training.train import train
 
     work = arguments.work

@@ -16,7 +16,7 @@ from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
 from pipelines.tasks.adaptation.model import make_encoder
 from pipelines.tasks.adaptation.task import make_task
 from pipelines.tasks.registry import kind_of_run
-from pipelines.training.batch_plan import Cut
+from pipelines.training.batch_plan import BatchPlan
 from pipelines.training.train import train
 from spikemba.config import to_yaml
 from spikemba.encoders import load_encoder
@@ -71,8 +71,8 @@ def adapted(configured, tmp_path_factory):
 
 def test_only_the_new_parameters_and_the_grounding_model_learn(configured, shapes):
     task = make_task(configured())
-    (parts,) = list(Cut(task.n_examples, task.n_examples).steps(0))
-    batch = task.load(parts[0])
+    (micro_batches,) = list(BatchPlan(task.n_examples, task.n_examples).steps(0))
+    batch = task.load(micro_batches[0])
     assert len(batch.frames) == sum(len(task.clips.clips(v)) for v in {a.video_id for a in task.training.annotations})
     for _ in range(2):
         task.module.zero_grad()
@@ -105,7 +105,7 @@ def test_a_video_stands_in_a_batch_once_however_many_queries_it_has(configured):
     one, other = ids[0], next(i for i in ids if i != ids[0])
     frames, first = task._frames([one, other, one])
     n = len(task.clips.clips(one))
-    assert first.tolist() == [0, n, 0]
+    assert first == [0, n, 0]
     assert len(frames) == n + len(task.clips.clips(other))
 
 
@@ -155,10 +155,10 @@ def test_recipes_for_less_memory_change_no_loss_and_no_gradient(configured):
         torch.manual_seed(0)
         task = make_task(configured(f"train.checkpoint_blocks={str(again).lower()}"))
         assert task.module.grounder.recompute_blocks == again
-        (part,) = next(Cut(task.n_examples, 4).steps(0))
+        (micro_batch,) = next(BatchPlan(task.n_examples, 4).steps(0))
         task.module.train()
         torch.manual_seed(1)  # of dropout
-        loss = task.loss(task.load(part)).loss
+        loss = task.loss(task.load(micro_batch)).loss
         loss.backward()
         found.append(
             {name: p.grad for name, p in task.module.named_parameters() if p.grad is not None} | {"loss": loss}
@@ -201,9 +201,9 @@ def test_a_trained_grounding_model_may_stay_as_it_is(adapted, configured):
     task = make_task(configured("train_grounder=false", start=adapted))
     assert not any(p.requires_grad for p in task.module.grounder.parameters())
     before = {name: value.clone() for name, value in task.module.grounder.state_dict().items()}
-    (parts,) = list(Cut(task.n_examples, task.n_examples).steps(0))
+    (micro_batches,) = list(BatchPlan(task.n_examples, task.n_examples).steps(0))
     task.module.train()
-    task.loss(task.load(parts[0])).loss.backward()
+    task.loss(task.load(micro_batches[0])).loss.backward()
     assert task.module.encoder.edit.gathering.up.weight.grad.any()
     assert all(value.equal(before[name]) for name, value in task.module.grounder.state_dict().items())
     with pytest.raises(FeaturesMismatch, match="reads 16 numbers per clip"):

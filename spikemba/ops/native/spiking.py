@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikemba.ops.native.library import kernels, packed, parts, pointer, threads
-from spikemba.ops.ranks import summed
+from spikemba.ops.ranks import all_reduce
 
 MAX_STEPS = 64
 MAX_HEAD = 64
@@ -190,7 +190,7 @@ def _norm_backward(
     by_scale = sums[1] - mean * sums[0]
     constant = slope = None
     if normalisation.count is not None:
-        every = summed(sums) if normalisation.over_ranks else sums
+        every = all_reduce(sums) if normalisation.over_ranks else sums
         slope = -weight * (every[1] - mean * every[0]) * inverse.pow(3) / normalisation.count
         constant = -scale * every[0] / normalisation.count - slope * mean
     steps = len(x) if x.dim() == 4 else 1
