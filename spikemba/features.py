@@ -229,13 +229,15 @@ POOLED_KEY = "pooler_output"
 """Name of the sentence's embedding there."""
 
 
-def write_video(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
+def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
     """Store (L, F) clip features, whole or not at all. Raises OutputError."""
     with writing(folder / f"{video_id}.npz") as temporary:
         np.savez(temporary, features=features.astype(dtype))
 
 
-def write_text(folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32") -> None:
+def write_query_features(
+    folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32"
+) -> None:
     """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError."""
     with writing(folder / f"qid{query_id}.npz") as temporary:
         np.savez(temporary, last_hidden_state=tokens.astype(dtype), pooler_output=pooled.astype(dtype))

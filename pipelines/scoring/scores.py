@@ -25,7 +25,7 @@ LABEL_CLIP_S = 2.0
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ScoringProtocol:
     """What a benchmark measures."""
 
     kind: Literal["windows", "tvsum", "youtube"] = "windows"
@@ -43,19 +43,19 @@ class Protocol:
         return self.kind != "windows"
 
 
-_ONE_WINDOW = Protocol(r1_thresholds=(0.3, 0.5, 0.7), ranges=OPEN_ENDED_RANGES, with_miou=True)
+_ONE_WINDOW = ScoringProtocol(r1_thresholds=(0.3, 0.5, 0.7), ranges=OPEN_ENDED_RANGES, with_miou=True)
 
-PROTOCOLS: dict[str, Protocol] = {
-    "qvhighlights": Protocol(),
+PROTOCOLS: dict[str, ScoringProtocol] = {
+    "qvhighlights": ScoringProtocol(),
     "charades_sta": _ONE_WINDOW,
     "tacos": _ONE_WINDOW,
-    "tvsum": Protocol("tvsum"),
-    "youtube_highlights": Protocol("youtube"),
+    "tvsum": ScoringProtocol("tvsum"),
+    "youtube_highlights": ScoringProtocol("youtube"),
 }
 """Benchmark -> how it is scored; any other set in the QVHighlights form is scored as QVHighlights is."""
 
 
-def protocol_of(name: str) -> Protocol:
+def protocol_of(name: str) -> ScoringProtocol:
     """How a benchmark is scored. Raises UnknownName with the list of names."""
     if name not in PROTOCOLS:
         raise UnknownName("benchmark", name, sorted(PROTOCOLS))
@@ -72,7 +72,7 @@ def score(
     rows: Sequence[PredictedRow],
     annotations: Sequence[Annotation],
     source: str = "predictions",
-    protocol: Protocol = PROTOCOLS["qvhighlights"],
+    protocol: ScoringProtocol = PROTOCOLS["qvhighlights"],
 ) -> dict[str, Any]:
     """The official evaluator's document, or {"mAP": ..., "domains": {...}} for a highlight set.
 
@@ -104,7 +104,7 @@ def score(
 
 
 def _by_domain(
-    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], source: str, protocol: Protocol
+    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], source: str, protocol: ScoringProtocol
 ) -> dict[str, Any]:
     unlabelled = [i for i, annotation in truth.items() if not annotation.labels or annotation.domain is None]
     if unlabelled:

@@ -3,8 +3,9 @@
 How memory is estimated: weights, gradients and the optimiser's state are counted. What the backward pass needs is
 what autograd keeps of the forward pass; its bytes are counted for small parts of the first batch, and grow in a
 straight line with the examples. Not in it are temporary tensors within one operation, the block that is computed again
-under `train.checkpoint_blocks`, what Python and its libraries take (about half a GB), and features that are kept in memory
-(`data.memory_gb`). Beside the estimate stands how far memory rose in the step that was timed, which has the first two.
+under `train.checkpoint_blocks`, what Python and its libraries take (about half a GB), and features that are kept in
+memory (`data.memory_gb`). Beside the estimate stands how far memory rose in the step that was timed, which has the
+first two.
 """
 
 import re

@@ -74,11 +74,11 @@ def write_pairs(
         features.write_manifest(folder / name, Manifest(encoder=name, dim=dim, clip_s=2.0, dtype="float16"))
         for row in rows:
             clips = rng.standard_normal((n_clips, dim), np.float32)
-            features.write_video(folder / name, row.video_id, clips, "float16")
+            features.write_video_features(folder / name, row.video_id, clips, "float16")
     features.write_manifest(folder / "text", Manifest(encoder="text", kind="text", dim=512))
     for row in rows:
         tokens = rng.standard_normal((n_tokens, 512), np.float32)
-        features.write_text(folder / "text", row.query_id, tokens, tokens[0], "float16")
+        features.write_query_features(folder / "text", row.query_id, tokens, tokens[0], "float16")
     streams = tuple(folder / name for name in dims)
     return DataConfig(train=folder / "train.jsonl", video_features=streams, text_features=folder / "text")
 

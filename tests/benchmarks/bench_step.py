@@ -4,10 +4,10 @@
     OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --small
     OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --set train.precision=bf16 --set train.device=cuda
 
-Preset `full` as it trains: two forward passes (pairs, and videos under other queries), losses, the way back, clipping,
+Preset `full` as it trains: two forward passes (pairs, and videos under other queries), losses, backward pass, clipping,
 AdamW. The step's time is the median without a profiler; its shares come from a profile, in which every event's own time
-belongs to one stage, so that the stages sum to the step. What the way back does belongs to the stage of the operator
-whose derivative it is. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave over.
+belongs to one stage, so that the stages sum to the step. The backward pass of an operator belongs to the
+operator's stage. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave over.
 
 On a CPU the neurons of queries, keys and values and the attention over their spikes are one kernel; those neurons are
 measured alone, in the same shapes, and taken from it.
@@ -162,7 +162,7 @@ def neurons_alone_us(step: OptimizerStep, repeats: int) -> float:
         return real(x, *args)
 
     with patch.object(spiking_saliency, "spiking_attention", noting):
-        step.task.loss(step.task.load(step.part))
+        step.task.loss(step.task.load(step.micro_batch))
     config = step.task.config.model.spiking_saliency
     x = torch.randn(calls[0], requires_grad=True)
 

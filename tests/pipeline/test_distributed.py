@@ -19,7 +19,7 @@ from pipelines.shards import Shard
 from pipelines.training.batch_plan import BatchPlan, shuffled
 from pipelines.training.distributed import gather_shards, on_first
 from pipelines.training.train import train
-from spikemba.ops.spiking import masked_moments
+from spikemba.ops.batch_norm import masked_moments
 
 SCRIPT = Path(__file__).with_name("shared_batch.py")
 ROOT = Path(__file__).parents[2]
@@ -143,14 +143,14 @@ def test_alone_everything_is_as_it_was_given():
 
 
 def test_statistics_of_parts_are_those_of_the_whole():
-    from spikemba.ops import spiking
+    from spikemba.ops import batch_norm
 
     x, mask = torch.randn(6, 5, 3), torch.rand(6, 5) > 0.4
     parts = [masked_moments(x[rows], mask[rows]) for rows in (slice(0, 4), slice(4, 6))]
     counts = [mask[rows].sum() for rows in (slice(0, 4), slice(4, 6))]
     each = torch.stack([torch.cat((m, v, n[None].float())) for (m, v, _), n in zip(parts, counts, strict=True)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spiking, "all_gather", lambda _: each)
-        found = spiking.moments_over_ranks(*parts[0][:2], counts[0])
+        patch.setattr(batch_norm, "all_gather", lambda _: each)
+        found = batch_norm.moments_over_ranks(*parts[0][:2], counts[0])
     for mine, whole in zip(found, masked_moments(x, mask), strict=True):
         torch.testing.assert_close(mine, whole)
