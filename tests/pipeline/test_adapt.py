@@ -1,7 +1,9 @@
 """Adapting a video encoder through the grounding loss: what is trained, what is stored, and that `ground` finds it."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -107,6 +109,36 @@ def test_a_video_stands_in_a_batch_once_however_many_queries_it_has(configured):
     n = len(task.clips.clips(one))
     assert first == [0, n, 0]
     assert len(frames) == n + len(task.clips.clips(other))
+
+
+def test_the_clips_of_a_pair_are_whole_numbers_of_frames_and_become_their_features(configured):
+    task = make_task(configured())
+    (micro_batches,) = list(BatchPlan(task.n_examples, task.n_examples).steps(0))
+    batch = task.load(micro_batches[0])
+    mask = batch.pairs.batch.video_mask
+    assert batch.clips.dtype == torch.int64
+    assert batch.pairs.batch.video.shape == (*mask.shape, 0)
+    for row, index in enumerate(micro_batches[0].own):
+        clips = task.clips.clips(task.training.annotations[index].video_id)
+        assert torch.equal(batch.frames[batch.clips[row, mask[row]]], torch.from_numpy(clips))
+    features = torch.arange(len(batch.frames), dtype=torch.float32)[:, None].expand(-1, 16) + 1
+    filled = task._filled(batch.pairs.batch, features, batch.clips)
+    assert not filled.video[~mask].any()
+    rows = features[batch.clips[mask]]
+    torch.testing.assert_close(filled.video[mask], rows / (rows.norm(dim=1, keepdim=True) + 1e-5))
+
+
+@pytest.mark.parametrize("max_clips", [None, 3])
+def test_a_video_whose_labels_are_more_than_its_clips_repeats_their_numbers(configured, max_clips):
+    cut = "null" if max_clips is None else max_clips
+    task = make_task(configured("data.lengths=stretch", f"data.max_clips={cut}"))
+    annotation = task.training.annotations[0]
+    n = task.clips.n_clips(annotation.video_id)
+    task.training.annotations[0] = replace(annotation, labels=((1.0,),) * (2 * n))
+    numbers = task.training.clip_numbers(0)
+    assert numbers.dtype == np.int64
+    assert numbers.tolist() == [i // 2 for i in range(2 * n)][:max_clips]
+    assert task.training[0].video.shape == (len(numbers), 0)
 
 
 def test_both_checkpoints_are_stored_and_ground_finds_them(adapted, shapes):
