@@ -141,7 +141,10 @@ class Prediction:
 
 
 def pad(arrays: Sequence[NDArray[np.generic]]) -> tuple[Tensor, Tensor]:
-    """Stack arrays of (L_i, ...) into (B, max L, ...), zero at the end, and the (B, max L) bool mask."""
+    """Stack arrays of (L_i, ...) into (B, max L, ...), zero at the end, and the (B, max L) bool mask.
+
+    Torch's pad_sequence gives the same, and took three to four times as long for 64 videos of 2,818 features.
+    """
     length = max(map(len, arrays))
     out = np.zeros((len(arrays), length, *arrays[0].shape[1:]), arrays[0].dtype)
     mask = np.zeros((len(arrays), length), np.bool_)

@@ -75,14 +75,16 @@ class FeatureSpec(Config):
 
         n_labels: L of a video whose clips are labelled. Raises FeaturesMismatch when too few rows are left for it.
         """
-        if self.lengths == "stretch":
-            length = n_labels or max(len(stream) for stream in streams)
-            rows = [_stretched(len(stream), length) for stream in streams]
-        else:
-            shortest = min(len(stream) for stream in streams)
-            rows = [_cut(shortest, shortest if n_labels is None else n_labels)] * len(streams)
+        rows = self.rows([len(stream) for stream in streams], n_labels)
         parts = [stream[chosen].astype(np.float32) for stream, chosen in zip(streams, rows, strict=True)]
         return np.concatenate([_normalise_rows(part) if self.normalise_video else part for part in parts], axis=1)
+
+    def rows(self, lengths: Sequence[int], n_labels: int | None = None) -> list[NDArray[np.intp]]:
+        """Which rows of streams of these lengths `join` puts beside each other, (L,) each. Raises FeaturesMismatch."""
+        if self.lengths == "stretch":
+            return [_stretched(n, n_labels or max(lengths)) for n in lengths]
+        shortest = min(lengths)
+        return [_cut(shortest, shortest if n_labels is None else n_labels)] * len(lengths)
 
     def tokens(self, states: NDArray[Any], pooled: NDArray[Any] | None = None) -> Array:
         """(W, F) token states and the (F,) sentence embedding, as stored -> tokens as the model reads them.
@@ -228,13 +230,15 @@ POOLED_KEY = "pooler_output"
 """Name of the sentence's embedding there."""
 
 
-def write_video(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
+def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
     """Store (L, F) clip features, whole or not at all. Raises OutputError."""
     with writing(folder / f"{video_id}.npz") as temporary:
         np.savez(temporary, features=features.astype(dtype))
 
 
-def write_text(folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32") -> None:
+def write_query_features(
+    folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32"
+) -> None:
     """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError."""
     with writing(folder / f"qid{query_id}.npz") as temporary:
         np.savez(temporary, last_hidden_state=tokens.astype(dtype), pooler_output=pooled.astype(dtype))

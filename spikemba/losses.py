@@ -5,7 +5,7 @@ L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, prop
 
 # Shapes: B pairs, L clips, D width, M relevance ranks.
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from spikemba.batch import Batch, Prediction, Targets
 from spikemba.config import Config
 from spikemba.ops.precision import in_full_precision
-from spikemba.ops.ranks import all_rows, is_shared, summed
+from spikemba.ops.ranks import all_gather_rows, all_reduce, is_shared
 
 
 class LossConfig(Config):
@@ -45,6 +45,8 @@ class LossConfig(Config):
     """Weight of 1 - generalised IoU of the window; not in the source."""
     negative_pair: NonNegativeFloat = 1.0
     """Weight of -log(1 - saliency) of clips under another pair's query; not in the source; a second forward pass."""
+    negatives: Literal["previous", "unrelated"] = "previous"
+    """Whose query: of the pair before in the batch, or of the nearest before of another video and another sentence."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current; not in the source."""
     firing_rate: NonNegativeFloat = 0.0
@@ -52,37 +54,48 @@ class LossConfig(Config):
 
     @property
     def needs_negatives(self) -> bool:
-        """Whether a prediction for shuffled queries is wanted."""
+        """Whether a prediction for other pairs' queries is wanted."""
         return self.negative_pair > 0
 
 
 def grounding_loss(
-    prediction: Prediction, batch: Batch, config: LossConfig, negative: Prediction | None = None
+    prediction: Prediction,
+    batch: Batch,
+    config: LossConfig,
+    negative: Prediction | None = None,
+    has_negative: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum, a scalar, and each term of non-zero weight before weighting, by its name in LossConfig.
 
-    negative: what the model says of the same videos under other pairs' queries; see `shuffled_queries`. Computed in
-    float32, under autocast too. Within `one_batch_over_ranks` it is this process's share: the sum over the processes is
-    the loss of the whole batch.
+    negative: what the model says of the same videos under other pairs' queries; see `negative_places`.
+    has_negative: (B,) bool, False for pairs that have none, whose rows of `negative` are left out; None: all have one.
+    Computed in float32, under autocast too. Within `one_batch_over_ranks` it is this process's share: the sum over the
+    processes is the loss of the whole batch.
     """
     targets = batch.targets
     assert targets is not None, "a batch without targets has no loss"
     with in_full_precision(batch.video):
         negative = None if negative is None else _in_float32(negative)
-        return _loss(_in_float32(prediction), batch, targets, config, negative)
+        return _loss(_in_float32(prediction), batch, targets, config, negative, has_negative)
 
 
 def _loss(
-    prediction: Prediction, batch: Batch, targets: Targets, config: LossConfig, negative: Prediction | None
+    prediction: Prediction,
+    batch: Batch,
+    targets: Targets,
+    config: LossConfig,
+    negative: Prediction | None,
+    has_negative: Tensor | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     mask = batch.video_mask
+    negative_mask = mask if has_negative is None else mask & has_negative[:, None]
     compute: dict[str, Callable[[], Tensor]] = {
         "contrastive": lambda: contrastive_loss(prediction, targets, config),
         "boundary": lambda: boundary_loss(prediction.boundaries, targets),
-        "entropy": lambda: entropy_loss(prediction, targets, mask, config, negative),
+        "entropy": lambda: entropy_loss(prediction, targets, mask, config, negative, negative_mask),
         "foreground": lambda: foreground_loss(prediction.foreground_logits, targets, mask, config.background_weight),
         "overlap": lambda: overlap_loss(prediction.boundaries, targets),
-        "negative_pair": lambda: negative_pair_loss(negative, mask),
+        "negative_pair": lambda: negative_pair_loss(negative, negative_mask),
         "proposal": lambda: foreground_loss(prediction.proposal_current, targets, mask, config.background_weight),
         "firing_rate": lambda: firing_rate_loss(prediction, n_positions=mask.sum() + batch.query_mask.sum()),
     }
@@ -91,9 +104,23 @@ def _loss(
     return total, terms
 
 
-def shuffled_queries(batch: Batch) -> Batch:
-    """The same videos, each under the query of the pair before it in the batch; without targets."""
-    return Batch(batch.video, batch.video_mask, batch.query_tokens.roll(1, 0), batch.query_mask.roll(1, 0))
+def negative_places(
+    video_groups: Sequence[int], query_groups: Sequence[int], rule: Literal["previous", "unrelated"]
+) -> list[int]:
+    """Whose query each pair's video is set under: places in a batch of all processes; its own where it has none.
+
+    video_groups, query_groups: of each pair, equal for pairs of one source video, or of one sentence.
+    rule: see `LossConfig.negatives`. The pair before the first is the last. The query of the pair before may well be
+    true of the same video, or be the same sentence; `unrelated` goes on to the one before that until neither is so.
+    """
+    n = len(video_groups)
+    if rule == "previous":
+        return [(i - 1) % n for i in range(n)]
+
+    def unrelated(i: int, j: int) -> bool:
+        return video_groups[i] != video_groups[j] and query_groups[i] != query_groups[j]
+
+    return [next((j % n for j in range(i - 1, i - n, -1) if unrelated(i, j)), i) for i in range(n)]
 
 
 def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
@@ -103,9 +130,9 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
     moment, query = F.normalize(moment, dim=-1), F.normalize(prediction.query_embedding, dim=-1)
-    all_queries, first = all_rows(query)
-    all_moments, _ = all_rows(moment)
-    video_group, query_group = all_rows(targets.video_group)[0], all_rows(targets.query_group)[0]
+    all_queries, first = all_gather_rows(query)
+    all_moments, _ = all_gather_rows(moment)
+    video_group, query_group = all_gather_rows(targets.video_group)[0], all_gather_rows(targets.query_group)[0]
     same = (targets.video_group[:, None] == video_group) | (targets.query_group[:, None] == query_group)
     place = torch.arange(len(moment), device=moment.device)[:, None] + first
     itself = place == torch.arange(len(all_queries), device=moment.device)  # (B, all B)
@@ -135,16 +162,23 @@ def boundary_loss(boundaries: Tensor, targets: Targets) -> Tensor:
 
 
 def entropy_loss(
-    prediction: Prediction, targets: Targets, mask: Tensor, config: LossConfig, negative: Prediction | None = None
+    prediction: Prediction,
+    targets: Targets,
+    mask: Tensor,
+    config: LossConfig,
+    negative: Prediction | None = None,
+    negative_mask: Tensor | None = None,
 ) -> Tensor:
     """L_e: for each rank m, clips of relevance m or more against all clips; averaged over the ranks that have any.
 
     Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR).
+    mask, negative_mask: (B, L) bool, clips that count, of the video and of it under the other query; None: the same.
     """
     logits = (prediction.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
     relevance = targets.relevance
     if negative is not None:
-        other = (negative.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
+        left_out = ~(mask if negative_mask is None else negative_mask)
+        other = (negative.saliency_logits / config.entropy_temperature).masked_fill(left_out, -torch.inf)
         logits, relevance = torch.cat((logits, other), 1), torch.cat((relevance, torch.zeros_like(relevance)), 1)
     ranks = torch.arange(1, targets.n_ranks + 1, device=logits.device)
     positive = relevance[:, None] >= ranks[:, None]  # (B, M, L)
@@ -182,7 +216,7 @@ def overlap_loss(boundaries: Tensor, targets: Targets) -> Tensor:
 
 
 def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:
-    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the real clips; 0 without such."""
+    """-log(1 - saliency) of clips under a query that is not theirs, averaged over the mask's clips; 0 without such."""
     if negative is None:
         return mask.new_zeros((), dtype=torch.float32)
     return _mean_of(F.softplus(negative.saliency_logits), mask)
@@ -198,12 +232,12 @@ def firing_rate_loss(
     rates = [rate for spikes in prediction.spikes for rate in spikes.layer_rates.values()]
     if not rates:
         return prediction.boundaries.new_zeros(())
-    rate, parts = torch.cat(rates), 1.0
+    rate, share = torch.cat(rates), 1.0
     if is_shared() and n_positions is not None:
         n = n_positions.to(rate.dtype)
-        n_all = summed(n).clamp(min=1)
-        rate, parts = summed(rate * n) / n_all, float(n / n_all)  # every process has the whole: each counts its share
-    return parts * ((low - rate).relu().square() + (rate - high).relu().square()).mean()
+        n_all = all_reduce(n).clamp(min=1)
+        rate, share = all_reduce(rate * n) / n_all, float(n / n_all)  # every process has the whole
+    return share * ((low - rate).relu().square() + (rate - high).relu().square()).mean()
 
 
 def _mean_over(x: Tensor, chosen: Tensor) -> Tensor:
@@ -214,7 +248,7 @@ def _mean_over(x: Tensor, chosen: Tensor) -> Tensor:
 
 def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
     """Mean of the chosen values, a scalar; zero where none is chosen. Of several processes: this one's share of it."""
-    return torch.where(chosen, values, 0).sum() / summed(chosen.sum()).clamp(min=1)
+    return torch.where(chosen, values, 0).sum() / all_reduce(chosen.sum()).clamp(min=1)
 
 
 def _in_float32(prediction: Prediction) -> Prediction:

@@ -41,7 +41,7 @@ def show_dry_run(config: "AnyRunConfig", processes: int, as_json: bool) -> None:
 def _memory(found: "DryRun") -> list[list[str]]:
     m = found.memory
     rows = {"weights": m.weights, "gradients": m.gradients, "optimiser": m.optimizer, "batch": m.batch}
-    rows |= {"kept for the way back (estimated)": m.kept_for_backward, "together": m.total}
+    rows |= {"kept for the backward pass (estimated)": m.kept_for_backward, "together": m.total}
     named = [[name, _mb(size)] for name, size in rows.items()]
     if found.rise is not None:
         named.append([f"rise in a step of {found.timed} (measured)", _mb(found.rise)])

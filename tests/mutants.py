@@ -148,8 +148,12 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         (
             "negatives are the pairs themselves",
             "Batch(batch.video, batch.video_mask, tokens[:n], mask[:n])",
-            "Batch(batch.video, batch.video_mask, tokens[1:], mask[1:])",
+            "Batch(batch.video, batch.video_mask, tokens[n:], mask[n:])",
         ),
+        ("pairs without a negative have one", "None if all(found) else torch.tensor(found[own])", "None"),
+    ],
+    ("spikemba/losses.py", "unit/test_losses.py"): [
+        ("a sentence is its own negative", "and query_groups[i] != query_groups[j]", ""),
     ],
     ("pipelines/training/optimizer.py", OPTIMIZER): [
         ("slots decay", '("A_log", "_slots")', '("A_log",)'),

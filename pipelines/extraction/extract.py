@@ -168,7 +168,7 @@ def encode_here(
                 yield identifiers[path], path, str(encoded)
                 continue
             for folder, rows in zip(folders, encoded.features, strict=True):
-                features.write_video(folder.folder, identifiers[path], rows, job.dtype)
+                features.write_video_features(folder.folder, identifiers[path], rows, job.dtype)
             yield identifiers[path], path, None
 
 
@@ -208,7 +208,7 @@ def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtyp
             except QueryError as error:
                 faults.append(f"qid {annotation.query_id!r}: {error}")
                 continue
-            features.write_text(folder.folder, annotation.query_id, encoded.tokens, encoded.pooled, dtype)
+            features.write_query_features(folder.folder, annotation.query_id, encoded.tokens, encoded.pooled, dtype)
             n_new += 1
         if faults:
             raise AnnotationError(file, faults)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.scoring.scores import clip_ratings, protocol_of, query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId, read_annotations, read_predictions
-from spikemba.datasets.protocol import HighlightScores, Protocol
+from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Comparison, Interval, Sample, compare, interval
@@ -22,7 +22,11 @@ _ALL = "all"
 
 
 def intervals(
-    rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: Protocol, n: int = 2000, seed: int = 0
+    rows: Sequence[PredictedRow],
+    annotations: Sequence[Annotation],
+    protocol: ScoringProtocol,
+    n: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Interval]:
     """The main metrics with their 95 % intervals, in percent."""
     return {name: _percent(interval(one, n, seed)) for name, one in samples(rows, annotations, protocol).items()}
@@ -50,7 +54,9 @@ def compare_files(
     }
 
 
-def samples(rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: Protocol) -> dict[str, Sample]:
+def samples(
+    rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: ScoringProtocol
+) -> dict[str, Sample]:
     """What each main metric gives each query, by the metric's name in the document.
 
     An empty list of moments counts as 0 here, so that two files are about the same queries. TVSum has one test video
@@ -70,7 +76,7 @@ def samples(rows: Sequence[PredictedRow], annotations: Sequence[Annotation], pro
 
 
 def _moment_samples(
-    predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation], protocol: Protocol
+    predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation], protocol: ScoringProtocol
 ) -> dict[str, Sample]:
     moments = {one.query_id: predicted[one.query_id].moment_array for one in truth}
     ap, overlap = query_scores(moments, {one.query_id: one.window_array for one in truth})

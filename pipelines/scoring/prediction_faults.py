@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipelines.scoring.scores import LABEL_CLIP_S, query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
-from spikemba.datasets.protocol import Protocol
+from spikemba.datasets.protocol import ScoringProtocol
 
 SLACK_S = 0.01
 """A window may end this much past its video: durations are stored with two decimals."""
@@ -12,7 +12,9 @@ SLACK_S = 0.01
 MAX_MOMENTS = 10
 
 
-def prediction_faults(rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: Protocol) -> list[str]:
+def prediction_faults(
+    rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: ScoringProtocol
+) -> list[str]:
     """One line per kind of fault: what it does to the score, how many queries have it, and the first of them.
 
     Missing and unknown queries, short or absent saliency, and, where moments are scored, empty lists, windows that

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations, read_predictions
-from spikemba.datasets.protocol import HighlightScores, Protocol
+from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics import grounding_document, ratings_matrix
@@ -17,7 +17,7 @@ LABEL_CLIP_S = 2.0
 """Seconds that one rated clip lasts in the QVHighlights form."""
 
 
-def protocol_of(benchmark: str) -> Protocol:
+def protocol_of(benchmark: str) -> ScoringProtocol:
     """How a benchmark is scored. Raises UnknownName with the list of names."""
     return find_benchmark(benchmark).protocol
 
@@ -32,7 +32,7 @@ def score(
     rows: Sequence[PredictedRow],
     annotations: Sequence[Annotation],
     source: str = "predictions",
-    protocol: Protocol | None = None,
+    protocol: ScoringProtocol | None = None,
 ) -> dict[str, Any]:
     """The official evaluator's document, or {"mAP": ..., "domains": {...}} for a highlight set.
 

@@ -91,9 +91,9 @@ def variants(path: Path | None, settings: Sequence[str], only: Sequence[str], pr
     only: parts of ABLATIONS, or part=value; all when empty. Raises UnknownName, ConfigError.
     """
     names = {f"{part}={value}": setting for part, values in ABLATIONS.items() for value, setting in values.items()}
-    for wish in only:
-        if wish not in ABLATIONS and wish not in names:
-            raise UnknownName("ablation", wish, [*ABLATIONS, "or one value of them, as slots=0"])
+    for name in only:
+        if name not in ABLATIONS and name not in names:
+            raise UnknownName("ablation", name, [*ABLATIONS, "or one value of them, as slots=0"])
     chosen = {k: v for k, v in names.items() if not only or k in only or k.partition("=")[0] in only}
     found: list[Variant] = []
     for name, setting in {BASE: "", **chosen}.items():

@@ -1,10 +1,11 @@
 """What a training would be, before it is begun: settings, shapes, parameters, memory, and one step timed.
 
-How memory is estimated: weights, gradients and the optimiser's state are counted. What the way back needs is what
-autograd keeps from the way forward; its bytes are counted for small parts of the first batch, and grow in a straight
-line with the examples. Not in it are temporary tensors within one operation, the block that is computed again under
-`train.checkpoint_blocks`, what Python and its libraries take (about half a GB), and features that are kept in memory
-(`data.memory_gb`). Beside the estimate stands how far memory rose in the step that was timed, which has the first two.
+How memory is estimated: weights, gradients and the optimiser's state are counted. What the backward pass needs is
+what autograd keeps of the forward pass; its bytes are counted for small parts of the first batch, and grow in a
+straight line with the examples. Not in it are temporary tensors within one operation, the block that is computed again
+under `train.checkpoint_blocks`, what Python and its libraries take (about half a GB), and features that are kept in
+memory (`data.memory_gb`). Beside the estimate stands how far memory rose in the step that was timed, which has the
+first two.
 """
 
 import re
@@ -22,12 +23,12 @@ from pipelines.runs.config import AnyRunConfig, TrainConfig
 from pipelines.studies.study import is_study
 from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.registry import kind
-from pipelines.training.batch_plan import Cut, Part
+from pipelines.training.batch_plan import BatchPlan, MicroBatch
 from pipelines.training.device_memory import available, rising
 from pipelines.training.loop import autocast, device_of
 from pipelines.training.optimizer import make_optimizer
-from pipelines.training.task import Movable, Task
-from pipelines.training.tensor_table import shape, tensors, tensors_of, watched
+from pipelines.training.task import BatchLike, Task
+from pipelines.training.tensor_table import shape, shapes_of_parts, tensors, tensors_of
 
 SPARE = 0.8
 """Share of the free memory that the timed step may be expected to take."""
@@ -50,7 +51,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """At the peak, when the way back begins."""
+        """At the peak, when the backward pass begins."""
         return self.weights + self.gradients + self.optimizer + self.batch + self.kept_for_backward
 
 
@@ -118,17 +119,17 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
     torch.manual_seed(settings.seed)
     task: Task = kind(config.task).load("task")(config)
     module = task.module.to(device).train()
-    optimizer = make_optimizer(task.groups(settings.weight_decay), settings)
-    cut = Cut(task.n_examples, settings.batch_size, settings.accumulate, 0, 1, settings.seed)
-    piece = next(cut.steps(0))[0].piece
-    own = piece[: max(1, -(-len(piece) // processes))]
+    optimizer = make_optimizer(task.parameter_groups(settings.weight_decay), settings)
+    plan = BatchPlan(task.n_examples, settings.batch_size, settings.accumulate, 0, 1, settings.seed)
+    indices = next(plan.steps(0))[0].indices
+    own = indices[: max(1, -(-len(indices) // processes))]
 
     started = time.perf_counter()
-    batch = task.load(_part(own))
+    batch = task.load(_micro_batch(own))
     loading_s = time.perf_counter() - started
     shapes = dict(tensors(batch))
     few = own[: max(1, min(4, len(own) // 2))]
-    kept, one = (_kept_for_backward(task, _part(few[:n]), settings, device) for n in (len(few), 1))
+    kept, one = (_kept_for_backward(task, _micro_batch(few[:n]), settings, device) for n in (len(few), 1))
     per_example = (kept - one) / max(1, len(few) - 1) or kept
     memory = Memory(
         weights=_bytes(module.state_dict().values()) + (_bytes(module.parameters()) if settings.ema else 0),
@@ -140,8 +141,8 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
     )
     timed = own[: _fitting(memory, len(own))]
     if len(timed) < len(own):
-        batch = task.load(_part(timed))
-    with watched(module) as inner, rising(device) as rise:
+        batch = task.load(_micro_batch(timed))
+    with shapes_of_parts(module) as inner, rising(device) as rise:
         times = _time_steps(task, batch, optimizer, settings, device, at_most=1 if settings.compile else 2)
     if settings.compile:
         for part in task.dense:
@@ -151,7 +152,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         config=config,
         device=_name(device),
         n_examples=task.n_examples,
-        n_steps=cut.n_steps,
+        n_steps=plan.n_steps,
         shapes={name: shape(tensor) for name, tensor in shapes.items()} | inner,
         parameters=_parameters(module),
         memory=memory,
@@ -171,13 +172,13 @@ def _first_of_study(config: AnyRunConfig) -> AnyRunConfig:
     return config.model_copy(update={"data": data})
 
 
-def _part(own: tuple[int, ...]) -> Part:
-    return Part(epoch=0, piece=own, start=0, stop=len(own))
+def _micro_batch(own: tuple[int, ...]) -> MicroBatch:
+    return MicroBatch(epoch=0, indices=own, start=0, stop=len(own))
 
 
-def _kept_for_backward(task: Task, part: Part, settings: TrainConfig, device: torch.device) -> int:
-    """Bytes that autograd keeps of the way forward over a part of the batch."""
-    batch = task.load(part).to(device)
+def _kept_for_backward(task: Task, micro_batch: MicroBatch, settings: TrainConfig, device: torch.device) -> int:
+    """Bytes that autograd keeps of the forward pass over a part of the batch."""
+    batch = task.load(micro_batch).to(device)
     known = {t.untyped_storage().data_ptr() for t in (*task.module.state_dict().values(), *tensors_of(batch))}
     kept: dict[int, int] = {}
 
@@ -194,9 +195,9 @@ def _kept_for_backward(task: Task, part: Part, settings: TrainConfig, device: to
 
 
 def _time_steps(
-    task: Task, batch: Movable, optimizer: Optimizer, settings: TrainConfig, device: torch.device, at_most: int = 2
+    task: Task, batch: BatchLike, optimizer: Optimizer, settings: TrainConfig, device: torch.device, at_most: int = 2
 ) -> list[float]:
-    """Seconds of one step, and of the same once more unless the first took long."""
+    """Seconds of one optimiser step, and of the same once more unless the first took long."""
     times: list[float] = []
     while not times or (len(times) < at_most and (times[0] < PATIENCE_S or settings.compile)):
         started = time.perf_counter()
@@ -210,7 +211,7 @@ def _time_steps(
     return times
 
 
-def _loss(task: Task, batch: Movable, settings: TrainConfig, device: torch.device) -> Tensor:
+def _loss(task: Task, batch: BatchLike, settings: TrainConfig, device: torch.device) -> Tensor:
     with autocast(device, settings.precision):
         return task.loss(batch).loss
 

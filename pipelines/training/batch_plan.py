@@ -1,4 +1,4 @@
-"""The order of an epoch's examples, cut into optimiser steps, pieces of a step and each process's own part."""
+"""The order of an epoch's examples, cut into optimiser steps, micro-batches and each process's share of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,28 +8,23 @@ import torch
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one process reads of one piece of a step."""
+class MicroBatch:
+    """The examples that all processes compute together, a batch or one of its accumulated pieces; what one reads."""
 
     epoch: int
     """From 0."""
-    piece: tuple[int, ...]
-    """Indices of the examples that all processes compute together, in their order."""
+    indices: tuple[int, ...]
+    """Of the examples of all processes, in their order."""
     start: int
     stop: int
-    """This process's own are piece[start:stop]; none, when there are fewer than processes."""
+    """This process's own are indices[start:stop]; none, when there are fewer than processes."""
     seed: int = 0
     """Of the run."""
 
     @property
     def own(self) -> tuple[int, ...]:
         """Indices of this process's examples."""
-        return self.piece[self.start : self.stop]
-
-    @property
-    def before(self) -> int:
-        """Index of the example before the first of its own, the last one before the first."""
-        return self.piece[self.start - 1]
+        return self.indices[self.start : self.stop]
 
     def generator(self, index: int) -> torch.Generator:
         """Random numbers for one example: equal however it is read, so that a resumed run draws what was drawn."""
@@ -38,16 +33,16 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Cut:
+class BatchPlan:
     """How an epoch is cut."""
 
     n_examples: int
     batch_size: int
     """Examples per optimiser step, over all processes."""
     accumulate: int = 1
-    """Pieces of a step that are computed one after another."""
+    """Micro-batches of a batch, computed one after another."""
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     """This process, and how many there are."""
     seed: int = 0
 
@@ -56,20 +51,20 @@ class Cut:
         """Optimiser steps of an epoch; the last one may be smaller."""
         return -(-self.n_examples // self.batch_size)
 
-    def steps(self, epoch: int) -> Iterator[list[Part]]:
-        """The epoch's steps, each as this process's parts of its pieces.
+    def steps(self, epoch: int) -> Iterator[list[MicroBatch]]:
+        """The epoch's optimiser steps, each as its micro-batches.
 
-        The order depends on seed and epoch alone, and pieces do not depend on the number of processes.
+        The order depends on seed and epoch alone, and micro-batches do not depend on the number of processes.
         """
         order = shuffled(self.n_examples, self.seed * 100_003 + epoch)
         for first in range(0, self.n_examples, self.batch_size):
-            step = order[first : first + self.batch_size]
-            pieces = [tuple(step[a:b]) for a, b in _shares(len(step), self.accumulate) if b > a]
-            yield [self._part(epoch, piece) for piece in pieces]
+            batch = order[first : first + self.batch_size]
+            shares = [tuple(batch[a:b]) for a, b in _shares(len(batch), self.accumulate) if b > a]
+            yield [self._micro_batch(epoch, indices) for indices in shares]
 
-    def _part(self, epoch: int, piece: tuple[int, ...]) -> Part:
-        start, stop = _shares(len(piece), self.world)[self.rank]
-        return Part(epoch, piece, start, stop, self.seed)
+    def _micro_batch(self, epoch: int, indices: tuple[int, ...]) -> MicroBatch:
+        start, stop = _shares(len(indices), self.world_size)[self.rank]
+        return MicroBatch(epoch, indices, start, stop, self.seed)
 
 
 def shuffled(n: int, seed: int) -> list[int]:

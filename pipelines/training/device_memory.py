@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +58,14 @@ def rising(device: torch.device) -> Iterator[Rise]:
         return
     yield rise
     rise.bytes = _status("/proc/self/status", "VmHWM") - before
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that this process has had: its tensors on a GPU, or all of it on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _status(file: str, name: str) -> int:

@@ -52,7 +52,7 @@ def is_first() -> bool:
 
 def restarted() -> bool:
     """Whether a launcher started processes of this group again, after one of them died."""
-    return largest(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0
+    return all_reduce_max(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def on_first(run: Callable[[], T]) -> T:
     return value
 
 
-def from_all(own: T) -> list[T]:
+def all_gather(own: T) -> list[T]:
     """What each process gives, in their order."""
     here = ranks()
     if here.count == 1:
@@ -113,16 +113,16 @@ def from_all(own: T) -> list[T]:
     return found
 
 
-def merged(own: Sequence[T], block: int = 1) -> list[T]:
+def gather_shards(own: Sequence[T], block: int = 1) -> list[T]:
     """The items of all processes as one list, where each had those of Shard(its index, their count, block)."""
-    parts = from_all(list(own))
+    parts = all_gather(list(own))
     n = sum(map(len, parts))
     places = [i for rank in range(len(parts)) for i in Shard(rank, len(parts), block).indices(n)]
     items = dict(zip(places, (item for part in parts for item in part), strict=True))
     return [items[i] for i in range(n)]
 
 
-def largest(value: int) -> int:
+def all_reduce_max(value: int) -> int:
     """The largest of the processes' numbers."""
     if ranks().count == 1:
         return value
@@ -131,7 +131,7 @@ def largest(value: int) -> int:
     return int(shared)
 
 
-def total(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def all_reduce(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of each name, summed over the processes; names and shapes are those of the first process."""
     if ranks().count == 1:
         return values

@@ -4,8 +4,6 @@ It knows neither grounding nor recognition; see task.py for what it asks of a ta
 """
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,22 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
 
 from pipelines.events import Quiet, TrainEvents
 from pipelines.runs.config import TrainConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
-from pipelines.training.averaging import Average
-from pipelines.training.batch_plan import Cut, Part
-from pipelines.training.distributed import largest, merged, on_first, ranks, total
+from pipelines.training.batch_plan import BatchPlan, MicroBatch
+from pipelines.training.device_memory import peak_memory_mb
+from pipelines.training.distributed import all_reduce_max, gather_shards, on_first, ranks
+from pipelines.training.ema import EMA
+from pipelines.training.epoch_sums import EpochSums, add
+from pipelines.training.loader import load_batches
 from pipelines.training.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
-from pipelines.training.stopping import Stopped, Wish, noticing_signals
-from pipelines.training.task import Movable, Task
-from pipelines.training.tensorboard_log import board
+from pipelines.training.stopping import Stopped, StopSignal, catching_stop_signals
+from pipelines.training.task import BatchLike, LossOutput, Task
+from pipelines.training.tensorboard_log import tensorboard_log
 from pipelines.training.train_state import TrainState, seed_rank
 from spikemba import __version__
 from spikemba.errors import ConfigError, SpikeMbaError
@@ -78,18 +78,18 @@ class _Loop:
             raise ConfigError("train", ["patience: there is no validation to wait for; name a split to validate on"])
         module = task.module.to(self.device)
         scaler = GradScaler(self.device.type, enabled=settings.precision == "fp16")
-        average = Average(module, settings.ema) if settings.ema else None
-        optimizer = make_optimizer(task.groups(settings.weight_decay), settings)
-        self.state = TrainState(module, optimizer, scaler, average)
-        here = {"rank": self.ranks.index, "world": self.ranks.count}
-        self.cut = Cut(task.n_examples, settings.batch_size, settings.accumulate, seed=settings.seed, **here)
-        self.factor = learning_rate_factor(settings, settings.epochs * self.cut.n_steps)
-        self.stepper = _Stepper(task)
-        self.together: DistributedDataParallel | None = None
+        ema = EMA(module, settings.ema) if settings.ema else None
+        optimizer = make_optimizer(task.parameter_groups(settings.weight_decay), settings)
+        self.state = TrainState(module, optimizer, scaler, ema)
+        here = {"rank": self.ranks.index, "world_size": self.ranks.count}
+        self.plan = BatchPlan(task.n_examples, settings.batch_size, settings.accumulate, seed=settings.seed, **here)
+        self.factor = learning_rate_factor(settings, settings.epochs * self.plan.n_steps)
+        self.loss_module = _LossModule(task)
+        self.ddp: DistributedDataParallel | None = None
         if self.ranks.count > 1:
             seed_rank(settings.seed, self.ranks.index)
-            self.together = DistributedDataParallel(
-                self.stepper, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
+            self.ddp = DistributedDataParallel(
+                self.loss_module, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
             )
         for part in task.dense if settings.compile else ():
             part.compile(dynamic=True)
@@ -97,25 +97,25 @@ class _Loop:
 
     def run(self, resume: bool) -> TrainResult:
         if resume and (saved := on_first(self.folder.load_state)) is not None:
-            self.state.put_back(saved, str(self.folder.path), self.settings.seed)
+            self.state.load_state_dict(saved, str(self.folder.path), self.settings.seed)
         p = self.state.progress
-        shows = board(self.folder.path, p.epoch, self.events, wanted=self.ranks.first)
-        with noticing_signals() as wish, shows as shown:
+        opened = tensorboard_log(self.folder.path, p.epoch, self.events, wanted=self.ranks.first)
+        with catching_stop_signals() as stop, opened as log:
             while p.epoch < self.settings.epochs and not self._out_of_patience():
-                row = self._train_epoch(wish)
+                row = self._train_epoch(stop)
                 self._validate(row)
                 for message in self.task.warnings(row) if self.ranks.first else ():
                     self.events.warn(message)
                 p.rows.append(row)
                 p.epoch, p.step, p.seconds = p.epoch + 1, 0, 0.0
-                self.state.sums = {}
+                self.state.sums = EpochSums()
                 self._save_checkpoint(self.folder.last, {"epoch": p.epoch})
                 on_first(lambda: self.folder.write_rows(p.rows))
                 self._save_state()
                 if self.ranks.first:
-                    shown.write(row)
+                    log.write(row)
                     self.events.epoch(row)
-                self._heed(wish)
+                self._save_and_stop_if_asked(stop)
         early = p.epoch < self.settings.epochs
         found = (p.best_epoch, p.best, p.test, p.best_on_test_epoch, p.best_on_test)
         return TrainResult(self.folder.path, p.epoch, *found, out_of_patience=early)
@@ -123,76 +123,65 @@ class _Loop:
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.state.progress.since_best >= self.settings.patience
 
-    def _train_epoch(self, wish: Wish) -> dict[str, Any]:
-        """The rest of an epoch's steps; returns its row of metrics.jsonl."""
+    def _train_epoch(self, stop: StopSignal) -> dict[str, Any]:
+        """The rest of an epoch's optimiser steps; returns its row of metrics.jsonl."""
         self.task.module.train()
-        p, steps = self.state.progress, list(self.cut.steps(self.state.progress.epoch))
+        p, steps = self.state.progress, list(self.plan.steps(self.state.progress.epoch))
         left = steps[p.step :]
-        batches = self._batches([part for step in left for part in step])
+        batches = self._batches(left)
         started = time.perf_counter() - p.seconds
-        for parts in left:
-            self._step(parts, batches)
+        for micro_batches in left:
+            self._optimizer_step(micro_batches, batches)
             p.step, p.seconds = p.step + 1, time.perf_counter() - started
             if self.ranks.first:
                 self.events.step(p.step, len(steps))
-            self._heed(wish)
+            self._save_and_stop_if_asked(stop)
         return self._row()
 
-    def _step(self, parts: list[Part], batches: Iterator[Movable]) -> None:
-        """One step of the optimiser over the pieces of a batch."""
+    def _optimizer_step(self, micro_batches: list[MicroBatch], batches: Iterator[BatchLike]) -> None:
+        """One step of the optimiser over the micro-batches of a batch, whose tensors come from `batches`."""
         state, settings = self.state, self.settings
-        done = state.progress.epoch * self.cut.n_steps + state.progress.step
+        done = state.progress.epoch * self.plan.n_steps + state.progress.step
         set_learning_rate(state.optimizer, settings.learning_rate * self.factor(done))
         state.optimizer.zero_grad(set_to_none=True)
-        n = sum(len(part.piece) for part in parts)
-        for part in parts:
+        n = sum(len(one.indices) for one in micro_batches)
+        for one in micro_batches:
             batch = next(batches).to(self.device)
-            with one_batch_over_ranks(self.together is not None), self._gradients_join(part is parts[-1]):
+            with one_batch_over_ranks(self.ddp is not None), self._gradient_sync(one is micro_batches[-1]):
                 with autocast(self.device, settings.precision):
-                    loss, terms, watched = (self.together or self.stepper)(batch)
+                    loss, terms, diagnostics = (self.ddp or self.loss_module)(batch)
                 # torch averages gradients over the processes; the loss is a sum over them
-                state.scaler.scale(loss * (self.ranks.count * len(part.piece) / n)).backward()
-            shown = {"loss": loss.detach(), **{f"terms.{name}": value for name, value in terms.items()}}
-            self._take_in(shown, len(part.piece))
-            self._take_in({f"watched.{name}": value for name, value in watched.items()}, len(part.own))
+                state.scaler.scale(loss * (self.ranks.count * len(one.indices) / n)).backward()
+            add(state.sums.totals, {"loss": loss}, len(one.indices))
+            add(state.sums.terms, terms, len(one.indices))
+            add(state.sums.diagnostics, diagnostics, len(one.own))
         state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         # fp16 skips a step whose gradients overflow, and lowers its scale
-        self._take_in({"gradient_norm": torch.nan_to_num(norm, posinf=0.0) / self.ranks.count}, n)
-        if state.average is not None:
-            state.average.update()
+        add(state.sums.totals, {"gradient_norm": torch.nan_to_num(norm, posinf=0.0) / self.ranks.count}, n)
+        if state.ema is not None:
+            state.ema.update()
 
-    def _gradients_join(self, now: bool) -> AbstractContextManager[None]:
-        """Gradients are exchanged between the processes on the way back of a step's last piece."""
-        if now or self.together is None:
+    def _gradient_sync(self, now: bool) -> AbstractContextManager[None]:
+        """Gradients are exchanged between the processes in the backward pass of a batch's last micro-batch."""
+        if now or self.ddp is None:
             return nullcontext()
-        waiting: AbstractContextManager[None] = self.together.no_sync()
+        waiting: AbstractContextManager[None] = self.ddp.no_sync()
         return waiting
 
-    def _take_in(self, values: dict[str, Tensor], n: int) -> None:
-        """Add to the epoch's sums, without waiting for the device."""
-        for name, value in values.items():
-            weighted = value.detach().double() * n
-            self.state.sums[name] = self.state.sums[name] + weighted if name in self.state.sums else weighted
-
-    def _batches(self, parts: list[Part]) -> Iterator[Movable]:
-        loader: DataLoader[Movable] = DataLoader(
-            _Parts(self.task, parts),
-            batch_size=None,
-            num_workers=self.settings.workers,
-            # of its own, else the loader draws from the generator that dropout draws from
-            generator=torch.Generator().manual_seed(self.settings.seed + self.state.progress.epoch),
-        )
-        return iter(loader)
+    def _batches(self, steps: list[list[MicroBatch]]) -> Iterator[BatchLike]:
+        """The tensors of the micro-batches of these steps, one after another."""
+        settings, seed = self.settings, self.settings.seed + self.state.progress.epoch
+        return load_batches(self.task, [one for step in steps for one in step], workers=settings.workers, seed=seed)
 
     def _row(self) -> dict[str, Any]:
         """What the epoch's steps came to; the same on all processes but for the time."""
         p, settings = self.state.progress, self.settings
-        means = {name: value / self.cut.n_examples for name, value in total(self.state.sums).items()}
-        last = p.epoch * self.cut.n_steps + p.step - 1
-        loss = float(means["loss"])
+        means = self.state.sums.means(self.plan.n_examples)
+        last = p.epoch * self.plan.n_steps + p.step - 1
+        loss = float(means["totals"]["loss"])
         if not math.isfinite(loss) and settings.precision != "fp16":
             raise SpikeMbaError(
                 f"the loss became {loss} in epoch {p.epoch + 1}; start again with a lower train.learning_rate"
@@ -200,12 +189,12 @@ class _Loop:
         return {
             "epoch": p.epoch + 1,
             "loss": loss,
-            "gradient_norm": float(means["gradient_norm"]),
-            "terms": {name: float(value) for name, value in _below("terms.", means)},
+            "gradient_norm": float(means["totals"]["gradient_norm"]),
+            "terms": {name: float(value) for name, value in means["terms"].items()},
             "learning_rate": settings.learning_rate * self.factor(last),
-            **self.task.describe(dict(_below("watched.", means))),
+            **self.task.describe(means["diagnostics"]),
             "seconds": round(p.seconds, 3),
-            "pairs_per_s": round(self.cut.n_examples / p.seconds, 2),
+            "pairs_per_s": round(self.plan.n_examples / p.seconds, 2),
             "peak_memory_mb": round(peak_memory_mb(self.device)),
             "seconds_left": round(self._seconds_left(), 1),
         }
@@ -223,10 +212,10 @@ class _Loop:
         if not self.task.splits or (epoch % settings.validate_every and epoch != settings.epochs):
             return
         started = time.perf_counter()
-        shard = Shard(self.ranks.index, self.ranks.count, getattr(self.task, "block", 1))
+        shard = Shard(self.ranks.index, self.ranks.count, self.task.block)
         with self._weights_to_save():
             for split in self.task.splits:
-                rows = merged(self.task.predict(split, shard), shard.block)
+                rows = gather_shards(self.task.predict(split, shard), shard.block)
                 row[split] = on_first(lambda split=split, rows=rows: self.task.score(split, rows))  # type: ignore[misc]
                 if settings.best_metric not in row[split]:
                     known = ", ".join(row[split])
@@ -249,28 +238,28 @@ class _Loop:
 
     def _weights_to_save(self) -> AbstractContextManager[None]:
         """Within, the module has the weights that are scored and saved: the averaged ones, if there are any."""
-        return nullcontext() if self.state.average is None else self.state.average.in_place()
+        return nullcontext() if self.state.ema is None else self.state.ema.applied()
 
     def _save_checkpoint(self, folder: Path, trained: dict[str, Any]) -> None:
         with self._weights_to_save():
             on_first(lambda: self.task.save(folder, {**trained, "version": __version__}))
 
     def _save_state(self) -> None:
-        state = self.state.take()
+        state = self.state.state_dict()
         on_first(lambda: self.folder.save_state(state))
         self.saved_at = time.monotonic()
 
-    def _heed(self, wish: Wish) -> None:
+    def _save_and_stop_if_asked(self, stop: StopSignal) -> None:
         """Write the state when time has passed, or when a signal came to any process; then raise Stopped."""
         due = time.monotonic() - self.saved_at > 60 * self.settings.save_every_min
-        asked = largest(wish.signum or _DUE * due)
+        asked = all_reduce_max(stop.signum or _DUE * due)
         if asked:
             self._save_state()
         if asked > _DUE:
             raise Stopped(asked)
 
 
-class _Stepper(nn.Module):
+class _LossModule(nn.Module):
     """The task's loss as a module, so that one call of it is one forward pass to torch's DistributedDataParallel."""
 
     def __init__(self, task: Task) -> None:
@@ -278,22 +267,10 @@ class _Stepper(nn.Module):
         self.module = task.module
         self._task = task
 
-    def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        loss, terms, watched = self._task.loss(batch)
-        return loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in watched.items()}
-
-
-class _Parts(Dataset[Movable]):
-    """The parts of an epoch as the items of a data set, so that worker processes load them."""
-
-    def __init__(self, task: Task, parts: list[Part]) -> None:
-        self._task, self._parts = task, parts
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __getitem__(self, index: int) -> Movable:
-        return self._task.load(self._parts[index])
+    def forward(self, batch: Any) -> LossOutput:
+        loss, terms, diagnostics = self._task.loss(batch)
+        detached = ({name: value.detach() for name, value in one.items()} for one in (terms, diagnostics))
+        return LossOutput(loss, *detached)
 
 
 def device_of(settings: TrainConfig) -> torch.device:
@@ -308,16 +285,3 @@ def device_of(settings: TrainConfig) -> torch.device:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Within it, matrix products run in the precision of `train.precision`."""
     return torch.autocast(device.type, _HALVES.get(precision), precision in _HALVES)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """The most memory that this process has had: its tensors on a GPU, or all of it on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def _below(prefix: str, values: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The entries whose names begin so, without the beginning."""
-    return ((name.removeprefix(prefix), value) for name, value in values.items() if name.startswith(prefix))

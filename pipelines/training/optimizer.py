@@ -30,17 +30,21 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> Optimiz
 
 
 def learning_rate_factor(config: TrainConfig, n_steps: int) -> Callable[[int], float]:
-    """Multiplier of the learning rate by steps done: linear over the warm-up, then as the schedule says."""
+    """Multiplier of the learning rate by optimiser steps done: linear over the warm-up, then as the schedule says.
+
+    A function of the step's number alone, which a resumed run knows. Torch's schedulers keep a state of their own, and
+    write into the optimiser's; states of version 0.1.0 hold neither.
+    """
     n_warm, lowest = round(config.warmup * n_steps), config.lowest_learning_rate / config.learning_rate
 
-    def factor(step: int) -> float:
-        if step < n_warm:
-            return lowest + (1 - lowest) * (step + 1) / n_warm
+    def factor(n_done: int) -> float:
+        if n_done < n_warm:
+            return lowest + (1 - lowest) * (n_done + 1) / n_warm
         if config.schedule == "cosine":
-            done = (step - n_warm) / max(1, n_steps - n_warm)
+            done = (n_done - n_warm) / max(1, n_steps - n_warm)
             return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         if config.schedule == "step" and config.drop_epoch is not None:
-            return 0.1 if step >= config.drop_epoch * n_steps / config.epochs else 1.0
+            return 0.1 if n_done >= config.drop_epoch * n_steps / config.epochs else 1.0
         return 1.0
 
     return factor

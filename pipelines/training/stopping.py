@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: it ends the step, writes its state and leaves."""
+"""Signals that ask a training to stop: it ends the optimiser step, writes its state and leaves."""
 
 import signal
 import threading
@@ -25,25 +25,25 @@ class Stopped(KeyboardInterrupt):
         return f"stopped by {signal.Signals(self.signum).name}; its state is written, go on with --resume"
 
 
-class Wish:
+class StopSignal:
     """The signal that has asked to stop, 0 for none."""
 
     signum = 0
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _receive(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.signum = signum
 
 
 @contextmanager
-def noticing_signals() -> Iterator[Wish]:
+def catching_stop_signals() -> Iterator[StopSignal]:
     """Note SIGINT and SIGTERM instead of dying of them; only the main thread can."""
-    wish = Wish()
+    stop = StopSignal()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield stop
         return
-    before = {number: signal.signal(number, wish._note) for number in SIGNALS}
+    before = {number: signal.signal(number, stop._receive) for number in SIGNALS}
     try:
-        yield wish
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

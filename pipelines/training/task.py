@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.shards import Shard
-from pipelines.training.batch_plan import Part
+from pipelines.training.batch_plan import MicroBatch
 from spikemba.datasets.base import Split
 
 
@@ -31,34 +31,32 @@ def nothing_learned(module: nn.Module) -> Tensor:
     return torch.as_tensor(sum(parameter.sum() * 0 for parameter in module.parameters() if parameter.requires_grad))
 
 
-class Movable(Protocol):
-    """A batch."""
+class BatchLike(Protocol):
+    """What a task loads and computes its loss of."""
 
     def to(self, device: torch.device) -> Self:
         """The same on `device`."""
 
 
-class Step(NamedTuple):
-    """What the loss of a part came to.
+class LossOutput(NamedTuple):
+    """What the loss of a micro-batch came to.
 
-    With several processes each has a part of the batch, and what they return is summed: divide by counts of the whole
-    (`len(part.piece)`, or `spikemba.ops.ranks.summed`), so that the sum is what one process would compute.
+    With several processes each has a share of it, and what they return is summed: divide by counts of the whole
+    (`len(micro_batch.indices)`, or `spikemba.ops.ranks.all_reduce`), so that the sum is what one process would compute.
     """
 
     loss: Tensor
     """A scalar."""
     terms: Mapping[str, Tensor] = {}
     """Scalars to show, averaged over the epoch."""
-    watched: Mapping[str, Tensor] = {}
-    """Tensors of any one shape per name, means over the part's examples; averaged and handed to `describe`."""
+    diagnostics: Mapping[str, Tensor] = {}
+    """Tensors of any one shape per name, means over this process's examples; averaged and handed to `describe`."""
 
 
 class Task(Protocol):
     """A thing to learn. The loop that calls it knows nothing else about it.
 
-    `train.checkpoint_blocks` is the task's to heed; all other settings of TrainConfig are the loop's. A task may have
-    an attribute `block`, the examples that one forward pass of `predict` reads: shards are then made of whole blocks,
-    so several processes compute products of the same sizes as one, and their predictions are equal to the last bit.
+    `train.checkpoint_blocks` is the task's to obey; all other settings of TrainConfig are the loop's.
     """
 
     @property
@@ -74,17 +72,25 @@ class Task(Protocol):
         """Scored after an epoch: () for none, ("val",), or ("val", "test"); `val` chooses the best epoch."""
 
     @property
+    def block(self) -> int:
+        """Examples that one forward pass of `predict` reads.
+
+        Shards are made of whole blocks, so several processes compute products of the same sizes as one, and their
+        predictions are equal to the last bit.
+        """
+
+    @property
     def dense(self) -> Sequence[nn.Module]:
         """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
 
-    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""
 
-    def load(self, part: Part) -> Movable:
-        """The batch of part.own, also when that is empty; runs in the loader's processes."""
+    def load(self, micro_batch: MicroBatch) -> BatchLike:
+        """The batch of micro_batch.own, also when that is empty; runs in the loader's processes."""
 
-    def loss(self, batch: Any) -> Step:
-        """The part's share of the loss, in training mode."""
+    def loss(self, batch: Any) -> LossOutput:
+        """This process's share of the loss, in training mode."""
 
     def predict(self, split: Split, shard: Shard) -> Sequence[Any]:
         """What the module says to the examples shard.indices(n) of the n of a split; to be pickled."""
@@ -95,8 +101,8 @@ class Task(Protocol):
     def save(self, folder: Path, trained: Mapping[str, Any]) -> None:
         """Write a checkpoint of the module as it is; `trained` says where it comes from."""
 
-    def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
-        """What the watched means add to an epoch's row of metrics.jsonl."""
+    def describe(self, diagnostics: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What the diagnostics' means add to an epoch's row of metrics.jsonl."""
 
     def warnings(self, row: Mapping[str, Any]) -> list[str]:
         """What a person should look at in a row."""

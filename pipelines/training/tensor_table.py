@@ -42,7 +42,7 @@ def shape(tensor: Tensor) -> str:
 
 
 @contextmanager
-def watched(module: nn.Module) -> Iterator[dict[str, str]]:
+def shapes_of_parts(module: nn.Module) -> Iterator[dict[str, str]]:
     """Note the shapes that the network's parts return on their first call, down to the parts of a block."""
     found: dict[str, str] = {}
 

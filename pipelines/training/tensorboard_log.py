@@ -10,7 +10,7 @@ from pipelines.events import TrainEvents
 _ONLY_ROWS = "the numbers of each epoch go to metrics.jsonl alone:"
 
 
-class Board:
+class TensorBoardLog:
     """Scalars of a run; nothing is written without a writer."""
 
     def __init__(self, writer: Any = None) -> None:
@@ -30,14 +30,14 @@ class Board:
 
 
 @contextmanager
-def board(folder: Path, done: int, events: TrainEvents, *, wanted: bool) -> Iterator[Board]:
-    """A board in a run folder after `done` epochs; what it holds of later ones, from a run that died, is hidden.
+def tensorboard_log(folder: Path, done: int, events: TrainEvents, *, wanted: bool) -> Iterator[TensorBoardLog]:
+    """The log in a run folder after `done` epochs; what it holds of later ones, from a run that died, is hidden.
 
-    Where TensorBoard is absent or broken, `events` hears so once and the board keeps nothing.
+    Where TensorBoard is absent or broken, `events` hears so once and the log keeps nothing.
     """
     writer = _writer(folder, done, events) if wanted else None
     try:
-        yield Board(writer)
+        yield TensorBoardLog(writer)
     finally:
         if writer is not None:
             writer.close()

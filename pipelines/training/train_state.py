@@ -1,4 +1,4 @@
-"""Where a training stands: all that its next step depends on, taken and put back."""
+"""Where a training stands: all that its next step depends on, written to train_state.pt and read from it."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from pipelines.training.averaging import Average
-from pipelines.training.distributed import from_all, ranks, total
+from pipelines.training.distributed import all_gather, ranks
+from pipelines.training.ema import EMA
+from pipelines.training.epoch_sums import EpochSums
 from spikemba.errors import CheckpointError
 
-FORMAT = 2
-"""Layout of train_state.pt."""
+FORMAT = 3
+"""Layout of train_state.pt; that of version 0.1.0 was 2 and is still read."""
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Progress:
     epoch: int = 0
     """Finished epochs."""
     step: int = 0
-    """Optimiser steps done in the epoch that runs: the sampler's position."""
+    """Optimiser steps done in the epoch that runs: where the batch plan goes on."""
     seconds: float = 0.0
     """Spent on those."""
     best_epoch: int | None = None
@@ -46,29 +47,30 @@ class TrainState:
     module: nn.Module
     optimizer: Optimizer
     scaler: GradScaler
-    average: Average | None
+    ema: EMA | None
     progress: Progress = field(default_factory=Progress)
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    """Of the epoch that runs: losses, terms and what is watched, each times its examples; this process's share."""
+    sums: EpochSums = field(default_factory=EpochSums)
+    """Of the epoch that runs."""
 
-    def take(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All of it, to be saved; every process must call this, and all get the same."""
         return {
             "format": FORMAT,
             "progress": asdict(self.progress),
-            "sums": total(self.sums),
+            "sums": self.sums.state_dict(),
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": None if self.average is None else self.average.state(),
-            "random": from_all(_random_states()),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "random": all_gather(_random_states()),
         }
 
-    def put_back(self, state: dict[str, Any], source: str, seed: int) -> None:
-        """Go on from a saved state; `source` is named in errors.
+    def load_state_dict(self, state: dict[str, Any], source: str, seed: int) -> None:
+        """Go on from a state_dict; `source` is named in errors.
 
         Raises CheckpointError when it is that of another model, or was written by another version.
         """
+        state = _from_format_2(state) if state.get("format") == 2 else state
         if state.get("format") != FORMAT:
             raise CheckpointError(f"{source} holds a run of another version; choose another folder with --out")
         try:
@@ -77,13 +79,21 @@ class TrainState:
         except (RuntimeError, ValueError):
             raise CheckpointError(f"{source} holds a run of another model; choose another folder with --out") from None
         self.scaler.load_state_dict(state["scaler"])
-        if self.average is not None and state["average"] is not None:
-            self.average.load(**state["average"])
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.load_state_dict(state["ema"])
         self.progress = Progress(**state["progress"])
-        device = next(self.module.parameters()).device
-        # the sums are those of all processes: one takes them over
-        self.sums = {name: value.to(device) * ranks().first for name, value in state["sums"].items()}
+        self.sums.load_state_dict(state["sums"], next(self.module.parameters()).device)
         _restore_random(state["random"], seed + self.progress.epoch)
+
+
+def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:
+    """The state as it is written today: sums had one dictionary, and prefixes for what is in three now."""
+    sums: dict[str, dict[str, Tensor]] = {"totals": {}, "terms": {}, "diagnostics": {}}
+    for name, value in state["sums"].items():
+        prefix, _, rest = name.partition(".")
+        place = {"terms": "terms", "watched": "diagnostics"}.get(prefix, "totals")
+        sums[place][rest or name] = value
+    return {**state, "format": FORMAT, "sums": sums, "ema": state["average"]}
 
 
 def _random_states() -> dict[str, Tensor]:

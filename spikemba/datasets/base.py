@@ -139,8 +139,8 @@ class GroundingDataset(Dataset[Pair]):
             lengths=config.lengths,
         )
         self.n_ranks = N_GRADES if any(map(_is_graded, self.annotations)) else 1
-        self._video_groups = _groups([source_video(a.video_id) for a in self.annotations])
-        self._query_groups = _groups([a.query.lower().strip(" .") for a in self.annotations])
+        self.video_groups = _groups([source_video(a.video_id) for a in self.annotations])
+        self.query_groups = _groups([a.query.lower().strip(" .") for a in self.annotations])
         self._memory: dict[str, Array] = {}
         self._memory_bytes = 0.0
 
@@ -150,17 +150,21 @@ class GroundingDataset(Dataset[Pair]):
     def __getitem__(self, index: int) -> Pair:
         annotation = self.annotations[index]
         video = self._remember(f"video {annotation.video_id}", lambda: self._video(annotation))
-        tokens = self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
         known = annotation.windows is not None or annotation.ratings or annotation.labels
         return Pair(
             query_id=annotation.query_id,
             video=video,
-            tokens=tokens,
+            tokens=self.tokens(index),
             targets=clip_targets(annotation, len(video), self.config.clip_s) if known else None,
-            video_group=self._video_groups[index],
-            query_group=self._query_groups[index],
+            video_group=self.video_groups[index],
+            query_group=self.query_groups[index],
             n_ranks=self.n_ranks,
         )
+
+    def tokens(self, index: int) -> Array:
+        """(W, F): those of a pair, without its video."""
+        annotation = self.annotations[index]
+        return self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
 
     def _video(self, annotation: Annotation) -> Array:
         stored = [stream.video(annotation.video_id) for stream in self._streams]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation
-from spikemba.datasets.protocol import Protocol
+from spikemba.datasets.protocol import ScoringProtocol
 from spikemba.datasets.published import PublishedTable
 from spikemba.datasets.raw_rows import RawRows
 
@@ -70,7 +70,7 @@ class Benchmark:
     """Reads any of these files."""
     home: str
     """Where annotations and features come from, in a sentence."""
-    protocol: Protocol = field(default_factory=Protocol)
+    protocol: ScoringProtocol = field(default_factory=ScoringProtocol)
     """How it is scored."""
     sizes: Mapping[str, Size] = field(default_factory=dict)
     """Split -> what papers have; other counts are a warning."""

@@ -33,7 +33,7 @@ class HighlightScores:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ScoringProtocol:
     """What a benchmark measures."""
 
     highlights: HighlightScores | None = None
@@ -46,9 +46,9 @@ class Protocol:
     """Also the mean IoU of the first moment."""
 
 
-ONE_WINDOW = Protocol(r1_thresholds=(0.3, 0.5, 0.7), ranges=OPEN_ENDED_RANGES, with_miou=True)
+ONE_WINDOW = ScoringProtocol(r1_thresholds=(0.3, 0.5, 0.7), ranges=OPEN_ENDED_RANGES, with_miou=True)
 """A query has one window, of any length; nobody rated clips."""
-TOP5_OF_ANNOTATORS = Protocol(HighlightScores(tvsum_metrics, lambda *video: tvsum_top5_map(*video).tolist()))
+TOP5_OF_ANNOTATORS = ScoringProtocol(HighlightScores(tvsum_metrics, lambda *video: tvsum_top5_map(*video).tolist()))
 """Mean average precision of the five best clips, against each annotator."""
-HIGHLIGHT_OR_NOT = Protocol(HighlightScores(youtube_metrics, lambda *video: [youtube_ap(*video)]))
+HIGHLIGHT_OR_NOT = ScoringProtocol(HighlightScores(youtube_metrics, lambda *video: [youtube_ap(*video)]))
 """Average precision of all clips against one label of 0 or 1."""

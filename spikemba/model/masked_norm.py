@@ -5,12 +5,11 @@
 import torch
 from torch import Tensor, nn
 
+from spikemba.ops.batch_norm import BatchNorm, masked_moments, moments_over_ranks
 from spikemba.ops.native.library import on_native
-from spikemba.ops.native.spiking import Normalisation
 from spikemba.ops.native.spiking import masked_moments as native_moments
 from spikemba.ops.ranks import is_shared
 from spikemba.ops.recompute import is_recomputing
-from spikemba.ops.spiking import BatchNorm, masked_moments, moments_over_ranks
 
 
 class MaskedBatchNorm(nn.Module):
@@ -41,7 +40,7 @@ class MaskedBatchNorm(nn.Module):
     def prepare(self, x: Tensor, mask: Tensor) -> BatchNorm:
         """The norm with the statistics that x is to be normalised by; in training, the running ones learn from x."""
         if not self.training:
-            return BatchNorm(self.weight, self.bias, Normalisation(self.running_mean, self.running_var, self.eps, None))
+            return BatchNorm(self.weight, self.bias, self.running_mean, self.running_var, self.eps, None)
         with torch.no_grad():
             moments = native_moments if on_native(x) else masked_moments
             mean, var, count = moments(x if x.dtype == torch.float64 else x.float(), mask)
@@ -50,7 +49,7 @@ class MaskedBatchNorm(nn.Module):
                 mean, var, count = moments_over_ranks(mean, var, own)
             if not is_recomputing():
                 self._learn(mean, var, count)
-        return BatchNorm(self.weight, self.bias, Normalisation(mean, var, self.eps, count, is_shared()))
+        return BatchNorm(self.weight, self.bias, mean, var, self.eps, count, is_shared())
 
     def _learn(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
         """Move the running statistics towards those of a batch."""

@@ -15,12 +15,15 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_shared = False  # not a context variable: on CUDA the way back runs in another thread
+# One switch, not an argument of every norm and loss: were one of them given another value than the rest, or by one
+# process than by the others, training would hang. No context variable either: norms that are computed again in the
+# backward pass must see it, and on CUDA that runs in another thread.
+_shared = False
 
 
 @contextmanager
 def one_batch_over_ranks(shared: bool = True) -> Iterator[None]:
-    """Let the batches of all processes of torch.distributed's group be one, also on the way back."""
+    """Let the batches of all processes of torch.distributed's group be one, also in the backward pass."""
     global _shared
     before, _shared = _shared, shared
     try:
@@ -34,13 +37,13 @@ def is_shared() -> bool:
     return _shared
 
 
-def summed(x: Tensor) -> Tensor:
+def all_reduce(x: Tensor) -> Tensor:
     """The sum over the processes; its gradient is the sum of theirs."""
-    out: Tensor = _Sum.apply(x) if _shared else x
+    out: Tensor = _AllReduce.apply(x) if _shared else x
     return out
 
 
-def gathered(x: Tensor) -> Tensor:
+def all_gather(x: Tensor) -> Tensor:
     """What every process has, (R, ...), in their order; without a gradient."""
     if not _shared:
         return x[None]
@@ -50,29 +53,30 @@ def gathered(x: Tensor) -> Tensor:
     return torch.stack(found)
 
 
-def all_rows(x: Tensor) -> tuple[Tensor, int]:
+def all_gather_rows(x: Tensor) -> tuple[Tensor, int]:
     """The rows of all processes, (N, ...), and where this one's begin. x: (n, ...); n may differ and be 0."""
     if not _shared:
         return x, 0
-    counts: list[int] = gathered(torch.tensor(len(x), device=x.device)).tolist()
+    counts: list[int] = all_gather(torch.tensor(len(x), device=x.device)).tolist()
     first = sum(counts[: dist.get_rank()])
     placed = x.new_zeros(sum(counts), *x.shape[1:])
     # a sum of parts that stand apart is the rows one after another, with the right gradient
-    return summed(torch.cat((placed[:first], x, placed[first + len(x) :]))), first
+    return all_reduce(torch.cat((placed[:first], x, placed[first + len(x) :]))), first
 
 
-class _Sum(torch.autograd.Function):
+# torch.distributed.nn.functional.all_reduce does the same; torch has deprecated it
+class _AllReduce(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
-        return _all_reduced(x)
+        return _summed(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
-        return _all_reduced(grad)
+        return _summed(grad)
 
 
-def _all_reduced(x: Tensor) -> Tensor:
+def _summed(x: Tensor) -> Tensor:
     total = x.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total

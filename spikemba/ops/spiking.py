@@ -20,10 +20,10 @@ from torch.autograd.function import once_differentiable
 from spikemba.config import Config
 from spikemba.errors import ShapeError
 from spikemba.libraries import library
+from spikemba.ops.batch_norm import BatchNorm
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32, in_full_precision
-from spikemba.ops.ranks import gathered, summed
 
 # in the order of the enumeration in native/spiking.c
 SurrogateName = Literal[
@@ -51,36 +51,36 @@ class NeuronConfig(Config):
 
 
 def lif_spikes(
-    current: Tensor, neuron: NeuronConfig, n_steps: int | None = None, *, backend: str | None = None
+    current: Tensor, neuron: NeuronConfig, n_spike_steps: int | None = None, *, backend: str | None = None
 ) -> Tensor:
     """Spikes of neurons that start at rest.
 
-    current: (S, ...), or (...) together with n_steps = S: the same current at every step, never copied.
+    current: (S, ...), or (...) together with n_spike_steps = S: the same current at every step, never copied.
     backend: "native" (compiled), "fused" (our Function in plain PyTorch) or "spikingjelly"; by default the first that
     fits on CPU tensors and spikingjelly on others.
     Returns spikes: (S, ...) of 0 and 1 in current's dtype; computed in float32 (float64 for float64).
     Raises ShapeError when there is no step.
     """
-    n = len(current) if n_steps is None and current.dim() else (n_steps or 0)
+    n = len(current) if n_spike_steps is None and current.dim() else (n_spike_steps or 0)
     if n < 1:
         raise ShapeError(f"{n} spike steps for a current of shape {tuple(current.shape)}; expected at least 1")
     dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
     kind = backend or _backend(current, n)
     if kind == "native":
-        flat = current.float().reshape(*current.shape[: n_steps is None], 1, 1, -1)
-        trains: Tensor = compiled.Spikes.apply(flat, None, None, None, _struct(neuron), None, n_steps)[0]
-        spikes = trains.reshape(n, *current.shape[n_steps is None :])
+        flat = current.float().reshape(*current.shape[: n_spike_steps is None], 1, 1, -1)
+        trains: Tensor = compiled.Spikes.apply(flat, None, None, None, _struct(neuron), None, n_spike_steps)[0]
+        spikes = trains.reshape(n, *current.shape[n_spike_steps is None :])
     elif kind == "fused":
-        spikes = _Lif.apply(current.to(dtype), neuron, n_steps)
+        spikes = _Lif.apply(current.to(dtype), neuron, n_spike_steps)
     else:
-        spikes = _spikingjelly(current.to(dtype), neuron, n_steps)
+        spikes = _spikingjelly(current.to(dtype), neuron, n_spike_steps)
     return spikes.to(current.dtype)
 
 
-def _backend(current: Tensor, n_steps: int) -> str:
+def _backend(current: Tensor, n_spike_steps: int) -> str:
     if current.device.type != "cpu":
         return "spikingjelly" if current.numel() else "fused"  # a GPU kernel cannot be started for nothing
-    return "native" if n_steps <= compiled.MAX_STEPS and on_native(current) else "fused"
+    return "native" if n_spike_steps <= compiled.MAX_STEPS and on_native(current) else "fused"
 
 
 @dataclass(frozen=True)
@@ -95,57 +95,10 @@ class Layer:
     """(D,): spikes of each channel, over steps and real positions."""
 
 
-@dataclass(frozen=True)
-class BatchNorm:
-    """A batch norm before a layer of neurons: its parameters, and the statistics to use."""
-
-    weight: Tensor
-    bias: Tensor
-    statistics: compiled.Normalisation
-
-    def __call__(self, x: Tensor, mask: Tensor) -> Tensor:
-        """The normalised x, (..., B, M, D), with the gradient through statistics that are x's own."""
-        mean, var = self.statistics.mean, self.statistics.var
-        if self.statistics.count is not None:
-            mean, var = masked_moments(x, mask, over_ranks=self.statistics.over_ranks)[:2]
-        scale = self.weight * torch.rsqrt(var + self.statistics.eps)
-        return x * scale + (self.bias - mean * scale)
-
-
-def masked_moments(x: Tensor, mask: Tensor, *, over_ranks: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance of each channel over steps and real positions, (D,) each, and how many those are, ().
-
-    x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool, True = real.  over_ranks: of the batches of all processes.
-    """
-    total = summed if over_ranks else _itself
-    real = mask[..., None].to(x.dtype)  # (B, M, 1)
-    axes = tuple(range(x.dim() - 1))
-    count = total(real.sum() * (len(x) if x.dim() == 4 else 1)).clamp(min=1)
-    mean = total((x * real).sum(axes)) / count
-    return mean, total(((x - mean).square() * real).sum(axes)) / count, count
-
-
-def _itself(x: Tensor) -> Tensor:
-    return x
-
-
-def moments_over_ranks(mean: Tensor, var: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and count of the positions of all processes, from those of each; without a gradient.
-
-    mean, var: (D,).  count: (), 0 where a process has no positions.  Source: Chan, Golub and LeVeque 1979.
-    """
-    each = gathered(torch.cat((mean, var, count[None].to(mean.dtype))))  # (R, 2D + 1)
-    width = len(mean)
-    means, variances, counts = each[:, :width], each[:, width:-1], each[:, -1:]
-    n = counts.sum().clamp(min=1)
-    mean = (means * counts).sum(0) / n
-    return mean, ((variances + (means - mean).square()) * counts).sum(0) / n, n
-
-
 def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm | None) -> Layer:
     """Normalise x, (S, B, M, D), if there is a norm, and let it drive a layer of neurons; padding never fires."""
     if len(x) <= compiled.MAX_STEPS and on_native(x):
-        how = _struct(neuron), None if norm is None else norm.statistics, None
+        how = _struct(neuron), norm, None
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
         trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)
         return Layer(trains, rates, counts)
@@ -160,7 +113,7 @@ def spiking_attention(
     mask: Tensor,
     neuron: NeuronConfig,
     norm: BatchNorm | None,
-    n_steps: int,
+    n_spike_steps: int,
     n_heads: int,
     factor: Tensor,
 ) -> tuple[Tensor, Tensor]:
@@ -171,8 +124,8 @@ def spiking_attention(
     No softmax; cost is linear in M, and products of spikes are sums of ones: exact whatever the order.
     """
     width = x.shape[2] // 3
-    if n_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD and on_native(x):
-        how = _struct(neuron), None if norm is None else norm.statistics, n_steps, n_heads, factor.float()
+    if n_spike_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD and on_native(x):
+        how = _struct(neuron), norm, n_spike_steps, n_heads, factor.float()
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
         attended: Tensor
         attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)
@@ -180,7 +133,7 @@ def spiking_attention(
     with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers
         x = at_least_float32(x)
         current = x if norm is None else norm(x, mask)
-        spikes = lif_spikes(current, neuron, n_steps) * mask[..., None]
+        spikes = lif_spikes(current, neuron, n_spike_steps) * mask[..., None]
         heads = (z.unflatten(-1, (n_heads, -1)).transpose(2, 3) for z in spikes.chunk(3, dim=-1))
         q, k, v = heads  # (S, B, H, M, d)
         attended = (q @ (k.transpose(-1, -2) @ v)).transpose(2, 3).flatten(3)
@@ -199,12 +152,12 @@ def _struct(neuron: NeuronConfig) -> compiled.Neuron:
     )
 
 
-def _spikingjelly(current: Tensor, neuron: NeuronConfig, n_steps: int | None) -> Tensor:
+def _spikingjelly(current: Tensor, neuron: NeuronConfig, n_spike_steps: int | None) -> Tensor:
     with library("spikingjelly"):
         from spikingjelly.activation_based import functional
 
-    if n_steps is not None:
-        current = current.expand(n_steps, *current.shape)
+    if n_spike_steps is not None:
+        current = current.expand(n_spike_steps, *current.shape)
     spikes: Tensor = functional.lif_multi_step(
         current,
         torch.zeros_like(current[0]),
@@ -220,9 +173,9 @@ def _spikingjelly(current: Tensor, neuron: NeuronConfig, n_steps: int | None) ->
 
 class _Lif(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, current: Tensor, neuron: NeuronConfig, n_steps: int | None) -> Tensor:
+    def forward(ctx: Any, current: Tensor, neuron: NeuronConfig, n_spike_steps: int | None) -> Tensor:
         leak, gain = 1 - 1 / neuron.tau, (1 / neuron.tau if neuron.decay_input else 1.0)
-        steps = current.unbind(0) if n_steps is None else (current,) * n_steps
+        steps = current.unbind(0) if n_spike_steps is None else (current,) * n_spike_steps
         membrane = current.new_empty(len(steps), *steps[0].shape)  # U: before the reset
         spikes = torch.empty_like(membrane)
         rest = torch.zeros_like(steps[0])
@@ -234,7 +187,7 @@ class _Lif(torch.autograd.Function):
             else:
                 torch.add(u, s, alpha=-neuron.threshold, out=rest)
         ctx.save_for_backward(membrane)
-        ctx.neuron, ctx.constant, ctx.leak, ctx.gain = neuron, n_steps is not None, leak, gain
+        ctx.neuron, ctx.constant, ctx.leak, ctx.gain = neuron, n_spike_steps is not None, leak, gain
         return spikes
 
     @staticmethod

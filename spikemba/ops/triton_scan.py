@@ -2,7 +2,7 @@
 
 Off unless $SPIKEMBA_TRITON is 1: it is tested in Triton's interpreter on a CPU, against the reference, and has not been
 timed on a GPU. A program runs through the positions of one pair with BLOCK channels; the state before every CHUNK
-positions is kept, and the way back computes the states between again.
+positions is kept, and the backward pass computes the states between again.
 """
 
 # Shapes: B pairs, L positions, E inner width, N state size (a power of two inside).

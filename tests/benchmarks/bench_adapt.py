@@ -42,7 +42,8 @@ def measure(method: str, seed: int, arguments: argparse.Namespace) -> dict[str, 
     """Train with one method; the metrics of its best epoch."""
     from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
     from pipelines.tasks.train import train
-    from pipelines.training.loop import device_of, peak_memory_mb
+    from pipelines.training.device_memory import peak_memory_mb
+    from pipelines.training.loop import device_of
 
     work = arguments.work
     settings = [

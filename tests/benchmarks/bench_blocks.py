@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from bench_scan import in_turns, peak_mb, ratios
 from torch import Tensor
 
+from spikemba.ops.batch_norm import BatchNorm, masked_moments
 from spikemba.ops.causal_conv import causal_conv_silu_both
 from spikemba.ops.native.library import ENVIRONMENT
-from spikemba.ops.native.spiking import Normalisation
-from spikemba.ops.spiking import BatchNorm, NeuronConfig, lif_spikes, masked_moments, spiking_attention, spiking_layer
+from spikemba.ops.spiking import NeuronConfig, lif_spikes, spiking_attention, spiking_layer
 
 NEURON = NeuronConfig()
 TAPS = 4
@@ -34,7 +34,7 @@ Run = Callable[[], Tensor]
 def normed(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor) -> BatchNorm:
     """The detector's norm, with x's own statistics."""
     mean, var, count = masked_moments(x.detach(), mask)
-    return BatchNorm(weight, bias, Normalisation(mean, var, 1e-5, count))
+    return BatchNorm(weight, bias, mean, var, 1e-5, count)
 
 
 def torch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import DataConfig, GroundingDataset
 from spikemba.datasets.collate import collate
 from spikemba.features import Manifest
-from spikemba.losses import grounding_loss, shuffled_queries
+from spikemba.losses import grounding_loss
 from spikemba.model import SpikeMba
 from spikemba.moments import Window
 
@@ -73,11 +74,11 @@ def write_pairs(
         features.write_manifest(folder / name, Manifest(encoder=name, dim=dim, clip_s=2.0, dtype="float16"))
         for row in rows:
             clips = rng.standard_normal((n_clips, dim), np.float32)
-            features.write_video(folder / name, row.video_id, clips, "float16")
+            features.write_video_features(folder / name, row.video_id, clips, "float16")
     features.write_manifest(folder / "text", Manifest(encoder="text", kind="text", dim=512))
     for row in rows:
         tokens = rng.standard_normal((n_tokens, 512), np.float32)
-        features.write_text(folder / "text", row.query_id, tokens, tokens[0], "float16")
+        features.write_query_features(folder / "text", row.query_id, tokens, tokens[0], "float16")
     streams = tuple(folder / name for name in dims)
     return DataConfig(train=folder / "train.jsonl", video_features=streams, text_features=folder / "text")
 
@@ -101,10 +102,12 @@ def _step_seconds(dataset: GroundingDataset, n_pairs: int, n_steps: int, device:
     model = SpikeMba(config.model, dataset.spec.n_video_features, dataset.spec.text.dim).to(device).train()
     optimizer = make_optimizer(decay_groups(model, config.train.weight_decay), config.train)
     batch = collate([dataset[i] for i in range(n_pairs)]).to(device)
+    # the same videos, each under the query of the pair before it
+    negative = replace(batch, query_tokens=batch.query_tokens.roll(1, 0), query_mask=batch.query_mask.roll(1, 0))
     times: list[Any] = []
     for _ in range(n_steps + 1):
         started = time.perf_counter()
-        loss, _ = grounding_loss(model(batch), batch, config.loss, model(shuffled_queries(batch)))
+        loss, _ = grounding_loss(model(batch), batch, config.loss, model(negative))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -15,7 +15,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
 from spikemba.batch import Batch, Targets
-from spikemba.losses import LossConfig, grounding_loss, shuffled_queries
+from spikemba.losses import LossConfig, grounding_loss
 from spikemba.model import SpikeMba, SpikeMbaConfig
 from spikemba.ops.native.library import ENVIRONMENT
 
@@ -68,13 +68,18 @@ def batch_of(case: Case) -> Batch:
     return Batch(video, masks[0], query, masks[1], targets)
 
 
+def under_other_queries(batch: Batch) -> Batch:
+    """The same videos, each under the query of the pair before it."""
+    return replace(batch, query_tokens=batch.query_tokens.roll(1, 0), query_mask=batch.query_mask.roll(1, 0))
+
+
 def training_step(model: SpikeMba, batch: Batch, negatives: bool) -> Callable[[], None]:
     """A function that does one step."""
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
     loss_config = LossConfig() if negatives else LossConfig(negative_pair=0.0)
 
     def step() -> None:
-        negative = model(shuffled_queries(batch)) if negatives else None
+        negative = model(under_other_queries(batch)) if negatives else None
         loss, _ = grounding_loss(model(batch), batch, loss_config, negative)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

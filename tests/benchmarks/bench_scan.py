@@ -109,8 +109,8 @@ def candidates() -> dict[str, Scan | None]:
         "our reference": selective_scan_reference,
         "mambapy pscan": mambapy_scan(),
         "transformers slow path": transformers_scan,
-        "tier 0, plain PyTorch": lambda *tensors: selective_scan(*tensors, backend="chunked"),
-        "tier 1, C": (lambda *tensors: selective_scan(*tensors, backend="native")) if library.native() else None,
+        "plain PyTorch": lambda *tensors: selective_scan(*tensors, backend="chunked"),
+        "compiled kernels": (lambda *tensors: selective_scan(*tensors, backend="native")) if library.native() else None,
     }
 
 

@@ -4,10 +4,10 @@
     OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --small
     OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --set train.precision=bf16 --set train.device=cuda
 
-Preset `full` as it trains: two forward passes (pairs, and videos under other queries), losses, the way back, clipping,
+Preset `full` as it trains: two forward passes (pairs, and videos under other queries), losses, backward pass, clipping,
 AdamW. The step's time is the median without a profiler; its shares come from a profile, in which every event's own time
-belongs to one stage, so that the stages sum to the step. What the way back does belongs to the stage of the operator
-whose derivative it is. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave over.
+belongs to one stage, so that the stages sum to the step. The backward pass of an operator belongs to the
+operator's stage. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave over.
 
 On a CPU the neurons of queries, keys and values and the attention over their spikes are one kernel; those neurons are
 measured alone, in the same shapes, and taken from it.
@@ -35,7 +35,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from pipelines.tasks.grounding import task as grounding_task
 from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.task import GroundingTask
-from pipelines.training.batch_plan import Cut
+from pipelines.training.batch_plan import BatchPlan
 from pipelines.training.loop import autocast, device_of
 from pipelines.training.optimizer import make_optimizer
 from spikemba.model import mamba_block
@@ -76,7 +76,7 @@ def marked() -> Iterator[None]:
         yield
 
 
-class Step:
+class OptimizerStep:
     """One step of the optimiser on the first batch, as the training loop does it."""
 
     def __init__(self, config: RunConfig) -> None:
@@ -84,16 +84,16 @@ class Step:
         self.settings, self.device = config.train, device_of(config.train)
         self.task = GroundingTask(config)
         self.task.module.to(self.device).train()
-        self.optimizer = make_optimizer(self.task.groups(self.settings.weight_decay), self.settings)
-        self.part = next(Cut(self.task.n_examples, self.settings.batch_size).steps(0))[0]
+        self.optimizer = make_optimizer(self.task.parameter_groups(self.settings.weight_decay), self.settings)
+        self.micro_batch = next(BatchPlan(self.task.n_examples, self.settings.batch_size).steps(0))[0]
         started = time.perf_counter()
-        self.task.load(self.part)
+        self.task.load(self.micro_batch)
         self.from_disk_s = time.perf_counter() - started
 
     def __call__(self) -> None:
         precision = self.settings.precision
         with record_function(REGION + "loading"):
-            pairs = self.task.load(self.part).to(self.device)
+            pairs = self.task.load(self.micro_batch).to(self.device)
         with autocast(self.device, precision):
             loss = self.task.loss(pairs).loss
         loss.backward()
@@ -105,7 +105,7 @@ class Step:
             torch.cuda.synchronize()
 
 
-def stages(step: Step) -> dict[str, float]:
+def stages(step: OptimizerStep) -> dict[str, float]:
     """Microseconds of one profiled step by stage."""
     on_gpu = step.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -150,7 +150,7 @@ def _upwards(event: Any) -> Iterator[Any]:
         event = event.cpu_parent
 
 
-def neurons_alone_us(step: Step, repeats: int) -> float:
+def neurons_alone_us(step: OptimizerStep, repeats: int) -> float:
     """Microseconds of the neurons within the attention's kernel, both passes and all calls of one step; 0 on a GPU."""
     if step.device.type != "cpu":
         return 0.0
@@ -162,7 +162,7 @@ def neurons_alone_us(step: Step, repeats: int) -> float:
         return real(x, *args)
 
     with patch.object(spiking_saliency, "spiking_attention", noting):
-        step.task.loss(step.task.load(step.part))
+        step.task.loss(step.task.load(step.micro_batch))
     config = step.task.config.model.spiking_saliency
     x = torch.randn(calls[0], requires_grad=True)
 
@@ -185,7 +185,7 @@ def seconds(run: Callable[[], object], repeats: int) -> float:
 
 def measure(config: RunConfig, repeats: int) -> dict[str, Any]:
     """Milliseconds of the step and of its stages."""
-    step = Step(config)
+    step = OptimizerStep(config)
     median = 1e3 * seconds(step, repeats)
     found = stages(step)
     total = sum(found.values())

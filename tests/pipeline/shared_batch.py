@@ -13,7 +13,7 @@ from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.task import GroundingTask
-from pipelines.training.distributed import joined, merged, ranks
+from pipelines.training.distributed import gather_shards, joined, ranks
 from pipelines.training.loop import _Loop
 
 # 21 pairs: batches of 8, 8 and 5, so that two processes have 3 and 2 of the last; of 20 and 1, of which one has none
@@ -33,19 +33,19 @@ def last_step(config: RunConfig) -> dict[str, torch.Tensor]:
     task = GroundingTask(config)
     loop = _Loop(task, config.train, RunDir(Path()), Quiet())
     task.module.train()
-    step = list(loop.cut.steps(0))[-1]
-    loop._step(step, loop._batches(step))
+    step = list(loop.plan.steps(0))[-1]
+    loop._optimizer_step(step, loop._batches([step]))
     found = {name: p.grad for name, p in task.module.named_parameters() if p.grad is not None}
     found |= {name: buffer.clone() for name, buffer in task.module.named_buffers()}
-    means = loop.state.take()["sums"]
-    return found | {f"sum {name}": value for name, value in means.items() if not name.startswith("watched")}
+    sums = loop.state.state_dict()["sums"]
+    return found | {f"sum {name}": value for of in ("totals", "terms") for name, value in sums[of].items()}
 
 
 def answers(config: RunConfig) -> list[str]:
     """What a network of random weights answers to the test split, every digit of it."""
     torch.manual_seed(0)
     task = GroundingTask(config)
-    rows = merged(task.predict("test", Shard(ranks().index, ranks().count, task.block)), task.block)
+    rows = gather_shards(task.predict("test", Shard(ranks().index, ranks().count, task.block)), task.block)
     return [repr(row) for row in rows]
 
 

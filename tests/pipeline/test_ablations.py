@@ -10,7 +10,7 @@ from pipelines.studies import ablations
 from pipelines.studies.ablations import ABLATIONS, Outcome, ablate, plus_minus, table, variants
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.task import GroundingTask
-from pipelines.training.batch_plan import Cut
+from pipelines.training.batch_plan import BatchPlan
 from spikemba.errors import UnknownName
 from spikemba_cli.main import app
 
@@ -94,8 +94,8 @@ def test_every_ablation_changes_what_it_says_and_learns(corpus, tiny, change, pr
 
     base, task = task_of(), task_of(change)
     assert bool(gates(base.module)[0].any()) == (preset == "full")
-    (part,) = next(Cut(task.n_examples, 8).steps(0))
-    pairs = task.load(part)
+    (micro_batch,) = next(BatchPlan(task.n_examples, 8).steps(0))
+    pairs = task.load(micro_batch)
     assert (pairs.negative is not None) == (preset == "full")
     loss, terms, _ = task.loss(pairs)
     assert set(terms) - {"firing_rate"} == TERMS[preset]

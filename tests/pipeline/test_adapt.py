@@ -1,7 +1,9 @@
 """Adapting a video encoder through the grounding loss: what is trained, what is stored, and that `ground` finds it."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,7 +19,7 @@ from pipelines.tasks.adaptation.model import make_encoder
 from pipelines.tasks.adaptation.task import make_task
 from pipelines.tasks.registry import kind_of_run, load_run_config
 from pipelines.tasks.train import train
-from pipelines.training.batch_plan import Cut
+from pipelines.training.batch_plan import BatchPlan
 from spikemba.config import to_yaml
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
@@ -71,8 +73,8 @@ def adapted(configured, tmp_path_factory):
 
 def test_only_the_new_parameters_and_the_grounding_model_learn(configured, shapes):
     task = make_task(configured())
-    (parts,) = list(Cut(task.n_examples, task.n_examples).steps(0))
-    batch = task.load(parts[0])
+    (micro_batches,) = list(BatchPlan(task.n_examples, task.n_examples).steps(0))
+    batch = task.load(micro_batches[0])
     assert len(batch.frames) == sum(len(task.clips.clips(v)) for v in {a.video_id for a in task.training.annotations})
     for _ in range(2):
         task.module.zero_grad()
@@ -105,8 +107,38 @@ def test_a_video_stands_in_a_batch_once_however_many_queries_it_has(configured):
     one, other = ids[0], next(i for i in ids if i != ids[0])
     frames, first = task._frames([one, other, one])
     n = len(task.clips.clips(one))
-    assert first.tolist() == [0, n, 0]
+    assert first == [0, n, 0]
     assert len(frames) == n + len(task.clips.clips(other))
+
+
+def test_the_clips_of_a_pair_are_whole_numbers_of_frames_and_become_their_features(configured):
+    task = make_task(configured())
+    (micro_batches,) = list(BatchPlan(task.n_examples, task.n_examples).steps(0))
+    batch = task.load(micro_batches[0])
+    mask = batch.pairs.batch.video_mask
+    assert batch.clips.dtype == torch.int64
+    assert batch.pairs.batch.video.shape == (*mask.shape, 0)
+    for row, index in enumerate(micro_batches[0].own):
+        clips = task.clips.clips(task.training.annotations[index].video_id)
+        assert torch.equal(batch.frames[batch.clips[row, mask[row]]], torch.from_numpy(clips))
+    features = torch.arange(len(batch.frames), dtype=torch.float32)[:, None].expand(-1, 16) + 1
+    filled = task._filled(batch.pairs.batch, features, batch.clips)
+    assert not filled.video[~mask].any()
+    rows = features[batch.clips[mask]]
+    torch.testing.assert_close(filled.video[mask], rows / (rows.norm(dim=1, keepdim=True) + 1e-5))
+
+
+@pytest.mark.parametrize("max_clips", [None, 3])
+def test_a_video_whose_labels_are_more_than_its_clips_repeats_their_numbers(configured, max_clips):
+    cut = "null" if max_clips is None else max_clips
+    task = make_task(configured("data.lengths=stretch", f"data.max_clips={cut}"))
+    annotation = task.training.annotations[0]
+    n = task.clips.n_clips(annotation.video_id)
+    task.training.annotations[0] = replace(annotation, labels=((1.0,),) * (2 * n))
+    numbers = task.training.clip_numbers(0)
+    assert numbers.dtype == np.int64
+    assert numbers.tolist() == [i // 2 for i in range(2 * n)][:max_clips]
+    assert task.training[0].video.shape == (len(numbers), 0)
 
 
 def test_both_checkpoints_are_stored_and_ground_finds_them(adapted, shapes):
@@ -155,10 +187,10 @@ def test_recipes_for_less_memory_change_no_loss_and_no_gradient(configured):
         torch.manual_seed(0)
         task = make_task(configured(f"train.checkpoint_blocks={str(again).lower()}"))
         assert task.module.grounder.recompute_blocks == again
-        (part,) = next(Cut(task.n_examples, 4).steps(0))
+        (micro_batch,) = next(BatchPlan(task.n_examples, 4).steps(0))
         task.module.train()
         torch.manual_seed(1)  # of dropout
-        loss = task.loss(task.load(part)).loss
+        loss = task.loss(task.load(micro_batch)).loss
         loss.backward()
         found.append(
             {name: p.grad for name, p in task.module.named_parameters() if p.grad is not None} | {"loss": loss}
@@ -201,9 +233,9 @@ def test_a_trained_grounding_model_may_stay_as_it_is(adapted, configured):
     task = make_task(configured("train_grounder=false", start=adapted))
     assert not any(p.requires_grad for p in task.module.grounder.parameters())
     before = {name: value.clone() for name, value in task.module.grounder.state_dict().items()}
-    (parts,) = list(Cut(task.n_examples, task.n_examples).steps(0))
+    (micro_batches,) = list(BatchPlan(task.n_examples, task.n_examples).steps(0))
     task.module.train()
-    task.loss(task.load(parts[0])).loss.backward()
+    task.loss(task.load(micro_batches[0])).loss.backward()
     assert task.module.encoder.edit.gathering.up.weight.grad.any()
     assert all(value.equal(before[name]) for name, value in task.module.grounder.state_dict().items())
     with pytest.raises(FeaturesMismatch, match="reads 16 numbers per clip"):

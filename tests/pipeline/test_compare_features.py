@@ -21,7 +21,7 @@ def write(folder, rows, **manifest):
     if manifest:
         features.write_manifest(folder, Manifest(encoder="clip", dim=dim, **manifest))
     for name, values in rows.items():
-        features.write_video(folder, name, values)
+        features.write_video_features(folder, name, values)
     return folder
 
 

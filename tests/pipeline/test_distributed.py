@@ -17,9 +17,9 @@ from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.train import train
-from pipelines.training.batch_plan import Cut, shuffled
-from pipelines.training.distributed import merged, on_first
-from spikemba.ops.spiking import masked_moments
+from pipelines.training.batch_plan import BatchPlan, shuffled
+from pipelines.training.distributed import gather_shards, on_first
+from spikemba.ops.batch_norm import masked_moments
 
 SCRIPT = Path(__file__).with_name("shared_batch.py")
 ROOT = Path(__file__).parents[2]
@@ -117,23 +117,16 @@ def test_a_run_whose_worker_was_killed_is_started_again_and_ends_like_one_proces
         assert mine["val"] == pytest.approx(theirs["val"], abs=3.0)
 
 
-def test_parts_are_the_batch_in_its_order():
+def test_the_shares_of_micro_batches_are_the_batch_in_its_order():
     for world in (1, 2, 3):
-        cuts = [Cut(11, 4, accumulate=2, rank=rank, world=world, seed=7) for rank in range(world)]
-        steps = zip(*(cut.steps(epoch=5) for cut in cuts), strict=True)
-        order = [i for step in steps for pieces in zip(*step, strict=True) for part in pieces for i in part.own]
+        plans = [BatchPlan(11, 4, accumulate=2, rank=rank, world_size=world, seed=7) for rank in range(world)]
+        steps = zip(*(plan.steps(epoch=5) for plan in plans), strict=True)
+        order = [i for step in steps for shares in zip(*step, strict=True) for share in shares for i in share.own]
         assert order == shuffled(11, 7 * 100_003 + 5)
 
 
-def test_the_query_before_the_first_is_the_last():
-    (step,) = Cut(5, 8, rank=0, world=2).steps(0)
-    assert step[0].before == step[0].piece[-1]
-    (step,) = Cut(5, 8, rank=1, world=2).steps(0)
-    assert step[0].before == step[0].piece[2]
-
-
-def test_an_example_draws_the_same_numbers_in_any_part():
-    (a,), (b,) = (next(Cut(5, 8, rank=rank, world=2).steps(3)) for rank in (0, 1))
+def test_an_example_draws_the_same_numbers_in_any_process():
+    (a,), (b,) = (next(BatchPlan(5, 8, rank=rank, world_size=2).steps(3)) for rank in (0, 1))
     assert torch.equal(torch.rand(3, generator=a.generator(4)), torch.rand(3, generator=b.generator(4)))
     assert not torch.equal(torch.rand(3, generator=a.generator(4)), torch.rand(3, generator=a.generator(3)))
 
@@ -145,19 +138,19 @@ def test_shards_of_blocks_are_the_whole():
 
 
 def test_alone_everything_is_as_it_was_given():
-    assert merged([1, 2]) == [1, 2]
+    assert gather_shards([1, 2]) == [1, 2]
     assert on_first(lambda: "value") == "value"
 
 
 def test_statistics_of_parts_are_those_of_the_whole():
-    from spikemba.ops import spiking
+    from spikemba.ops import batch_norm
 
     x, mask = torch.randn(6, 5, 3), torch.rand(6, 5) > 0.4
     parts = [masked_moments(x[rows], mask[rows]) for rows in (slice(0, 4), slice(4, 6))]
     counts = [mask[rows].sum() for rows in (slice(0, 4), slice(4, 6))]
     each = torch.stack([torch.cat((m, v, n[None].float())) for (m, v, _), n in zip(parts, counts, strict=True)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spiking, "gathered", lambda _: each)
-        found = spiking.moments_over_ranks(*parts[0][:2], counts[0])
+        patch.setattr(batch_norm, "all_gather", lambda _: each)
+        found = batch_norm.moments_over_ranks(*parts[0][:2], counts[0])
     for mine, whole in zip(found, masked_moments(x, mask), strict=True):
         torch.testing.assert_close(mine, whole)

@@ -78,14 +78,14 @@ class _Squares:
         return SimpleNamespace(to=lambda device: x)
 
     def loss(self, x):
-        from pipelines.training.task import Step
+        from pipelines.training.task import LossOutput
 
-        return Step((self.module.weight.squeeze() * x).sin().sum())
+        return LossOutput((self.module.weight.squeeze() * x).sin().sum())
 
 
 def test_what_autograd_keeps_is_counted_to_the_byte(config):
-    task, part = _Squares(1000), module._part((0, 1, 2))
-    kept = module._kept_for_backward(task, part, config.train, torch.device("cpu"))
+    task, micro_batch = _Squares(1000), module._micro_batch((0, 1, 2))
+    kept = module._kept_for_backward(task, micro_batch, config.train, torch.device("cpu"))
     assert kept == 3 * 1000 * 4
 
 

@@ -9,7 +9,7 @@ from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.tasks.train import train
 from pipelines.training import firing_rates as firing
-from pipelines.training.batch_plan import Cut
+from pipelines.training.batch_plan import BatchPlan, MicroBatch
 from pipelines.training.optimizer import decay_groups, learning_rate_factor, make_optimizer
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
@@ -66,15 +66,50 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule():
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_video_is_contrasted_with_the_query_of_the_pair_before_it(corpus, tiny, rank):
     task = GroundingTask(load_config(corpus / "config.yaml", tiny))
-    (part,) = next(Cut(task.n_examples, 8, rank=rank, world=2).steps(0))
-    pairs = task.load(part)
+    (micro_batch,) = next(BatchPlan(task.n_examples, 8, rank=rank, world_size=2).steps(0))
+    pairs = task.load(micro_batch)
     assert torch.equal(pairs.negative.video, pairs.batch.video)
     assert torch.equal(pairs.negative.video_mask, pairs.batch.video_mask)
     assert pairs.negative.targets is None
-    for row, other in enumerate((part.before, *part.own[:-1])):
-        for batch, index in ((pairs.negative, other), (pairs.batch, part.own[row])):
+    assert pairs.has_negative is None
+    before = micro_batch.indices[micro_batch.start - 1]
+    for row, other in enumerate((before, *micro_batch.own[:-1])):
+        for batch, index in ((pairs.negative, other), (pairs.batch, micro_batch.own[row])):
             tokens = batch.query_tokens[row, batch.query_mask[row]]
             assert torch.equal(tokens, torch.from_numpy(task.training[index].tokens))
+
+
+def loaded(task, world_size):
+    """Tokens of each pair's negative and whether it has one, by index, as so many processes read an epoch."""
+    found = {}
+    for rank in range(world_size):
+        for step in BatchPlan(task.n_examples, 8, rank=rank, world_size=world_size).steps(0):
+            for micro_batch in step:
+                pairs = task.load(micro_batch)
+                has = [True] * len(micro_batch.own) if pairs.has_negative is None else pairs.has_negative.tolist()
+                for row, index in enumerate(micro_batch.own):
+                    tokens = pairs.negative.query_tokens[row, pairs.negative.query_mask[row]]
+                    found[index] = has[row], tokens.tolist()
+    return found
+
+
+@pytest.mark.parametrize("rule", ["previous", "unrelated"])
+def test_several_processes_take_the_negatives_that_one_takes(corpus, tiny, rule):
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, f"loss.negatives={rule}"]))
+    alone = loaded(task, 1)
+    assert sorted(alone) == list(range(task.n_examples))
+    for world_size in (2, 3):
+        assert loaded(task, world_size) == alone
+
+
+def test_a_pair_without_an_unrelated_one_has_no_negative_and_without_any_there_is_no_second_pass(corpus, tiny):
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, "loss.negatives=unrelated"]))
+    task.training.video_groups[:4], task.training.query_groups[:4] = [0, 1, 1, 0], [0, 1, 0, 1]
+    pairs = task.load(MicroBatch(0, (0, 1, 2), 0, 3))
+    assert pairs.has_negative.tolist() == [True, True, False]
+    task.loss(pairs).loss.backward()
+    assert all(p.grad.isfinite().all() for p in task.module.parameters() if p.grad is not None)
+    assert task.load(MicroBatch(0, (0, 2), 0, 2)).negative is None
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.evaluate import evaluate_run
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.tasks.train import train
-from pipelines.training.averaging import Average
-from pipelines.training.batch_plan import Cut
+from pipelines.training.batch_plan import BatchPlan
+from pipelines.training.ema import EMA
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.losses import grounding_loss
 from spikemba.model.masked_norm import MaskedBatchNorm
@@ -56,8 +56,8 @@ def a_step(corpus, settings):
     """A task and a batch of its data."""
     torch.manual_seed(0)
     task = GroundingTask(load_config(corpus / "config.yaml", settings))
-    (part,) = next(Cut(task.n_examples, 8).steps(0))
-    return task, task.load(part)
+    (micro_batch,) = next(BatchPlan(task.n_examples, 8).steps(0))
+    return task, task.load(micro_batch)
 
 
 def test_the_loss_is_float32_under_autocast(corpus, tiny):
@@ -84,7 +84,7 @@ def test_the_averaged_weights_are_what_is_validated_and_saved(corpus, tiny, tmp_
     run = RunDir(tmp_path / "run")
     state = run.load_state()
     saved = load_checkpoint(run.last).model.state_dict()
-    assert all(torch.equal(saved[name], state["average"]["tensors"][name]) for name in saved)
+    assert all(torch.equal(saved[name], state["ema"]["tensors"][name]) for name in saved)
     assert any(not torch.equal(saved[name], state["module"][name]) for name in saved)
     assert evaluate_run(run.last, "val").brief == run.rows()[-1]["val"]
 
@@ -92,14 +92,14 @@ def test_the_averaged_weights_are_what_is_validated_and_saved(corpus, tiny, tmp_
 def test_an_average_forgets_its_beginning():
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(module.weight, 100.0)
-    average = Average(module, 0.9)
+    average = EMA(module, 0.9)
     expected = 100.0
     for n, value in enumerate((4.0, 5.0, 6.0), start=1):
         torch.nn.init.constant_(module.weight, value)
         average.update()
         decay = (1 + n) / (10 + n)  # under 0.9 for so few steps
         expected = decay * expected + (1 - decay) * value
-    with average.in_place():
+    with average.applied():
         assert module.weight.item() == pytest.approx(expected)
     assert module.weight.item() == 6.0
 

@@ -19,7 +19,7 @@ from pipelines.tasks.recognition.evaluate import evaluate_run
 from pipelines.tasks.recognition.task import RecognitionTask, mixed
 from pipelines.tasks.registry import load_run_config
 from pipelines.tasks.train import train
-from pipelines.training.batch_plan import Part
+from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.task import Task
 from spikemba.config import to_yaml
 from spikemba.datasets.labelled.video_augment import MixConfig
@@ -116,7 +116,7 @@ def test_loading_processes_draw_the_same_clips(trained, footage, tmp_path):
 def test_parts_of_a_batch_add_up_to_it(footage, n_parts):
     torch.manual_seed(0)
     task = RecognitionTask(config(footage, data={"repeats": 2}))
-    whole = Part(0, (3, 9, 17), 0, 3, seed=1)
+    whole = MicroBatch(0, (3, 9, 17), 0, 3, seed=1)
 
     def gradient(parts):
         task.module.zero_grad()
@@ -136,7 +136,7 @@ def test_blocks_that_run_again_on_the_way_back_have_the_same_gradients(footage):
         torch.manual_seed(0)
         task = RecognitionTask(config(footage, train={"checkpoint_blocks": again}, model={"drop_path": 0.5}))
         task.module.train()
-        task.loss(task.load(Part(0, (3, 9, 17), 0, 3))).loss.backward()
+        task.loss(task.load(MicroBatch(0, (3, 9, 17), 0, 3))).loss.backward()
         gradients.append({name: p.grad for name, p in task.module.named_parameters()})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():

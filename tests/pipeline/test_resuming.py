@@ -105,11 +105,28 @@ def test_how_often_states_are_written_may_change_and_what_is_computed_may_not(co
         train(load_config(corpus / "config.yaml", [*settings, "train.ema=null"]), whole, resume=True)
 
 
-def test_a_state_of_an_earlier_version_is_named(corpus, settings, tmp_path):
+def test_a_state_that_version_0_1_0_wrote_within_an_epoch_goes_on_to_the_same_weights(
+    corpus, settings, whole, tmp_path
+):
+    config = load_config(corpus / "config.yaml", [*settings, "train.save_every_min=1000"])
+    with pytest.raises(Stopped):
+        train(config, tmp_path / "run", events=Signalling(signal.SIGTERM, at=8))
+    run = RunDir(tmp_path / "run")
+    state = run.load_state()
+    assert {*state["sums"]["terms"], *state["sums"]["diagnostics"]}
+    prefixes = {"totals": "", "terms": "terms.", "diagnostics": "watched."}
+    flat = {prefix + name: value for of, prefix in prefixes.items() for name, value in state["sums"][of].items()}
+    run.save_state({**state, "format": 2, "sums": flat, "average": state.pop("ema")})
+    train(config, run.path, resume=True)
+    assert_same(run.path, whole)
+
+
+@pytest.mark.parametrize("state", [{"progress": {}}, {"format": 99}], ids=["earlier", "later"])
+def test_a_state_of_another_version_is_named(corpus, settings, tmp_path, state):
     config = load_config(corpus / "config.yaml", settings)
     run = RunDir(tmp_path)
     run.start(config, resume=False)
-    run.save_state({"progress": {}})
+    run.save_state(state)
     with pytest.raises(CheckpointError, match="holds a run of another version; choose another folder with --out"):
         train(config, tmp_path, resume=True)
 

@@ -1,9 +1,9 @@
 from pipelines.scoring.prediction_faults import prediction_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow
-from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS, Protocol
+from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS, ScoringProtocol
 from spikemba.moments import Moment, Window
 
-WINDOWS = Protocol()
+WINDOWS = ScoringProtocol()
 TRUTH = Annotation(1, "q", "v", 10.0, (Window(2, 6),), (1, 2), ((4, 4, 4), (3, 3, 3)))
 
 

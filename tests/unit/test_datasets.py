@@ -67,10 +67,12 @@ def config(tmp_path):
         features.write_manifest(tmp_path / name, Manifest(encoder=name, dim=3 + extra, clip_s=2.0))
         for row in rows:
             n = round(row.duration_s / 2) + extra
-            features.write_video(tmp_path / name, row.video_id, rng.normal(size=(n, 3 + extra)))
+            features.write_video_features(tmp_path / name, row.video_id, rng.normal(size=(n, 3 + extra)))
     features.write_manifest(tmp_path / "text", Manifest(encoder="t", kind="text", dim=5))
     for row in rows:
-        features.write_text(tmp_path / "text", row.query_id, rng.normal(size=(4 + row.query_id, 5)), np.zeros(5))
+        features.write_query_features(
+            tmp_path / "text", row.query_id, rng.normal(size=(4 + row.query_id, 5)), np.zeros(5)
+        )
     return DataConfig(
         train=tmp_path / "train.jsonl",
         test=tmp_path / "train.jsonl",

@@ -3,7 +3,7 @@ import pytest
 
 from spikemba import features
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.features import FeatureFolder, FeatureSpec, Manifest, write_text
+from spikemba.features import FeatureFolder, FeatureSpec, Manifest, write_query_features
 
 RNG = np.random.default_rng(0)
 CLIP = Manifest(encoder="clip", dim=6, weights="a" * 64, clip_s=2.0)
@@ -49,7 +49,7 @@ def test_the_sentence_follows_its_tokens_where_it_is_asked_for():
 
 
 def test_the_sentence_is_read_back_or_absent(tmp_path):
-    write_text(tmp_path, 3, np.ones((4, 8)), np.arange(8.0))
+    write_query_features(tmp_path, 3, np.ones((4, 8)), np.arange(8.0))
     np.savez(tmp_path / "qid4.npz", last_hidden_state=np.ones((2, 8)))
     folder = FeatureFolder(tmp_path)
     np.testing.assert_array_equal(folder.sentence(3), np.arange(8.0))
@@ -59,9 +59,9 @@ def test_the_sentence_is_read_back_or_absent(tmp_path):
 def test_what_is_written_reads_back_and_files_have_the_public_names(tmp_path):
     video, tokens, pooled = RNG.normal(size=(5, 6)), RNG.normal(size=(4, 5)), RNG.normal(size=5)
     features.write_manifest(tmp_path / "clip", CLIP)
-    features.write_video(tmp_path / "clip", "abc_0.0_150.0", video)
+    features.write_video_features(tmp_path / "clip", "abc_0.0_150.0", video)
     features.write_manifest(tmp_path / "clip_text", TEXT)
-    features.write_text(tmp_path / "clip_text", 7, tokens, pooled)
+    features.write_query_features(tmp_path / "clip_text", 7, tokens, pooled)
     np.testing.assert_allclose(FeatureFolder(tmp_path / "clip").video("abc_0.0_150.0"), video, rtol=1e-6)
     np.testing.assert_allclose(FeatureFolder(tmp_path / "clip_text").text(7), tokens, rtol=1e-6)
     with np.load(tmp_path / "clip_text" / "qid7.npz") as arrays:
@@ -71,7 +71,7 @@ def test_what_is_written_reads_back_and_files_have_the_public_names(tmp_path):
 
 
 def test_a_published_pack_without_a_manifest_is_described_by_its_files(tmp_path):
-    features.write_video(tmp_path / "slowfast_features", "v", RNG.normal(size=(3, 2304)), "float16")
+    features.write_video_features(tmp_path / "slowfast_features", "v", RNG.normal(size=(3, 2304)), "float16")
     np.savez(tmp_path / "text.npz")
     folder = FeatureFolder(tmp_path / "slowfast_features")
     assert folder.manifest == Manifest(encoder="slowfast_features", dim=2304)

@@ -1,9 +1,11 @@
 """Losses, against the formulas written out."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from spikemba.batch import Batch, Prediction, Targets
 from spikemba.losses import (
@@ -15,8 +17,8 @@ from spikemba.losses import (
     foreground_loss,
     grounding_loss,
     negative_pair_loss,
+    negative_places,
     overlap_loss,
-    shuffled_queries,
 )
 
 B, L, D = 3, 8, 5
@@ -201,9 +203,49 @@ def test_the_total_is_the_weighted_sum_and_zero_weights_switch_terms_off():
     torch.testing.assert_close(total, expected)
 
 
-def test_shuffled_queries_gives_each_video_the_query_before():
-    b = batch(targets())
-    shuffled = shuffled_queries(b)
-    assert torch.equal(shuffled.query_tokens[1], b.query_tokens[0])
-    assert torch.equal(shuffled.video, b.video)
-    assert shuffled.targets is None
+def test_the_negative_of_a_pair_is_the_pair_before_it_and_the_last_is_before_the_first():
+    for rule in ("previous", "unrelated"):
+        assert negative_places([0, 1, 2, 3], [0, 1, 2, 3], rule) == [3, 0, 1, 2]
+    assert negative_places([0, 0, 1], [0, 1, 1], "previous") == [2, 0, 1]
+
+
+def test_no_unrelated_negative_is_of_the_same_video_or_sentence_and_the_nearest_before_is_taken():
+    generator = torch.Generator().manual_seed(0)
+    for n in range(1, 12):
+        videos, queries = torch.randint(3, (2, n), generator=generator).tolist()
+        for i, place in enumerate(negative_places(videos, queries, "unrelated")):
+            before = [j % n for j in range(i - 1, i - n, -1)]
+            fitting = [j for j in before if videos[j] != videos[i] and queries[j] != queries[i]]
+            assert place == (fitting[0] if fitting else i)
+
+
+@pytest.mark.parametrize("form", ["inside", "outside"])
+def test_a_pair_without_a_negative_has_no_term_of_one_and_the_others_keep_theirs(form):
+    t, config = targets(), LossConfig(entropy_form=form)
+    t = replace(t, relevance=t.foreground * (1.0 + torch.arange(L)))
+    p = prediction(saliency_logits=torch.randn(B, L).requires_grad_())
+    negative = prediction(seed=1, saliency_logits=torch.randn(B, L).requires_grad_())
+    has = torch.tensor([True, False, True])
+    total, terms = grounding_loss(p, batch(t), config, negative, has)
+    (gradient,) = torch.autograd.grad(total, negative.saliency_logits)
+    assert gradient.isfinite().all()
+    assert gradient[has].all()
+    assert not gradient[~has].any()
+    kept = F.softplus(negative.saliency_logits[has])
+    torch.testing.assert_close(terms["negative_pair"], kept.mean())
+
+    def entropies(other):
+        """Of each pair alone."""
+        alone = [replace(t, relevance=t.relevance * (torch.arange(B) == i)[:, None]) for i in range(B)]
+        return torch.stack([entropy_loss(p, one, MASK, config, other) for one in alone])
+
+    expected = torch.where(has, entropies(negative), entropies(None)).mean()
+    torch.testing.assert_close(terms["entropy"], expected)
+
+
+def test_where_no_pair_has_a_negative_its_term_is_zero():
+    has = torch.zeros(B, dtype=torch.bool)
+    total, terms = grounding_loss(prediction(), batch(targets()), LossConfig(), prediction(seed=1), has)
+    without, _ = grounding_loss(prediction(), batch(targets()), LossConfig())
+    assert terms["negative_pair"] == 0
+    assert torch.equal(total, without)

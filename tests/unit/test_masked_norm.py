@@ -1,6 +1,11 @@
+"""The batch norm over real positions, beside torch's and its own parts."""
+
+import threading
+
 import torch
 
 from spikemba.model.masked_norm import MaskedBatchNorm
+from spikemba.ops.recompute import recomputed
 
 
 def test_without_padding_it_is_batch_norm():
@@ -48,3 +53,21 @@ def test_evaluation_right_after_one_update_is_close_to_training():
     norm = MaskedBatchNorm(6)
     trained = norm(x, mask)
     torch.testing.assert_close(norm.eval()(x, mask), trained, rtol=0.01, atol=0.01)
+
+
+def test_a_norm_that_is_computed_again_learns_once_also_when_the_backward_pass_runs_in_another_thread():
+    norm, mask = MaskedBatchNorm(3), torch.ones(2, 4, dtype=torch.bool)
+    ran = []
+
+    def run(x):
+        ran.append(threading.current_thread())
+        return norm(x, mask) ** 2
+
+    y = recomputed(run, torch.randn(2, 4, 3, requires_grad=True)).sum()
+    thread = threading.Thread(target=y.backward)
+    thread.start()
+    thread.join()
+    assert ran == [threading.main_thread(), thread]
+    assert norm.n_updates == 1
+    norm(torch.randn(2, 4, 3), mask)
+    assert norm.n_updates == 2

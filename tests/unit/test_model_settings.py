@@ -66,7 +66,7 @@ GRADIENTS = {
     "spiking_saliency.neuron.surrogate": "sigmoid",
     "spiking_saliency.neuron.surrogate_alpha": 4.0,
 }
-"""Settings of the way back alone."""
+"""Settings of the backward pass alone."""
 
 ANSWERS = {"proposals.min_rate", "proposals.max_gap"}
 """Settings of what is made of the outputs, see test_grounding.py."""

@@ -7,14 +7,12 @@ import pytest
 import torch
 
 from spikemba.ops import spiking
+from spikemba.ops.batch_norm import BatchNorm, masked_moments
 from spikemba.ops.native.library import ENVIRONMENT, load
-from spikemba.ops.native.spiking import Normalisation
 from spikemba.ops.spiking import (
-    BatchNorm,
     NeuronConfig,
     SurrogateName,
     lif_spikes,
-    masked_moments,
     spiking_attention,
     spiking_layer,
 )
@@ -45,7 +43,7 @@ def norm_of(x, weight, bias, mask, kind):
     if kind == "none":
         return None
     mean, var, count = masked_moments(x.detach(), mask)
-    return BatchNorm(weight, bias, Normalisation(mean, var, 1e-5, count if kind == "batch" else None))
+    return BatchNorm(weight, bias, mean, var, 1e-5, count if kind == "batch" else None)
 
 
 def both_ways(monkeypatch, run, x, kind, mask):

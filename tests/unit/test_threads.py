@@ -13,13 +13,13 @@ import torch
 
 from pipelines.runs.config import TrainConfig
 from pipelines.training.optimizer import make_optimizer
+from spikemba.ops.batch_norm import BatchNorm, masked_moments
 from spikemba.ops.causal_conv import causal_conv_silu_both, gated_sum
 from spikemba.ops.native.library import ENVIRONMENT, SIGNATURES, load
-from spikemba.ops.native.spiking import Normalisation
 from spikemba.ops.native.spiking import masked_moments as native_moments
 from spikemba.ops.selective_scan import scan_block
 from spikemba.ops.selective_scan import selective_scan as scan_alone
-from spikemba.ops.spiking import BatchNorm, NeuronConfig, masked_moments, spiking_attention, spiking_layer
+from spikemba.ops.spiking import NeuronConfig, spiking_attention, spiking_layer
 
 needs_kernels = pytest.mark.skipif(load().library is None, reason=load().detail)
 needs_openmp = pytest.mark.skipif(
@@ -80,7 +80,7 @@ def gate(random, mask):
 def statistics(x, mask, weight, bias):
     """A batch norm by x's own statistics, which are the same numbers however x is normalised then."""
     mean, var, count = masked_moments(x.detach(), mask)
-    return BatchNorm(weight, bias, Normalisation(mean, var, 1e-5, count))
+    return BatchNorm(weight, bias, mean, var, 1e-5, count)
 
 
 def neurons(random, mask):

@@ -31,7 +31,7 @@ class EncoderConfig(Config):
     learning_rate_scale: PositiveFloat = 1.0
     """The encoder's learning rate as a multiple of train.learning_rate."""
     clips_at_once: PositiveInt = 8
-    """Clips per pass through the encoder; each pass is computed again on the way back, so that little is kept."""
+    """Clips per pass through the encoder; each pass is computed again in the backward pass, so that little is kept."""
 
 
 class AdaptationRunConfig(GrounderConfig):

@@ -15,14 +15,13 @@ from pipelines.scoring.evaluate_files import Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.tasks.adaptation.config import AdaptationRunConfig
-from pipelines.tasks.adaptation.model import EncoderAndGrounder, encoder_name, features_spec, numbered_clips, raw_clips
-from pipelines.tasks.adaptation.raw_clips import RawClips
+from pipelines.tasks.adaptation.model import EncoderAndGrounder, encoder_name, raw_clips
+from pipelines.tasks.adaptation.raw_clips import RawClips, RawVideoDataset
 from pipelines.tasks.grounding.evaluate import Questions, to_rows
 from spikemba.checkpoints.grounding import find_checkpoint, load_checkpoint
 from spikemba.datasets.annotations import PredictedRow, write_predictions
-from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.datasets.base import DataConfig, Split
 from spikemba.encoders.base import folder_name
-from spikemba.features import FeatureSpec
 from spikemba.files import ENCODERS_FOLDER
 from spikemba.grounding import Question, answer_questions
 from spikemba.model.video_mamba.adaptation import AdaptedVideoMamba, adapt_model
@@ -32,21 +31,20 @@ from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
 class EncodedQuestions(Questions):
     """Questions whose videos are encoded when the first of them comes, and then kept as features."""
 
-    def __init__(
-        self, model: EncoderAndGrounder, dataset: GroundingDataset, clips: RawClips, spec: FeatureSpec, shard: Shard
-    ) -> None:
+    def __init__(self, model: EncoderAndGrounder, dataset: RawVideoDataset, clips: RawClips, shard: Shard) -> None:
         super().__init__(dataset, shard)
-        self._model, self._clips, self._spec = model, clips, spec
+        self._model, self._raw, self._clips = model, dataset, clips
         self._features: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
 
     def question(self, index: int) -> Question:
         """One of them, with the features of its clips."""
         question = super().question(index)
-        video_id = self.dataset.annotations[self.indices[index]].video_id
+        place = self.indices[index]
+        video_id = self._raw.annotations[place].video_id
         if video_id not in self._features:
             self._features[video_id] = self._encoded(video_id)
-        rows = question.video[:, 0].astype(np.intp)
-        return replace(question, video=self._spec.join([self._features[video_id][rows]]))
+        features = self._features[video_id][self._raw.clip_numbers(place)]
+        return replace(question, video=self._raw.spec.join([features]))
 
     @torch.no_grad()
     def _encoded(self, video_id: str) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -57,10 +55,10 @@ class EncodedQuestions(Questions):
 
 
 def answers(
-    model: EncoderAndGrounder, dataset: GroundingDataset, clips: RawClips, run: AdaptationRunConfig, shard: Shard
+    model: EncoderAndGrounder, dataset: RawVideoDataset, clips: RawClips, run: AdaptationRunConfig, shard: Shard
 ) -> list[PredictedRow]:
     """What both models together answer to every query of a split, or of a shard of it."""
-    questions = EncodedQuestions(model, dataset, clips, features_spec(dataset.spec, run.data), shard)
+    questions = EncodedQuestions(model, dataset, clips, shard)
     return to_rows(questions, answer_questions(model.grounder, questions, run.data.clip_s, run.grounding))
 
 
@@ -83,7 +81,7 @@ def evaluate_run(
     encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
     model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
     clips = raw_clips(config, encoder)
-    dataset = numbered_clips(config.data, split, clips)
+    dataset = RawVideoDataset(config.data, split, clips)
     config = config.model_copy(update={"grounding": loaded.grounding})
     rows = answers(model, dataset, clips, config, Shard())
     protocol = protocol_of(benchmark or config.data.benchmark)

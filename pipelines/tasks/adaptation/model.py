@@ -13,10 +13,9 @@ from pipelines.tasks.adaptation.raw_clips import RawClips
 from pipelines.training.task import nothing_learned
 from spikemba.batch import Batch, Prediction
 from spikemba.checkpoints.grounding import load_checkpoint
-from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.datasets.base import GroundingDataset
 from spikemba.encoders.several_frames import spread_frames
 from spikemba.errors import CheckpointError, FeaturesMismatch
-from spikemba.features import FeatureSpec
 from spikemba.model import SpikeMba
 from spikemba.model.video_mamba.adaptation import AdaptedVideoMamba, adapt_model, ssp_within
 from spikemba.model.video_mamba.checkpoint import Preprocessing, initialise_from, open_video_model
@@ -50,7 +49,7 @@ class EncoderAndGrounder(nn.Module):
         return out
 
     def features(self, frames: Tensor) -> Tensor:
-        """frames: (C, T, H, Wd, 3) uint8 -> (C, F). Clips pass in groups, computed again on the way back."""
+        """frames: (C, T, H, Wd, 3) uint8 -> (C, F). Clips pass in groups, computed again in the backward pass."""
         if not len(frames):
             none = torch.zeros(0, self.encoder.backbone.config.width, device=frames.device)
             return none + nothing_learned(self.encoder)
@@ -89,12 +88,7 @@ def raw_clips(config: AdaptationRunConfig, encoder: AdaptedVideoMamba) -> RawCli
     sizes, data = encoder.backbone.config, config.data
     rule = ClipRule(spread_frames(sizes.n_frames, sizes.size_px, data.clip_s), sizes.n_frames)
     videos = by_identifier(find_videos([config.videos]))
-    return RawClips(config.videos, videos, rule, data.clip_s, data.memory_gb)
-
-
-def numbered_clips(data: DataConfig, split: Split, clips: RawClips) -> GroundingDataset:
-    """Pairs whose rows are numbers of clips, to be encoded later: not to be scaled to unit length."""
-    return GroundingDataset(data.model_copy(update={"normalise_video": False}), split, [clips])
+    return RawClips(config.videos, videos, rule, data.clip_s, sizes.width, data.memory_gb)
 
 
 def encoder_name(config: EncoderConfig) -> str:
@@ -114,8 +108,3 @@ def make_grounder(config: AdaptationRunConfig, encoder: AdaptedVideoMamba, train
             f"this encoder and these queries have {width} and {text}"
         )
     return model
-
-
-def features_spec(spec: FeatureSpec, data: DataConfig) -> FeatureSpec:
-    """How features are scaled once they are features, and no longer numbers of clips."""
-    return spec.model_copy(update={"normalise_video": data.normalise_video})

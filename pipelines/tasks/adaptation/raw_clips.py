@@ -8,29 +8,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.features import Array, Manifest
 from spikemba.video.clips import ClipRule, into_clips
 from spikemba.video.sampling import VideoReader
 
 
 class RawClips:
-    """A row is the number of its clip; the frames come when they are asked for, from memory or from the file."""
+    """The frames of each clip, from memory or from the file; to a data set, a stream of rows without features."""
 
-    def __init__(self, folder: Path, videos: Mapping[str, Path], rule: ClipRule, clip_s: float, memory_gb: float):
-        """videos: files by identifier.  rule: the frames of a clip.  memory_gb: of decoded frames, at most."""
+    def __init__(
+        self, folder: Path, videos: Mapping[str, Path], rule: ClipRule, clip_s: float, width: int, memory_gb: float
+    ) -> None:
+        """videos: files by identifier.  rule: the frames of a clip.  width: F, of the features that they are to be.
+
+        memory_gb: of decoded frames, at most.
+        """
         self.folder = folder
-        self.manifest = Manifest(encoder="raw clips", dim=1, clip_s=clip_s)
+        self.manifest = Manifest(encoder="raw clips", dim=width, clip_s=clip_s)
         self._videos, self._rule = videos, rule
         self._free = memory_gb * 1e9
         self._kept: dict[str, NDArray[np.uint8]] = {}
+        self._lengths: dict[str, int] = {}
 
     def has_video(self, video_id: str) -> bool:
         """Whether there is such a file."""
         return video_id in self._videos
 
     def video(self, video_id: str) -> Array:
-        """(L, 1): 0, 1, 2, ... Raises VideoError."""
-        return np.arange(len(self.clips(video_id)), dtype=np.float32)[:, None]
+        """(L, 0): as many rows as there are clips. Raises VideoError."""
+        return np.empty((self.n_clips(video_id), 0), dtype=np.float32)
+
+    def n_clips(self, video_id: str) -> int:
+        """L. Raises VideoError."""
+        if video_id not in self._lengths:
+            self.clips(video_id)
+        return self._lengths[video_id]
 
     def clips(self, video_id: str) -> NDArray[np.uint8]:
         """(L, T, H, Wd, 3) RGB. Raises VideoError."""
@@ -38,7 +51,24 @@ class RawClips:
             return self._kept[video_id]
         frames = VideoReader(self._videos[video_id]).frames(self._rule.frames)
         found = np.stack(list(into_clips(frames, self._rule.n_frames)))
+        self._lengths[video_id] = len(found)
         if found.nbytes <= self._free:
             self._kept[video_id] = found
             self._free -= found.nbytes
         return found
+
+
+class RawVideoDataset(GroundingDataset):
+    """Pairs whose videos have no features yet, (L, 0), but the numbers of their clips."""
+
+    def __init__(self, config: DataConfig, split: Split, clips: RawClips) -> None:
+        """Raises what GroundingDataset raises, and VideoError."""
+        super().__init__(config, split, [clips])
+        self._clips = clips
+
+    def clip_numbers(self, index: int) -> NDArray[np.int64]:
+        """(L,): which clips of its video a pair's rows are; not each once where they were brought to other lengths."""
+        annotation = self.annotations[index]
+        n_clips = self._clips.n_clips(annotation.video_id)
+        (numbers,) = self.spec.rows([n_clips], len(annotation.labels) or None)
+        return (numbers[: self.config.max_clips] if self.split == "train" else numbers).astype(np.int64)

@@ -21,17 +21,16 @@ from pipelines.tasks.adaptation.evaluate import answers
 from pipelines.tasks.adaptation.model import (
     EncoderAndGrounder,
     encoder_name,
-    features_spec,
     make_encoder,
     make_grounder,
-    numbered_clips,
     raw_clips,
 )
+from pipelines.tasks.adaptation.raw_clips import RawVideoDataset
 from pipelines.tasks.grounding.task import GroundingTask, Pairs, with_chunk_length
-from pipelines.training.batch_plan import Part
+from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.optimizer import decay_groups
-from pipelines.training.task import Step, held_out_splits
-from spikemba.batch import Batch
+from pipelines.training.task import LossOutput, held_out_splits
+from spikemba.batch import Batch, pad
 from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import Split
@@ -49,26 +48,29 @@ class RawPairs:
 
     frames: Tensor
     """(C, T, H, Wd, 3) uint8: the clips of every video of the batch, once."""
-    first: Tensor
-    """(B,): where each pair's video begins among them."""
+    clips: Tensor
+    """(B, L) int64: place among them of each clip of a pair; 0 at padding."""
     pairs: Pairs
-    """Their `video` holds the numbers of clips, (B, L, 1)."""
+    """Their `video` has no features yet, (B, L, 0)."""
 
     def to(self, device: torch.device) -> "RawPairs":
         """The same on `device`."""
-        return RawPairs(self.frames.to(device), self.first.to(device), self.pairs.to(device))
+        return RawPairs(self.frames.to(device), self.clips.to(device), self.pairs.to(device))
 
 
 class AdaptationTask(GroundingTask):
     """A video encoder and SpikeMba on the raw videos of one data set."""
 
+    training: RawVideoDataset
+    held_out: Mapping[Split, RawVideoDataset]
+
     def __init__(self, config: AdaptationRunConfig) -> None:
         """Raises what GroundingDataset raises for missing data, VideoError, CheckpointError, ConfigError."""
         encoder, preprocessing = make_encoder(config.encoder)
         self.clips = raw_clips(config, encoder)
-        self.training = numbered_clips(config.data, "train", self.clips)
+        self.training = RawVideoDataset(config.data, "train", self.clips)
         wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
-        self.held_out = {split: numbered_clips(config.data, split, self.clips) for split in wanted}
+        self.held_out = {split: RawVideoDataset(config.data, split, self.clips) for split in wanted}
         self.config: AdaptationRunConfig = with_chunk_length(config, self.training)
         grounder = make_grounder(config, encoder, self.training)
         grounder.requires_grad_(config.train_grounder)
@@ -82,27 +84,29 @@ class AdaptationTask(GroundingTask):
         parts = [grounder.video_projection, grounder.query_projection, grounder.heads.foreground]
         return [self.module.encoder.backbone.patch_embed, *parts, grounder.heads.distances]
 
-    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """The encoder's, with their own learning rate, and the grounding model's."""
         scale = self.config.encoder.learning_rate_scale
         of_encoder = decay_groups(self.module.encoder, weight_decay)
         return [{**group, "lr_scale": scale} for group in of_encoder] + decay_groups(self.module.grounder, weight_decay)
 
-    def load(self, part: Part) -> Any:
-        """The part's pairs, and the frames of their videos."""
-        pairs = super().load(part)
-        videos = [self.training.annotations[i].video_id for i in part.own]
-        frames, first = self._frames(videos)
-        return RawPairs(frames, first, pairs)
+    def load(self, micro_batch: MicroBatch) -> Any:
+        """This process's pairs, and the frames of their videos."""
+        pairs, own = super().load(micro_batch), micro_batch.own
+        frames, first = self._frames([self.training.annotations[i].video_id for i in own])
+        if not own:
+            return RawPairs(frames, torch.zeros(pairs.batch.video_mask.shape, dtype=torch.int64), pairs)
+        clips, _ = pad([begin + self.training.clip_numbers(i) for begin, i in zip(first, own, strict=True)])
+        return RawPairs(frames, clips, pairs)
 
-    def loss(self, pairs: Any) -> Step:
+    def loss(self, pairs: Any) -> LossOutput:
         """The grounding loss of what the encoder sees."""
         features = self.module.features(pairs.frames)
-        batch = self._filled(pairs.pairs.batch, features, pairs.first)
+        batch = self._filled(pairs.pairs.batch, features, pairs.clips)
         negative = pairs.pairs.negative
         if negative is not None:
-            negative = Batch(batch.video, batch.video_mask, negative.query_tokens, negative.query_mask)
-        return super().loss(Pairs(batch, negative))
+            negative = replace(negative, video=batch.video)
+        return super().loss(replace(pairs.pairs, batch=batch, negative=negative))
 
     def predict(self, split: Split, shard: Shard) -> list[PredictedRow]:
         """Answers to the shard's queries; each video is encoded once."""
@@ -126,11 +130,11 @@ class AdaptationTask(GroundingTask):
         save_video_checkpoint(place, saved)
         encoder = load_encoder(name, EncoderOptions(weights=place, device="cpu"))
         stream = video_manifest(encoder, self.config.data.clip_s, "float32")
-        spec = features_spec(self.training.spec, self.config.data).model_copy(update={"video": (stream,)})
+        spec = self.training.spec.model_copy(update={"video": (stream,)})
         save_checkpoint(folder, Checkpoint(self.module.grounder, spec, self.config.grounding, dict(trained)))
 
-    def _frames(self, videos: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The clips of all videos, once each, (C, T, H, Wd, 3), and where each of the given ones begins, (B,)."""
+    def _frames(self, videos: Sequence[str]) -> tuple[Tensor, list[int]]:
+        """The clips of all videos, once each, (C, T, H, Wd, 3), and where each of the B given ones begins."""
         starts: dict[str, int] = {}
         clips: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
         for video_id in videos:
@@ -139,17 +143,13 @@ class AdaptationTask(GroundingTask):
                 clips.append(self.clips.clips(video_id))
         if not clips:
             c = self.module.encoder.backbone.config
-            return torch.zeros(0, c.n_frames, c.size_px, c.size_px, 3, dtype=torch.uint8), torch.zeros(0).long()
-        return torch.from_numpy(np.concatenate(clips)), torch.tensor([starts[video_id] for video_id in videos])
+            return torch.zeros(0, c.n_frames, c.size_px, c.size_px, 3, dtype=torch.uint8), []
+        return torch.from_numpy(np.concatenate(clips)), [starts[video_id] for video_id in videos]
 
-    def _filled(self, batch: Batch, features: Tensor, first: Tensor) -> Batch:
-        """The batch with features in the place of numbers of clips."""
-        rows = batch.video[..., 0].long() + first[:, None]
+    def _filled(self, batch: Batch, features: Tensor, clips: Tensor) -> Batch:
+        """The batch with the features, (C, F), of its clips, (B, L)."""
         mask = batch.video_mask
-        if len(features):
-            video = features[rows * mask]
-        else:
-            video = features.sum() + features.new_zeros(*rows.shape, features.shape[1])
+        video = features[clips]
         if self.config.data.normalise_video:
             video = video / (video.norm(dim=-1, keepdim=True) + 1e-5)
         return replace(batch, video=video * mask[..., None])

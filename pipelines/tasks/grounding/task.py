@@ -14,15 +14,15 @@ from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import GrounderConfig, RunConfig
 from pipelines.tasks.grounding.evaluate import predict
 from pipelines.training import firing_rates as firing
-from pipelines.training.batch_plan import Part
+from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.optimizer import decay_groups
-from pipelines.training.task import Step, held_out_splits, scored_splits
+from pipelines.training.task import LossOutput, held_out_splits, scored_splits
 from spikemba.batch import Batch, pad
 from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import GroundingDataset, Split
 from spikemba.datasets.collate import collate
-from spikemba.losses import grounding_loss
+from spikemba.losses import grounding_loss, negative_places
 from spikemba.model import SpikeMba
 
 C = TypeVar("C", bound=GrounderConfig)
@@ -33,22 +33,27 @@ class Pairs:
     """Pairs to train on, and the same videos under other queries."""
 
     batch: Batch
-    negative: Batch | None
-    """Each video under the query of the pair before it in the batch of all processes; without targets."""
+    negative: Batch | None = None
+    """Each video under another pair's query, see `losses.negative_places`; without targets. None: no pair has one."""
+    has_negative: Tensor | None = None
+    """(B,) bool, False for pairs that have none: their rows of `negative` have their own query. None: all have one."""
 
     def to(self, device: torch.device) -> "Pairs":
         """The same on `device`; the videos are moved once."""
         batch = self.batch.to(device)
         if self.negative is None:
-            return Pairs(batch, None)
+            return Pairs(batch)
         queries = self.negative.query_tokens.to(device), self.negative.query_mask.to(device)
-        return Pairs(batch, Batch(batch.video, batch.video_mask, *queries))
+        has_negative = None if self.has_negative is None else self.has_negative.to(device)
+        return Pairs(batch, Batch(batch.video, batch.video_mask, *queries), has_negative)
 
 
 class GroundingTask:
     """SpikeMba on one data set."""
 
     module: Any
+    training: GroundingDataset
+    held_out: Mapping[Split, GroundingDataset]
 
     def __init__(self, config: RunConfig) -> None:
         """Raises what GroundingDataset raises for missing or faulty data."""
@@ -81,30 +86,38 @@ class GroundingTask:
         heads = self.module.heads
         return [self.module.video_projection, self.module.query_projection, heads.foreground, heads.distances]
 
-    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, slots, A_log and D."""
         return decay_groups(self.module, weight_decay)
 
-    def load(self, part: Part) -> Pairs:
-        """The part's pairs; their negatives when the batch of all processes has more than one query."""
-        # with the query before them, the queries moved by one are at hand: what one process would compute by rolling
-        before, *pairs = (self.training[i] for i in (part.before, *part.own))
-        batch = collate(pairs or [before])
+    def load(self, micro_batch: MicroBatch) -> Pairs:
+        """This process's pairs, and their negatives when any pair of all processes has one."""
+        pairs = [self.training[i] for i in micro_batch.own]
+        batch = collate(pairs or [self.training[micro_batch.indices[0]]]).first(len(pairs))
+        if not self.config.loss.needs_negatives:
+            return Pairs(batch)
+        data, indices = self.training, micro_batch.indices
+        groups = [data.video_groups[i] for i in indices], [data.query_groups[i] for i in indices]
+        places = negative_places(*groups, self.config.loss.negatives)
+        found = [place != i for i, place in enumerate(places)]
+        if not any(found):
+            return Pairs(batch)
+        own = slice(micro_batch.start, micro_batch.stop)
+        has_negative = None if all(found) else torch.tensor(found[own])
         if not pairs:
-            batch = batch.first(0)
-        if not self.config.loss.needs_negatives or len(part.piece) < 2:
-            return Pairs(batch, None)
-        tokens, mask = pad([pair.tokens for pair in (before, *pairs)])
+            return Pairs(batch, replace(batch, targets=None), has_negative)
+        others = [data.tokens(indices[place]) for place in places[own]]
+        tokens, mask = pad([*others, *(pair.tokens for pair in pairs)])  # to one length
         n = len(pairs)
-        batch = replace(batch, query_tokens=tokens[1:], query_mask=mask[1:])
-        return Pairs(batch, Batch(batch.video, batch.video_mask, tokens[:n], mask[:n]))
+        batch = replace(batch, query_tokens=tokens[n:], query_mask=mask[n:])
+        return Pairs(batch, Batch(batch.video, batch.video_mask, tokens[:n], mask[:n]), has_negative)
 
-    def loss(self, pairs: Pairs) -> Step:
-        """The weighted losses; the neurons' firing rates are watched."""
+    def loss(self, pairs: Pairs) -> LossOutput:
+        """The weighted losses; diagnostics are the neurons' firing rates."""
         prediction = self.module(pairs.batch)
         negative = None if pairs.negative is None else self.module(pairs.negative)
-        total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative)
-        return Step(total, terms, firing.rates(prediction))
+        total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative, pairs.has_negative)
+        return LossOutput(total, terms, firing.rates(prediction))
 
     def predict(self, split: Split, shard: Shard) -> list[PredictedRow]:
         """Answers to the shard's queries."""
@@ -119,9 +132,9 @@ class GroundingTask:
         """A checkpoint folder."""
         save_checkpoint(folder, Checkpoint(self.module, self.training.spec, self.config.grounding, dict(trained)))
 
-    def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
+    def describe(self, diagnostics: Mapping[str, Tensor]) -> dict[str, Any]:
         """Firing rates and dead channels of each layer."""
-        return {"firing": firing.summary(watched)}
+        return {"firing": firing.summary(diagnostics)}
 
     def warnings(self, row: Mapping[str, Any]) -> list[str]:
         """About layers that hardly fire, or fire nearly always."""

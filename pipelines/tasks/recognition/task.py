@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Subset
 
 from pipelines.shards import Shard
 from pipelines.tasks.recognition.config import RecognitionConfig
-from pipelines.training.batch_plan import Part
+from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.optimizer import decay_groups
-from pipelines.training.task import Step, held_out_splits, nothing_learned, scored_splits
+from pipelines.training.task import LossOutput, held_out_splits, nothing_learned, scored_splits
 from spikemba.datasets.base import Split
 from spikemba.datasets.labelled.pairs import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.labelled.video_augment import MixConfig
@@ -67,28 +67,29 @@ class RecognitionTask:
         """The projection of tubelets and the head; scans have their own kernels."""
         return [self.module.backbone.patch_embed, self.module.backbone.head]
 
-    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, tables of positions, tokens, A_log and D."""
         spared = ("A_log", "pos_embed", "temporal_pos_embedding", "cls_token")
         return decay_groups(self.module, weight_decay, spared=spared)
 
-    def load(self, part: Part) -> VideoBatch:
-        """Random clips of the part's videos; they depend on seed, epoch and video alone."""
-        seeds = [part.generator(i).initial_seed() for i in part.own]
-        batch = collate_videos([self.training.drawn(i, seed) for i, seed in zip(part.own, seeds, strict=True)])
-        return replace(batch, weight=1 / (len(part.piece) * self.config.data.repeats))
+    def load(self, micro_batch: MicroBatch) -> VideoBatch:
+        """Random clips of this process's videos; they depend on seed, epoch and video alone."""
+        own = micro_batch.own
+        seeds = [micro_batch.generator(i).initial_seed() for i in own]
+        batch = collate_videos([self.training.drawn(i, seed) for i, seed in zip(own, seeds, strict=True)])
+        return replace(batch, weight=1 / (len(micro_batch.indices) * self.config.data.repeats))
 
-    def loss(self, batch: VideoBatch) -> Step:
-        """Cross entropy over the clips of all processes; the accuracy on them is watched."""
+    def loss(self, batch: VideoBatch) -> LossOutput:
+        """Cross entropy over the clips of all processes; the accuracy on them is a diagnostic."""
         batch.check()
         if not len(batch):
-            return Step(nothing_learned(self.module), {}, {"top1": torch.zeros((), device=batch.labels.device)})
+            return LossOutput(nothing_learned(self.module), {}, {"top1": torch.zeros((), device=batch.labels.device)})
         clips = model_input(batch.video, self.preprocessing)
         clips, targets = mixed(clips, batch.labels, self.config.loss.mix, len(self.training.labels))
         logits = self.module(clips).float()
         each = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.config.loss.label_smoothing)
         right = (logits.detach().argmax(-1) == batch.labels).float().mean()
-        return Step(each * batch.weight, {}, {"top1": right})
+        return LossOutput(each * batch.weight, {}, {"top1": right})
 
     def predict(self, split: Split, shard: Shard) -> list[Probabilities]:
         """Probabilities of the shard's videos, averaged over their views."""
@@ -108,9 +109,9 @@ class RecognitionTask:
         about = dict(trained), place, self.config.layout
         save_video_checkpoint(folder, VideoCheckpoint(self.module, labels, self.preprocessing, *about))
 
-    def describe(self, watched: Mapping[str, Tensor]) -> dict[str, Any]:
+    def describe(self, diagnostics: Mapping[str, Tensor]) -> dict[str, Any]:
         """Accuracy on the training clips as the network saw them, changed and perhaps mixed; what is trained."""
-        top1 = round(100 * float(watched["top1"]), 2)
+        top1 = round(100 * float(diagnostics["top1"]), 2)
         return {"train_top1": top1, "parameters": str(self.module.count())}
 
     def warnings(self, row: Mapping[str, Any]) -> list[str]:

@@ -125,7 +125,7 @@ class SpikeMba(nn.Module):
     """The whole model. A pair's output is the same alone and in any batch, wherever its padding stands."""
 
     recompute_blocks = False
-    """In training, keep only the inputs of each block and compute it again on the way back."""
+    """In training, keep only the inputs of each block and compute it again in the backward pass."""
 
     def __init__(self, config: SpikeMbaConfig, n_video_features: int, n_query_features: int) -> None:
         super().__init__()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from spikemba.batch import Spikes
 from spikemba.config import Config
 from spikemba.model.masked_norm import MaskedBatchNorm
-from spikemba.ops.spiking import BatchNorm, NeuronConfig, spiking_attention, spiking_layer
+from spikemba.ops.batch_norm import BatchNorm
+from spikemba.ops.spiking import NeuronConfig, spiking_attention, spiking_layer
 
 
 class SpikingSaliencyConfig(Config):

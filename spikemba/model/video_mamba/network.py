@@ -139,7 +139,7 @@ class VideoMamba(nn.Module):
     """Videos to class scores, or to one vector each. A video's output does not depend on the others of its batch."""
 
     recompute_blocks = False
-    """In training, keep only the inputs of each block and compute it again on the way back."""
+    """In training, keep only the inputs of each block and compute it again in the backward pass."""
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()

@@ -4,7 +4,7 @@
 #include "vector.h"
 
 #define TAPS 8
-#define SPAN 256 // channels of a task on the way back
+#define SPAN 256 // channels of a task in the backward pass
 
 typedef struct {
     const float *u;

@@ -5,7 +5,7 @@
 // Shapes, row-major: x, step, y (B, L, E); rate (N, E) = a log2(e); b, c (B, L, N) with rows `row_stride` floats apart.
 // delta is `step`, or softplus(step); 0 where the mask is. A task is one pair and up to BLOCK channels. It walks through
 // segments of SEGMENT positions; within a segment GROUP states of LANES channels stay in registers. The state before
-// each segment is kept, everything else is computed again on the way back. Sums over channels are partial per block
+// each segment is kept, everything else is computed again in the backward pass. Sums over channels are partial per block
 // and sums over pairs are partial per pair, so that no two tasks write one place and results do not depend on threads.
 #include "vector.h"
 

@@ -4,7 +4,7 @@
 //     I = x scale + shift, per channel
 //
 // Shapes, row-major: S steps, B pairs, M positions, D channels. Masked positions never fire. Nothing but x is kept for
-// the way back: the membranes are computed again, in registers. Sums over positions are partial, per pair or per part of
+// the backward pass: the membranes are computed again, in registers. Sums over positions are partial, per pair or per part of
 // a pair's positions, so that no two tasks write one place and results do not depend on threads.
 #include "vector.h"
 
@@ -436,7 +436,7 @@ INLINE void unnormalise_at(const Input *s, float *grad, const float *constant, c
     store_part(grad + at + e, g, channels);
 }
 
-// grad = grad scale + (constant + slope x at real positions), in place: the way back through a batch norm.
+// grad = grad scale + (constant + slope x at real positions), in place: the backward pass through a batch norm.
 void norm_backward(float *grad, const float *x, const uint8_t *mask, const float *scale, const float *constant,
                    const float *slope, long steps, long batch, long positions, long width, int threads) {
     const Input s = {x, scale, 0, mask, steps, batch, positions, width, 0};

@@ -1,20 +1,20 @@
 """Neurons, the batch norm before them and the attention over their spikes, on the compiled kernels.
 
-What is kept for the way back is the input alone and, for the attention, its spikes as bits: (S, B, M, 3D) never exists.
+What the backward pass keeps is the input alone and, for the attention, its spikes as bits: (S, B, M, 3D) never exists.
 """
 
 # Shapes: S spike steps, B pairs, M positions, D channels, H heads.
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from spikemba.ops.batch_norm import BatchNorm
 from spikemba.ops.native.library import kernels, packed, parts, pointer, threads
-from spikemba.ops.ranks import summed
+from spikemba.ops.ranks import all_reduce
 
 MAX_STEPS = 64
 MAX_HEAD = 64
@@ -35,23 +35,10 @@ class Neuron(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """x -> (x - mean) rsqrt(var + eps) weight + bias, per channel, before a layer of neurons."""
-
-    mean: Tensor
-    var: Tensor
-    eps: float
-    count: Tensor | None
-    """How many positions and steps mean and var were taken over, if they are x's own; then their gradient counts."""
-    over_ranks: bool = False
-    """Whether they were taken over the batches of all processes, of which x is one."""
-
-
 def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance per channel over steps and real positions, and how many those are.
 
-    x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool.  Without a gradient; `Normalisation` carries it.
+    x: (S, B, M, D) or (B, M, D).  mask: (B, M) bool.  Without a gradient; `BatchNorm` carries it.
     """
     x, real = x.contiguous(), packed(mask)
     steps = len(x) if x.dim() == 4 else 1
@@ -67,7 +54,7 @@ def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Spikes(torch.autograd.Function):
-    """(x, weight, bias, mask, neuron, normalisation, steps) -> trains, rates, counts.
+    """(x, weight, bias, mask, neuron, norm, steps) -> trains, rates, counts.
 
     x: (S, B, M, D), or (B, M, D) with `steps`.  Returns trains: (S, B, M, D), rates: (B, M, D), counts: (D,).
     """
@@ -77,10 +64,10 @@ class Spikes(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         weight: Tensor | None,
-        bias: Tensor | None,
+        bias: Tensor | None,  # noqa: ARG004  # given for its gradient
         mask: Tensor | None,
         neuron: Neuron,
-        normalisation: Normalisation | None,
+        norm: BatchNorm | None,
         steps: int | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         x, mask = x.contiguous(), packed(mask)
@@ -89,13 +76,13 @@ class Spikes(torch.autograd.Function):
         sizes = steps or len(x), batch, positions, width, n_parts, steps is not None
         trains = x.new_empty(sizes[0], batch, positions, width)
         rates, counts = x.new_empty(batch, positions, width), x.new_empty(batch * n_parts, width)
-        scale, shift = _affine(weight, bias, normalisation)
+        scale, shift = _affine(norm)
         outputs = map(pointer, (trains, rates, counts))
         kernels().lif_forward(
             *map(pointer, (x, scale, shift, mask)), ctypes.addressof(neuron), *outputs, *sizes, threads()
         )
         ctx.save_for_backward(x, weight, scale, shift, mask)
-        ctx.how = neuron, normalisation, sizes
+        ctx.how = neuron, norm, sizes
         ctx.set_materialize_grads(False)
         return trains, rates, counts.sum(0)
 
@@ -103,18 +90,18 @@ class Spikes(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, scale, shift, mask = ctx.saved_tensors
-        neuron, normalisation, sizes = ctx.how
+        neuron, norm, sizes = ctx.how
         given = [None if grad is None else grad.contiguous() for grad in grads]
         _, batch, _, width, n_parts, _ = sizes
         grad_x, sums = torch.empty_like(x), x.new_empty(2, batch * n_parts, width)
         inputs = map(pointer, (x, scale, shift, mask))
         outputs = map(pointer, (*given, grad_x, sums))
         kernels().lif_backward(*inputs, ctypes.addressof(neuron), *outputs, *sizes, threads())
-        return *_norm_backward(grad_x, x, mask, weight, scale, normalisation, sums.sum(1)), None, None, None, None
+        return *_norm_backward(grad_x, x, mask, weight, scale, norm, sums.sum(1)), None, None, None, None
 
 
 class Attention(torch.autograd.Function):
-    """(x, weight, bias, mask, neuron, normalisation, steps, heads, factor) -> attended, counts.
+    """(x, weight, bias, mask, neuron, norm, steps, heads, factor) -> attended, counts.
 
     x: (B, M, 3D).  factor: (B,).  Returns attended: (S, B, M, D), q (k^T v) of the spikes; counts: (3D,).
     """
@@ -124,10 +111,10 @@ class Attention(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         weight: Tensor | None,
-        bias: Tensor | None,
+        bias: Tensor | None,  # noqa: ARG004  # given for its gradient
         mask: Tensor | None,
         neuron: Neuron,
-        normalisation: Normalisation | None,
+        norm: BatchNorm | None,
         steps: int,
         heads: int,
         factor: Tensor,
@@ -137,11 +124,11 @@ class Attention(torch.autograd.Function):
         sizes = steps, batch, positions, width, heads
         attended, counts = x.new_empty(steps, batch, positions, width), x.new_empty(batch, 3 * width)
         bits = torch.empty(3, steps, batch, heads, positions, dtype=torch.int64)
-        scale, shift = _affine(weight, bias, normalisation)
+        scale, shift = _affine(norm)
         inputs = (*map(pointer, (x, scale, shift, mask)), ctypes.addressof(neuron), pointer(factor))
         kernels().attention_forward(*inputs, *map(pointer, (attended, bits, counts)), *sizes, threads())
         ctx.save_for_backward(x, weight, scale, shift, mask, factor, bits)
-        ctx.how = neuron, normalisation, sizes
+        ctx.how = neuron, norm, sizes
         ctx.set_materialize_grads(False)
         return attended, counts.sum(0)
 
@@ -149,7 +136,7 @@ class Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor | None, grad_counts: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, scale, shift, mask, factor, bits = ctx.saved_tensors
-        neuron, normalisation, sizes = ctx.how
+        neuron, norm, sizes = ctx.how
         grad = x.new_zeros(sizes[:4]) if grad is None else grad.contiguous()
         grad_counts = None if grad_counts is None else grad_counts.contiguous()
         grad_x, sums = torch.empty_like(x), x.new_empty(2, len(x), x.shape[2])
@@ -157,19 +144,15 @@ class Attention(torch.autograd.Function):
         outputs = map(pointer, (grad, bits, grad_counts, grad_x, sums))
         if kernels().attention_backward(*inputs, *outputs, *sizes, threads()):
             raise MemoryError("no memory for the backward pass of the attention over spikes")
-        return *_norm_backward(grad_x, x, mask, weight, scale, normalisation, sums.sum(1)), *(None,) * 6
+        return *_norm_backward(grad_x, x, mask, weight, scale, norm, sums.sum(1)), *(None,) * 6
 
 
-def _affine(
-    weight: Tensor | None, bias: Tensor | None, normalisation: Normalisation | None
-) -> tuple[Tensor | None, Tensor | None]:
-    """The normalisation as scale and shift per channel."""
-    if normalisation is None:
+def _affine(norm: BatchNorm | None) -> tuple[Tensor | None, Tensor | None]:
+    """The batch norm as scale and shift per channel."""
+    if norm is None:
         return None, None
-    assert weight is not None
-    assert bias is not None
-    scale = weight * torch.rsqrt(normalisation.var + normalisation.eps)
-    return scale, bias - normalisation.mean * scale
+    scale = norm.weight * torch.rsqrt(norm.var + norm.eps)
+    return scale, norm.bias - norm.mean * scale
 
 
 def _norm_backward(
@@ -178,21 +161,21 @@ def _norm_backward(
     mask: Tensor | None,
     weight: Tensor | None,
     scale: Tensor | None,
-    normalisation: Normalisation | None,
+    norm: BatchNorm | None,
     sums: Tensor,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """From the gradient of the current to those of x (in place), weight and bias. sums: of it, and of it times x."""
-    if normalisation is None:
+    if norm is None:
         return grad, None, None
     assert weight is not None
     assert scale is not None
-    mean, inverse = normalisation.mean, torch.rsqrt(normalisation.var + normalisation.eps)
+    mean, inverse = norm.mean, torch.rsqrt(norm.var + norm.eps)
     by_scale = sums[1] - mean * sums[0]
     constant = slope = None
-    if normalisation.count is not None:
-        every = summed(sums) if normalisation.over_ranks else sums
-        slope = -weight * (every[1] - mean * every[0]) * inverse.pow(3) / normalisation.count
-        constant = -scale * every[0] / normalisation.count - slope * mean
+    if norm.count is not None:
+        every = all_reduce(sums) if norm.over_ranks else sums
+        slope = -weight * (every[1] - mean * every[0]) * inverse.pow(3) / norm.count
+        constant = -scale * every[0] / norm.count - slope * mean
     steps = len(x) if x.dim() == 4 else 1
     tensors = map(pointer, (grad, x, mask, scale, constant, slope))
     kernels().norm_backward(*tensors, steps, *x.shape[-3:], threads())
