@@ -14,7 +14,7 @@ import torch
 from pipelines.doctor.tiny_encoders import load_tiny
 from spikemba.encoders.base import ClipPicker, TextEncoder, VideoEncoder, clip_rule
 from spikemba.encoders.registry import OWN, find_encoder
-from spikemba.encoding import encode_video
+from spikemba.encoding.videos import encode_video
 from spikemba.errors import QueryError, ShapeError
 from spikemba.video.sampling import VideoReader
 
