@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 from av.container import InputContainer
+from av.filter import Graph
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -33,14 +34,32 @@ class TimedFrame(NamedTuple):
     frame: VideoFrame
 
 
+def opened_raw(path: Path) -> InputContainer:
+    """A file as PyAV opens it, whatever its name and its titles hold.  Raises av.FFmpegError."""
+    # A relative name with a colon would be taken for a protocol, and before PyAV 19 a title in Latin-1 for an error.
+    titles: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    container: InputContainer = av.open(str(path.absolute()), **titles)
+    return container
+
+
+def filter_graph() -> Graph:
+    """An empty graph of filters that run in the thread that asks.
+
+    With threads of their own, a graph that is cleared away in a forked process, such as one that loads data, would wait
+    there for ever for threads that only its parent has.
+    """
+    graph = Graph()
+    graph.threads = 1
+    return graph
+
+
 @contextmanager
 def opened(path: Path, threads: Threads) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream.  Raises VideoError."""
     head = _head(path)
     foreign = "is not a video that FFmpeg can read; expected MP4, Matroska, WebM, AVI or the like"
     try:
-        # A relative name with a colon would be taken for a protocol, a title in Latin-1 for an error.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = opened_raw(path)
     except av.FFmpegError as error:
         headless = f"is an MP4 without its index; the recording was cut short or damaged, {AGAIN}"
         raise VideoError(path, headless if head[4:8] == b"ftyp" else foreign) from error

@@ -8,10 +8,9 @@ from typing import Any
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.video.frame import VideoFrame
 
-from spikemba.decoding import TimedFrame, opened, rate, seek_before, start_of, timed_frames
+from spikemba.decoding import TimedFrame, filter_graph, opened, opened_raw, rate, seek_before, start_of, timed_frames
 from spikemba.errors import OutputError, VideoError
 from spikemba.files import writing
 from spikemba.video import TURNS, exact, quarter_turns
@@ -106,12 +105,12 @@ class _Upright:
 
     def __init__(self) -> None:
         self.key: tuple[object, ...] | None = None
-        self.graph = Graph()
+        self.graph = filter_graph()
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         key = (frame.width, frame.height, frame.format.name, quarter_turns(frame))
         if key != self.key:
-            self.key, self.graph = key, Graph()
+            self.key, self.graph = key, filter_graph()
             entry = self.graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=_TICK)
             filters = [
                 *TURNS[quarter_turns(frame)],
@@ -132,7 +131,7 @@ class _Sound:
         self.stream: Any = None
         self._frames: Iterator[tuple[Fraction, Any]] = iter(())
         self._held: tuple[Fraction, Any] | None = None
-        self._source = av.open(str(source.absolute()), metadata_errors="replace")
+        self._source = opened_raw(source)
         if not self._source.streams.audio or self._source.streams.audio[0].codec_context is None:
             return
         audio = self._source.streams.audio[0]
