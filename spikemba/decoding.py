@@ -3,7 +3,9 @@
 # Times are seconds from the container's start, as ffmpeg counts them; they are compared as exact fractions, because
 # sums of floats pick a neighbouring frame after a few minutes of 29.97 fps.
 
+import gc
 import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,6 @@ from typing import Any, Literal, NamedTuple
 
 import av
 from av.container import InputContainer
-from av.filter import Graph
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -24,6 +25,11 @@ Threads = Literal["AUTO", "NONE"]
 
 AGAIN = "copy or download it again"
 _EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
+
+# A forked process, such as one that loads data, leaves alone what its parent had open: closing it there, FFmpeg would
+# wait for ever for threads that only the parent has.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=gc.freeze)
 
 
 class TimedFrame(NamedTuple):
@@ -40,17 +46,6 @@ def opened_raw(path: Path) -> InputContainer:
     titles: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     container: InputContainer = av.open(str(path.absolute()), **titles)
     return container
-
-
-def filter_graph() -> Graph:
-    """An empty graph of filters that run in the thread that asks.
-
-    With threads of their own, a graph that is cleared away in a forked process, such as one that loads data, would wait
-    there for ever for threads that only its parent has.
-    """
-    graph = Graph()
-    graph.threads = 1
-    return graph
 
 
 @contextmanager

@@ -17,18 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from spikemba.decoding import (
-    AGAIN,
-    Threads,
-    TimedFrame,
-    declared_end,
-    decoded,
-    filter_graph,
-    opened,
-    rate,
-    seek_before,
-    timed_frames,
-)
+from spikemba.decoding import AGAIN, Threads, TimedFrame, declared_end, decoded, opened, rate, seek_before, timed_frames
 from spikemba.errors import UnknownName, VideoError
 
 Image = NDArray[np.uint8]  # (H, Wd, 3), RGB
@@ -305,7 +294,7 @@ class _Resizer:
         self.filters = [(name, options.format(size=rule.size_px)) for name, options in RESIZES[rule.resize]]
         self.finish, self.size_px = _FINISHES.get(rule.resize), rule.size_px
         self.source: tuple[int, int, str, int] | None = None
-        self.graph = filter_graph()
+        self.graph = Graph()
 
     def __call__(self, frame: VideoFrame) -> Image:
         source = (frame.width, frame.height, frame.format.name, quarter_turns(frame))
@@ -318,7 +307,7 @@ class _Resizer:
         return self.finish(image, self.size_px) if self.finish else image
 
     def _graph(self, frame: VideoFrame) -> Graph:
-        graph = filter_graph()
+        graph = Graph()
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
         # Light curves play no part here, but libav refuses the reserved values that some encoders write for them.
         ignored = ("setparams", "color_primaries=unknown:color_trc=unknown")

@@ -8,9 +8,10 @@ from typing import Any
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.frame import VideoFrame
 
-from spikemba.decoding import TimedFrame, filter_graph, opened, opened_raw, rate, seek_before, start_of, timed_frames
+from spikemba.decoding import TimedFrame, opened, opened_raw, rate, seek_before, start_of, timed_frames
 from spikemba.errors import OutputError, VideoError
 from spikemba.files import writing
 from spikemba.video import TURNS, exact, quarter_turns
@@ -105,12 +106,12 @@ class _Upright:
 
     def __init__(self) -> None:
         self.key: tuple[object, ...] | None = None
-        self.graph = filter_graph()
+        self.graph = Graph()
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         key = (frame.width, frame.height, frame.format.name, quarter_turns(frame))
         if key != self.key:
-            self.key, self.graph = key, filter_graph()
+            self.key, self.graph = key, Graph()
             entry = self.graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=_TICK)
             filters = [
                 *TURNS[quarter_turns(frame)],
