@@ -11,6 +11,10 @@ import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+<<<<<<< HEAD:spikemba/video/cuts.py
+=======
+from spikemba.decoding import TimedFrame, opened, opened_raw, rate, seek_before, start_of, timed_frames
+>>>>>>> main:spikemba/video_cuts.py
 from spikemba.errors import OutputError, VideoError
 from spikemba.files import writing
 from spikemba.video.decoding import TimedFrame, opened, rate, seek_before, start_of, timed_frames
@@ -132,7 +136,7 @@ class _Sound:
         self.stream: Any = None
         self._frames: Iterator[tuple[Fraction, Any]] = iter(())
         self._held: tuple[Fraction, Any] | None = None
-        self._source = av.open(str(source.absolute()), metadata_errors="replace")
+        self._source = opened_raw(source)
         if not self._source.streams.audio or self._source.streams.audio[0].codec_context is None:
             return
         audio = self._source.streams.audio[0]

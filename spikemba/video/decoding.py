@@ -3,13 +3,15 @@
 # Times are seconds from the container's start, as ffmpeg counts them; they are compared as exact fractions, because
 # sums of floats pick a neighbouring frame after a few minutes of 29.97 fps.
 
+import gc
 import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -24,6 +26,11 @@ Threads = Literal["AUTO", "NONE"]
 AGAIN = "copy or download it again"
 _EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
 
+# A forked process, such as one that loads data, leaves alone what its parent had open: closing it there, FFmpeg would
+# wait for ever for threads that only the parent has.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=gc.freeze)
+
 
 class TimedFrame(NamedTuple):
     """A source frame and the time for which it is shown."""
@@ -33,14 +40,21 @@ class TimedFrame(NamedTuple):
     frame: VideoFrame
 
 
+def opened_raw(path: Path) -> InputContainer:
+    """A file as PyAV opens it, whatever its name and its titles hold.  Raises av.FFmpegError."""
+    # A relative name with a colon would be taken for a protocol, and before PyAV 19 a title in Latin-1 for an error.
+    titles: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    container: InputContainer = av.open(str(path.absolute()), **titles)
+    return container
+
+
 @contextmanager
 def opened(path: Path, threads: Threads) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream.  Raises VideoError."""
     head = _head(path)
     foreign = "is not a video that FFmpeg can read; expected MP4, Matroska, WebM, AVI or the like"
     try:
-        # A relative name with a colon would be taken for a protocol, a title in Latin-1 for an error.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = opened_raw(path)
     except av.FFmpegError as error:
         headless = f"is an MP4 without its index; the recording was cut short or damaged, {AGAIN}"
         raise VideoError(path, headless if head[4:8] == b"ftyp" else foreign) from error

@@ -4,8 +4,11 @@ import contextlib
 import gc
 import itertools
 import math
+import os
 import resource
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -282,6 +285,27 @@ def test_one_thread_and_many_give_the_same_images(make_video):
     path = make_video("a.mp4", numbered(60))
     one, many = (list(VideoReader(path, threads=t).frames(FrameRule(10, 16))) for t in ("NONE", "AUTO"))
     assert all((a.image == b.image).all() for a, b in zip(one, many, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no process")
+def test_a_forked_process_clears_away_the_readers_of_its_parent(make_video):
+    """As one that loads data does: it must not wait for threads that only the parent has."""
+    path = make_video("a.mp4", numbered(20, size=256))
+    code = f"""
+import gc, os, pathlib, signal
+from spikemba.video.sampling import FrameRule, sample_frames
+gc.disable()
+kept = sample_frames(pathlib.Path({str(path)!r}), FrameRule(2, 32))
+next(kept)
+cycle = [kept]; cycle.append(cycle)
+del kept, cycle
+if (child := os.fork()) == 0:
+    signal.alarm(20)
+    gc.collect()
+    os._exit(0)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux to read the memory in use")
