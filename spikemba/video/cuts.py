@@ -11,13 +11,9 @@ import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-<<<<<<< HEAD:spikemba/video/cuts.py
-=======
-from spikemba.decoding import TimedFrame, opened, opened_raw, rate, seek_before, start_of, timed_frames
->>>>>>> main:spikemba/video_cuts.py
 from spikemba.errors import OutputError, VideoError
 from spikemba.files import writing
-from spikemba.video.decoding import TimedFrame, opened, rate, seek_before, start_of, timed_frames
+from spikemba.video.decoding import TimedFrame, opened, opened_raw, rate, seek_before, start_of, timed_frames
 from spikemba.video.sampling import TURNS, exact, quarter_turns
 
 _TICK = Fraction(1, 90_000)
