@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.extraction.extract import ExtractEvents, extract
+from pipelines.extraction.extract import extract
+from pipelines.extraction.job import ExtractEvents
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.reports.report import Case, write_report

@@ -16,7 +16,7 @@ def show_dry_run(config: "AnyRunConfig", processes: int, as_json: bool) -> None:
 
     found = dry_run(config, processes=processes)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_dict())
         return
     from spikemba.config import to_yaml
 

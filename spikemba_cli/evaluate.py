@@ -3,12 +3,15 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from spikemba.datasets.registry import OWN
 from spikemba_cli.console import print_json, print_table, print_warning
+
+if TYPE_CHECKING:
+    from pipelines.scoring.evaluate_files import Evaluation
 
 Table = Literal["text", "markdown", "csv"]
 
@@ -56,32 +59,46 @@ def evaluate(
 
         result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
     else:
-        from pipelines.tasks.registry import kind_of_run, load_run_config
-
         assert checkpoint is not None
-        own = checkpoint / "config.yaml"
-        base = config or (own if own.is_file() else None)
-        data = getattr(load_run_config(base, settings or []), "data", None) if config or settings else None
-        evaluate_run = kind_of_run(checkpoint).load("evaluate")
-        result = evaluate_run(checkpoint, split, data=data, out=out, benchmark=dataset, resamples=bootstrap)
+        data = _other_data(checkpoint, config, settings or [])
+        result = _run(checkpoint, split, data=data, out=out, benchmark=dataset, resamples=bootstrap)
     for fault in result.faults:
         print_warning(fault)
     if check:
         if result.faults:
             raise typer.Exit(1)
         return
-    if table:
-        from pipelines.scoring.published_table import render, results_table
-
-        name = str(checkpoint or predictions)
-        shown = "test" if predictions else split
-        found = results_table(result.benchmark, shown, result.brief, name, result.spread)
-        sys.stdout.write(render(found, table))
-    elif as_json:
+    if as_json and not table:
         intervals = {"intervals": {name: asdict(one) for name, one in result.intervals.items()}}
         print_json(result.document | (intervals if result.intervals else {}))
+    elif table:
+        _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
     else:
         _print_brief(result.brief, result.spread, result.intervals)
+
+
+def _other_data(checkpoint: Path, config: Path | None, settings: list[str]) -> Any:
+    """The data section to use in place of the run's own; None where nothing is given."""
+    if not config and not settings:
+        return None
+    from pipelines.tasks.registry import load_run_config
+
+    own = checkpoint / "config.yaml"
+    return getattr(load_run_config(config or (own if own.is_file() else None), settings), "data", None)
+
+
+def _run(checkpoint: Path, split: str, **how: Any) -> "Evaluation":
+    """What the checkpoint's kind of training makes of a split."""
+    from pipelines.tasks.registry import kind_of_run
+
+    return kind_of_run(checkpoint).evaluate_run(checkpoint, split, **how)
+
+
+def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:
+    """The numbers beside the published ones."""
+    from pipelines.scoring.published_table import render, results_table
+
+    sys.stdout.write(render(results_table(result.benchmark, split, result.brief, name, result.spread), form))
 
 
 def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: dict[str, Any]) -> None:

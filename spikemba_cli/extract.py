@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ from spikemba_cli.encoder_options import (
     encoder_options,
     parse_weights,
 )
+
+if TYPE_CHECKING:
+    from pipelines.extraction.extract import ExtractResult
 
 
 def extract(
@@ -53,21 +56,15 @@ def extract(
     """
     if not videos and not queries:
         raise typer.BadParameter("give videos, or --queries FILE for sentences alone", param_hint="VIDEOS")
-    from pipelines.extraction.extract import ExtractEvents, RunOptions
     from pipelines.extraction.extract import extract as run
+    from pipelines.extraction.job import ExtractEvents, RunOptions
     from pipelines.shards import launched_shard, parse_shard
 
     part = parse_shard(shard) if shard else launched_shard(os.environ)
     if part.count > 1:
         print_note(f"part {part.index + 1} of {part.count}")
-    how = RunOptions(
-        options=encoder_options(frames, resize, precision, device),
-        weights=parse_weights(weights),
-        shard=part,
-        retry_failed=retry_failed,
-        engine=engine,
-        decoders=decoders,
-    )
+    options = encoder_options(frames, resize, precision, device)
+    how = RunOptions(options, parse_weights(weights), part, retry_failed, engine, decoders)
     with progress("encoding", "videos") as report:
         events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
         result = run(
@@ -81,14 +78,18 @@ def extract(
             run=how,
             events=events,
         )
-    if as_json:
-        failed = {str(path): problem for path, problem in result.failed.items()}
-        document = {"out": str(out), "encoded": result.encoded, "kept": result.kept, "failed": failed}
-        print_json({**document, "queries": result.n_queries})
-    else:
-        queries_done = f", {result.n_queries} queries" if queries else ""
-        kept = f", {len(result.kept)} were there already" if result.kept else ""
-        failures = f", {len(result.failed)} failed" if result.failed else ""
-        err.print(f"{len(result.encoded)} videos encoded{kept}{failures}{queries_done} -> {out}")
+    _print(result, as_json, asked=bool(queries))
     if result.failed:
         raise typer.Exit(1)
+
+
+def _print(result: "ExtractResult", as_json: bool, *, asked: bool) -> None:
+    if as_json:
+        failed = {str(path): problem for path, problem in result.failed.items()}
+        document = {"out": str(result.out), "encoded": result.encoded, "kept": result.kept, "failed": failed}
+        print_json({**document, "queries": result.n_queries})
+        return
+    queries = f", {result.n_queries} queries" if asked else ""
+    kept = f", {len(result.kept)} were there already" if result.kept else ""
+    failures = f", {len(result.failed)} failed" if result.failed else ""
+    err.print(f"{len(result.encoded)} videos encoded{kept}{failures}{queries} -> {result.out}")

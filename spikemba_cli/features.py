@@ -29,7 +29,7 @@ def compare(
 
     found = compare_features(a, b)
     if as_json:
-        print_json([one.to_json() for one in found])
+        print_json([one.to_dict() for one in found])
         return
     columns = ["encoder", "common", "only A", "only B", "other length", "cosine", "smallest", "in", "norm B/A"]
     rows = []

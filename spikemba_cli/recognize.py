@@ -47,7 +47,7 @@ def recognize(
                 failed = True
     several = len(files) > 1 or videos[0].is_dir()
     if as_json and (found or several):
-        print_json([one.to_json() for one in found] if several else found[0].to_json())
+        print_json([one.to_dict() for one in found] if several else found[0].to_dict())
     elif found:
         _print(found, several)
     if failed:

@@ -33,7 +33,7 @@ def runs(
     elif sort == "best":
         found.sort(key=lambda run: run.best["val"][run.metric] if run.best else float("-inf"), reverse=True)
     if as_json:
-        print_json([run.to_json() for run in found])
+        print_json([run.to_dict() for run in found])
     else:
         print_table("", *listing(found))
     for run in found:

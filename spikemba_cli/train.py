@@ -76,15 +76,18 @@ def train(
             "is for grounding; train others with --set train.seed=N --out DIR", param_hint="--seeds"
         )
     result = Processes(processes, restarts)(resolved, folder, resume=resume)
-    if not is_first():
-        return
+    if is_first():
+        _print(result, as_json)
+
+
+def _print(result: "TrainResult", as_json: bool) -> None:
     best = {"best_epoch": result.best_epoch, "best": result.best}
     if as_json:
         watched = {"test": result.test, "best_on_test": result.best_on_test} if result.best_on_test else {}
         print_json({"run": str(result.run), "epochs": result.epochs, **best, **watched})
         return
     chosen = f"best epoch {result.best_epoch}: {_brief(result.best)}" if result.best_epoch else "not validated"
-    err.print(f"{result.epochs} epochs, {chosen} -> {folder}")
+    err.print(f"{result.epochs} epochs, {chosen} -> {result.run}")
     if result.best_on_test:
         err.print(f"test at that epoch: {_brief(result.test)}")
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")

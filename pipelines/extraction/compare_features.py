@@ -38,7 +38,7 @@ class Comparison:
     reasons: tuple[str, ...] = field(default=())
     """What may make them differ, the likeliest first."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `features compare --json` prints."""
         return {**self.__dict__, "reasons": list(self.reasons)}
 

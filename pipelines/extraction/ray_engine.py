@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.extraction.extract import ExtractEvents, Job, Outcome, encode_here
+from pipelines.extraction.job import ExtractEvents, Job, Outcome, encode_here
 from spikemba.encoders import VideoEncoder
 from spikemba.errors import PackageMissing
 from spikemba.libraries import is_installed, library

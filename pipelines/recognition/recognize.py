@@ -42,7 +42,7 @@ class Recognized:
     """The same for each window; empty where the video is no longer than one."""
     model: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The document that `spikemba recognize --json` prints."""
         windows = [{"start_s": w.start_s, "end_s": w.end_s, "top": w.top} for w in self.over_time]
         head = {"video": str(self.video), "duration_s": round(self.duration_s, 3), "top": self.top}

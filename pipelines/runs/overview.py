@@ -62,7 +62,7 @@ class Run:
         parts = [named or self.config.get("task", ""), data.get("domain")]
         return "/".join(str(part) for part in parts if part)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `runs --json` prints."""
         done, wanted = self.epochs
         best = self.best
@@ -97,7 +97,7 @@ def read_run(path: Path) -> Run:
         config = load_yaml(path / CONFIG)
         rows = [row for _, row in read_jsonl(path / METRICS)] if (path / METRICS).exists() else []
         run = Run(path, "broken off", config, rows, _date(path / METRICS if rows else path / CONFIG))
-        run.to_json()  # a value of another kind than we write comes out here
+        run.to_dict()  # a value of another kind than we write comes out here
         return replace(run, state=_state(run))
     except (ConfigError, AnnotationError) as error:
         return Run(path, "damaged", problem=" ".join(str(error).split()))

@@ -87,7 +87,7 @@ class DryRun:
         """Of an epoch's steps, in proportion to the timed one; without validation."""
         return (self.step_s or self.first_step_s) / self.timed * self.n_examples
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `train --dry-run --json` prints."""
         own = {f.name: getattr(self.memory, f.name) for f in fields(self.memory)}
         counts = {name: {"parameters": n, "learn": learn} for name, (n, learn) in self.parameters.items()}
@@ -117,7 +117,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
     config = _first_of_study(config)
     settings, device = config.train, device_of(config.train)
     torch.manual_seed(settings.seed)
-    task: Task = kind(config.task).load("task")(config)
+    task: Task = kind(config.task).make_task(config)
     module = task.module.to(device).train()
     optimizer = make_optimizer(task.parameter_groups(settings.weight_decay), settings)
     plan = BatchPlan(task.n_examples, settings.batch_size, settings.accumulate, 0, 1, settings.seed)

@@ -1,13 +1,16 @@
-"""What `spikemba train` can train: each kind's configuration, task and evaluation, loaded when they are asked for."""
+"""What `spikemba train` can train: each kind's configuration, task and evaluation, imported when they are asked for."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
+from pkgutil import iter_modules
 from typing import Any
 
 from pipelines.runs.config import GROUNDING, AnyRunConfig, config_tree
+from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.training.task import Task
 from spikemba.config import load_yaml, merge, parse_overrides
 from spikemba.errors import UnknownName
 
@@ -17,51 +20,48 @@ ADAPTATION = "adaptation"
 
 @dataclass(frozen=True)
 class Kind:
-    """Where the parts of one kind of training are, as `module:name`."""
+    """A kind of training: a folder beside this file, found by its name, with these three files in it."""
 
-    config: str
-    """Class of its configurations, an AnyRunConfig."""
-    task: str
-    """Function of a configuration that returns its Task; weights are drawn here, after the seed was set."""
-    evaluate: str
-    """Function with the signature of `pipelines.tasks.grounding.evaluate.evaluate_run`."""
+    name: str
 
-    def load(self, part: str) -> Any:
-        """The object behind `config`, `task` or `evaluate`."""
-        return resolve_name(getattr(self, part))
+    @property
+    def config(self) -> type[AnyRunConfig]:
+        """The class `RunConfig` of config.py."""
+        found: type[AnyRunConfig] = self._load("config", "RunConfig")
+        return found
+
+    @property
+    def make_task(self) -> Callable[[Any], Task]:
+        """The function of task.py that makes a Task of a configuration; draws the weights, so set the seed before."""
+        found: Callable[[Any], Task] = self._load("task", "make_task")
+        return found
+
+    @property
+    def evaluate_run(self) -> Callable[..., Evaluation]:
+        """The function of evaluate.py, with the signature of grounding's."""
+        found: Callable[..., Evaluation] = self._load("evaluate", "evaluate_run")
+        return found
+
+    def _load(self, file: str, name: str) -> Any:
+        return getattr(import_module(f"pipelines.tasks.{self.name}.{file}"), name)
 
 
-KINDS = {
-    GROUNDING: Kind(
-        config="pipelines.tasks.grounding.config:RunConfig",
-        task="pipelines.tasks.grounding.task:make_task",
-        evaluate="pipelines.tasks.grounding.evaluate:evaluate_run",
-    ),
-    ADAPTATION: Kind(
-        config="pipelines.tasks.adaptation.config:AdaptationRunConfig",
-        task="pipelines.tasks.adaptation.task:make_task",
-        evaluate="pipelines.tasks.adaptation.evaluate:evaluate_run",
-    ),
-    RECOGNITION: Kind(
-        config="pipelines.tasks.recognition.config:RecognitionConfig",
-        task="pipelines.tasks.recognition.task:make_task",
-        evaluate="pipelines.tasks.recognition.evaluate:evaluate_run",
-    ),
-}
-"""Value of `task:` in a configuration -> what it means."""
+def kinds() -> list[str]:
+    """What `task:` can say in a configuration: the names of the folders beside this file."""
+    return sorted(module.name for module in iter_modules([str(Path(__file__).parent)]) if module.ispkg)
 
 
 def kind(name: str) -> Kind:
     """The kind of that name. Raises UnknownName with the list."""
-    if name not in KINDS:
-        raise UnknownName("task", name, sorted(KINDS))
-    return KINDS[name]
+    if name not in kinds():
+        raise UnknownName("task", name, kinds())
+    return Kind(name)
 
 
 def load_run_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> AnyRunConfig:
     """The same for any kind of training, by its `task`. Raises UnknownName for a task that there is not."""
     tree = merge(config_tree(path, prepared), parse_overrides(overrides))
-    config_class: type[AnyRunConfig] = kind(str(tree.get("task", GROUNDING))).load("config")
+    config_class: type[AnyRunConfig] = kind(str(tree.get("task", GROUNDING))).config
     return config_class.parse(tree, str(path or "the configuration"))
 
 

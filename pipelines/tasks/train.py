@@ -29,7 +29,7 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
     with joined(device_of(config.train).type):
         resume = resume or restarted()
         torch.manual_seed(config.train.seed)
-        task: Task = kind(config.task).load("task")(config)
+        task: Task = kind(config.task).make_task(config)
         with ExitStack() as held:
 
             def start() -> None:

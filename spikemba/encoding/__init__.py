@@ -1,5 +1,6 @@
-"""Video files through encoders. In come paths and the names of encoders, out go features with what made them.
+"""Video files through encoders: one decode for all of them.
 
-`videos.py` comes first: one decode for all encoders. `encoders_here.py` loads them as this user has set them up,
-`manifests.py` says how their features were made. Nothing here writes a file.
+In:    video files, the names of encoders as this user has set them up.
+Out:   a row of features per clip, and the manifest that says what made them. Nothing here writes a file.
+First: videos.py.
 """

@@ -1,5 +1,6 @@
-"""The front door: video files and sentences in, moments out. `spikemba.load("mini").ground(file, sentence)`.
+"""The front door: `spikemba.load("mini").ground(file, sentence)`.
 
-`grounder.py` comes first: `load` and the `Grounder` that it gives. `models.py` holds what answers, a checkpoint or an
-encoder alone, `feature_cache.py` what one question leaves for the next, `result.py` what comes out.
+In:    a trained model or an encoder alone; video files and sentences.
+Out:   typed results with moments and saliency; features of a video are kept for the next question.
+First: grounder.py, `load` and the `Grounder` that it gives.
 """

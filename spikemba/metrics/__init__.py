@@ -1,4 +1,9 @@
-"""Scores of predicted moments and saliency, equal to the official evaluators' to the printed digit. Numpy only."""
+"""Scores of predicted moments and saliency, equal to the official evaluators' to the printed digit. Numpy only.
+
+In:    arrays of moments, windows, saliency and ratings, by query.
+Out:   the official documents of metrics, and intervals by resampling.
+First: retrieval.py, R1 and mAP of moments; highlights.py.
+"""
 
 from spikemba.metrics.document import grounding_document
 from spikemba.metrics.errors import NothingToScore, NotNumbers, SaliencyTooShort

@@ -36,7 +36,7 @@ def train_case(out: Path, backbone: Path, method: str, rate: float, seed: int, e
 
     from pipelines.runs.config import config_path
     from pipelines.runs.run_dir import RunDir
-    from pipelines.tasks.recognition.config import RecognitionConfig
+    from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
     from pipelines.tasks.recognition.evaluate import evaluate_run
     from pipelines.tasks.train import train
     from spikemba.config import load_yaml, merge

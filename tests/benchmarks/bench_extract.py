@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.extraction.extract import RunOptions, extract
+from pipelines.extraction.extract import extract
+from pipelines.extraction.job import RunOptions
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, EncoderOptions, clip_rule
 from spikemba.encoding.encoders_here import load_encoders_here

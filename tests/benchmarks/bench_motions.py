@@ -28,7 +28,7 @@ def train_case(out: Path, which: str, reversal: str, epochs: int) -> dict[str, o
 
     from pipelines.runs.config import config_path
     from pipelines.runs.run_dir import RunDir
-    from pipelines.tasks.recognition.config import RecognitionConfig
+    from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
     from pipelines.tasks.registry import load_run_config
     from pipelines.tasks.train import train
 

@@ -304,7 +304,7 @@ def spikemba(*arguments, **environment):
 
 
 def test_an_interrupt_exits_with_130_and_keeps_what_was_finished(corpus, tmp_path):
-    code = "import pipelines.extraction.extract as e\ndef stop(*a, **how): raise KeyboardInterrupt\n"
+    code = "import pipelines.extraction.job as e\ndef stop(*a, **how): raise KeyboardInterrupt\n"
     code += "e.encode_videos = stop\n"
     code += "from spikemba_cli.main import main; main()"
     command = [sys.executable, "-c", code, "extract", corpus / "videos", "--encoder", "mini", "--out", tmp_path / "f"]

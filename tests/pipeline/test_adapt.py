@@ -152,7 +152,7 @@ def test_both_checkpoints_are_stored_and_ground_finds_them(adapted, shapes):
 
 
 def test_asking_a_file_gives_what_evaluation_gives(adapted, shapes, tmp_path):
-    evaluation = kind_of_run(adapted).load("evaluate")(adapted, out=tmp_path / "p.jsonl")
+    evaluation = kind_of_run(adapted).evaluate_run(adapted, out=tmp_path / "p.jsonl")
     assert "MR-full-mAP" in evaluation.brief
     row = json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])
     found = load(adapted).ground(shapes / "videos" / f"{row['vid']}.mp4", row["query"])

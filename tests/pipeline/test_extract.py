@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines.extraction import extract as extract_module
-from pipelines.extraction.extract import ExtractEvents, extract
+from pipelines.extraction.extract import extract
+from pipelines.extraction.job import ExtractEvents
 from spikemba.encoders import load_encoder
 from spikemba.encoding.videos import encode_videos
 from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError, UnknownName, VideoError

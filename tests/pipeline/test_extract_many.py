@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.extraction.extract import ExtractEvents, RunOptions, extract
+from pipelines.extraction.extract import extract
 from pipelines.extraction.failures import Failures
+from pipelines.extraction.job import ExtractEvents, RunOptions
 from pipelines.shards import Shard, launched_shard, parse_shard
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions

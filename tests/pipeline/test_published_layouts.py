@@ -7,7 +7,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines.extraction.extract import RunOptions, extract
+from pipelines.extraction.extract import extract
+from pipelines.extraction.job import RunOptions
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.slowfast import SlowFast
 from spikemba.features import FeatureFolder, read_manifest

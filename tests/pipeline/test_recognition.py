@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pipelines.recognition.recognize import Recognizer
 from pipelines.runs.config import config_names, config_path
 from pipelines.runs.run_dir import RunDir
-from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
 from pipelines.tasks.recognition.evaluate import evaluate_run
 from pipelines.tasks.recognition.task import RecognitionTask, mixed
 from pipelines.tasks.registry import load_run_config
@@ -191,7 +191,7 @@ def test_recognize_tells_the_class_of_a_video_and_of_its_parts(trained, make_vid
     assert [part.top[0]["label"] for part in found.over_time] == ["red", "green", "blue"]
     assert [(part.start_s, part.end_s) for part in found.over_time] == [(0, 3), (3, 6), (6, 9)]
     assert len(found.top) == 2
-    assert found.to_json()["duration_s"] == 9
+    assert found.to_dict()["duration_s"] == 9
     assert Recognizer(trained).recognize(path, window_s=None).over_time == []
     assert Recognizer(trained).recognize(path, window_s=7).over_time == []
     every = Recognizer(trained).recognize(path, top=99).top

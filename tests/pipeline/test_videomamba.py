@@ -7,7 +7,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines.extraction.extract import RunOptions, extract
+from pipelines.extraction.extract import extract
+from pipelines.extraction.job import RunOptions
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.tasks.grounding.config import load_config

@@ -3,7 +3,7 @@ import yaml
 
 from pipelines.runs.config import config_names, config_path
 from pipelines.tasks.grounding.config import PRESETS, RunConfig, load_config
-from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
 from pipelines.tasks.registry import load_run_config
 from spikemba.config import load_yaml, merge, parse_overrides, to_yaml
 from spikemba.errors import ConfigError, UnknownName

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.runs.config import config_names, config_path
-from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
 from pipelines.tasks.registry import load_run_config
 from spikemba.datasets.labelled.video_lists import VIDEO_SETS
 from spikemba.errors import ConfigError

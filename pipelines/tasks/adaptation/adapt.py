@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.runs.config import config_tree
-from pipelines.tasks.adaptation.config import AdaptationRunConfig
+from pipelines.tasks.adaptation.config import RunConfig
 from pipelines.tasks.adaptation.model import make_encoder
 from pipelines.tasks.registry import ADAPTATION
 from spikemba.config import Tree, merge, parse_overrides
@@ -24,7 +24,7 @@ def adaptation_config(
     backbone: Path | None = None,
     method: Method | None = None,
     start: Path | None = None,
-) -> AdaptationRunConfig:
+) -> RunConfig:
     """The configuration of a data set's YAML as one that adapts an encoder. Raises ConfigError with every fault.
 
     A configuration of grounding is one of features; its batches become those of BATCH_SIZE,
@@ -44,9 +44,9 @@ def adaptation_config(
     given: Tree = {"task": ADAPTATION, "data": {"video_features": []}, "encoder": encoder}
     given |= {name: str(value) for name, value in (("videos", videos), ("start", start)) if value is not None}
     tree = merge(tree, given, parse_overrides(overrides))
-    return AdaptationRunConfig.parse(tree, str(path or "the configuration"))
+    return RunConfig.parse(tree, str(path or "the configuration"))
 
 
-def parameter_count(config: AdaptationRunConfig) -> ParameterCount:
+def parameter_count(config: RunConfig) -> ParameterCount:
     """What is trained of the encoder, in numbers. Raises CheckpointError, ConfigError."""
     return make_encoder(config.encoder)[0].count()

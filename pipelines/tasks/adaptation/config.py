@@ -34,7 +34,7 @@ class EncoderConfig(Config):
     """Clips per pass through the encoder; each pass is computed again in the backward pass, so that little is kept."""
 
 
-class AdaptationRunConfig(GrounderConfig):
+class RunConfig(GrounderConfig):
     """Everything that decides how an encoder is adapted.
 
     `data` names annotations and query features, no video features; `model` is the grounding model where it is new.
@@ -51,7 +51,7 @@ class AdaptationRunConfig(GrounderConfig):
     """Train the grounding model too; without, `start` must name one."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "AdaptationRunConfig":
+    def _fits_together(self) -> "RunConfig":
         if self.data.video_features:
             raise ValueError("data.video_features: the encoder makes the features here; leave it empty")
         if not self.train_grounder and self.start is None:

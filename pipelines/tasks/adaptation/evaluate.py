@@ -14,7 +14,7 @@ from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.evaluate_files import Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
-from pipelines.tasks.adaptation.config import AdaptationRunConfig
+from pipelines.tasks.adaptation.config import RunConfig
 from pipelines.tasks.adaptation.model import EncoderAndGrounder, encoder_name, raw_clips
 from pipelines.tasks.adaptation.raw_clips import RawClips, RawVideoDataset
 from pipelines.tasks.grounding.evaluate import Questions, to_rows
@@ -55,7 +55,7 @@ class EncodedQuestions(Questions):
 
 
 def answers(
-    model: EncoderAndGrounder, dataset: RawVideoDataset, clips: RawClips, run: AdaptationRunConfig, shard: Shard
+    model: EncoderAndGrounder, dataset: RawVideoDataset, clips: RawClips, run: RunConfig, shard: Shard
 ) -> list[PredictedRow]:
     """What both models together answer to every query of a split, or of a shard of it."""
     questions = EncodedQuestions(model, dataset, clips, shard)
@@ -72,7 +72,7 @@ def evaluate_run(
     resamples: int = 0,
 ) -> Evaluation:
     """Score a run's best checkpoint on the raw videos of a split; see that of tasks.grounding."""
-    config = run_around(checkpoint).config(AdaptationRunConfig)
+    config = run_around(checkpoint).config(RunConfig)
     config = config.model_copy(update={"data": data}) if data is not None else config
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder)

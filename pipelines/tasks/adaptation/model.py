@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.extraction.extract import by_identifier
-from pipelines.tasks.adaptation.config import AdaptationRunConfig, EncoderConfig
+from pipelines.tasks.adaptation.config import EncoderConfig, RunConfig
 from pipelines.tasks.adaptation.raw_clips import RawClips
 from pipelines.training.task import nothing_learned
 from spikemba.batch import Batch, Prediction
@@ -83,7 +83,7 @@ def make_encoder(config: EncoderConfig) -> tuple[AdaptedVideoMamba, Preprocessin
     return adapt_model(model, how), opened.preprocessing
 
 
-def raw_clips(config: AdaptationRunConfig, encoder: AdaptedVideoMamba) -> RawClips:
+def raw_clips(config: RunConfig, encoder: AdaptedVideoMamba) -> RawClips:
     """The data set's videos, cut into clips as the encoder wants them. Raises VideoError when there are none."""
     sizes, data = encoder.backbone.config, config.data
     rule = ClipRule(spread_frames(sizes.n_frames, sizes.size_px, data.clip_s), sizes.n_frames)
@@ -96,7 +96,7 @@ def encoder_name(config: EncoderConfig) -> str:
     return "videomamba" if config.readout is None else f"videomamba:{config.readout}"
 
 
-def make_grounder(config: AdaptationRunConfig, encoder: AdaptedVideoMamba, training: GroundingDataset) -> SpikeMba:
+def make_grounder(config: RunConfig, encoder: AdaptedVideoMamba, training: GroundingDataset) -> SpikeMba:
     """A new grounding model, or that of the checkpoint to start from. Raises FeaturesMismatch."""
     width, text = encoder.backbone.config.width, training.spec.text.dim
     if config.start is None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.shards import Shard
-from pipelines.tasks.adaptation.config import AdaptationRunConfig
+from pipelines.tasks.adaptation.config import RunConfig
 from pipelines.tasks.adaptation.evaluate import answers
 from pipelines.tasks.adaptation.model import (
     EncoderAndGrounder,
@@ -64,14 +64,14 @@ class AdaptationTask(GroundingTask):
     training: RawVideoDataset
     held_out: Mapping[Split, RawVideoDataset]
 
-    def __init__(self, config: AdaptationRunConfig) -> None:
+    def __init__(self, config: RunConfig) -> None:
         """Raises what GroundingDataset raises for missing data, VideoError, CheckpointError, ConfigError."""
         encoder, preprocessing = make_encoder(config.encoder)
         self.clips = raw_clips(config, encoder)
         self.training = RawVideoDataset(config.data, "train", self.clips)
         wanted = held_out_splits(config.data.val is not None, config.train.watch_test)
         self.held_out = {split: RawVideoDataset(config.data, split, self.clips) for split in wanted}
-        self.config: AdaptationRunConfig = with_chunk_length(config, self.training)
+        self.config: RunConfig = with_chunk_length(config, self.training)
         grounder = make_grounder(config, encoder, self.training)
         grounder.requires_grad_(config.train_grounder)
         grounder.recompute_blocks = config.train.checkpoint_blocks
@@ -155,6 +155,6 @@ class AdaptationTask(GroundingTask):
         return replace(batch, video=video * mask[..., None])
 
 
-def make_task(config: AdaptationRunConfig) -> AdaptationTask:
+def make_task(config: RunConfig) -> AdaptationTask:
     """The task of a configuration; weights are drawn from torch's generator."""
     return AdaptationTask(config)

@@ -33,7 +33,7 @@ class ClassLossConfig(Config):
     mix: MixConfig = MixConfig()
 
 
-class RecognitionConfig(AnyRunConfig):
+class RunConfig(AnyRunConfig):
     """Everything that decides the training of a recogniser."""
 
     task: Literal["recognition"] = "recognition"
@@ -56,7 +56,7 @@ class RecognitionConfig(AnyRunConfig):
         return merge({"train": DEFAULTS, "adapt": {"method": "full"}}, tree) if isinstance(tree, Mapping) else tree
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "RecognitionConfig":
+    def _fits_together(self) -> "RunConfig":
         if self.adapt.method != "full" and self.weights is None:
             raise ValueError(f"adapt.method is {self.adapt.method!r}, which needs a backbone; name one as `weights`")
         return self

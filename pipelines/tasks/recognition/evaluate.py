@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.runs.run_dir import run_around
 from pipelines.scoring.evaluate_files import Evaluation
-from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.recognition.config import RunConfig
 from pipelines.tasks.recognition.task import predict
 from spikemba.datasets.base import Split
 from spikemba.datasets.labelled.pairs import VideoDataConfig, VideoDataset
@@ -74,7 +74,7 @@ def _row(dataset: VideoDataset, index: int, row: Probabilities) -> dict[str, Any
     return {"video": str(video.path), "label": video.label, "top": top_classes(dataset.labels, row, SHOWN)}
 
 
-def _run_of(checkpoint: Path) -> RecognitionConfig | None:
+def _run_of(checkpoint: Path) -> RunConfig | None:
     """The configuration of the run that a checkpoint belongs to, if it belongs to one."""
     run = run_around(checkpoint)
-    return run.config(RecognitionConfig) if run.exists else None
+    return run.config(RunConfig) if run.exists else None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from pipelines.shards import Shard
-from pipelines.tasks.recognition.config import RecognitionConfig
+from pipelines.tasks.recognition.config import RunConfig
 from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.optimizer import decay_groups
 from pipelines.training.task import LossOutput, held_out_splits, nothing_learned, scored_splits
@@ -37,7 +37,7 @@ from spikemba.user_folders import weights_place
 class RecognitionTask:
     """A recogniser on one data set."""
 
-    def __init__(self, config: RecognitionConfig) -> None:
+    def __init__(self, config: RunConfig) -> None:
         """Raises what VideoDataset raises for missing or faulty lists, CheckpointError for weights that do not fit."""
         self.config = config
         self.training = VideoDataset(config.data, "train")
@@ -119,18 +119,18 @@ class RecognitionTask:
         return self.changes if row["epoch"] == 1 else []
 
 
-def make_task(config: RecognitionConfig) -> RecognitionTask:
+def make_task(config: RunConfig) -> RecognitionTask:
     """The task of a configuration; weights are drawn from torch's generator."""
     return RecognitionTask(config)
 
 
-def preprocessing_of(config: RecognitionConfig) -> Preprocessing:
+def preprocessing_of(config: RunConfig) -> Preprocessing:
     """What a checkpoint says of how its videos are read."""
     frames = config.data.frames
     return Preprocessing(sampling=frames.rule, stride=frames.stride if frames.rule == "dense" else None)
 
 
-def make_model(config: RecognitionConfig, n_classes: int) -> tuple[AdaptedVideoMamba, list[str]]:
+def make_model(config: RunConfig, n_classes: int) -> tuple[AdaptedVideoMamba, list[str]]:
     """The network of a configuration with its first weights, and what had to be changed in them."""
     place = None if config.weights is None else weights_place(config.weights)
     wanted = config.model
