@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from pipelines.extraction import extract as extract_module
+from pipelines.extraction import job
 from pipelines.extraction.extract import extract
 from pipelines.extraction.job import ExtractEvents
 from spikemba.encoders import load_encoder
@@ -48,7 +48,7 @@ def test_what_is_finished_is_not_done_again(ten, tmp_path, monkeypatch):
         yield from islice(encode_videos(*args, **how), 5)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(extract_module, "encode_videos", dying)
+    monkeypatch.setattr(job, "encode_videos", dying)
     with pytest.raises(KeyboardInterrupt):
         extract([ten], "mini", tmp_path / "f")
     done = [path.stem for path in (tmp_path / "f" / "mini").glob("*.npz")]
