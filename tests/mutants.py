@@ -35,14 +35,22 @@ class Fault:
     """A file or a test below tests/ that must fail."""
 
 
-HEADS, DETECTOR, MIXER = "unit/test_heads.py", "unit/test_spiking_saliency.py", "unit/test_mamba_block.py"
-REASONER, GROUNDING, DATA = "unit/test_moment_reasoner.py", "unit/test_grounding.py", "unit/test_datasets.py"
-OPTIMIZER, CONFIG = "pipeline/test_optimizer.py", "unit/test_config.py"
-BATCHES = "unit/test_model.py::test_a_pair_is_answered_the_same_alone_and_in_any_batch_under_any_padding"
-LEARNS = "unit/test_model.py::test_every_parameter_learns"
-TEACHES = "unit/test_model.py::test_what_the_first_detector_fires_teaches_everything_before_it"
-REVERSED = "unit/test_video_mamba.py::test_the_full_reversal_given_as_an_order_is_the_reversed_scan"
-RECOMPUTED = "pipeline/test_precision.py::test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once"
+HEADS, DETECTOR, MIXER = (
+    "unit/model/test_heads.py",
+    "unit/model/test_spiking_saliency.py",
+    "unit/model/test_mamba_block.py",
+)
+REASONER, GROUNDING, DATA = (
+    "unit/model/test_moment_reasoner.py",
+    "unit/test_grounding.py",
+    "unit/datasets/test_datasets.py",
+)
+OPTIMIZER, CONFIG = "pipeline/training/test_optimizer.py", "unit/test_config.py"
+BATCHES = "unit/model/test_model.py::test_a_pair_is_answered_the_same_alone_and_in_any_batch_under_any_padding"
+LEARNS = "unit/model/test_model.py::test_every_parameter_learns"
+TEACHES = "unit/model/test_model.py::test_what_the_first_detector_fires_teaches_everything_before_it"
+REVERSED = "unit/model/test_video_mamba.py::test_the_full_reversal_given_as_an_order_is_the_reversed_scan"
+RECOMPUTED = "pipeline/training/test_precision.py::test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once"
 
 PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("spikemba/model/spikemba/heads.py", HEADS): [
@@ -140,7 +148,7 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "merge(tree, load_over_base(found, folder, above))",
         ),
     ],
-    ("pipelines/runs/config.py", CONFIG): [
+    ("pipelines/tasks/grounding/config.py", CONFIG): [
         ("preset paper has an open gate", '{"gate_bias": 0.0}', '{"gate_bias": 1.0}'),
         ("preset paper has a foreground", '"foreground": 0.0, ', ""),
     ],

@@ -22,7 +22,7 @@ from pipelines.tasks.train import train
 from spikemba.errors import CheckpointError, OutputError
 from spikemba_cli.main import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def listed(*arguments):

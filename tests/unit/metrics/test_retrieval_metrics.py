@@ -328,4 +328,4 @@ def test_misuse_is_a_value_error():
 
 def test_the_metrics_load_without_torch():
     code = "import sys, spikemba.metrics; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0

@@ -19,7 +19,7 @@ from pipelines.training.stopping import Stopped
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.errors import CheckpointError, ConfigError, SpikeMbaError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TIMES = ("seconds", "pairs_per_s", "validation_seconds", "seconds_left", "peak_memory_mb")
 
 # dropout, averaged weights, pieces of a batch: all that a state must hold. A state is written after every step

@@ -17,7 +17,7 @@ from spikemba.grounding import Answer
 from spikemba.moments import Moment
 from spikemba.user_folders import cache_folder
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "shapes.mp4"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "shapes.mp4"
 
 
 def images(seed, n=40):

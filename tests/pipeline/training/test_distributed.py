@@ -22,7 +22,7 @@ from pipelines.training.distributed import gather_shards, on_first
 from spikemba.ops.batch_norm import masked_moments
 
 SCRIPT = Path(__file__).with_name("shared_batch.py")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # rates are random, and rounding differs between one product and two halves of it; gradients are of order 0.01 to 10
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 

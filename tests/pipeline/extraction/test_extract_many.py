@@ -25,7 +25,7 @@ from spikemba.features import FeatureFolder
 from spikemba.video import decoding
 from spikemba_cli.main import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def frames(n, size=32, seed=0):

@@ -18,7 +18,7 @@ from spikemba.encoding.videos import encode_video
 from spikemba.errors import QueryError, ShapeError
 from spikemba.video.sampling import VideoReader
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = list(OWN)
 READERS = [name for name in NAMES if find_encoder(name).reads_text]
 
