@@ -61,7 +61,11 @@ def evaluate(
     else:
         assert checkpoint is not None
         data = _other_data(checkpoint, config, settings or [])
-        result = _run(checkpoint, split, data=data, out=out, benchmark=dataset, resamples=bootstrap)
+        from pipelines.scoring.evaluate_files import EvaluateOptions
+        from pipelines.tasks.registry import kind_of_run
+
+        options = EvaluateOptions(data, out, dataset, bootstrap)
+        result = kind_of_run(checkpoint).evaluate_run(checkpoint, split, options)
     for fault in result.faults:
         print_warning(fault)
     if check:
@@ -85,13 +89,6 @@ def _other_data(checkpoint: Path, config: Path | None, settings: list[str]) -> A
 
     own = checkpoint / "config.yaml"
     return getattr(load_run_config(config or (own if own.is_file() else None), settings), "data", None)
-
-
-def _run(checkpoint: Path, split: str, **how: Any) -> "Evaluation":
-    """What the checkpoint's kind of training makes of a split."""
-    from pipelines.tasks.registry import kind_of_run
-
-    return kind_of_run(checkpoint).evaluate_run(checkpoint, split, **how)
 
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:

@@ -14,6 +14,20 @@ from spikemba.metrics.bootstrap import Interval
 
 
 @dataclass(frozen=True)
+class EvaluateOptions:
+    """What is asked of the evaluation of a run, beside its split."""
+
+    data: Any = None
+    """A data section of the run's kind: where annotations and features lie; None: as it was trained."""
+    out: Path | None = None
+    """File for the predictions."""
+    benchmark: str | None = None
+    """Whose metrics; None: the run's."""
+    resamples: int = 0
+    """Of the bootstrap, for 95 % intervals; 0: none."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What an evaluation found."""
 

@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from pipelines.runs.config import GROUNDING, AnyRunConfig, config_tree
-from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.training.task import Task
 from spikemba.config import load_yaml, merge, parse_overrides
 from spikemba.errors import UnknownName
@@ -37,9 +37,9 @@ class Kind:
         return found
 
     @property
-    def evaluate_run(self) -> Callable[..., Evaluation]:
-        """The function of evaluate.py, with the signature of grounding's."""
-        found: Callable[..., Evaluation] = self._load("evaluate", "evaluate_run")
+    def evaluate_run(self) -> Callable[[Path, Any, EvaluateOptions | None], Evaluation]:
+        """The function of evaluate.py: the scores of a run or a checkpoint on a split."""
+        found: Callable[[Path, Any, EvaluateOptions | None], Evaluation] = self._load("evaluate", "evaluate_run")
         return found
 
     def _load(self, file: str, name: str) -> Any:

@@ -1,6 +1,6 @@
 """What a training task is to the loop: a module, its examples, their loss, and how well it does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -16,11 +16,6 @@ def held_out_splits(validates: bool, watch_test: bool) -> list[Split]:
     """Splits that a training loads beside its own: `val` where the data have one, `test` where it is watched."""
     wanted: dict[Split, bool] = {"val": validates, "test": watch_test}
     return [split for split, there in wanted.items() if there]
-
-
-def scored_splits(held_out: Mapping[Split, object]) -> tuple[Split, ...]:
-    """Those of them that are scored: the test split alone chooses nothing, so it is not scored alone."""
-    return tuple(held_out) if "val" in held_out else ()
 
 
 def nothing_learned(module: nn.Module) -> Tensor:
@@ -51,6 +46,23 @@ class LossOutput(NamedTuple):
     """Scalars to show, averaged over the epoch."""
     diagnostics: Mapping[str, Tensor] = {}
     """Tensors of any one shape per name, means over this process's examples; averaged and handed to `describe`."""
+
+
+class OfSplits:
+    """What a task with a training set and held-out splits says of their sizes."""
+
+    training: Sized
+    held_out: Mapping[Split, object]
+
+    @property
+    def n_examples(self) -> int:
+        """Training examples."""
+        return len(self.training)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Those that are scored; the test split alone chooses nothing, so it is not scored alone."""
+        return tuple(self.held_out) if "val" in self.held_out else ()
 
 
 class Task(Protocol):

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from spikemba.encoders.base import EncoderOptions, TextFeatures
 from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.one_frame import OneFramePerClip
-from spikemba.encoders.weights import Source, find_weights, placed
+from spikemba.encoders.weights import Source, find_weights
 from spikemba.errors import QueryError, UnknownName
 from spikemba.libraries import library
-from spikemba.weight_files import load_state, read_state, weights_digest
+from spikemba.weight_files import load_state, read_state
 
 MODEL, TAG = "ViT-B-32", "openai"
 """Behind the published features of QVHighlights, Charades-STA and TACoS."""
@@ -40,14 +40,12 @@ class ClipEncoder(OneFramePerClip):
     """An open_clip model behind the protocols of `base`."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, options: EncoderOptions) -> None:
-        self.name, self.options, self.tokenizer = name, options, tokenizer
-        self.weights = weights_digest(model)
-        self.model, self.device, self.dtype = placed(model, options)
+        self.name, self.tokenizer = name, tokenizer
         cfg = model.visual.preprocess_cfg
+        self.place(model, (_column(cfg["mean"]), _column(cfg["std"])), options)
         side = cfg["size"]
         self.size_px = int(side if isinstance(side, int) else side[0])
         self.own_resize = "pillow_squash" if cfg["resize_mode"] == "squash" else "pillow_short_side_crop"
-        self.mean, self.std = _column(cfg["mean"], self.device), _column(cfg["std"], self.device)
         text = getattr(model, "text", model)
         self.last_norm: nn.Module = text.ln_final
         self.text_dim = int(text.ln_final.weight.shape[0])
@@ -158,8 +156,8 @@ def _save_tiny(folder: Path) -> tuple[str, Path]:
     return "clip:tiny", folder / "tiny.pt"
 
 
-def _column(values: Sequence[float], device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device)[:, None, None]
+def _column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values)[:, None, None]
 
 
 ENTRY = EncoderEntry(

@@ -12,11 +12,8 @@ from spikemba.encoders.base import EncoderOptions, TextFeatures
 from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.hub_models import CENTRED, CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.one_frame import OneFramePerClip
-from spikemba.encoders.tiny_models import IMAGE, TEXT, save_words
-from spikemba.encoders.weights import placed
+from spikemba.encoders.tiny_models import IMAGE, TEXT, save_model, save_words
 from spikemba.errors import QueryError, SpikeMbaError
-from spikemba.libraries import library
-from spikemba.weight_files import weights_digest
 
 KINDS = ("clip", "siglip")
 SIGLIP2 = "google/siglip2-base-patch16-224"
@@ -26,10 +23,8 @@ class ImageTextEncoder(OneFramePerClip):
     """A model of two towers behind the protocols of `base`."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, pixels: Any, options: EncoderOptions) -> None:
-        self.name, self.options, self.tokenizer = name, options, tokenizer
-        self.weights = weights_digest(model)
-        self.model, self.device, self.dtype = placed(model, options)
-        self.mean, self.std = (value.to(self.device) for value in pixels)
+        self.name, self.tokenizer = name, tokenizer
+        self.place(model, pixels, options)
         text, self.size_px = model.config.text_config, int(model.config.vision_config.image_size)
         self.text_dim, self.n_tokens = int(text.hidden_size), int(text.max_position_embeddings)
         self.max_words = self.n_tokens - 2
@@ -75,18 +70,14 @@ def load_siglip2(name: str, model: str | None, options: EncoderOptions) -> Image
 
 def _save_tiny_clip(folder: Path) -> tuple[str, Path]:
     """A CLIP with the pixels it expects beside it."""
-    with library("transformers"):
-        from transformers import CLIPConfig, CLIPModel
-    CLIPModel(CLIPConfig(vision_config=IMAGE, text_config=TEXT, projection_dim=16)).save_pretrained(folder)
+    save_model(folder, "CLIP", vision_config=IMAGE, text_config=TEXT, projection_dim=16)
     (folder / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}')
     save_words(folder)
     return "transformers", folder
 
 
 def _save_tiny_siglip(folder: Path) -> tuple[str, Path]:
-    with library("transformers"):
-        from transformers import SiglipConfig, SiglipModel
-    SiglipModel(SiglipConfig(vision_config=IMAGE, text_config={**TEXT, "projection_size": 32})).save_pretrained(folder)
+    save_model(folder, "Siglip", vision_config=IMAGE, text_config={**TEXT, "projection_size": 32})
     save_words(folder)
     return "siglip2", folder
 

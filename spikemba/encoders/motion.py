@@ -14,10 +14,7 @@ from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.hub_models import IMAGENET, hub_source, load_model, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.tiny_models import IMAGE, TOWER
-from spikemba.encoders.weights import placed
-from spikemba.libraries import library
-from spikemba.weight_files import weights_digest
+from spikemba.encoders.tiny_models import IMAGE, TOWER, save_model
 
 VIDEOMAE = "MCG-NJU/videomae-base"
 VJEPA2 = "facebook/vjepa2-vitl-fpc64-256"
@@ -27,10 +24,8 @@ class MotionEncoder(SeveralFramesPerClip):
     """A video tower behind the protocol of `base`."""
 
     def __init__(self, name: str, model: Any, pixels: Any, options: EncoderOptions) -> None:
-        self.name, self.options = name, options
-        self.weights = weights_digest(model)
-        self.model, self.device, self.dtype = placed(model, options)
-        self.mean, self.std = (value.to(self.device) for value in pixels)
+        self.name = name
+        self.place(model, pixels, options)
         config = model.config
         self.is_jepa = config.model_type == "vjepa2"
         self.frames_per_clip = int(config.frames_per_clip if self.is_jepa else config.num_frames)
@@ -63,19 +58,15 @@ def _load(name: str, model: str, kind: str, options: EncoderOptions) -> MotionEn
 
 
 def _save_tiny_videomae(folder: Path) -> tuple[str, Path]:
-    with library("transformers"):
-        from transformers import VideoMAEConfig, VideoMAEModel
-    VideoMAEModel(VideoMAEConfig(**IMAGE, num_frames=4)).save_pretrained(folder)
+    save_model(folder, "VideoMAE", **IMAGE, num_frames=4)
     return "videomae", folder
 
 
 def _save_tiny_vjepa2(folder: Path) -> tuple[str, Path]:
-    with library("transformers"):
-        from transformers import VJEPA2Config, VJEPA2Model
     tower = {name: value for name, value in TOWER.items() if name != "intermediate_size"}
-    frames: dict[str, Any] = {"crop_size": IMAGE["image_size"], "patch_size": 16, "frames_per_clip": 4}
-    predictor: dict[str, Any] = {"pred_hidden_size": 12, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
-    VJEPA2Model(VJEPA2Config(**tower, **frames, **predictor)).save_pretrained(folder)
+    frames = {"crop_size": IMAGE["image_size"], "patch_size": 16, "frames_per_clip": 4}
+    predictor = {"pred_hidden_size": 12, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+    save_model(folder, "VJEPA2", **tower, **frames, **predictor)
     return "vjepa2", folder
 
 

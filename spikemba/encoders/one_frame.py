@@ -10,27 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_clips, check_query
+from spikemba.encoders.base import Array, TextFeatures, check_clips, check_query
+from spikemba.encoders.placed_model import PlacedModel
 from spikemba.video.clips import ClipRule, published_fps
 from spikemba.video.sampling import FrameRule, VideoInfo
 
 
-class OneFramePerClip(ABC):
+class OneFramePerClip(PlacedModel, ABC):
     """An image and text encoder behind the protocols of `base`, but for the towers themselves."""
 
     frames_per_clip = 1
     batch_clips = 16
     name: str
     dim: int
-    options: EncoderOptions
-    device: torch.device
-    dtype: torch.dtype
     size_px: int
     own_resize: str
     """How images were scaled in the training of the model."""
-    mean: Tensor
-    std: Tensor
-    """(3, 1, 1) of RGB values from 0 to 1."""
     max_words: int
 
     @abstractmethod

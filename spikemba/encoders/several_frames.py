@@ -9,24 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikemba.encoders.base import Array, EncoderOptions, check_clips
+from spikemba.encoders.base import Array, check_clips
+from spikemba.encoders.placed_model import PlacedModel
 from spikemba.video.sampling import FrameRule
 
 
-class SeveralFramesPerClip(ABC):
+class SeveralFramesPerClip(PlacedModel, ABC):
     """A video encoder behind the protocol of `base`, but for the tower itself."""
 
     batch_clips = 4
     name: str
     dim: int
-    options: EncoderOptions
-    device: torch.device
-    dtype: torch.dtype
     frames_per_clip: int
     size_px: int
-    mean: Tensor
-    std: Tensor
-    """(3, 1, 1) of RGB values from 0 to 1."""
 
     @abstractmethod
     def embed_videos(self, pixels: Tensor) -> Tensor:

@@ -12,6 +12,15 @@ TEXT: dict[str, Any] = {**TOWER, **SPECIAL, "vocab_size": 7, "max_position_embed
 WORDS = ("<pad>", "<unk>", "<s>", "</s>", "a", "dog", "enters")
 
 
+def save_model(folder: Path, name: str, **settings: Any) -> None:
+    """A random model of transformers and its settings.  name: of its class without `Model`, such as `CLIP`."""
+    with library("transformers"):
+        import transformers
+
+        make, configure = getattr(transformers, f"{name}Model"), getattr(transformers, f"{name}Config")
+    make(configure(**settings)).save_pretrained(folder)
+
+
 def save_words(folder: Path) -> None:
     """A tokenizer of a few words; both ends are marked."""
     with library("transformers"):

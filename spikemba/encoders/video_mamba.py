@@ -16,11 +16,10 @@ from torch import Tensor
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.weights import Source, find_weights, placed
+from spikemba.encoders.weights import Source, find_weights
 from spikemba.errors import UnknownName
 from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_model, save_video_checkpoint
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
-from spikemba.weight_files import weights_digest
 
 READOUTS = ("class", "mean")
 SOURCE = Source(
@@ -37,14 +36,12 @@ class VideoMambaEncoder(SeveralFramesPerClip):
     """The network behind the protocol of `base`."""
 
     def __init__(self, name: str, checkpoint: VideoCheckpoint, readout: str | None, options: EncoderOptions) -> None:
-        self.name, self.options = name, options
+        self.name = name
         config, steps = checkpoint.config, checkpoint.preprocessing
         self.readout = cast(Literal["class", "mean"], readout or config.readout)
         self.dim, self.frames_per_clip, self.size_px = config.width, config.n_frames, config.size_px
-        self.weights = weights_digest(checkpoint.model)
-        self.model, self.device, self.dtype = placed(checkpoint.model, options)
-        values = (torch.tensor(value, device=self.device)[:, None, None] for value in (steps.mean, steps.std))
-        self.mean, self.std = values
+        mean, std = (torch.tensor(value)[:, None, None] for value in (steps.mean, steps.std))
+        self.place(checkpoint.model, (mean, std), options)
 
     def embed_videos(self, pixels: Tensor) -> Tensor:
         """pixels: (n, T, 3, H, Wd), normalised -> (n, F)."""

@@ -13,11 +13,8 @@ from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
 from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.hub_models import CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
-from spikemba.encoders.tiny_models import IMAGE, TEXT, TOWER, save_words
-from spikemba.encoders.weights import placed
+from spikemba.encoders.tiny_models import IMAGE, TEXT, TOWER, save_model, save_words
 from spikemba.errors import QueryError
-from spikemba.libraries import library
-from spikemba.weight_files import weights_digest
 
 MODEL = "microsoft/xclip-base-patch32"
 
@@ -26,10 +23,8 @@ class XClipEncoder(SeveralFramesPerClip):
     """X-CLIP behind the protocols of `base`. Sentences are encoded alone, without the prompts it makes from a video."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, pixels: Any, options: EncoderOptions) -> None:
-        self.name, self.options, self.tokenizer = name, options, tokenizer
-        self.weights = weights_digest(model)
-        self.model, self.device, self.dtype = placed(model, options)
-        self.mean, self.std = (value.to(self.device) for value in pixels)
+        self.name, self.tokenizer = name, tokenizer
+        self.place(model, pixels, options)
         vision, text = model.config.vision_config, model.config.text_config
         self.frames_per_clip, self.size_px = int(vision.num_frames), int(vision.image_size)
         self.dim, self.text_dim = int(model.config.projection_dim), int(text.hidden_size)
@@ -63,12 +58,10 @@ def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
 
 
 def _save_tiny(folder: Path) -> tuple[str, Path]:
-    with library("transformers"):
-        from transformers import XCLIPConfig, XCLIPModel
     mit = {f"mit_{name}": value // 2 for name, value in TOWER.items()}
     vision = {**IMAGE, **mit, "num_frames": 4, "mit_num_hidden_layers": 1, "mit_num_attention_heads": 2}
     how: dict[str, Any] = {"projection_dim": 16, "prompt_layers": 1, "prompt_num_attention_heads": 2}
-    XCLIPModel(XCLIPConfig(vision_config=vision, text_config=TEXT, **how)).save_pretrained(folder)
+    save_model(folder, "XCLIP", vision_config=vision, text_config=TEXT, **how)
     save_words(folder)
     return "xclip", folder
 

@@ -68,7 +68,7 @@ def lif_spikes(
     kind = backend or _backend(current, n)
     if kind == "native":
         flat = current.float().reshape(*current.shape[: n_spike_steps is None], 1, 1, -1)
-        trains: Tensor = compiled.Spikes.apply(flat, None, None, None, _struct(neuron), None, n_spike_steps)[0]
+        trains: Tensor = compiled.Spikes.apply((_struct(neuron), None, n_spike_steps), flat, None, None, None)[0]
         spikes = trains.reshape(n, *current.shape[n_spike_steps is None :])
     elif kind == "fused":
         spikes = _Lif.apply(current.to(dtype), neuron, n_spike_steps)
@@ -100,7 +100,7 @@ def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm
     if len(x) <= compiled.MAX_STEPS and on_native(x):
         how = _struct(neuron), norm, None
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
-        trains, rates, counts = compiled.Spikes.apply(x.float(), *parameters, mask, *how)
+        trains, rates, counts = compiled.Spikes.apply(how, x.float(), *parameters, mask)
         return Layer(trains, rates, counts)
     with in_full_precision(x):
         x = at_least_float32(x)
@@ -125,10 +125,10 @@ def spiking_attention(
     """
     width = x.shape[2] // 3
     if n_spike_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD and on_native(x):
-        how = _struct(neuron), norm, n_spike_steps, n_heads, factor.float()
+        how = _struct(neuron), norm, n_spike_steps, n_heads
         parameters = (None, None) if norm is None else (norm.weight, norm.bias)
         attended: Tensor
-        attended, counts = compiled.Attention.apply(x.float(), *parameters, mask, *how)
+        attended, counts = compiled.Attention.apply(how, x.float(), *parameters, mask, factor.float())
         return attended, counts
     with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers
         x = at_least_float32(x)

@@ -11,7 +11,7 @@ import torch
 
 from pipelines.runs.run_dir import run_around
 from pipelines.scoring.comparisons import intervals
-from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.tasks.adaptation.config import RunConfig
@@ -20,7 +20,7 @@ from pipelines.tasks.adaptation.raw_clips import RawClips, RawVideoDataset
 from pipelines.tasks.grounding.evaluate import Questions, to_rows
 from spikemba.checkpoints.grounding import find_checkpoint, load_checkpoint
 from spikemba.datasets.annotations import PredictedRow, write_predictions
-from spikemba.datasets.base import DataConfig, Split
+from spikemba.datasets.base import Split
 from spikemba.encoders.base import folder_name
 from spikemba.files import ENCODERS_FOLDER
 from spikemba.grounding import Question, answer_questions
@@ -62,18 +62,11 @@ def answers(
     return to_rows(questions, answer_questions(model.grounder, questions, run.data.clip_s, run.grounding))
 
 
-def evaluate_run(
-    checkpoint: Path,
-    split: Split = "val",
-    *,
-    data: DataConfig | None = None,
-    out: Path | None = None,
-    benchmark: str | None = None,
-    resamples: int = 0,
-) -> Evaluation:
+def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOptions | None = None) -> Evaluation:
     """Score a run's best checkpoint on the raw videos of a split; see that of tasks.grounding."""
+    how = options or EvaluateOptions()
     config = run_around(checkpoint).config(RunConfig)
-    config = config.model_copy(update={"data": data}) if data is not None else config
+    config = config.model_copy(update={"data": how.data}) if how.data is not None else config
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder)
     place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
@@ -84,9 +77,9 @@ def evaluate_run(
     dataset = RawVideoDataset(config.data, split, clips)
     config = config.model_copy(update={"grounding": loaded.grounding})
     rows = answers(model, dataset, clips, config, Shard())
-    protocol = protocol_of(benchmark or config.data.benchmark)
+    protocol = protocol_of(how.benchmark or config.data.benchmark)
     document = score(rows, dataset.annotations, protocol=protocol)
-    if out is not None:
-        write_predictions(out, rows)
-    found = intervals(rows, dataset.annotations, protocol, resamples) if resamples else {}
-    return Evaluation(benchmark or config.data.benchmark, document, brief(document), intervals=found)
+    if how.out is not None:
+        write_predictions(how.out, rows)
+    found = intervals(rows, dataset.annotations, protocol, how.resamples) if how.resamples else {}
+    return Evaluation(how.benchmark or config.data.benchmark, document, brief(document), intervals=found)

@@ -7,7 +7,7 @@ from typing import Any, overload
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
 from pipelines.scoring.comparisons import intervals
-from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig
@@ -82,36 +82,30 @@ def evaluate(
     data: where annotations and features lie; by default what the run was trained with.
     Raises FeaturesMismatch when the features are not those that the checkpoint was trained on.
     """
-    return evaluate_run(checkpoint, split, data=data, out=out).document
+    return evaluate_run(checkpoint, split, EvaluateOptions(data=data, out=out)).document
 
 
-def evaluate_run(
-    checkpoint: Path,
-    split: Split = "val",
-    *,
-    data: DataConfig | None = None,
-    out: Path | None = None,
-    benchmark: str | None = None,
-    resamples: int = 0,
-) -> Evaluation:
+def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOptions | None = None) -> Evaluation:
     """The same for one run, or for all domains and seeds of a study: the mean over the seeds and their spread.
 
-    benchmark: whose metrics; by default the run's.  resamples: also 95 % intervals, of the first seed.
+    Intervals are those of the first seed.
     """
+    how = options or EvaluateOptions()
     study = read_study(checkpoint)
     seeds = study.by_seed(checkpoint) if study else {"": [checkpoint]}
     documents: list[dict[str, Any]] = []
     found: dict[str, Interval] = {}
     for seed, runs in seeds.items():
-        answered = [_predict_split(run, split, _own_domain(data, run) if study else data) for run in runs]
+        answered = [_predict_split(run, split, _own_domain(how.data, run) if study else how.data) for run in runs]
         rows = [row for of_run, _ in answered for row in of_run]
         truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
-        name = benchmark or answered[0][1].config.benchmark
+        name = how.benchmark or answered[0][1].config.benchmark
         documents.append(score(rows, truth, protocol=protocol_of(name)))
-        if out is not None:
-            write_predictions(out.with_name(f"{out.stem}_{seed}{out.suffix}") if len(seeds) > 1 else out, rows)
-        if resamples and not found:
-            found = intervals(rows, truth, protocol_of(name), resamples)
+        if how.out is not None:
+            of_seed = how.out.with_name(f"{how.out.stem}_{seed}{how.out.suffix}")
+            write_predictions(of_seed if len(seeds) > 1 else how.out, rows)
+        if how.resamples and not found:
+            found = intervals(rows, truth, protocol_of(name), how.resamples)
     mean, spread = mean_and_spread([brief(document) for document in documents])
     document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
     return Evaluation(name, document, mean, spread, found)

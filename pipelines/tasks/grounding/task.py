@@ -16,7 +16,7 @@ from pipelines.tasks.grounding.evaluate import predict
 from pipelines.training import firing_rates as firing
 from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.optimizer import decay_groups
-from pipelines.training.task import LossOutput, held_out_splits, scored_splits
+from pipelines.training.task import LossOutput, OfSplits, held_out_splits
 from spikemba.batch import Batch, pad
 from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
@@ -48,7 +48,7 @@ class Pairs:
         return Pairs(batch, Batch(batch.video, batch.video_mask, *queries), has_negative)
 
 
-class GroundingTask:
+class GroundingTask(OfSplits):
     """SpikeMba on one data set."""
 
     module: Any
@@ -64,16 +64,6 @@ class GroundingTask:
         spec = self.training.spec
         self.module = SpikeMba(config.model, spec.n_video_features, spec.text.dim)
         self.module.recompute_blocks = config.train.checkpoint_blocks
-
-    @property
-    def n_examples(self) -> int:
-        """Training pairs."""
-        return len(self.training)
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """Those with annotations to score."""
-        return scored_splits(self.held_out)
 
     @property
     def block(self) -> int:

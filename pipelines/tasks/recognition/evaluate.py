@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.runs.run_dir import run_around
-from pipelines.scoring.evaluate_files import Evaluation
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.tasks.recognition.config import RunConfig
 from pipelines.tasks.recognition.task import predict
 from spikemba.datasets.base import Split
@@ -22,35 +22,28 @@ SHOWN = 5
 """Classes of a video that predictions name."""
 
 
-def evaluate_run(
-    checkpoint: Path,
-    split: Split = "val",
-    *,
-    data: VideoDataConfig | None = None,
-    out: Path | None = None,
-    benchmark: str | None = None,
-    resamples: int = 0,
-) -> Evaluation:
-    """Score a run's best checkpoint, or a checkpoint, on a split; also write its predictions when `out` is given.
+def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOptions | None = None) -> Evaluation:
+    """Score a run's best checkpoint, or a checkpoint, on a split.
 
-    data: where the videos lie and how many views are taken; by default what the run was trained with.
+    options.data: where the videos lie and how many views are taken; by default what the run was trained with.
     Raises CheckpointError, AnnotationError, and ConfigError for what recognition does not have.
     """
-    if resamples:
+    how = options or EvaluateOptions()
+    if how.resamples:
         raise ConfigError("--bootstrap", ["intervals are there for grounding only; leave it out for recognition"])
-    if benchmark not in (None, "recognition"):
-        raise UnknownName("metric of recognition", str(benchmark), ["recognition"])
+    if how.benchmark not in (None, "recognition"):
+        raise UnknownName("metric of recognition", str(how.benchmark), ["recognition"])
     loaded = load_video_checkpoint(checkpoint)
     run = _run_of(checkpoint)
-    wanted = data or (run.data if run else None)
+    wanted = how.data or (run.data if run else None)
     if wanted is None:
         raise CheckpointError(f"{checkpoint} lies in no run folder; name its videos with --config FILE")
     dataset = VideoDataset(fitted(wanted, loaded), split, labels=loaded.labels)
     workers = run.train.workers if run else 0
     rows = predict(loaded.model.to(device_named("auto")), dataset, loaded.preprocessing, workers=workers)
     document = recognition_document(np.stack(rows), np.array(dataset.numbers), dataset.labels)
-    if out is not None:
-        write_jsonl(out, [_row(dataset, i, row) for i, row in enumerate(rows)])
+    if how.out is not None:
+        write_jsonl(how.out, [_row(dataset, i, row) for i, row in enumerate(rows)])
     return Evaluation("recognition", document, document["brief"])
 
 

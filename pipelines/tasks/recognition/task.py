@@ -15,7 +15,7 @@ from pipelines.shards import Shard
 from pipelines.tasks.recognition.config import RunConfig
 from pipelines.training.batch_plan import MicroBatch
 from pipelines.training.optimizer import decay_groups
-from pipelines.training.task import LossOutput, held_out_splits, nothing_learned, scored_splits
+from pipelines.training.task import LossOutput, OfSplits, held_out_splits, nothing_learned
 from spikemba.datasets.base import Split
 from spikemba.datasets.labelled.pairs import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.labelled.video_augment import MixConfig
@@ -34,8 +34,11 @@ from spikemba.recognition import CLIPS_AT_ONCE, Probabilities, averaged, model_i
 from spikemba.user_folders import weights_place
 
 
-class RecognitionTask:
+class RecognitionTask(OfSplits):
     """A recogniser on one data set."""
+
+    training: VideoDataset
+    held_out: Mapping[Split, VideoDataset]
 
     def __init__(self, config: RunConfig) -> None:
         """Raises what VideoDataset raises for missing or faulty lists, CheckpointError for weights that do not fit."""
@@ -46,16 +49,6 @@ class RecognitionTask:
         self.preprocessing = preprocessing_of(config)
         self.module, self.changes = make_model(config, len(self.training.labels))
         self.module.backbone.recompute_blocks = config.train.checkpoint_blocks
-
-    @property
-    def n_examples(self) -> int:
-        """Training videos."""
-        return len(self.training)
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """Those with lists to score."""
-        return scored_splits(self.held_out)
 
     @property
     def block(self) -> int:

@@ -3,7 +3,7 @@
 # Shapes: B pairs, L positions, E inner width, N state size.
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def scan_native(
 
     b and c may be views into one wider tensor, as a projection gives them; they are not copied then.
     """
-    y: Tensor = _Scan.apply(x, step, a, b, c, skip, mask, softplus, reverse)
+    y: Tensor = _Scan.apply(softplus, reverse, x, step, a, b, c, skip, mask)
     return y
 
 
@@ -48,32 +48,39 @@ def scan_native_with_state(
         initial = x.new_zeros(batch, a.shape[1], pitch)
         initial[..., :width] = state.transpose(1, 2)
     final = x.new_empty(batch, a.shape[1], pitch)
-    y = _forward(x, delta, a, b, c, None, None, initial, None, final, False, False)
+    y = _forward(_Inputs(x, delta, a, b, c).packed(), initial=initial, final=final)
     return y, final[..., :width].transpose(1, 2).contiguous()
 
 
+class _Inputs(NamedTuple):
+    """What the kernel reads; the shapes are those of `selective_scan`."""
+
+    x: Tensor
+    step: Tensor
+    a: Tensor
+    b: Tensor
+    c: Tensor
+    skip: Tensor | None = None
+    mask: Tensor | None = None
+
+    def packed(self) -> "_Inputs":
+        """The same in the kernel's memory order."""
+        b, c = _rows(self.b, self.c)
+        skip = None if self.skip is None else self.skip.contiguous()
+        return _Inputs(self.x.contiguous(), self.step.contiguous(), self.a, b, c, skip, packed(self.mask))
+
+
 class _Scan(torch.autograd.Function):
+    """(softplus, reverse, *_Inputs) -> y."""
+
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        step: Tensor,
-        a: Tensor,
-        b: Tensor,
-        c: Tensor,
-        skip: Tensor | None,
-        mask: Tensor | None,
-        softplus: bool,
-        reverse: bool,
-    ) -> Tensor:
-        x, step = x.contiguous(), step.contiguous()
-        b, c = _rows(b, c)
-        skip, mask = None if skip is None else skip.contiguous(), packed(mask)
-        starts = None
+    def forward(ctx: Any, softplus: bool, reverse: bool, *tensors: Any) -> Tensor:
+        given = _Inputs(*tensors).packed()
+        x, starts = given.x, None
         if any(ctx.needs_input_grad):
-            starts = x.new_empty(len(x), -(-x.shape[1] // SEGMENT), a.shape[1], _padded(x.shape[2]))
-        y = _forward(x, step, a, b, c, skip, mask, None, starts, None, softplus, reverse)
-        ctx.save_for_backward(x, step, a, b, c, skip, mask, starts)
+            starts = x.new_empty(len(x), -(-x.shape[1] // SEGMENT), given.a.shape[1], _padded(x.shape[2]))
+        y = _forward(given, starts=starts, softplus=softplus, reverse=reverse)
+        ctx.save_for_backward(*given, starts)
         ctx.how = softplus, reverse
         return y
 
@@ -97,35 +104,21 @@ class _Scan(torch.autograd.Function):
         sizes = batch, length, width, states, b.stride(1)
         if library.scan_backward(*inputs, *outputs, *sizes, softplus, reverse, workers):
             raise MemoryError("no memory for the scan's backward pass")
-        return (
-            grad_x,
-            grad_step,
-            grad_rate.sum(0)[:, :width].t(),
-            grad_b.sum(0),
-            grad_c.sum(0),
-            None if grad_skip is None else grad_skip.sum(0)[:width],
-            None,
-            None,
-            None,
-        )
+        grads = grad_x, grad_step, grad_rate.sum(0)[:, :width].t(), grad_b.sum(0), grad_c.sum(0)
+        return None, None, *grads, None if grad_skip is None else grad_skip.sum(0)[:width], None
 
 
 def _forward(
-    x: Tensor,
-    step: Tensor,
-    a: Tensor,
-    b: Tensor,
-    c: Tensor,
-    skip: Tensor | None,
-    mask: Tensor | None,
-    initial: Tensor | None,
-    starts: Tensor | None,
-    final: Tensor | None,
-    softplus: bool,
-    reverse: bool,
+    given: _Inputs,
+    *,
+    initial: Tensor | None = None,
+    starts: Tensor | None = None,
+    final: Tensor | None = None,
+    softplus: bool = False,
+    reverse: bool = False,
 ) -> Tensor:
-    x, step = x.contiguous(), step.contiguous()
-    b, c = _rows(b, c)
+    """given: packed.  initial, final: states before and after; starts: those between, kept for the backward pass."""
+    x, step, a, b, c, skip, mask = given
     y, rate = torch.empty_like(x), _rate(a)
     inputs = *map(pointer, (x, step, rate)), b.data_ptr(), c.data_ptr()
     tensors = map(pointer, (skip, mask, initial, y, starts, final))

@@ -54,22 +54,16 @@ def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Spikes(torch.autograd.Function):
-    """(x, weight, bias, mask, neuron, norm, steps) -> trains, rates, counts.
+    """((neuron, norm, steps), x, weight, bias, mask) -> trains, rates, counts.
 
     x: (S, B, M, D), or (B, M, D) with `steps`.  Returns trains: (S, B, M, D), rates: (B, M, D), counts: (D,).
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,  # noqa: ARG004  # given for its gradient
-        mask: Tensor | None,
-        neuron: Neuron,
-        norm: BatchNorm | None,
-        steps: int | None,
+        ctx: Any, how: tuple[Neuron, BatchNorm | None, int | None], *tensors: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
+        (neuron, norm, steps), (x, weight, _, mask) = how, tensors
         x, mask = x.contiguous(), packed(mask)
         batch, positions, width = x.shape[-3:]
         n_parts = parts(positions)
@@ -97,28 +91,18 @@ class Spikes(torch.autograd.Function):
         inputs = map(pointer, (x, scale, shift, mask))
         outputs = map(pointer, (*given, grad_x, sums))
         kernels().lif_backward(*inputs, ctypes.addressof(neuron), *outputs, *sizes, threads())
-        return *_norm_backward(grad_x, x, mask, weight, scale, norm, sums.sum(1)), None, None, None, None
+        return None, *_norm_backward(grad_x, x, mask, weight, scale, norm, sums.sum(1)), None
 
 
 class Attention(torch.autograd.Function):
-    """(x, weight, bias, mask, neuron, norm, steps, heads, factor) -> attended, counts.
+    """((neuron, norm, steps, heads), x, weight, bias, mask, factor) -> attended, counts.
 
     x: (B, M, 3D).  factor: (B,).  Returns attended: (S, B, M, D), q (k^T v) of the spikes; counts: (3D,).
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,  # noqa: ARG004  # given for its gradient
-        mask: Tensor | None,
-        neuron: Neuron,
-        norm: BatchNorm | None,
-        steps: int,
-        heads: int,
-        factor: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, how: tuple[Neuron, BatchNorm | None, int, int], *tensors: Any) -> tuple[Tensor, Tensor]:
+        (neuron, norm, steps, heads), (x, weight, _, mask, factor) = how, tensors
         x, factor, mask = x.contiguous(), factor.contiguous(), packed(mask)
         batch, positions, width = x.shape[0], x.shape[1], x.shape[2] // 3
         sizes = steps, batch, positions, width, heads
@@ -144,7 +128,7 @@ class Attention(torch.autograd.Function):
         outputs = map(pointer, (grad, bits, grad_counts, grad_x, sums))
         if kernels().attention_backward(*inputs, *outputs, *sizes, threads()):
             raise MemoryError("no memory for the backward pass of the attention over spikes")
-        return *_norm_backward(grad_x, x, mask, weight, scale, norm, sums.sum(1)), *(None,) * 6
+        return None, *_norm_backward(grad_x, x, mask, weight, scale, norm, sums.sum(1)), None, None
 
 
 def _affine(norm: BatchNorm | None) -> tuple[Tensor | None, Tensor | None]:

@@ -14,6 +14,7 @@ from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.recognition.explain import explain
 from pipelines.runs.config import config_path
+from pipelines.scoring.evaluate_files import EvaluateOptions
 from pipelines.tasks.adaptation.adapt import adaptation_config, parameter_count
 from pipelines.tasks.adaptation.model import make_encoder
 from pipelines.tasks.adaptation.task import make_task
@@ -152,7 +153,7 @@ def test_both_checkpoints_are_stored_and_ground_finds_them(adapted, shapes):
 
 
 def test_asking_a_file_gives_what_evaluation_gives(adapted, shapes, tmp_path):
-    evaluation = kind_of_run(adapted).evaluate_run(adapted, out=tmp_path / "p.jsonl")
+    evaluation = kind_of_run(adapted).evaluate_run(adapted, "val", EvaluateOptions(out=tmp_path / "p.jsonl"))
     assert "MR-full-mAP" in evaluation.brief
     row = json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])
     found = load(adapted).ground(shapes / "videos" / f"{row['vid']}.mp4", row["query"])

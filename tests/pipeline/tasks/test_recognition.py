@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from pipelines.recognition.recognize import Recognizer
 from pipelines.runs.config import config_names, config_path
 from pipelines.runs.run_dir import RunDir
+from pipelines.scoring.evaluate_files import EvaluateOptions
 from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
 from pipelines.tasks.recognition.evaluate import evaluate_run
 from pipelines.tasks.recognition.task import RecognitionTask, mixed
@@ -88,16 +89,16 @@ def test_a_run_learns_what_tells_the_classes_apart(trained):
 
 def test_evaluation_finds_what_training_found(trained, footage, tmp_path):
     best = max(RunDir(trained).rows(), key=lambda row: row["val"]["top1"])
-    found = evaluate_run(trained, "val", out=tmp_path / "p.jsonl")
+    found = evaluate_run(trained, "val", EvaluateOptions(out=tmp_path / "p.jsonl"))
     assert found.brief == best["val"]
     assert {name: row["videos"] for name, row in found.document["per_class"].items()} == dict.fromkeys(COLOURS, 2)
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [row["label"] for row in rows] == ["blue"] * 2 + ["green"] * 2 + ["red"] * 2
     assert all(abs(sum(one["probability"] for one in row["top"]) - 1) < 1e-3 for row in rows)
     more = config(footage, data={"test_segments": 2, "test_crops": 3}).data
-    assert evaluate_run(trained, "val", data=more).document["videos"] == 6
+    assert evaluate_run(trained, "val", EvaluateOptions(data=more)).document["videos"] == 6
     with pytest.raises(ConfigError, match="leave it out for recognition"):
-        evaluate_run(trained, resamples=10)
+        evaluate_run(trained, "val", EvaluateOptions(resamples=10))
 
 
 def test_a_run_that_was_broken_off_goes_on_to_the_same_weights(trained, footage, tmp_path):
@@ -171,7 +172,10 @@ def test_an_adapted_run_stores_what_was_trained_and_names_its_backbone(trained, 
     for name, tensor in backbone.items():
         if name.startswith("layers."):
             assert torch.equal(loaded.model.backbone.state_dict()[name], tensor)
-    assert evaluate_run(out / "last", "val", data=config(footage).data).brief == RunDir(out).rows()[-1]["val"]
+    assert (
+        evaluate_run(out / "last", "val", EvaluateOptions(data=config(footage).data)).brief
+        == RunDir(out).rows()[-1]["val"]
+    )
 
 
 def test_a_pretrained_network_gets_a_head_for_other_classes(trained, footage, tmp_path):
