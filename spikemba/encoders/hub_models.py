@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.weights import Source, problem_on_hub
 from spikemba.errors import CheckpointError, LibraryBroken, SpikeMbaError, WeightsMissing
 from spikemba.hub_problem import HubProblem, is_network, what_failed
@@ -23,6 +24,15 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model", "tokenizer_config.json")
 PIXELS = ("preprocessor_config.json", "processor_config.json")
 """Files of a model's folder, any one of which will do."""
+
+
+def hub_entry(name: str, what: str, model: str = "", **more: Any) -> EncoderEntry:
+    """The entry of an encoder of transformers.  model: its default on the hub; empty: it has none.
+
+    more: `load`, `tiny` and `reads_text` of the entry.
+    """
+    source = (lambda: hub_source(name, model)) if model else None
+    return EncoderEntry(name, what, models=("NAME",), source=source, library="transformers", **more)
 
 
 def hub_source(encoder: str, name: str) -> Source:

@@ -9,8 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures
-from spikemba.encoders.entry import EncoderEntry
-from spikemba.encoders.hub_models import CENTRED, CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
+from spikemba.encoders.hub_models import CENTRED, CLIP, hub_entry, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.one_frame import OneFramePerClip
 from spikemba.encoders.tiny_models import IMAGE, TEXT, save_model, save_words
 from spikemba.errors import QueryError, SpikeMbaError
@@ -82,22 +81,7 @@ def _save_tiny_siglip(folder: Path) -> tuple[str, Path]:
     return "siglip2", folder
 
 
-TRANSFORMERS_ENTRY = EncoderEntry(
-    name="transformers",
-    what="a CLIP or SigLIP of transformers, by its name on the hub or a local folder",
-    load=load,
-    models=("NAME",),
-    reads_text=True,
-    library="transformers",
-    tiny=_save_tiny_clip,
-)
-SIGLIP2_ENTRY = EncoderEntry(
-    name="siglip2",
-    what="SigLIP 2, by default the base model of 224 pixels",
-    load=load_siglip2,
-    models=("NAME",),
-    reads_text=True,
-    source=lambda: hub_source("siglip2", SIGLIP2),
-    library="transformers",
-    tiny=_save_tiny_siglip,
-)
+_ANY = "a CLIP or SigLIP of transformers, by its name on the hub or a local folder"
+_SIGLIP2 = "SigLIP 2, by default the base model of 224 pixels"
+TRANSFORMERS_ENTRY = hub_entry("transformers", _ANY, load=load, reads_text=True, tiny=_save_tiny_clip)
+SIGLIP2_ENTRY = hub_entry("siglip2", _SIGLIP2, SIGLIP2, load=load_siglip2, reads_text=True, tiny=_save_tiny_siglip)

@@ -11,8 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoders.entry import EncoderEntry
-from spikemba.encoders.hub_models import IMAGENET, hub_source, load_model, pixel_statistics
+from spikemba.encoders.hub_models import IMAGENET, hub_entry, load_model, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
 from spikemba.encoders.tiny_models import IMAGE, TOWER, save_model
 
@@ -70,21 +69,7 @@ def _save_tiny_vjepa2(folder: Path) -> tuple[str, Path]:
     return "vjepa2", folder
 
 
-VIDEOMAE_ENTRY = EncoderEntry(
-    name="videomae",
-    what="VideoMAE, by default the base model: a video tower, for what moves",
-    load=load_videomae,
-    models=("NAME",),
-    source=lambda: hub_source("videomae", VIDEOMAE),
-    library="transformers",
-    tiny=_save_tiny_videomae,
-)
-VJEPA2_ENTRY = EncoderEntry(
-    name="vjepa2",
-    what="V-JEPA 2, by default the large model of 64 frames: a video tower, for what moves",
-    load=load_vjepa2,
-    models=("NAME",),
-    source=lambda: hub_source("vjepa2", VJEPA2),
-    library="transformers",
-    tiny=_save_tiny_vjepa2,
-)
+_VIDEOMAE = "VideoMAE, by default the base model: a video tower, for what moves"
+_VJEPA2 = "V-JEPA 2, by default the large model of 64 frames: a video tower, for what moves"
+VIDEOMAE_ENTRY = hub_entry("videomae", _VIDEOMAE, VIDEOMAE, load=load_videomae, tiny=_save_tiny_videomae)
+VJEPA2_ENTRY = hub_entry("vjepa2", _VJEPA2, VJEPA2, load=load_vjepa2, tiny=_save_tiny_vjepa2)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
-from spikemba.encoders.entry import EncoderEntry
-from spikemba.encoders.hub_models import CLIP, hub_source, load_model, load_tokenizer, pixel_statistics
+from spikemba.encoders.hub_models import CLIP, hub_entry, load_model, load_tokenizer, pixel_statistics
 from spikemba.encoders.several_frames import SeveralFramesPerClip
 from spikemba.encoders.tiny_models import IMAGE, TEXT, TOWER, save_model, save_words
 from spikemba.errors import QueryError
@@ -66,13 +65,5 @@ def _save_tiny(folder: Path) -> tuple[str, Path]:
     return "xclip", folder
 
 
-ENTRY = EncoderEntry(
-    name="xclip",
-    what="X-CLIP, by default the base model; frames of a clip exchange messages",
-    load=load,
-    models=("NAME",),
-    reads_text=True,
-    source=lambda: hub_source("xclip", MODEL),
-    library="transformers",
-    tiny=_save_tiny,
-)
+_WHAT = "X-CLIP, by default the base model; frames of a clip exchange messages"
+ENTRY = hub_entry("xclip", _WHAT, MODEL, load=load, reads_text=True, tiny=_save_tiny)
