@@ -61,22 +61,16 @@ def evaluate(
     else:
         assert checkpoint is not None
         data = _other_data(checkpoint, config, settings or [])
-        from pipelines.scoring.evaluate_files import EvaluateOptions
-        from pipelines.tasks.registry import kind_of_run
-
-        options = EvaluateOptions(data, out, dataset, bootstrap)
-        result = kind_of_run(checkpoint).evaluate_run(checkpoint, split, options)
+        result = _run(checkpoint, split, data, out, dataset, bootstrap)
     for fault in result.faults:
         print_warning(fault)
     if check:
-        if result.faults:
-            raise typer.Exit(1)
-        return
-    if as_json and not table:
+        raise typer.Exit(int(bool(result.faults)))
+    if table:
+        _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
+    elif as_json:
         intervals = {"intervals": {name: asdict(one) for name, one in result.intervals.items()}}
         print_json(result.document | (intervals if result.intervals else {}))
-    elif table:
-        _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
     else:
         _print_brief(result.brief, result.spread, result.intervals)
 
@@ -89,6 +83,14 @@ def _other_data(checkpoint: Path, config: Path | None, settings: list[str]) -> A
 
     own = checkpoint / "config.yaml"
     return getattr(load_run_config(config or (own if own.is_file() else None), settings), "data", None)
+
+
+def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
+    """What the checkpoint's kind of training makes of a split.  asked: the fields of EvaluateOptions."""
+    from pipelines.scoring.evaluate_files import EvaluateOptions
+    from pipelines.tasks.registry import kind_of_run
+
+    return kind_of_run(checkpoint).evaluate_run(checkpoint, split, EvaluateOptions(*asked))
 
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:

@@ -5,6 +5,7 @@ Imports inside functions and `"module:name"` strings count like any other; what 
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from functools import cache
@@ -152,6 +153,11 @@ def test_every_room_says_what_enters_what_leaves_and_what_to_open_first():
         assert text, name
         for word in ("In:", "Out:", "First:"):
             assert word in text, f"{name} does not say {word}"
+
+
+def test_the_picture_of_the_rooms_is_what_the_code_gives():
+    drawn = runpy.run_path(str(ROOT / "docs" / "draw_architecture.py"))["draw"]()
+    assert (ROOT / "docs" / "architecture.svg").read_text("utf-8") == drawn, "run `python docs/draw_architecture.py`"
 
 
 @pytest.mark.parametrize(
