@@ -40,7 +40,7 @@ class TrainConfig(Config):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of matrix products in training; scans, batch norms, neurons, losses and weights are in float32 always."""
     checkpoint_blocks: bool = False
-    """Keep only the inputs of blocks and compute them again on the way back: less memory, a third more time."""
+    """Keep only the inputs of blocks and compute them again in the backward pass: less memory, a third more time."""
     compile: bool = False
     """Let torch.compile fuse the operations of the parts that are not kernels already; the first step takes longer."""
     ema: float | None = Field(None, gt=0, lt=1)
