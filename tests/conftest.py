@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(needy)]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say in one line how many tests were left out for want of the public data."""
     if n := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.line(f"LEFT OUT [{n}] the public data are not here; SPIKEMBA_TEST_DATA names their folder")
