@@ -12,7 +12,6 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 
 # Shapes: L clips, W query tokens, F feature width.
 
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,9 @@ from pydantic import PositiveFloat, PositiveInt
 from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.files import write_json, writing
+from spikemba.libraries import one_line
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 Array = NDArray[np.float32]
 Dtype = Literal["float16", "float32"]
@@ -250,9 +252,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except json.JSONDecodeError as error:
-        raise ConfigError(str(path), [f"not JSON: {error.msg}"]) from None
+        tree = read_json(path)
+    except (OSError, Unreadable) as error:
+        raise ConfigError(str(path), [one_line(error)]) from None
+    return Manifest.parse(tree, str(path))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -6,7 +6,6 @@ A checkpoint of ours, of whatever network, is a folder of two files: `config.jso
 
 import argparse
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +17,8 @@ from spikemba.config import Config
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.files import CONFIG_FILE, WEIGHTS_FILE, write_json, writing
 from spikemba.libraries import library, one_line
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 C = TypeVar("C", bound=Config)
 
@@ -34,8 +35,8 @@ def write_checkpoint(folder: Path, config: Config, state: Mapping[str, torch.Ten
 def read_settings(folder: Path) -> dict[str, Any]:
     """What a checkpoint's config.json holds, unchecked. Raises CheckpointError when it is no JSON object."""
     try:
-        tree = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # ValueError: neither text nor JSON
+        tree = read_json(folder / CONFIG_FILE)
+    except (OSError, Unreadable) as error:
         raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read ({one_line(error)})") from None
     if not isinstance(tree, dict):
         raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read (it is no object)")
