@@ -12,7 +12,6 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 
 # Shapes: L clips, W query tokens, F feature width.
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,7 @@ from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.files import write_json, writing
 from spikemba.libraries import one_line
+from spikemba.reading.arrays import array_names, read_array
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -272,9 +272,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _has(path: Path, key: str) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return f"{key}.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        return key in array_names(path)
+    except (OSError, Unreadable):
         return True  # reading it will say what is wrong
 
 
@@ -296,16 +295,13 @@ def _load_video(files: Sequence[Path], dim: int | None = None) -> NDArray[Any]:
 def _load(path: Path, key: str, dim: int | None = None, n_axes: int = 2) -> NDArray[Any]:
     """An array of an npz by its key, or the one of an npy."""
     try:
-        found: NDArray[Any]
-        if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
-        else:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = arrays[key]
+        found = read_array(path, key)
     except KeyError:
         raise FeaturesMismatch(f"{path} has no array {key!r}") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again") from None
+    except OSError as error:
+        raise FeaturesMismatch(f"{path} cannot be read ({error.strerror or error})") from None
+    except Unreadable as fault:
+        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again ({fault})") from None
     if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):
         expected = f"(n, {dim or 'F'}) with n >= 1" if n_axes == 2 else "(F,)"
         raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected {expected}")
