@@ -17,7 +17,8 @@ from spikemba.config import Config
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.files import CONFIG_FILE, WEIGHTS_FILE, write_json, writing
 from spikemba.libraries import library, one_line
-from spikemba.reading.torch_files import read_torch
+from spikemba.reading.pickles import Thing
+from spikemba.reading.torch_files import read_torch, values_in
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -88,6 +89,9 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     Raises CheckpointError when it is neither, or cannot be read at all.
     """
     tree = read_weights_file(path)
+    calls = next((value.name for value in values_in(tree) if isinstance(value, Thing) and value.name.runs), None)
+    if calls is not None:
+        raise CheckpointError(f"{path}: not a file of weights that can be read safely (loading it would run {calls})")
     for key in ("state_dict", "model", "module"):
         tree = tree[key] if isinstance(tree.get(key), dict) else tree
     return {re.sub(WRAPPERS, "", str(name)): value for name, value in tree.items() if isinstance(value, torch.Tensor)}

@@ -48,6 +48,12 @@ class Name:
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
 
+    @property
+    def runs(self) -> bool:
+        """Whether to call it would run a command or other code: no settings beside weights need that."""
+        package = self.module.partition(".")[0]
+        return package in _RUNNERS or (package in ("builtins", "__builtin__") and self.name in _RUNNING)
+
 
 @dataclass(eq=False)
 class Thing:
@@ -100,6 +106,10 @@ class PickleReader:
         except (ValueError, IndexError, KeyError, TypeError, OverflowError, AttributeError) as error:
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise Unreadable(f"not a pickle that can be read ({reason})") from None
+
+
+_RUNNERS = {"os", "posix", "nt", "subprocess", "sys", "shutil", "socket", "runpy", "importlib", "ctypes", "pty", "code"}
+_RUNNING = {"exec", "eval", "execfile", "compile", "open", "__import__"}
 
 
 class _Mark:

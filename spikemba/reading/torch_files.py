@@ -6,11 +6,12 @@ tensors are laid over bytes that are there; of everything else plain values are 
 
 import mmap
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -190,7 +191,7 @@ def _reader(stored: Storages) -> PickleReader:
 
 
 def _tensor(storage: Any, offset: Any, axes: Any, strides: Any, *_: Any) -> Any:
-    """A tensor over stored numbers, none of them outside and none of them twice."""
+    """A tensor over stored numbers, none of them outside."""
     if storage is None:  # only the types of what is stored are asked for
         return Thing(Name("torch", "Tensor"))
     numbers = (offset, *axes, *strides)
@@ -201,7 +202,7 @@ def _tensor(storage: Any, offset: Any, axes: Any, strides: Any, *_: Any) -> Any:
     for n, stride in zip(axes, strides, strict=True):
         wanted *= n
         last += (n - 1) * stride
-    if wanted and (last >= len(storage) or wanted > len(storage)):
+    if wanted and (last >= len(storage) or wanted > 1 << 60):
         shape = " x ".join(map(str, axes)) or "1"
         raise Unreadable(f"it says that a tensor is {shape}, where {len(storage):,} numbers are stored")
     return storage.as_strided(axes, strides, offset) if wanted else storage.new_empty(axes)
@@ -220,17 +221,22 @@ def _typed_tensor(storage: Any, offset: Any, axes: Any, strides: Any, *rest: Any
     return _tensor(storage.view(dtype), offset, axes, strides)
 
 
+def values_in(tree: Any) -> Iterator[Any]:
+    """What stands in a tree, at whatever depth; lists, tuples and dictionaries once, even where they hold each other."""
+    todo, seen = [tree], set[int]()
+    while todo:
+        value = todo.pop()
+        if not isinstance(value, (dict, list, tuple)):
+            yield value
+        elif id(value) not in seen:
+            seen.add(id(value))
+            todo += value.values() if isinstance(value, dict) else value
+
+
 def _check_copies(tree: Any, size: int) -> None:
     """Hold what all tensors would take, each by itself, against the file: callers copy them."""
     left = MAX_COPIES * size + (1 << 20)
-    todo = [tree]
-    seen: set[int] = set()
-    while todo:
-        value = todo.pop()
-        if isinstance(value, Tensor) or hasattr(value, "nbytes"):
-            left -= int(value.nbytes)
-        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
-            seen.add(id(value))
-            todo += value.values() if isinstance(value, dict) else value
+    for value in values_in(tree):
+        left -= int(value.nbytes) if isinstance(value, (Tensor, np.ndarray)) else 0
         if left < 0:
             raise Unreadable("its tensors are far larger than the file: the same numbers are in it many times")
