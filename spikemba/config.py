@@ -1,7 +1,6 @@
 """Configuration: typed sections, YAML files, `section.key=value` overrides, all faults reported at once."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spikemba.errors import ConfigError
+from spikemba.reading.lines import read_text
+from spikemba.reading.trees import parse_yaml
+from spikemba.reading.unreadable import Unreadable
 
 Tree = dict[str, Any]
 
@@ -28,28 +30,14 @@ class Config(BaseModel):
             raise ConfigError(source, [_describe(cls, fault) for fault in error.errors()]) from None
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-3` as text, because it has no dot; here it is a number, as everybody means it."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
 def load_yaml(path: Path) -> Tree:
     """Read a YAML file that holds one mapping. Raises ConfigError when it is missing or holds anything else."""
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(str(path), [f"cannot be read: {reason}"]) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(str(path), [f"{line}{getattr(error, 'problem', None) or 'not YAML'}"]) from None
+        tree = parse_yaml(read_text(path))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except Unreadable as fault:
+        raise ConfigError(str(path), [str(fault)]) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -100,8 +88,8 @@ def parse_overrides(assignments: Iterable[str]) -> Tree:
         for parent in parents:
             branch = branch.setdefault(parent, {})
         try:
-            branch[leaf] = yaml.load(value, _Loader)
-        except yaml.YAMLError:
+            branch[leaf] = parse_yaml(value)
+        except Unreadable:
             branch[leaf] = value
     if faults:
         raise ConfigError("--set", faults)

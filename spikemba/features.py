@@ -12,8 +12,6 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 
 # Shapes: L clips, W query tokens, F feature width.
 
-import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +23,10 @@ from pydantic import PositiveFloat, PositiveInt
 from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.files import write_json, writing
+from spikemba.libraries import one_line
+from spikemba.reading.arrays import array_names, read_array
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 Array = NDArray[np.float32]
 Dtype = Literal["float16", "float32"]
@@ -250,9 +252,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except json.JSONDecodeError as error:
-        raise ConfigError(str(path), [f"not JSON: {error.msg}"]) from None
+        tree = read_json(path)
+    except (OSError, Unreadable) as error:
+        raise ConfigError(str(path), [one_line(error)]) from None
+    return Manifest.parse(tree, str(path))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -269,9 +272,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _has(path: Path, key: str) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return f"{key}.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        return key in array_names(path)
+    except (OSError, Unreadable):
         return True  # reading it will say what is wrong
 
 
@@ -293,16 +295,13 @@ def _load_video(files: Sequence[Path], dim: int | None = None) -> NDArray[Any]:
 def _load(path: Path, key: str, dim: int | None = None, n_axes: int = 2) -> NDArray[Any]:
     """An array of an npz by its key, or the one of an npy."""
     try:
-        found: NDArray[Any]
-        if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
-        else:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = arrays[key]
+        found = read_array(path, key)
     except KeyError:
         raise FeaturesMismatch(f"{path} has no array {key!r}") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again") from None
+    except OSError as error:
+        raise FeaturesMismatch(f"{path} cannot be read ({error.strerror or error})") from None
+    except Unreadable as fault:
+        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again ({fault})") from None
     if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):
         expected = f"(n, {dim or 'F'}) with n >= 1" if n_axes == 2 else "(F,)"
         raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected {expected}")

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
+from spikemba.reading.lines import broken_character, read_lines
+from spikemba.reading.trees import parse_json
+from spikemba.reading.unreadable import Unreadable
 
 CONFIG_FILE, WEIGHTS_FILE = CHECKPOINT_FILES = ("config.json", "model.safetensors")
 """The two files of a checkpoint's folder, of whatever network."""
@@ -103,38 +106,62 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, document: Any) -> None:
     """Write one JSON document, indented. Raises OutputError."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    write_text(path, (json.dumps(document, indent=2) if broken_character(text) else text) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write one JSON document per line. Raises OutputError."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, "".join(json_line(row) for row in rows))
+
+
+def json_line(row: Any) -> str:
+    """One JSON document and the end of its line, in characters that every reader of lines takes for one line."""
+    line = json.dumps(row, ensure_ascii=False)
+    if line.isascii():
+        return line + "\n"
+    if broken_character(line):  # a file name that is not UTF-8: escaped it can be written, and reads back as it was
+        line = json.dumps(row)
+    return line.translate(_LINE_ENDS_TO_OTHERS) + "\n"
+
+
+_LINE_ENDS_TO_OTHERS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Where other tools' readers split lines; in a JSON document they stand in text alone, and mean the same escaped."""
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Every non-empty line as (line number, object). Raises AnnotationError naming the lines that are not objects."""
+    rows, faults = read_readable_jsonl(path)
+    if faults:
+        raise AnnotationError(path, faults)
+    return rows
+
+
+def read_readable_jsonl(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    """The lines that are objects, with their numbers, and the faults of the others.
+
+    Raises AnnotationError when the file cannot be read at all.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = read_lines(path)
     except OSError as error:
         raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
-    except UnicodeDecodeError:
-        raise AnnotationError(path, ["it is not a text file; expected one JSON object per line"]) from None
+    except Unreadable as fault:
+        raise AnnotationError(path, [f"{fault}; expected one JSON object per line"]) from None
     rows, faults = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            faults.append(f"line {number}: not JSON ({error.msg} at column {error.colno})")
+            row = parse_json(line)
+        except Unreadable as fault:
+            faults.append(f"line {number}: {fault}")
             continue
         if isinstance(row, dict):
             rows.append((number, row))
         else:
             faults.append(f"line {number}: expected an object, found {type(row).__name__}")
-    if faults:
-        raise AnnotationError(path, faults)
-    return rows
+    return rows, faults
 
 
 def _umask() -> int:

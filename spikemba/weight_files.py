@@ -4,9 +4,8 @@ A checkpoint of ours, of whatever network, is a folder of two files: `config.jso
 `model.safetensors`.
 """
 
-import argparse
 import hashlib
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +17,10 @@ from spikemba.config import Config
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.files import CONFIG_FILE, WEIGHTS_FILE, write_json, writing
 from spikemba.libraries import library, one_line
+from spikemba.reading.pickles import Thing
+from spikemba.reading.torch_files import read_torch, values_in
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 C = TypeVar("C", bound=Config)
 
@@ -34,8 +37,8 @@ def write_checkpoint(folder: Path, config: Config, state: Mapping[str, torch.Ten
 def read_settings(folder: Path) -> dict[str, Any]:
     """What a checkpoint's config.json holds, unchecked. Raises CheckpointError when it is no JSON object."""
     try:
-        tree = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # ValueError: neither text nor JSON
+        tree = read_json(folder / CONFIG_FILE)
+    except (OSError, Unreadable) as error:
         raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read ({one_line(error)})") from None
     if not isinstance(tree, dict):
         raise CheckpointError(f"{folder}: its {CONFIG_FILE} cannot be read (it is no object)")
@@ -78,35 +81,46 @@ def tensors_digest(state: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """Tensors by name from a .safetensors file or a PyTorch file, running nothing that the file holds.
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name from a .safetensors file or one of PyTorch, running nothing that the file holds.
 
+    A table below `state_dict`, `model` or `module` is taken, and the prefixes that wrappers put before the names
+    (`module.` and `_orig_mod.`) are left out.
     Raises CheckpointError when it is neither, or cannot be read at all.
     """
+    tree = read_weights_file(path)
+    calls = next((value.name for value in values_in(tree) if isinstance(value, Thing) and value.name.runs), None)
+    if calls is not None:
+        raise CheckpointError(f"{path}: not a file of weights that can be read safely (loading it would run {calls})")
+    for key in ("state_dict", "model", "module"):
+        tree = tree[key] if isinstance(tree.get(key), dict) else tree
+    return {re.sub(WRAPPERS, "", str(name)): value for name, value in tree.items() if isinstance(value, torch.Tensor)}
+
+
+WRAPPERS = r"^(module\.|_orig_mod\.)+"
+"""What DistributedDataParallel and torch.compile put before the names of tensors."""
+
+
+def read_weights_file(path: Path) -> dict[Any, Any]:
+    """What a file of weights holds: tensors and plain values by name. Raises CheckpointError."""
     with library("safetensors"):
         from safetensors.torch import load_file
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        try:
-            # training scripts put their parsed arguments beside the weights; a Namespace runs nothing
-            with torch.serialization.safe_globals([argparse.Namespace]):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-        except RuntimeError as error:
-            if "TorchScript" not in str(error):
-                raise
-            # The form of OpenAI's own files. Its code is loaded into the interpreter and not called.
-            state = torch.jit.load(str(path), map_location="cpu").state_dict()
+        tree = load_file(path) if is_safetensors(path) else read_torch(path)
     except MemoryError:
         raise
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except Exception as error:
+    except Exception as error:  # safetensors raises many kinds
         raise CheckpointError(f"{path}: not a file of weights that can be read safely ({one_line(error)})") from None
-    state = state if isinstance(state, dict) else {}
-    for key in ("state_dict", "model", "module"):
-        state = state[key] if isinstance(state.get(key), dict) else state
-    return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return tree if isinstance(tree, dict) else {}
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do, whatever its name is. Raises OSError."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return path.suffix == ".safetensors" or (start[4:8] == bytes(4) and start[8:9] == b"{")
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:
@@ -126,7 +140,19 @@ def load_state(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     ]
     if faults:
         raise CheckpointError(f"{path}: its tensors do not fit this network; {'; '.join(faults)}")
+    check_finite(state, path)
     module.load_state_dict(state)
+
+
+def check_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise CheckpointError that names a tensor with a number in it that is none: all that it touches would be NaN."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            n = int((~torch.isfinite(tensor)).sum())
+            raise CheckpointError(
+                f"{path}: {n:,} of the {tensor.numel():,} numbers of {name} are NaN or infinite; expected numbers "
+                "everywhere: the training that made it had broken down"
+            )
 
 
 def _unlike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:

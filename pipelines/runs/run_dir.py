@@ -15,7 +15,8 @@ from pipelines.runs.config import GROUNDING, AnyRunConfig
 from spikemba.config import flat, load_yaml, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
-from spikemba.libraries import cause
+from spikemba.reading.torch_files import read_torch
+from spikemba.reading.unreadable import Unreadable
 
 C = TypeVar("C", bound=AnyRunConfig)
 
@@ -98,13 +99,13 @@ class RunDir:
         if not path.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except MemoryError:
-            raise
+            state = read_torch(path)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from None
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise CheckpointError(f"{path} is damaged ({cause(error)}); start a new run with --out") from None
+        except Unreadable as error:
+            raise CheckpointError(f"{path} is damaged ({error}); start a new run with --out") from None
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{path} is damaged (it holds no state); start a new run with --out")
         return state
 
 

@@ -17,6 +17,8 @@ except ImportError:  # no POSIX system
     fcntl = None  # type: ignore[assignment]
 
 from spikemba.errors import OutputError
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 LOCK = "run.lock"
 
@@ -68,7 +70,7 @@ def _take(handle: int, *, shared: bool = False) -> bool:
 
 def _holder(folder: Path) -> str:
     try:
-        who = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        who = read_json(folder / LOCK)
         return f"process {who['pid']} on {who['host']} since {who['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, Unreadable, KeyError, TypeError):
         return "it does not say which"

@@ -4,7 +4,6 @@ study.json                       what runs there are, and their results
 <domain>/                        a run folder each; below seed<n>/ where several seeds were asked for
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from pydantic import Field
 from spikemba.config import Config
 from spikemba.errors import CheckpointError
 from spikemba.files import write_json
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 STUDY = "study.json"
 
@@ -84,9 +85,9 @@ def read_study(root: Path) -> Study | None:
     if not path.is_file():
         return None
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path)
         return Study.parse({name: tree[name] for name in ("benchmark", "runs")}, str(path))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, Unreadable, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}); run the same `spikemba train` again"
         ) from None

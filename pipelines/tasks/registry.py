@@ -1,6 +1,5 @@
 """What `spikemba train` can train: each kind's configuration, task and evaluation, imported when they are asked for."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +12,8 @@ from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.training.task import Task
 from spikemba.config import load_yaml, merge, parse_overrides
 from spikemba.errors import UnknownName
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 RECOGNITION = "recognition"
 ADAPTATION = "adaptation"
@@ -76,7 +77,7 @@ def kind_of_run(folder: Path) -> Kind:
 def _is_video(folder: Path) -> bool:
     """Whether the folder is a checkpoint of a video encoder."""
     try:
-        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        tree = read_json(folder / "config.json")
+    except (OSError, Unreadable):
         return False
     return isinstance(tree, dict) and tree.get("kind") == "video"

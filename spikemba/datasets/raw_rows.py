@@ -1,6 +1,5 @@
 """Raw annotation files: what was read, where each row stands, and which rows cannot be used. Needs no torch."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 from spikemba.datasets.annotations import Annotation, QueryId, read_numbered
 from spikemba.errors import AnnotationError
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 SLACK_S = 0.01
 """A window may end this much after its video: durations are stored with two decimals."""
@@ -33,9 +34,11 @@ def read_jsonl_rows(path: Path) -> RawRows:
 def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file that holds one object with a member per video. Raises AnnotationError when it does not."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AnnotationError(path, [f"cannot be read as JSON ({error})"]) from None
+        tree = read_json(path)
+    except OSError as error:
+        raise AnnotationError(path, [f"cannot be read ({error.strerror or error})"]) from None
+    except Unreadable as fault:
+        raise AnnotationError(path, [f"cannot be read as JSON: {fault}"]) from None
     if not isinstance(tree, dict):
         raise AnnotationError(path, [f"expected an object of videos, found {type(tree).__name__}"])
     return tree

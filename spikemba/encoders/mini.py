@@ -9,7 +9,6 @@ moves by less than a pixel from frame to frame.
 # Shapes: n clips, T frames of a clip, H, Wd pixels, W query tokens, F feature width, C channels.
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from functools import reduce
@@ -26,9 +25,11 @@ from torch import Tensor, nn
 from spikemba.config import Config
 from spikemba.encoders.base import Array, EncoderOptions, TextFeatures, check_clips, check_query
 from spikemba.encoders.entry import EncoderEntry
-from spikemba.errors import CheckpointError
+from spikemba.errors import CheckpointError, ConfigError
 from spikemba.libraries import cause
 from spikemba.model.mamba_block import MambaMixer, MixerConfig
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 from spikemba.video.sampling import FrameRule
 from spikemba.weight_files import load_state, read_state
 
@@ -228,11 +229,11 @@ def load(folder: Path = FOLDER) -> MiniEncoder:
     """The encoder stored in `folder`, by default the bundled one. Raises CheckpointError that names the file."""
     path = folder / "model.safetensors"
     try:
-        config = MiniConfig.parse(json.loads((folder / "config.json").read_text(encoding="utf-8")), str(folder))
+        config = MiniConfig.parse(read_json(folder / "config.json"), str(folder))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); expected a mini encoder") from None
-    except ValueError as error:
+    except (ConfigError, Unreadable) as error:
         raise CheckpointError(f"{folder / 'config.json'}: is no mini encoder's ({cause(error)})") from None
     model = Mini(config)
     load_state(model, read_state(path), path)

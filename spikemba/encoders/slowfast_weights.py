@@ -5,20 +5,16 @@ s2.pathway0_res0.branch2.a.weight                                     PySlowFast
 res2_0_branch2a_w                                                     the .pkl of the model zoo, named as in Caffe2
 """
 
-import io
-import pickle
 import re
-import types
-import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spikemba.errors import CheckpointError
-from spikemba.weight_files import read_state
+from spikemba.weight_files import WRAPPERS, read_weights_file
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -62,16 +58,7 @@ _PYSLOWFAST: Rules = (
 
 def read_slowfast(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of any of the forms under PyTorchVideo's names. Raises CheckpointError."""
-    if path.suffix == ".safetensors":
-        return dict(read_state(path))
-    try:
-        head = path.read_bytes()[:4] if path.is_file() else b""
-        tree = _read_torch(path) if head.startswith(b"PK") or _is_old_torch(path) else _read_pickle(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({reason})") from None
+    tree = read_weights_file(path)
     return named_as_pytorchvideo(_tensors(tree, path))
 
 
@@ -104,67 +91,15 @@ def _tensors(tree: Any, path: Path) -> dict[str, torch.Tensor]:
             tree = tree[key]
     if not isinstance(tree, dict):
         raise CheckpointError(f"{path}: holds no tensors by name")
-    arrays = {str(k): torch.from_numpy(np.array(v)) if isinstance(v, np.ndarray) else v for k, v in tree.items()}
-    return {name: value for name, value in arrays.items() if isinstance(value, torch.Tensor)}
+    found: dict[str, torch.Tensor] = {}
+    for name, value in tree.items():
+        if isinstance(value, (np.ndarray, torch.Tensor)):
+            found[re.sub(WRAPPERS, "", str(name))] = _tensor(value)
+    return found
 
 
-class _Inert:
-    """Stands for an object that is not needed, as settings or optimiser states; it takes anything and does nothing."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None: ...
-
-    def __setstate__(self, state: object) -> None: ...
-
-    def __setitem__(self, key: object, value: object) -> None: ...
-
-    def append(self, value: object) -> None: ...
-
-    def extend(self, values: object) -> None: ...
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-    ("torch", "FloatStorage"): torch.FloatStorage,
-    ("torch", "HalfStorage"): torch.HalfStorage,
-    ("torch", "LongStorage"): torch.LongStorage,
-    ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
-    **{
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)  # type: ignore[attr-defined]
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    },
-}
-"""What an array or a tensor is rebuilt with; any other name in a pickle becomes _Inert, so nothing of it is called."""
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        return _ALLOWED.get((module, name), _Inert)
-
-
-def _read_pickle(path: Path) -> Any:
-    """A pickle of Python 2 or 3 with nothing but containers, numbers and arrays taken from it."""
-    with path.open("rb") as file:
-        return _Reader(file, encoding="latin1").load()
-
-
-def _read_torch(path: Path) -> Any:
-    """A file of torch.save; torch's own safe mode refuses these, because they hold settings beside the weights."""
-    reader = types.SimpleNamespace(
-        Unpickler=_Reader, load=lambda file, **how: _Reader(file, **how).load(), __name__="reader"
-    )
-    return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader)
-
-
-def _is_old_torch(path: Path) -> bool:
-    """Before it was a zip archive, torch.save began with a pickled number."""
-    with path.open("rb") as file:
-        start = io.BytesIO(file.read(32))
-    try:
-        return bool(_Reader(start).load() == 0x1950A86A20F9469CFC6C)
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, UnicodeDecodeError):
-        return False
+def _tensor(value: NDArray[Any] | torch.Tensor) -> torch.Tensor:
+    """In this machine's byte order, and its own."""
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.from_numpy(value.astype(value.dtype.newbyteorder("="), copy=True))

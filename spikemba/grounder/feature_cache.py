@@ -1,7 +1,6 @@
 """Features of videos that were asked about, kept in the user's cache folder so that the next question is quick."""
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,8 @@ from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import OutputError
 from spikemba.files import writing
 from spikemba.progress import Report, silent
+from spikemba.reading.arrays import read_arrays
+from spikemba.reading.unreadable import Unreadable
 from spikemba.user_folders import cache_folder
 
 
@@ -46,10 +47,10 @@ def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str:
 def _read(path: Path) -> EncodedVideo | None:
     """What an earlier question left, or None; a damaged file counts as none."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            streams = tuple(arrays[f"stream{i}"] for i in range(len(arrays.files) - 1))
-            return EncodedVideo(streams, float(arrays["duration_s"]))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        arrays = read_arrays(path)
+        streams = tuple(arrays[f"stream{i}"] for i in range(len(arrays) - 1))
+        return EncodedVideo(streams, float(arrays["duration_s"].item()))
+    except (OSError, KeyError, ValueError, Unreadable):
         return None
 
 

@@ -21,7 +21,7 @@ ROOMS = {
     "spikemba": [
         {"errors"},
         {"config", "moments", "batch", "files", "device", "libraries", "hub_problem", "user_folders"}
-        | {"progress", "metrics"},
+        | {"progress", "metrics", "reading"},
         {"ops", "video", "features", "weight_files"},
         {"model", "losses", "datasets"},
         {"encoders"},

@@ -1,6 +1,5 @@
 """Charades-STA: the official text, `3MSZA 24.3 30.4##person turn a light on.`, and the peers' jsonl."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from spikemba.datasets.published import published_table
 from spikemba.datasets.raw_rows import RawRows, read_jsonl_rows
 from spikemba.errors import AnnotationError
 from spikemba.moments import Window
+from spikemba.reading.lines import read_lines, read_text, table_records
+from spikemba.reading.unreadable import Unreadable
 
 DURATION_FILES = ("Charades_v1_train.csv", "Charades_v1_test.csv")
 """Where the official release keeps the videos' lengths, in the columns `id` and `length`."""
@@ -68,8 +69,7 @@ def _durations(path: Path, folder: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in DURATION_FILES:
         for table in sorted(folder.rglob(name)):
-            with table.open(newline="", encoding="utf-8") as file:
-                found |= {row["id"]: float(row["length"]) for row in csv.DictReader(file)}
+            found |= _lengths(table)
     if not found:
         raise AnnotationError(
             path,
@@ -81,11 +81,23 @@ def _durations(path: Path, folder: Path) -> dict[str, float]:
     return found
 
 
+def _lengths(table: Path) -> dict[str, float]:
+    """Seconds of each video of a table with the columns `id` and `length`. Raises AnnotationError."""
+    try:
+        return {row["id"]: float(row["length"]) for _, row in table_records(read_text(table))}
+    except OSError as error:
+        raise AnnotationError(table, [f"cannot be read ({error.strerror or error})"]) from None
+    except (Unreadable, KeyError, ValueError) as error:
+        raise AnnotationError(table, [f"is no table of `id` and `length` ({error})"]) from None
+
+
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(path, [f"cannot be read as text ({type(error).__name__})"]) from None
+        return read_lines(path)
+    except OSError as error:
+        raise AnnotationError(path, [f"cannot be read ({error.strerror or error})"]) from None
+    except Unreadable as fault:
+        raise AnnotationError(path, [f"cannot be read: {fault}"]) from None
 
 
 PUBLISHED = published_table(

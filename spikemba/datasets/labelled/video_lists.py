@@ -4,8 +4,6 @@ Each reader takes the folder of the lists and that of the videos, and gives the 
 every row, whether or not its video is there.
 """
 
-import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,9 @@ from typing import Any
 
 from spikemba.datasets.labelled.videos import LabelledVideo
 from spikemba.errors import AnnotationError, UnknownName
+from spikemba.reading.lines import read_text, split_lines, table_records, table_rows
+from spikemba.reading.trees import parse_json
+from spikemba.reading.unreadable import Unreadable
 from spikemba.video.files import VIDEO_SUFFIXES
 
 Row = tuple[str, LabelledVideo]
@@ -182,15 +183,19 @@ VIDEO_SETS: Mapping[str, VideoSet] = {
 
 def _kinetics_rows(path: Path, videos: Path, indexed: Mapping[str, Path], faults: list[str]) -> Iterator[Row]:
     text = _text(path)
-    head = next(csv.reader(text.splitlines()[:1]), [])
+    try:
+        _, head = next(table_rows(text), (1, list[str]()))
+        rows = list(table_records(text)) if "label" in head else []
+    except Unreadable as fault:
+        raise AnnotationError(path, [str(fault)]) from None
     if "label" not in head:
         for place, (name, label) in _lines(path, 2, faults):
             yield place, LabelledVideo(videos / name, label)
         return
-    for i, row in enumerate(csv.DictReader(text.splitlines()), start=2):
+    for i, row in rows:
         try:
             stem = f"{row['youtube_id']}_{int(float(row['time_start'])):06}_{int(float(row['time_end'])):06}"
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, ValueError):
             faults.append(f"{path.name}, line {i}: expected label, youtube_id, time_start and time_end")
             continue
         if label := row["label"]:  # the test split of some releases has none
@@ -203,7 +208,7 @@ def _kinetics_rows(path: Path, videos: Path, indexed: Mapping[str, Path], faults
 def _lines(path: Path, n_cells: int | Sequence[int], faults: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Place and cells of each line that is not empty; cells that may be missing are empty."""
     allowed = (n_cells,) if isinstance(n_cells, int) else tuple(n_cells)
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(split_lines(_text(path)), start=1):
         cells = line.replace(",", " ").split() if len(line.split()) == 1 else line.split()
         if not cells:
             continue
@@ -216,16 +221,18 @@ def _lines(path: Path, n_cells: int | Sequence[int], faults: list[str]) -> Itera
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(path, [f"cannot be read ({error})"]) from None
+        return read_text(path)
+    except OSError as error:
+        raise AnnotationError(path, [f"cannot be read ({error.strerror or error})"]) from None
+    except Unreadable as fault:
+        raise AnnotationError(path, [f"cannot be read: {fault}"]) from None
 
 
 def _json(path: Path, kind: type) -> Any:
     try:
-        tree = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise AnnotationError(path, [f"is not JSON ({error})"]) from None
+        tree = parse_json(_text(path))
+    except Unreadable as fault:
+        raise AnnotationError(path, [f"cannot be read as JSON: {fault}"]) from None
     if not isinstance(tree, kind):
         raise AnnotationError(path, [f"holds a {type(tree).__name__}; expected a {kind.__name__}"])
     return tree

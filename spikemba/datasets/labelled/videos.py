@@ -6,7 +6,6 @@ brush_hair/a.mp4,brush_hair,,
 brush_hair/a.mp4 0              the form in which many lists are passed on: a path and a class, no first line
 """
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 
 from spikemba.errors import AnnotationError
 from spikemba.files import write_text
+from spikemba.reading.lines import read_lines, read_text, split_lines, table_records, table_rows
+from spikemba.reading.unreadable import Unreadable
 from spikemba.video.files import find_videos
 
 COLUMNS = ("video", "label", "start", "end")
@@ -74,10 +75,11 @@ def write_labelled_videos(path: Path, videos: Sequence[LabelledVideo], root: Pat
 def read_labels(path: Path) -> list[str]:
     """Class names, one per line, in the order of the network's outputs. Raises AnnotationError."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise AnnotationError(path, [f"cannot be read: {reason}; expected a class per line"]) from None
+        lines = [line.strip() for line in read_lines(path)]
+    except OSError as error:
+        raise AnnotationError(path, [f"cannot be read: {error.strerror}; expected a class per line"]) from None
+    except Unreadable as fault:
+        raise AnnotationError(path, [f"cannot be read: {fault}; expected a class per line"]) from None
     names = [line for line in lines if line]
     faults = [f"line {i + 1}: {name!r} is there already" for i, name in enumerate(names) if name in names[:i]]
     if faults or not names:
@@ -115,19 +117,19 @@ def _of_folders(source: Path) -> list[LabelledVideo]:
 def _rows(source: Path) -> Iterator[tuple[int, list[str]]]:
     """Number and cells of each line: video, label, start, end."""
     try:
-        text = source.read_text(encoding="utf-8-sig")
+        text = read_text(source)
+        _, head = next(table_rows(text), (1, list[str]()))
+        if "video" in head and "label" in head:
+            for number, row in table_records(text):
+                yield number, [row.get(name, "").strip() for name in COLUMNS]
+            return
     except OSError as error:
         raise AnnotationError(source, [(error.strerror or str(error)).lower()]) from None
-    except UnicodeDecodeError:
-        raise AnnotationError(source, ["it is not a text file; expected a list of videos and classes"]) from None
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    head = next(csv.reader([lines[0][1]]), []) if lines else []
-    if "video" in head and "label" in head:
-        for number, line in lines[1:]:
-            row = dict(zip(head, next(csv.reader([line])), strict=False))
-            yield number, [row.get(name, "").strip() for name in COLUMNS]
-        return
-    for number, line in lines:
+    except Unreadable as fault:
+        raise AnnotationError(source, [f"{fault}; expected a list of videos and classes"]) from None
+    for number, line in enumerate(split_lines(text), start=1):
+        if not line.strip():
+            continue
         mark = next((mark for mark in (",", "\t", " ") if mark in line), None)
         path, _, label = line.strip().rpartition(mark) if mark else (line.strip(), "", "")
         yield number, [path.strip(), label.strip(), "", ""]
@@ -162,4 +164,4 @@ def _seconds(cell: str, name: str) -> float | None:
 
 def _quoted(cell: str) -> str:
     """A cell as CSV has it."""
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\n') else cell
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell

@@ -26,7 +26,9 @@ Layout = Literal["opengvlab", "vim"]
 """Whose weights they are. Vim's have the same names, the class token in the middle and the directions' sum halved."""
 Inflation = Literal["mean", "centre"]
 
-PREFIXES = r"^(module\.|model\.|backbone\.|encoder\.)+"
+PREFIXES = r"^(module\.|_orig_mod\.|model\.|backbone\.|encoder\.)+"
+TEACHER = r"clip_(decoder|pos_embed|projector|norm)\b"
+"""What OpenGVLab's masked pretraining has beside the network: it learns to give CLIP's features, and is left out."""
 K710, K400 = 710, 400
 
 _MIXER = {
@@ -52,6 +54,8 @@ class Weights:
     state: State
     config: VideoMambaConfig
     """The network that they fit as they are; for image weights, of one frame."""
+    notes: tuple[str, ...] = ()
+    """What of the file was left out."""
 
     @property
     def of_images(self) -> bool:
@@ -62,11 +66,15 @@ class Weights:
 def read_weights(path: Path, layout: Layout = "opengvlab") -> Weights:
     """Tensors of a public file under our names, and the network that they are of. Raises CheckpointError."""
     state = renamed(read_state(path))
+    teacher = [name for name in state if re.match(TEACHER, name)]
+    for name in teacher:
+        del state[name]
     if "patch_embed.proj.weight" not in state:
         raise CheckpointError(f"{path}: no weights of VideoMamba; expected a tensor patch_embed.proj.weight")
     if layout == "vim":
         state = _from_vim(state)
-    return Weights(path, state, config_of(state, path))
+    left_out = (f"the decoder of masked pretraining left out ({len(teacher)} tensors)",) if teacher else ()
+    return Weights(path, state, config_of(state, path), left_out)
 
 
 def load_video_mamba(path: Path, *, layout: Layout = "opengvlab", **changes: object) -> tuple[VideoMamba, list[str]]:
@@ -87,7 +95,7 @@ def initialise(model: VideoMamba, weights: Weights, inflation: Inflation | None 
     one alone (OpenGVLab); by default as the model's form has it. A head for other classes keeps its initial values.
     Raises CheckpointError that names the tensors that do not fit.
     """
-    notes: list[str] = []
+    notes = list(weights.notes)
     state = dict(weights.state)
     wanted, own = model.config, model.state_dict()
     if not wanted.class_token:

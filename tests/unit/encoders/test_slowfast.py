@@ -145,7 +145,7 @@ def test_nothing_that_a_file_holds_is_run(small, tmp_path, form):
 
 def test_what_is_no_checkpoint_is_named(small, tmp_path):
     (tmp_path / "text.pkl").write_text("no pickle")
-    with pytest.raises(CheckpointError, match="not a checkpoint that can be read safely"):
+    with pytest.raises(CheckpointError, match="not a file of weights that can be read safely"):
         read_slowfast(tmp_path / "text.pkl")
     state = {k: v for k, v in small.state_dict().items() if not k.startswith("blocks.3.")}
     torch.save({"model_state": state}, tmp_path / "part.pyth")
