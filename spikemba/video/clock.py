@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from statistics import median_low
 
@@ -53,14 +54,18 @@ def shown_frames(
 
 
 def shown_from(
-    path: Path, threads: Threads, needed: Fraction, margin: Fraction = Fraction(SEEK_MARGIN_S)
+    path: Path,
+    threads: Threads,
+    needed: Fraction,
+    margin: Fraction = Fraction(SEEK_MARGIN_S),
+    joins: list[Join] | None = None,
 ) -> Iterator[TimedFrame]:
-    """The pictures from one that begins before `needed` on (or from the first of all)."""
+    """The pictures from one that begins before `needed` on (or from the first of all); joins as for `timed_frames`."""
     for seek in (True, False) if needed > 2 * margin else (False,):
         with opened(path, threads) as (container, stream):
             if seek and not seek_before(container, stream, needed - margin):
                 continue
-            frames = shown_frames(container, stream)
+            frames = shown_frames(container, stream, joins)
             first = next(frames, None)
             if seek and (first is None or first.start >= needed):
                 continue  # an index that points too far: read from the beginning
@@ -105,7 +110,7 @@ def measured_end(path: Path) -> Fraction:
         if not spans:
             return Fraction(0)
         starts = sorted({start for start, _ in spans})[-_GAPS - 1 :]
-        gaps = [(after - before) * tick for before, after in zip(starts, starts[1:], strict=False)]
+        gaps = [(after - before) * tick for before, after in pairwise(starts)]
         start, lasts = (spans[-1][0] - offset) * tick, spans[-1][1] * tick
         guess = 1 / rate(stream) if rate(stream) else Fraction(0)
         last = TimedFrame(start, start + (lasts or guess), None)  # type: ignore[arg-type]  # only its times count

@@ -39,7 +39,7 @@ def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
 
 
 def _element_ends(file: BinaryIO) -> Iterator[int]:
-    """Where the header and the segment of a Matroska file end; 0 for a segment of unknown length, as of a live stream."""
+    """Where the header and the segment of a Matroska file end; 0 for a segment of unknown length."""
     for expected in (_EBML, _SEGMENT):
         if file.read(4) != expected:
             yield 0

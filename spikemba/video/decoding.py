@@ -172,7 +172,7 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
 def timed_frames(
     container: InputContainer, stream: VideoStream, joins: list[Join] | None = None
 ) -> Iterator[TimedFrame]:
-    """Decoded frames with their times from the container's start. joins: takes up each place where the clock changes."""
+    """Decoded frames with their times from the container's start. joins: takes up where another clock begins."""
     tick = stream.time_base or Fraction(1, av.time_base)
     # The start is known in microseconds only: in whole ticks, as in ffmpeg, the first frame is at 0 and not at 3e-7.
     offset = math.floor(start_of(container) / tick + Fraction(1, 2))
@@ -188,7 +188,7 @@ def timed_frames(
         if form in _BROADCAST and not -0.1 < jump < 10:
             shift, start = shift + due - start, due
             if joins is not None:
-                joins.append(Join(frame.opaque or 0, shift))
+                joins.append(Join(frame.opaque if isinstance(frame.opaque, int) else 0, shift))
         elif jump > 30 * 3600:
             start = due
         last = TimedFrame(start, start + (frame.duration * tick or gap), frame)

@@ -1,7 +1,7 @@
 """How a stored picture is turned and mirrored for display, as ffmpeg does it."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -59,8 +59,8 @@ def orientation(frame: VideoFrame) -> Orientation:
     """What the frame's display matrix says; upright where it has none."""
     if not len(frame.side_data):
         return UPRIGHT
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return UPRIGHT
-    numbers = np.frombuffer(bytes(matrix), np.int32)
+    numbers = np.frombuffer(matrix, np.int32)
     return Orientation(*(int(numbers[k]) for k in (0, 1, 3, 4)))
