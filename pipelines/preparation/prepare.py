@@ -12,7 +12,7 @@ from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.custom import read_custom
 from spikemba.errors import AnnotationError
 from spikemba.progress import Report, silent
-from spikemba.video.sampling import FrameRule, VideoReader
+from spikemba.video.sampling import VideoReader
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,8 @@ def split_by_video(
 
 
 def video_duration_s(path: Path) -> float:
-    """Seconds of a video: what the file declares, or what decodes where it declares nothing. Raises VideoError."""
-    reader = VideoReader(path)
-    if reader.info.duration_s is not None:
-        return reader.info.duration_s
-    for _ in reader.frames(FrameRule(fps=0.1, size_px=16)):
-        pass
-    assert reader.duration_s is not None
-    return reader.duration_s
+    """Seconds of a video until its last picture ends, the same as `ground` takes. Raises VideoError."""
+    return VideoReader(path).measured_end_s()
 
 
 def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dict[str, int]) -> Path:

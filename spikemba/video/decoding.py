@@ -24,7 +24,8 @@ from spikemba.errors import VideoError
 Threads = Literal["AUTO", "NONE"]
 
 AGAIN = "copy or download it again"
-_EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
+EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
+_BROADCAST = ("mpegts", "mpeg")  # joined end to end, each part with its own clock
 
 # A forked process, such as one that loads data, leaves alone what its parent had open: closing it there, FFmpeg would
 # wait for ever for threads that only the parent has.
@@ -38,6 +39,15 @@ class TimedFrame(NamedTuple):
     start: Fraction
     end: Fraction
     frame: VideoFrame
+
+
+class Join(NamedTuple):
+    """Where a part with another clock begins in a broadcast file."""
+
+    position: int
+    """Bytes from the file's beginning to the first packet of its pictures."""
+    shift: Fraction
+    """Seconds added to its stamps, of the pictures and of the sound."""
 
 
 def opened_raw(path: Path) -> InputContainer:
@@ -107,7 +117,7 @@ def start_of(container: InputContainer) -> Fraction:
 
 def declared_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """When the video stream says it ends, in seconds from the container's start; None when it does not say."""
-    if container.format.name not in (*_EXACT_FORMATS, "avi"):
+    if container.format.name not in (*EXACT_FORMATS, "avi"):
         return None  # elsewhere libav estimates, from the bit rate if nothing else
     if stream.duration is not None and stream.time_base is not None:
         return ((stream.start_time or 0) + stream.duration) * stream.time_base - start_of(container)
@@ -125,7 +135,7 @@ def declared_end(container: InputContainer, stream: VideoStream) -> Fraction | N
 def seek_before(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
     """Move to a key frame at or before `time`; False where that is not possible."""
     # Elsewhere a frame's time depends on the frames before it: a clock restarts, a stamp is missing and guessed.
-    if stream.time_base is None or container.format.name not in _EXACT_FORMATS:
+    if stream.time_base is None or container.format.name not in EXACT_FORMATS:
         return False
     try:
         container.seek(math.floor((start_of(container) + time) / stream.time_base), stream=stream)
@@ -135,14 +145,21 @@ def seek_before(container: InputContainer, stream: VideoStream, time: Fraction) 
 
 
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Every frame that decodes, in display order. Damaged packets cost their own frames, not the file."""
+    """Every frame that decodes, in display order. Damaged packets cost their own frames, not the file.
+
+    `opaque` of a broadcast frame is where its packet lies in the file.
+    """
     packets = container.demux(stream)
     packet = None
+    placed = container.format.name in _BROADCAST
+    stream.codec_context.copy_opaque = placed
     while True:
         try:
             packet = next(packets, None)
         except (av.FFmpegError, IndexError):  # PyAV trips over streams that appear late; frames may wait in the decoder
             packet = None
+        if packet is not None and placed:
+            packet.opaque = packet.pos
         try:
             frames = stream.decode(packet)
         except av.FFmpegError:
@@ -152,8 +169,10 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
             return
 
 
-def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
-    """Decoded frames with their times from the container's start."""
+def timed_frames(
+    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None
+) -> Iterator[TimedFrame]:
+    """Decoded frames with their times from the container's start. joins: takes up where another clock begins."""
     tick = stream.time_base or Fraction(1, av.time_base)
     # The start is known in microseconds only: in whole ticks, as in ffmpeg, the first frame is at 0 and not at 3e-7.
     offset = math.floor(start_of(container) / tick + Fraction(1, 2))
@@ -166,8 +185,10 @@ def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[Tim
         jump = start - last.start if last else 0
         # The same lines as ffmpeg draws: broadcast streams are joined end to end, each with its own clock; and a jump
         # of more than 30 hours is a damaged stamp, which would otherwise be filled with copies of one frame.
-        if form in ("mpegts", "mpeg") and not -0.1 < jump < 10:
+        if form in _BROADCAST and not -0.1 < jump < 10:
             shift, start = shift + due - start, due
+            if joins is not None:
+                joins.append(Join(frame.opaque if isinstance(frame.opaque, int) else 0, shift))
         elif jump > 30 * 3600:
             start = due
         last = TimedFrame(start, start + (frame.duration * tick or gap), frame)

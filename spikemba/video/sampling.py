@@ -18,6 +18,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from spikemba.errors import UnknownName, VideoError
+from spikemba.video.clock import SEEK_MARGIN_S, claims_more, measured_end, shown_from
+from spikemba.video.completeness import is_whole
 from spikemba.video.decoding import (
     AGAIN,
     Threads,
@@ -26,13 +28,12 @@ from spikemba.video.decoding import (
     decoded,
     opened,
     rate,
-    seek_before,
-    timed_frames,
 )
+from spikemba.video.orientation import Orientation, orientation
 
 Image = NDArray[np.uint8]  # (H, Wd, 3), RGB
 
-_SEEK_MARGIN_S = 1  # containers index decoding times, which run ahead of display times by the decoder's delay
+_SEEK_MARGIN_S = SEEK_MARGIN_S
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,6 @@ RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
     "pillow_short_side_crop": (("format", "rgb24"),),
     "pillow_squash": (("format", "rgb24"),),
 }
-TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip", ""), ("vflip", "")), 3: (("transpose", "clock"),)}
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)  # AVColorSpace values that swscale can convert
 
 
@@ -171,6 +171,13 @@ class VideoReader:
             self._declared_end = declared_end(container, stream)
             self.info = _describe(self.path, container, stream, first, self._declared_end)
 
+    def measured_end_s(self) -> float:
+        """End of the last picture, in seconds, as a pass over the file finds it; the header is not believed.
+
+        Raises VideoError when it cannot be read.
+        """
+        return float(measured_end(self.path)) if self.duration_s is None else self.duration_s
+
     def frames(self, rule: FrameRule, *, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
         """The frames of one rule, in order; arguments and errors as for `frames_for`."""
         return (frame for _, frame in self.frames_for([rule], start_s=start_s, end_s=end_s))
@@ -188,21 +195,20 @@ class VideoReader:
         needed = min((s.boundary for s in samplers if not s.done), default=None)
         if needed is None:
             return
-        last, end = None, Fraction(0)
-        for source in self._from_before(needed):
+        shown = None
+        for shown in self._from_before(needed):
             for i, sampler in enumerate(samplers):
-                yield from ((i, frame) for frame in sampler.until(source.start, last or source))
+                yield from ((i, frame) for frame in sampler.until(shown.end, shown))
             if all(s.done for s in samplers):
                 return
-            last, end = source, max(end, source.end)
-        if last is None:
+        if shown is None:
             raise self._undecodable()
-        self._check_end(end)
-        self.duration_s = float(end)
+        self._check_end(shown.end)
+        self.duration_s = float(shown.end)
         for i, sampler in enumerate(samplers):
             # A video shorter than half a period still has its frame 0.
-            yield from ((i, frame) for frame in sampler.until(max(end, 1 / (2 * sampler.fps)), last))
-            yield from ((i, frame) for frame in sampler.filled(last))
+            yield from ((i, frame) for frame in sampler.until(max(shown.end, 1 / (2 * sampler.fps)), shown))
+            yield from ((i, frame) for frame in sampler.filled(shown))
 
     def at(self, times_s: Sequence[float | Fraction], size_px: int, resize: str = "short_side") -> list[Image]:
         """The image shown at each time: of the last source frame that starts by then, or of the first of all.
@@ -213,10 +219,8 @@ class VideoReader:
         resizer, wanted = _Resizer(FrameRule(1, size_px, resize)), [exact(time) for time in times_s]
         images: list[Image] = []
         shown: TimedFrame | None = None
-        for source in self._from_before(wanted[0]) if wanted else ():
-            if shown is not None:
-                images += _while_shown(shown, resizer, wanted[len(images) :], source.start)
-            shown = source
+        for shown in self._from_before(wanted[0]) if wanted else ():
+            images += _while_shown(shown, resizer, wanted[len(images) :], shown.end)
             if len(images) == len(wanted):
                 return images
         if shown is None:
@@ -232,24 +236,17 @@ class VideoReader:
 
     def _from_before(self, needed: Fraction) -> Iterator[TimedFrame]:
         """Source frames in order, beginning with one before `needed` (or with the first of all)."""
-        for seek in (True, False) if needed > 2 * _SEEK_MARGIN_S else (False,):
-            with opened(self.path, self.threads) as (container, stream):
-                if seek and not seek_before(container, stream, needed - _SEEK_MARGIN_S):
-                    continue
-                sources = timed_frames(container, stream)
-                first = next(sources, None)
-                if seek and (first is None or first.start >= needed):
-                    continue  # an index that points too far: read from the beginning
-                if first is not None:
-                    yield first
-                yield from sources
-                return
+        return shown_from(self.path, self.threads, needed, Fraction(_SEEK_MARGIN_S))
 
     def _check_end(self, end: Fraction) -> None:
+        """Raise VideoError where pictures are missing. Where only the header speaks of more, the file is as it is."""
         declared = self._declared_end
-        if declared is not None and declared - end > max(Fraction(1), declared / 20):
-            read = f"only {float(end):.1f} s of {float(declared):.1f} s could be read"
-            raise VideoError(self.path, f"{read}; the file is cut short or damaged, {AGAIN}")
+        if declared is None or not claims_more(declared, end):
+            return
+        if is_whole(self.path) and not claims_more(measured_end(self.path), end):
+            return
+        read = f"only {float(end):.1f} s of {float(declared):.1f} s could be read"
+        raise VideoError(self.path, f"{read}; the file is cut short or damaged, {AGAIN}")
 
     def _undecodable(self) -> VideoError:
         return VideoError(self.path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
@@ -303,11 +300,11 @@ class _Resizer:
     def __init__(self, rule: FrameRule) -> None:
         self.filters = [(name, options.format(size=rule.size_px)) for name, options in RESIZES[rule.resize]]
         self.finish, self.size_px = _FINISHES.get(rule.resize), rule.size_px
-        self.source: tuple[int, int, str, int] | None = None
+        self.source: tuple[int, int, str, Orientation] | None = None
         self.graph = Graph()
 
     def __call__(self, frame: VideoFrame) -> Image:
-        source = (frame.width, frame.height, frame.format.name, quarter_turns(frame))
+        source = (frame.width, frame.height, frame.format.name, orientation(frame))
         if source != self.source:
             self.source, self.graph = source, self._graph(frame)
         if frame.colorspace not in _MATRICES or frame.color_range > 2:
@@ -321,7 +318,7 @@ class _Resizer:
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
         # Light curves play no part here, but libav refuses the reserved values that some encoders write for them.
         ignored = ("setparams", "color_primaries=unknown:color_trc=unknown")
-        filters = [ignored, *TURNS[quarter_turns(frame)], *self.filters, ("buffersink", "")]
+        filters = [ignored, *orientation(frame).filters(), *self.filters, ("buffersink", "")]
         graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
         return graph
 
@@ -332,11 +329,6 @@ def _while_shown(
     """The frame's image, once for each of the times before `until`; only a frame that is taken is converted."""
     n = sum(1 for time in times if until is None or time < until)
     return [resizer(shown.frame)] * n if n else []
-
-
-def quarter_turns(frame: VideoFrame) -> int:
-    """How often the stored picture is turned by 90 degrees, counter-clockwise, for display."""
-    return round(frame.rotation / 90) % 4
 
 
 def exact(number: float | Fraction) -> Fraction:
@@ -350,7 +342,7 @@ def _describe(
     if end is None and container.duration is not None:
         end = Fraction(container.duration, av.time_base)
     sides = (first.width, first.height)
-    width, height = sides[::-1] if quarter_turns(first) % 2 else sides
+    width, height = sides[::-1] if orientation(first).swaps_sides else sides
     return VideoInfo(
         path=path,
         width=width,

@@ -1,0 +1,202 @@
+"""The sound of a file on the clock of its pictures, and the sound of a cut."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from spikemba.video.decoding import EXACT_FORMATS, Join, opened, start_of
+
+AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_MARGIN_S = 1
+_DRIFT_S = Fraction(1, 20)  # stamps are rounded, to a millisecond in Matroska; only a larger step is a gap
+_ASKEW_BYTES = 2_000_000  # by so much pictures and sound of the same time lie apart in a file, at most
+_BACK_S, _FORTH_S = Fraction(-1, 2), Fraction(9)  # a larger step in stamps is another clock
+
+
+class Chunk(NamedTuple):
+    """Samples, (channels, n) float32, and when the first is heard, in seconds."""
+
+    time: Fraction
+    samples: NDArray[np.float32]
+
+
+class SoundReader:
+    """The default sound track of a file from a time on, in one rate and layout; silent files give nothing.
+
+    joins: what `timed_frames` fills while the pictures are read: where the clock of the file changes.
+    Close it after use.
+    """
+
+    rate_hz: int = 0
+    """Of what is read; 0 where there is no sound."""
+    layout: str = "mono"
+
+    def __init__(self, path: Path, from_s: Fraction, joins: list[Join]) -> None:
+        self._stack = ExitStack()
+        self._container, video = self._stack.enter_context(opened(path, "NONE"))
+        tracks = [one for one in self._container.streams.audio if one.codec_context is not None]
+        best = self._container.streams.best("audio", related=video)
+        self.track = best if best in tracks else next(iter(tracks), None)
+        self.n_tracks = len(self._container.streams.audio)
+        self._joins, self._origin = joins, start_of(self._container)
+        self._resampler: tuple[object, Any] | None = None
+        self._stamps: tuple[int, Fraction] = (0, Fraction(0))
+        self._due: Fraction | None = None
+        self._waiting: tuple[int, Fraction, Any] | None = None
+        self._frames: Iterator[tuple[int, Any]] = iter(())
+        self._join = -1
+        self._when: Fraction | None = None
+        if self.track is not None:
+            self._frames = self._decoded(from_s)
+            self._peek()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    @property
+    def name(self) -> str:
+        """The track for people: its number, and what the file calls it."""
+        if self.track is None:
+            return "none"
+        number = list(self._container.streams.audio).index(self.track) + 1
+        called = [self.track.metadata.get(key, "") for key in ("language", "title")]
+        words = ", ".join(word for word in called if word and word != "und")
+        return f"{number} ({words})" if words else str(number)
+
+    def until(self, time: Fraction, position: float) -> Iterator[Chunk]:
+        """The chunks that begin before a time.
+
+        position: how far in the file, in bytes, the pictures have been read; sound behind a break in its stamps waits
+        until they have passed it, since they say by which clock it goes on.
+        """
+        while self._waiting is not None or self._peek():
+            assert self._waiting is not None
+            place, raw, frame = self._waiting
+            if self._when is None:
+                if self._breaks(raw) and position < place + _ASKEW_BYTES:
+                    return
+                self._when = self._at(place, raw)
+            at = self._when
+            if at >= time:
+                return
+            self._waiting, self._when, self._stamps = None, None, (place, raw)
+            yield from self._resampled(at, frame)
+
+    def _peek(self) -> bool:
+        """Whether there is another frame; the first decides on rate and layout."""
+        place, frame = next(self._frames, (0, None))
+        if frame is None:
+            return False
+        raw = self._stamps[1] if frame.pts is None else frame.pts * frame.time_base - self._origin
+        if not self.rate_hz:
+            self.rate_hz = aac_rate(frame.sample_rate)
+            several = max(frame.layout.nb_channels, getattr(self.track, "channels", 1)) > 1
+            self.layout = "stereo" if several else "mono"
+            self._stamps = (place, raw)
+        self._waiting = (place, raw, frame)
+        return True
+
+    def _breaks(self, raw: Fraction) -> bool:
+        """Whether another clock seems to begin here, and no picture has told of it yet."""
+        return self._jumps(raw) and len(self._joins) <= self._join + 1
+
+    def _jumps(self, raw: Fraction) -> bool:
+        return not _BACK_S < raw - self._stamps[1] < _FORTH_S
+
+    def _at(self, place: int, raw: Fraction) -> Fraction:
+        """The time of a stamp; where stamps follow closely enough, samples are counted."""
+        passed = sum(1 for join in self._joins if join.position <= place) - 1
+        if self._jumps(raw):  # the part's sound may begin before its pictures do, but then only a little
+            near = (k for k, join in enumerate(self._joins) if k > self._join and join.position < place + _ASKEW_BYTES)
+            passed = max(passed, next(near, passed))
+        self._join = max(self._join, passed)
+        at = raw + (self._joins[self._join].shift if self._join >= 0 else 0)
+        return self._due if self._due is not None and abs(at - self._due) <= _DRIFT_S else at
+
+    def _resampled(self, at: Fraction, frame: Any) -> Iterator[Chunk]:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or self._resampler[0] != kind:
+            if self._resampler is not None and self._due is not None:
+                yield from self._chunks(self._resampler[1].resample(None), self._due)
+            self._resampler = (kind, av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz))
+        frame.pts = None
+        yield from self._chunks(self._resampler[1].resample(frame), at)
+        self._due = at + Fraction(frame.samples, frame.sample_rate)
+
+    def _chunks(self, parts: Any, at: Fraction) -> Iterator[Chunk]:
+        for part in parts:
+            samples = part.to_ndarray()
+            yield Chunk(at, samples)
+            at += Fraction(samples.shape[1], self.rate_hz)
+
+    def _decoded(self, from_s: Fraction) -> Iterator[tuple[int, Any]]:
+        """(place of its packet in the file, frame), from a little before a time on where the file can be sought."""
+        early = from_s - _MARGIN_S
+        if early > 0 and self._container.format.name in EXACT_FORMATS:
+            self._container.seek(int((self._origin + early) * av.time_base))
+        place, packets = 0, self._container.demux(self.track)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, IndexError):
+                packet = None
+            if packet is not None and packet.pos is not None:
+                place = packet.pos
+            try:
+                frames = self.track.decode(packet) if self.track is not None else []
+            except av.FFmpegError:
+                frames = []  # damaged sound costs its own time, not the rest
+            for frame in frames:
+                yield place, frame
+            if packet is None:
+                return
+
+
+def aac_rate(rate_hz: int) -> int:
+    """The rate at which AAC can carry the sound: its own, or else the next higher one, or else the highest."""
+    return next((known for known in AAC_RATES_HZ if known >= rate_hz), AAC_RATES_HZ[-1])
+
+
+class SoundWriter:
+    """The sound of one part into a container, sample by sample from its start."""
+
+    def __init__(self, container: Any, reader: SoundReader, span: tuple[Fraction, Fraction]) -> None:
+        self.container, self.rate, self.layout, self.written = container, reader.rate_hz, reader.layout, 0
+        self.start, self.end = span
+        self.stream = container.add_stream("aac", rate=self.rate, layout=self.layout)
+
+    def write(self, chunk: Chunk) -> None:
+        """The samples that lie in the part and behind those written before; a gap before them is silence."""
+        first, length = round((chunk.time - self.start) * self.rate), self._length()
+        kept = chunk.samples[:, max(0, self.written - first) : max(0, length - first)]
+        if not kept.shape[1]:
+            return
+        self._silence(max(0, first - self.written))
+        self._encode(kept)
+
+    def finish(self) -> None:
+        """What waits in the encoder. A part in which nothing is heard is silent, rather than a track without sound."""
+        if not self.written:
+            self._silence(self._length())
+        self.container.mux(self.stream.encode(None))
+
+    def _length(self) -> int:
+        return round((self.end - self.start) * self.rate)
+
+    def _silence(self, n: int) -> None:
+        while n > 0:
+            step = min(n, self.rate)
+            self._encode(np.zeros((2 if self.layout == "stereo" else 1, step), np.float32))
+            n -= step
+
+    def _encode(self, samples: NDArray[np.float32]) -> None:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self.layout)
+        frame.rate, frame.pts, frame.time_base = self.rate, self.written, Fraction(1, self.rate)
+        self.written += samples.shape[1]
+        self.container.mux(self.stream.encode(frame))
