@@ -23,7 +23,7 @@ def as_fcp7(timeline: Timeline) -> str:
     media = child(sequence, "media")
     video = child(media, "video")
     _sequence_picture(video, timeline)
-    audio = child(media, "audio")
+    audio = child(media, "audio") if timeline.channels else video
     if timeline.channels:
         child(audio, "numOutputChannels", min(2, timeline.channels))
         _sound(child(audio, "format"), timeline.sources)

@@ -3,7 +3,9 @@
 import csv
 import io
 
-from pipelines.timelines.plan import Timeline, converted
+from pipelines.timelines.plan import Clip, Mark, Timeline, converted
+from pipelines.timelines.references import reference
+from spikemba.video.timecode import Timecode
 
 COLUMNS = (
     *("Marker Name", "Description", "In", "Out", "Duration", "Marker Type"),
@@ -19,19 +21,20 @@ def as_table(timeline: Timeline) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for clip in timeline.clips:
-        rate = clip.source.rate
         for mark in [clip.moment] if clip.moment else clip.marks:
-            offset = 0 if clip.moment else timeline.rate.frame(rate.seconds(mark.start))
-            length = clip.length if clip.moment else converted(mark.n_frames, rate, timeline.rate)
-            first = timeline.start.plus(clip.at + offset)
-            lasts = type(first)(length, first.rate, first.drop)
-            seconds = (rate.seconds(mark.start), rate.seconds(mark.start + mark.n_frames))
-            writer.writerow(
-                [
-                    *(mark.query, clip.source.name, first, first.plus(length), lasts, "Comment"),
-                    *(clip.source.name, timeline.rate, clip.at + offset, length),
-                    *(f"{float(time):.3f}" for time in seconds),
-                    f"{mark.score:.4f}",
-                ]
-            )
+            writer.writerow(_row(clip, mark, timeline))
     return out.getvalue()
+
+
+def _row(clip: Clip, mark: Mark, timeline: Timeline) -> list[object]:
+    rate = clip.source.rate
+    at = clip.at if clip.moment else clip.at + timeline.rate.frame(rate.seconds(mark.start))
+    length = clip.length if clip.moment else converted(mark.n_frames, rate, timeline.rate)
+    first, lasts = timeline.start.plus(at), Timecode(length, timeline.rate, timeline.start.drop)
+    seconds = (rate.seconds(mark.start), rate.seconds(mark.start + mark.n_frames))
+    return [
+        *(mark.query, clip.source.name, first, first.plus(length), lasts, "Comment"),
+        *(reference(clip.source.footage.path, timeline.layout.relative_to), timeline.rate, at, length),
+        *(f"{float(time):.3f}" for time in seconds),
+        f"{mark.score:.4f}",
+    ]

@@ -8,10 +8,7 @@ from typing import Any
 
 from spikemba.video.decoding import opened
 from spikemba.video.sampling import exact, probe
-from spikemba.video.timecode import BASES, EditRate, Timecode, edit_rate
-
-_WRITTEN = (24, 25, 30, 48, 50, 60, 100, 120, 150)
-"""Frames per second of timecode that FFmpeg writes."""
+from spikemba.video.timecode import EditRate, Timecode, edit_rate, own_count
 
 
 @dataclass(frozen=True)
@@ -58,14 +55,14 @@ def footage(path: Path | str) -> Footage:
 def timecode_at(path: Path | str, seconds: float | Fraction) -> str | None:
     """The timecode of the picture on screen at a time, by the file's own clock, for a cut that begins there.
 
-    None for a file that has none, and at rates of which FFmpeg writes none. Raises VideoError.
+    None for a file that has none, or whose pictures per second no timecode counts. Raises VideoError.
     """
     with opened(Path(path), "NONE") as (container, stream):
-        start, rates = _own_timecode(container, stream), _rates(stream)
-    if start is None or start.rate.base not in _WRITTEN or start.rate.base != math.floor(rates[0] + Fraction(1, 2)):
+        start, average = _own_timecode(container, stream), _rates(stream)[0]
+    if start is None or start.rate.base != math.floor(average + Fraction(1, 2)):
         return None
-    # a time in milliseconds falls short of the frame that it means
-    return str(start.plus(math.floor(exact(seconds) * start.rate.fps + Fraction(1, 20))))
+    # containers that count in milliseconds put a frame half of one too early
+    return str(start.plus(math.floor((exact(seconds) + Fraction(1, 2000)) * start.rate.fps)))
 
 
 def _rates(stream: Any) -> list[Fraction]:
@@ -75,12 +72,11 @@ def _rates(stream: Any) -> list[Fraction]:
 def _own_timecode(container: Any, stream: Any) -> Timecode | None:
     """What the picture, a timecode track or the container says. Clocks of MPEG groups of pictures are no timecode:
     recorders begin them anywhere."""
-    rate, fastest = edit_rate(_rates(stream)), _rates(stream)[0]
-    if fastest > BASES[-1]:  # its timecode counts every picture, a timeline does not
-        rate = EditRate(round(fastest * rate.base / rate.fps), rate.ntsc)
+    rates = _rates(stream)
     others = [one for one in container.streams if one.type == "data"]
     for tags in (stream.metadata, *(one.metadata for one in others), container.metadata):
         for key, label in tags.items():
-            if key.lower() == "timecode" and (found := Timecode.read(label, rate)):
-                return found
+            if key.lower() == "timecode":
+                counts = (own_count(rates), edit_rate(rates))
+                return next(filter(None, (Timecode.read(label, count) for count in counts)), None)
     return None

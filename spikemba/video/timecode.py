@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -44,7 +44,7 @@ class EditRate:
         return f"{float(self.fps):.6g}"
 
 
-def edit_rate(measured: Iterable[Fraction]) -> EditRate:
+def edit_rate(measured: Sequence[Fraction]) -> EditRate:
     """How editors count a file of these rates: what it says of itself, the average first.
 
     A rate that editors know, or that divides or is a multiple of one, is counted exactly: 12.5 as 25, 15 as 30, 119.88
@@ -57,6 +57,13 @@ def edit_rate(measured: Iterable[Fraction]) -> EditRate:
             return known
     average = rates[0] if rates else Fraction(25)
     return EditRate(next((base for base in BASES if base >= average), BASES[-1]))
+
+
+def own_count(measured: Sequence[Fraction]) -> EditRate:
+    """How a file's own timecode counts: every picture, also of files that a timeline counts otherwise, as 15 or 120."""
+    rate = edit_rate(measured)
+    whole = measured[0] * (rate.base / rate.fps)
+    return EditRate(round(whole), rate.ntsc) if _divides(Fraction(1), whole) else rate
 
 
 def _known(rate: Fraction) -> EditRate | None:
