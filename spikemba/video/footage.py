@@ -73,10 +73,31 @@ def _own_timecode(container: Any, stream: Any) -> Timecode | None:
     """What the picture, a timecode track or the container says. Clocks of MPEG groups of pictures are no timecode:
     recorders begin them anywhere."""
     rates = _rates(stream)
-    others = [one for one in container.streams if one.type == "data"]
-    for tags in (stream.metadata, *(one.metadata for one in others), container.metadata):
+    own, tracks = own_count(rates), [one for one in container.streams if one.type == "data"]
+    for tags in (stream.metadata, *(one.metadata for one in tracks), container.metadata):
         for key, label in tags.items():
-            if key.lower() == "timecode":
-                counts = (own_count(rates), edit_rate(rates))
-                return next(filter(None, (Timecode.read(label, count) for count in counts)), None)
+            if key.lower() != "timecode":
+                continue
+            if own.base > 30 and (half := _in_pairs(container, tracks, label, own)):
+                return half
+            return Timecode.read(label, own) or Timecode.read(label, edit_rate(rates))
     return None
+
+
+def _in_pairs(container: Any, tracks: list[Any], label: str, own: EditRate) -> Timecode | None:
+    """A label of 50 or 60 pictures a second that counts two as one, as the number of its track shows."""
+    if own.base % 2:
+        return None
+    whole, half = Timecode.read(label, own), Timecode.read(label, EditRate(own.base // 2, own.ntsc))
+    numbers = [_number(container, track) for track in tracks]
+    if half is None or half.frame not in numbers or (whole is not None and whole.frame in numbers):
+        return None
+    return half.at_rate(own, drop=half.drop)
+
+
+def _number(container: Any, track: Any) -> int | None:
+    """What a timecode track of a QuickTime file holds: the number of the first frame as the track counts."""
+    if "timecode" not in track.metadata:
+        return None
+    first = next((bytes(packet) for packet in container.demux(track) if packet.size), b"")
+    return int.from_bytes(first, "big") if len(first) == 4 else None
