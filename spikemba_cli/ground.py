@@ -12,9 +12,9 @@ from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsO
 from spikemba_cli.example import example_or
 
 if TYPE_CHECKING:
-    from pipelines.grounding.answer_files import Answers
+    from pipelines.grounding.answer_files import Answers, Outputs
 
-Format = Literal["table", "json", "csv", "srt", "vtt", "edl", "chapters"]
+Format = Literal["table", "json", "csv", "srt", "vtt", "chapters", "otio", "fcpxml", "xml", "edl", "markers.csv"]
 
 
 def ground(
@@ -31,7 +31,17 @@ def ground(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 5,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="Folder for one file of that format per video.")] = None,
+    shape: Annotated[
+        Literal["cut", "markers"] | None,
+        typer.Option(help="Of a timeline: a rough cut of the moments, or the videos with markers."),
+    ] = None,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Timelines name the videos from their own folder, so that both can move.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a file of that format per video; of timelines also one file for all."),
+    ] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
@@ -55,7 +65,11 @@ def ground(
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
     from pipelines.grounding.queries import read_queries
+    from pipelines.timelines.forms import TIMELINES
 
+    if (shape or relative) and form not in TIMELINES:
+        option = "--shape" if shape else "--relative"
+        raise typer.BadParameter(f"{form} is no timeline; give --format {' or '.join(TIMELINES)}", param_hint=option)
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
     asked = read_queries(queries) if queries else [text or ""]
@@ -66,25 +80,25 @@ def ground(
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
         events = AnswerEvents(clips=report, failed=lambda _, problem: print_error(problem))
-        outputs = Outputs("csv" if form == "table" else form, out, cut, plot)
+        outputs = Outputs("csv" if form == "table" else form, out, cut=cut, plot=plot, shape=shape, relative=relative)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
-    _print(answers, form, several or queries is not None, to_files=out is not None)
+    _print(answers, form, several or queries is not None, outputs)
     for path in answers.written:
         print_note(f"wrote {path}")
     if answers.failed:
         raise typer.Exit(1)
 
 
-def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> None:
-    from pipelines.grounding.formats import FORMATS
+def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
+    from pipelines.grounding.formats import rendered
 
-    if to_files or (answers.failed and not several):
+    if outputs.out is not None or (answers.failed and not several):
         return
     if form == "json":
         documents = [one.to_dict() for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
-        sys.stdout.write(FORMATS[form][1](answers.found))
+        sys.stdout.write(rendered(form, answers.found, outputs.layout(Path.cwd())))
     else:
         _print_tables(answers, several)
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.events import unheard
-from pipelines.grounding.formats import FORMATS
+from pipelines.grounding.formats import FORMATS, rendered
 from pipelines.grounding.timeline import SUFFIXES, draw_timeline
+from pipelines.timelines.forms import TIMELINES, check_form
+from pipelines.timelines.plan import Layout, Shape
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import write_text
 from spikemba.grounder.grounder import Grounder
@@ -24,11 +26,31 @@ class Outputs:
     format: str = "json"
     """A key of FORMATS, for files below `out`."""
     out: Path | None = None
-    """Folder for one file per video."""
+    """Folder for one file per video; of timelines also one file for all, by its suffix."""
+    shape: Shape | None = None
+    """Of timelines; None: what the format is mostly for."""
+    relative: bool = False
+    """Timelines name the videos from the folder that they lie in themselves."""
     cut: Path | None = None
     """Folder for one video file per moment."""
     plot: Path | None = None
     """Picture of one video, or a folder for one per video."""
+
+    def timeline_of_all(self) -> Path | None:
+        """The one file into which all videos go, where `out` is one."""
+        if self.out is None or self.format not in TIMELINES or self.out.is_dir():
+            return None
+        ending = self.out.suffix.lower()
+        own = f".{TIMELINES[self.format].suffix.rpartition('.')[2]}"
+        if ending != own:
+            if ending in (form.suffix for form in TIMELINES.values()):
+                raise SpikeMbaError(f"--out {self.out} does not end as --format {self.format} does, in {own}")
+            return None
+        return self.out
+
+    def layout(self, folder: Path) -> Layout:
+        """How a timeline is laid out that is read from a folder."""
+        return Layout(self.shape, folder if self.relative else None)
 
 
 @dataclass
@@ -71,7 +93,8 @@ def answer(
     files = list(videos) if not any(path.is_dir() for path in videos) else find_videos(videos)
     if outputs.plot is not None and len(files) > 1 and outputs.plot.suffix in SUFFIXES:
         raise SpikeMbaError(f"--plot {outputs.plot} is one picture and there are {len(files)} videos; name a folder")
-    answers = Answers()
+    check_form(outputs.format)
+    together, answers = outputs.timeline_of_all(), Answers()
     for path in files:
         try:
             found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
@@ -81,16 +104,19 @@ def answer(
             events.failed(path, str(error))
             continue
         answers.found += found
+    if together is not None and answers.found:
+        write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
+        answers.written.append(together)
     return answers
 
 
 def _write(video: Path, found: Sequence[Grounding], outputs: Outputs) -> list[Path]:
     """Write, cut and draw what was found in one video; returns the files made."""
     made = []
-    if outputs.out is not None:
-        suffix, render = FORMATS[outputs.format]
+    if outputs.out is not None and outputs.timeline_of_all() is None:
+        suffix, _ = FORMATS[outputs.format]
         made.append(outputs.out / f"{video.stem}{suffix}")
-        write_text(made[-1], render(found))
+        write_text(made[-1], rendered(outputs.format, found, outputs.layout(outputs.out)))
     if outputs.cut is not None:
         for one in found:
             for rank, moment in enumerate(one.moments, start=1):

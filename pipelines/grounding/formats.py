@@ -1,15 +1,17 @@
-"""Moments in the formats of other programs: tables, subtitles, edit lists, chapters."""
+"""Moments in the formats of other programs: tables, subtitles, chapters, and timelines of editors."""
 
 import csv
 import io
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from pipelines.timelines.forms import TIMELINES, as_timeline
+from pipelines.timelines.plan import Layout
 from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
-from spikemba.video.sampling import probe
 
 
 class Cue(NamedTuple):
@@ -56,24 +58,6 @@ def as_vtt(found: Sequence[Grounding]) -> str:
     return "\n".join(["WEBVTT\n", *blocks])
 
 
-def as_edl(found: Sequence[Grounding]) -> str:
-    """A CMX 3600 edit list: the moments one after the other, in frames of the video; 29.97 fps counts as 30."""
-    lines = ["TITLE: spikemba", "FCM: NON-DROP FRAME", ""]
-    event, recorded = 0, 0
-    for one in found:
-        fps, base = _edit_rate(probe(one.video).fps)
-        for cue in cues([one]):
-            start = round(cue.start_s * fps)
-            length = max(1, round(cue.end_s * fps) - start)
-            event += 1
-            codes = (start, start + length, recorded, recorded + length)
-            times = " ".join(_timecode(frame, base) for frame in codes)
-            lines += [f"{event:03d}  AX       V     C        {times}", f"* FROM CLIP NAME: {one.video.name}"]
-            lines += [f"* COMMENT: {_words(cue)}", ""]
-            recorded += length
-    return "\n".join(lines)
-
-
 def as_chapters(found: Sequence[Grounding]) -> str:
     """FFmpeg's metadata file, as `ffmpeg -i video -i chapters.txt -map_chapters 1` reads it. Chapters do not overlap:
     of two moments that do, the better one is kept.
@@ -94,15 +78,18 @@ FORMATS: dict[str, tuple[str, Callable[[Sequence[Grounding]], str]]] = {
     "csv": (".csv", as_csv),
     "srt": (".srt", as_srt),
     "vtt": (".vtt", as_vtt),
-    "edl": (".edl", as_edl),
     "chapters": (".ffmetadata", as_chapters),
+    **{name: (form.suffix, partial(as_timeline, name)) for name, form in TIMELINES.items()},
 }
 """Name -> (suffix of a file of it, what makes it)."""
 
-EDIT_RATES = (24, 25, 30, 50, 60)
-
-PER_VIDEO = ("srt", "vtt", "edl", "chapters")
+PER_VIDEO = ("srt", "vtt", "chapters")
 """Formats of which a file belongs to one video."""
+
+
+def rendered(name: str, found: Sequence[Grounding], layout: Layout) -> str:
+    """What was found, in one of FORMATS; the layout is that of timelines."""
+    return as_timeline(name, found, layout) if name in TIMELINES else FORMATS[name][1](found)
 
 
 def cues(found: Iterable[Grounding]) -> list[Cue]:
@@ -123,16 +110,3 @@ def _clock(seconds: float, point: str) -> str:
     """00:01:02.500"""
     ms = round(1000 * seconds)
     return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}{point}{ms % 1000:03d}"
-
-
-def _edit_rate(fps: float) -> tuple[float, int]:
-    """Frames per second, and per second of timecode: of the rates that editors know, a multiple of the video's."""
-    own = max(1, round(fps))
-    base = next((known for known in EDIT_RATES if known % own == 0), 25)
-    return (fps * base / own if base % own == 0 else 25.0), base
-
-
-def _timecode(frame: int, fps: int) -> str:
-    """00:01:02:15, hours to frames."""
-    seconds, rest = divmod(frame, fps)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"

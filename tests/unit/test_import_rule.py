@@ -31,7 +31,7 @@ ROOMS = {
     ],
     "pipelines": [
         {"__init__", "events", "shards"},
-        {"runs", "scoring"},
+        {"runs", "scoring", "timelines"},
         {"preparation", "extraction"},
         {"training"},
         {"tasks"},
