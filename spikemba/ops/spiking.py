@@ -139,12 +139,8 @@ def spiking_attention(
     mask = fitted("mask", mask, tuple(x.shape[:2]), x).bool()
     factor = fitted("factor", factor, (len(x),), x)
     _check_norm(norm, x)
-    if (
-        n_spike_steps <= compiled.MAX_STEPS
-        and width // n_heads <= compiled.MAX_HEAD
-        and not factor.requires_grad
-        and on_native(x)
-    ):
+    small = n_spike_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD
+    if small and not factor.requires_grad and on_native(x):
         how = _struct(neuron), norm, n_spike_steps, n_heads
         return compiled.attention_native(x.float(), mask, *how, factor.float())
     with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers

@@ -39,7 +39,7 @@ def row_stride(tensor: Tensor) -> int | None:
 
 
 def summed(rows: Tensor) -> Tensor:
-    """The sum over the last axis but one, whose order does not depend on the number of threads: (..., R, D) -> (..., D)."""
+    """The sum over the last axis but one, (..., R, D) -> (..., D), in an order that no number of threads changes."""
     count, width = rows.shape[-2:]
     out = rows.new_empty(*rows.shape[:-2], width)
     flat, sums = rows.view(-1, count, width), out.view(-1, width)

@@ -17,8 +17,8 @@ __all__ = ["MAX_STATES", "scan_native", "scan_native_with_state"]
 
 LOG2_E = math.log2(math.e)
 BACKWARD_TASKS = 16
-"""Tasks that a backward pass is cut into where it can be, whatever the number of threads: b's and c's gradients are sums
-over a task's channels, and have their roundings where the tasks end."""
+"""Tasks that a backward pass is cut into where it can be, whatever the number of threads: b's and c's gradients are
+sums over a task's channels, and have their roundings where the tasks end."""
 
 
 def scan_native(
@@ -92,7 +92,7 @@ def _forward(
     """initial, final: states before and after; starts: those between, kept for the backward pass."""
     y = x.new_empty(x.shape)
     inputs = _inputs(x, step, a, b, c, skip, mask)
-    how = {"softplus": softplus, "reverse": reverse, "block": _block(*x.shape[::2], 2 * threads())}
+    how = {"softplus": softplus, "reverse": reverse, "block": _block(x.shape[0], x.shape[2], 2 * threads())}
     call("scan_forward", **inputs, initial=initial, y=y, starts=starts, final=final, **how)
     return y
 

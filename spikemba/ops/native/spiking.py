@@ -82,7 +82,7 @@ class _Norm(NamedTuple):
     bias: Tensor | None
     mean: Tensor | None
     var: Tensor | None
-    count: Tensor | None
+    n: Tensor | None
     eps: float
     over_ranks: bool
 
@@ -104,10 +104,10 @@ class _Norm(NamedTuple):
         scale = self.weight * inverse
         by_scale = sums[1] - self.mean * sums[0]
         constant = slope = None
-        if self.count is not None:
+        if self.n is not None:
             every = all_reduce(sums) if self.over_ranks else sums
-            slope = -self.weight * (every[1] - self.mean * every[0]) * inverse.pow(3) / self.count
-            constant = -scale * every[0] / self.count - slope * self.mean
+            slope = -self.weight * (every[1] - self.mean * every[0]) * inverse.pow(3) / self.n
+            constant = -scale * every[0] / self.n - slope * self.mean
         steps = x.shape[:-3].numel()
         shaped = {"grad": grad.view(steps, *x.shape[-3:]), "x": x.view(steps, *x.shape[-3:])}
         channel = {"scale": scale, "constant": constant, "slope": slope}
@@ -158,8 +158,8 @@ def _run_spikes_backward(
 
 def _spike_arguments(rest: tuple[Any, ...]) -> tuple[_Norm, Tensor | None, int, dict[str, Any]]:
     """What follows x in the operators of neurons: the norm, the mask, `steps` (0: x has them) and the neuron."""
-    *tensors, mask, steps, eps, over_ranks = rest[:9]
-    return _Norm(*tensors, eps, over_ranks), _packed(mask), steps, _neuron(rest[9:])
+    tensors, (mask, steps, eps, over_ranks) = rest[:5], rest[5:9]
+    return _norm(tensors, eps, over_ranks), _packed(mask), steps, _neuron(rest[9:])
 
 
 def _spike_sizes(x: Tensor, steps: int) -> dict[str, int]:
@@ -179,7 +179,7 @@ def _run_attention(*given: Any) -> tuple[Tensor, Tensor]:
 def _run_attention_train(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     x = x.contiguous()
     norm, mask, factor, sizes, neuron = _attention_arguments(x, rest)
-    attended, counts, bits = _attention_results(x, sizes["steps"], sizes["heads"])
+    attended, _, bits = _attention_results(x, sizes["steps"], sizes["heads"])
     rows = x.new_empty(len(x), x.shape[2])
     given = {"x": x, "mask": mask, "factor": factor, "out": attended, "bits": bits, "counts": rows}
     call("attention_forward", **given, **norm.affine(), **sizes, **neuron)
@@ -203,9 +203,9 @@ def _attention_arguments(
     x: Tensor, rest: tuple[Any, ...]
 ) -> tuple[_Norm, Tensor | None, Tensor, dict[str, int], dict[str, Any]]:
     """What follows x in the operators of the attention."""
-    *tensors, mask, factor, steps, heads, eps, over_ranks = rest[:11]
+    tensors, (mask, factor, steps, heads, eps, over_ranks) = rest[:5], rest[5:11]
     sizes = {**_sizes(steps, x.shape[0], x.shape[1], x.shape[2] // 3), "heads": heads}
-    return _Norm(*tensors, eps, over_ranks), _packed(mask), factor.contiguous(), sizes, _neuron(rest[11:])
+    return _norm(tensors, eps, over_ranks), _packed(mask), factor.contiguous(), sizes, _neuron(rest[11:])
 
 
 def _attention_results(x: Tensor, steps: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -213,6 +213,11 @@ def _attention_results(x: Tensor, steps: int, heads: int) -> tuple[Tensor, Tenso
     batch, positions, width = x.shape
     bits = x.new_empty(3, steps, batch, heads, positions, dtype=torch.int64)
     return x.new_empty(steps, batch, positions, width // 3), x.new_empty(width), bits
+
+
+def _norm(tensors: tuple[Tensor | None, ...], eps: float, over_ranks: bool) -> _Norm:
+    weight, bias, mean, var, n = tensors
+    return _Norm(weight, bias, mean, var, n, eps, over_ranks)
 
 
 def _sizes(steps: int, batch: int, positions: int, width: int) -> dict[str, int]:
