@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spikemba.errors import ShapeError
 from spikemba.ops.cuda_kernels import causal_conv_cuda, official_conv
-from spikemba.ops.native.conv import MAX_TAPS, Conv, Gate
+from spikemba.ops.native.conv import MAX_TAPS, conv_both_native, conv_native, gate_native
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32
+from spikemba.ops.shapes import check_floating, fitted, fitted_mask, together
 
 
 def causal_conv_silu(
@@ -20,10 +22,11 @@ def causal_conv_silu(
     x: (B, L, E).  weight: (E, 1, K), as torch's Conv1d and Mamba's checkpoints hold it.  bias: (E,).
     mask: (B, L) bool, True = real.  reverse: position t sees t and the positions after it.
     The second mask is needed: bias and SiLU make padding non-zero again.
+    Raises ShapeError when the shapes do not fit; weight, bias and mask are broadcast.
     """
+    weight, bias, mask = *_fitted(x, weight, bias), fitted_mask(mask, x)
     if _fits(x, weight):
-        out: Tensor = Conv.apply(x.float(), mask, weight.float(), bias.float(), None, None, reverse)[0]
-        return out.to(x.dtype)
+        return conv_native(x.float(), mask, weight.float(), bias.float(), reverse=reverse).to(x.dtype)
     return _elsewhere(x, weight, bias, mask, reverse)
 
 
@@ -31,19 +34,22 @@ def causal_conv_silu_both(
     x: Tensor, forward: tuple[Tensor, Tensor], backward: tuple[Tensor, Tensor], mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """`causal_conv_silu` with one weight and bias, and reversed with another pair of them; x is read once."""
+    forward, backward, mask = _fitted(x, *forward), _fitted(x, *backward), fitted_mask(mask, x)
     if _fits(x, forward[0]) and forward[0].shape == backward[0].shape:
-        parameters = (tensor.float() for tensor in (*forward, *backward))
-        there, back = Conv.apply(x.float(), mask, *parameters, False)
+        ahead, behind = ((weight.float(), bias.float()) for weight, bias in (forward, backward))
+        there, back = conv_both_native(x.float(), mask, ahead, behind)
         return there.to(x.dtype), back.to(x.dtype)
     return _elsewhere(x, *forward, mask, False), _elsewhere(x, *backward, mask, True)
 
 
 def gated_sum(first: Tensor, second: Tensor | None, gate: Tensor) -> Tensor:
-    """(first + second) * silu(gate), all of one shape."""
+    """(first + second) * silu(gate), broadcast to one shape. Raises ShapeError when they do not fit."""
+    shape = together(first=first, second=second, gate=gate)
     if on_native(first, second, gate):
-        tensors = (None if tensor is None else tensor.float() for tensor in (first, second, gate))
-        out: Tensor = Gate.apply(*tensors)
-        return out.to(first.dtype)
+        y, y2, z = (None if tensor is None else tensor.float().expand(shape) for tensor in (first, second, gate))
+        assert y is not None
+        assert z is not None
+        return gate_native(y, y2, z).to(first.dtype)
     return (first if second is None else first + second) * F.silu(gate)
 
 
@@ -52,11 +58,24 @@ def causal_conv_silu_from(x: Tensor, weight: Tensor, bias: Tensor, before: Tenso
 
     before: (B, K - 1, E), the positions before x, as the call before returned them; None at the start.
     """
+    weight, bias = _fitted(x, weight, bias)
     past = weight.shape[-1] - 1
     if before is None:
         before = x.new_zeros(len(x), past, x.shape[2])
+    before = fitted("before", before, (len(x), past, x.shape[2]), x)
     joined = torch.cat((before, x), dim=1)
     return causal_conv_silu(joined, weight, bias)[:, past:], joined[:, joined.shape[1] - past :]
+
+
+def _fitted(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias for each of x's channels. Raises ShapeError when they do not fit."""
+    if x.dim() != 3:
+        raise ShapeError(f"x is {tuple(x.shape)}; expected (B, L, E)")
+    check_floating("x", x)
+    if weight.dim() != 3 or weight.shape[-1] < 1:
+        raise ShapeError(f"weight is {tuple(weight.shape)}; expected ({x.shape[2]}, 1, K) with K >= 1")
+    width = x.shape[2]
+    return fitted("weight", weight, (width, 1, weight.shape[-1]), x), fitted("bias", bias, (width,), x)
 
 
 def _fits(x: Tensor, weight: Tensor) -> bool:

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from spikemba.errors import ShapeError
 from spikemba.ops.causal_conv import gated_sum
+from spikemba.ops.precision import at_least_float32
 from spikemba.ops.selective_scan import scan_block, scan_from, selective_scan
+from spikemba.ops.shapes import fitted
 
 
 def selective_scan_fn(
@@ -33,9 +35,22 @@ def selective_scan_fn(
     """
     if A.is_complex() or B.is_complex() or C.is_complex():
         raise ShapeError("A, B or C is complex; this scan takes real ones")
+    if u.dim() != 3:
+        raise ShapeError(f"u is {tuple(u.shape)}; expected (B, E, L)")
+    if A.dim() != 2 or A.shape[0] != u.shape[1]:
+        raise ShapeError(f"A is {tuple(A.shape)}; expected ({u.shape[1]}, N)")
+    if delta.shape != u.shape:
+        raise ShapeError(f"delta is {tuple(delta.shape)}; expected {tuple(u.shape)}")
+    for name, tensor in {"B": B, "C": C}.items():
+        _check_states(name, tensor, u, A.shape[1])
+    if z is not None and z.dim() != 3:
+        raise ShapeError(f"z is {tuple(z.shape)}; expected {tuple(u.shape)}")
+    channels = (u.shape[1],)
+    D = None if D is None else fitted("D", D, channels, u)
     x, step = u.transpose(1, 2), delta.transpose(1, 2)  # (B, L, E)
     if delta_bias is not None:
-        step = step + delta_bias.to(step.dtype)
+        bias = fitted("delta_bias", delta_bias, channels, u)
+        step = at_least_float32(step) + at_least_float32(bias)  # as the official kernel does, also for half precision
     parts = [
         _scan(*part, softplus=delta_softplus, with_state=return_last_state)
         for part in _groups(x, step, A, B, C, torch.zeros_like(A[:, 0]) if D is None else D)
@@ -48,27 +63,32 @@ def selective_scan_fn(
     return out, torch.cat([state for _, state in parts if state is not None], dim=1)
 
 
+def _check_states(name: str, tensor: Tensor, u: Tensor, n: int) -> None:
+    """Raises ShapeError when B or C has none of the three forms."""
+    (batch, width, length), shape = u.shape, tuple(tensor.shape)
+    whole = {2: (width, n), 3: (batch, n, length), 4: (batch, *shape[1:2], n, length)}.get(len(shape))
+    if shape != whole or 0 in shape[1:2]:
+        expected = f"({width}, {n}), ({batch}, {n}, {length}) or ({batch}, G, {n}, {length})"
+        raise ShapeError(f"{name} is {shape}; expected {expected}")
+
+
 _Group = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def _groups(x: Tensor, step: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> list[_Group]:
     """The channels that share b and c, as arguments of `scan_block`."""
-    width, length = x.shape[2], x.shape[1]
-    constant = [name for name, tensor in {"B": b, "C": c}.items() if tensor.dim() == 2]
-    if constant:
-        return _constant_groups(x, step, a, b, c, skip)
+    width = x.shape[2]
     n_groups = {tensor.shape[1] if tensor.dim() == 4 else 1 for tensor in (b, c)} - {1} or {1}
     if len(n_groups) > 1 or width % max(n_groups):
         raise ShapeError(f"B is {tuple(b.shape)} and C {tuple(c.shape)}; expected as many groups, which divide {width}")
+    if b.dim() == 2 or c.dim() == 2:
+        return _constant_groups(x, step, a, b, c, skip)
     count = n_groups.pop()
     size = width // count
     groups = []
     for g in range(count):
         rows = slice(g * size, (g + 1) * size)
         b_g, c_g = (t if t.dim() == 3 else t[:, g % t.shape[1]] for t in (b, c))
-        for name, tensor in {"B": b_g, "C": c_g}.items():
-            if tensor.shape != (len(x), a.shape[1], length):
-                raise ShapeError(f"{name} is {tuple(tensor.shape)}; expected {(len(x), a.shape[1], length)}")
         b_rows, c_rows = b_g.transpose(1, 2), c_g.transpose(1, 2)
         groups.append((x[..., rows], step[..., rows], a[rows], b_rows, c_rows, skip[rows]))
     return groups

@@ -19,9 +19,10 @@ from spikemba.libraries import is_installed, library
 from spikemba.ops.chunked_scan import selective_scan_chunked
 from spikemba.ops.cuda_kernels import official_scan, selective_scan_cuda
 from spikemba.ops.native.build import BuildError
-from spikemba.ops.native.library import load, native
+from spikemba.ops.native.library import load, on_native, usable
 from spikemba.ops.native.scan import MAX_STATES, scan_native, scan_native_with_state
 from spikemba.ops.precision import at_least_float32, in_full_precision
+from spikemba.ops.shapes import check_floating, fitted, fitted_mask
 
 
 def selective_scan_reference(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ def selective_scan_native(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Ten
     """
     if x.dtype == torch.float64:
         return selective_scan_chunked(x, delta, a, b, c)
-    if native() is None:
+    if not usable():
         raise BuildError(f"the scan's compiled kernels cannot be used: {load().detail}")
     return scan_native(*(tensor.float() for tensor in (x, delta, a, b, c))).to(x.dtype)
 
@@ -119,7 +120,7 @@ def best_backend(x: Tensor, n_states: int) -> str:
 
 def fits_native(x: Tensor, n_states: int) -> bool:
     """Whether the compiled kernels can scan x: on a CPU, not in float64, and there are kernels."""
-    return x.device.type == "cpu" and x.dtype != torch.float64 and n_states <= MAX_STATES and native() is not None
+    return 1 <= n_states <= MAX_STATES and on_native(x)
 
 
 def scan_block(
@@ -129,7 +130,10 @@ def scan_block(
 
     x, step: (B, L, E).  a: (E, N), negative.  b, c: (B, L, N).  skip: (E,).  mask: (B, L) bool, True = real.
     One kernel where the compiled ones fit. Returns (B, L, E) in x's dtype.
+    Raises ShapeError when the shapes do not fit; skip and mask are broadcast.
     """
+    check_shapes(x, step, a, b, c)
+    skip, mask = fitted("skip", skip, (x.shape[2],), x), fitted_mask(mask, x)
     if fits_native(x, a.shape[1]):
         x_, step, a, b, c, skip = (tensor.float() for tensor in (x, step, a, b, c, skip))
         return scan_native(x_, step, a, b, c, skip, mask, softplus=True, reverse=reverse).to(x.dtype)
@@ -148,9 +152,11 @@ def scan_from(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: 
     state: what the call before returned, None at the start. Without a gradient; for streaming.
     """
     check_shapes(x, delta, a, b, c)
+    if state is not None:
+        state = fitted("state", state, (len(x), *a.shape), x)
     if fits_native(x, a.shape[1]):
         x_, delta, a, b, c = (tensor.float() for tensor in (x, delta, a, b, c))
-        y, state = scan_native_with_state(x_, delta, a, b, c, state)
+        y, state = scan_native_with_state(x_, delta, a, b, c, None if state is None else state.float())
         return y.to(x.dtype), state
     return _recurrence(x, delta, a, b, c, state)
 
@@ -159,6 +165,7 @@ def check_shapes(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> N
     """Raises ShapeError, naming the argument, when the scan's inputs do not fit each other."""
     if x.dim() != 3 or x.shape[1] == 0:
         raise ShapeError(f"x is {tuple(x.shape)}; expected (B, L, E) with L >= 1")
+    check_floating("x", x)
     if a.dim() != 2 or a.shape[0] != x.shape[2]:
         raise ShapeError(f"a is {tuple(a.shape)}; expected ({x.shape[2]}, N)")
     if delta.shape != x.shape:
@@ -167,3 +174,6 @@ def check_shapes(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> N
     for name, tensor in {"b": b, "c": c}.items():
         if tensor.shape != expected:
             raise ShapeError(f"{name} is {tuple(tensor.shape)}; expected {expected}")
+    for name, tensor in {"delta": delta, "a": a, "b": b, "c": c}.items():
+        if tensor.device != x.device:
+            raise ShapeError(f"{name} is on {tensor.device}; expected {x.device}")

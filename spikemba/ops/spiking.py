@@ -24,11 +24,15 @@ from spikemba.ops.batch_norm import BatchNorm
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32, in_full_precision
+from spikemba.ops.shapes import check_floating, fitted
 
 # in the order of the enumeration in native/spiking.c
 SurrogateName = Literal[
     "atan", "sigmoid", "erf", "softsign", "piecewise_quadratic", "piecewise_exp", "superspike", "rect"
 ]
+
+
+_SURROGATES = get_args(SurrogateName)
 
 
 class NeuronConfig(Config):
@@ -61,6 +65,7 @@ def lif_spikes(
     Returns spikes: (S, ...) of 0 and 1 in current's dtype; computed in float32 (float64 for float64).
     Raises ShapeError when there is no step.
     """
+    check_floating("current", current)
     n = len(current) if n_spike_steps is None and current.dim() else (n_spike_steps or 0)
     if n < 1:
         raise ShapeError(f"{n} spike steps for a current of shape {tuple(current.shape)}; expected at least 1")
@@ -68,7 +73,7 @@ def lif_spikes(
     kind = backend or _backend(current, n)
     if kind == "native":
         flat = current.float().reshape(*current.shape[: n_spike_steps is None], 1, 1, -1)
-        trains: Tensor = compiled.Spikes.apply((_struct(neuron), None, n_spike_steps), flat, None, None, None)[0]
+        trains, _, _ = compiled.spikes_native(flat, None, _struct(neuron), None, n_spike_steps)
         spikes = trains.reshape(n, *current.shape[n_spike_steps is None :])
     elif kind == "fused":
         spikes = _Lif.apply(current.to(dtype), neuron, n_spike_steps)
@@ -97,11 +102,13 @@ class Layer:
 
 def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm | None) -> Layer:
     """Normalise x, (S, B, M, D), if there is a norm, and let it drive a layer of neurons; padding never fires."""
+    if x.dim() != 4 or len(x) < 1:
+        raise ShapeError(f"x is {tuple(x.shape)}; expected (S, B, M, D) with S >= 1")
+    check_floating("x", x)
+    mask = fitted("mask", mask, tuple(x.shape[1:3]), x).bool()
+    _check_norm(norm, x)
     if len(x) <= compiled.MAX_STEPS and on_native(x):
-        how = _struct(neuron), norm, None
-        parameters = (None, None) if norm is None else (norm.weight, norm.bias)
-        trains, rates, counts = compiled.Spikes.apply(how, x.float(), *parameters, mask)
-        return Layer(trains, rates, counts)
+        return Layer(*compiled.spikes_native(x.float(), mask, _struct(neuron), norm, None))
     with in_full_precision(x):
         x = at_least_float32(x)
         trains = lif_spikes(x if norm is None else norm(x, mask), neuron) * mask[..., None]
@@ -123,13 +130,19 @@ def spiking_attention(
     factor: (B,).  Returns the attention, (S, B, M, D), zero at padding, and the spikes of each channel, (3D,).
     No softmax; cost is linear in M, and products of spikes are sums of ones: exact whatever the order.
     """
-    width = x.shape[2] // 3
-    if n_spike_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD and on_native(x):
+    width = x.shape[-1] // 3
+    if x.dim() != 3 or x.shape[2] % 3 or n_heads < 1 or width % n_heads:
+        raise ShapeError(f"x is {tuple(x.shape)}; expected (B, M, 3D) where {n_heads} heads divide D")
+    if n_spike_steps < 1:
+        raise ShapeError(f"{n_spike_steps} spike steps; expected at least 1")
+    check_floating("x", x)
+    mask = fitted("mask", mask, tuple(x.shape[:2]), x).bool()
+    factor = fitted("factor", factor, (len(x),), x)
+    _check_norm(norm, x)
+    small = n_spike_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD
+    if small and not factor.requires_grad and on_native(x):
         how = _struct(neuron), norm, n_spike_steps, n_heads
-        parameters = (None, None) if norm is None else (norm.weight, norm.bias)
-        attended: Tensor
-        attended, counts = compiled.Attention.apply(how, x.float(), *parameters, mask, factor.float())
-        return attended, counts
+        return compiled.attention_native(x.float(), mask, *how, factor.float())
     with in_full_precision(x):  # counts of spikes above 256 are no bfloat16 numbers
         x = at_least_float32(x)
         current = x if norm is None else norm(x, mask)
@@ -140,6 +153,17 @@ def spiking_attention(
         return attended * factor[:, None, None], spikes.sum((0, 1, 2))
 
 
+def _check_norm(norm: BatchNorm | None, x: Tensor) -> None:
+    """Raises ShapeError when a norm is not one of x's channels."""
+    if norm is None:
+        return
+    parts = {"weight": norm.weight, "bias": norm.bias, "mean": norm.mean, "var": norm.var}
+    for name, tensor in parts.items():
+        if tensor.shape != x.shape[-1:] or tensor.device != x.device:
+            found = f"{tuple(tensor.shape)} on {tensor.device}"
+            raise ShapeError(f"the norm's {name} is {found}; expected {tuple(x.shape[-1:])} on {x.device}")
+
+
 def _struct(neuron: NeuronConfig) -> compiled.Neuron:
     return compiled.Neuron(
         leak=1 - 1 / neuron.tau,
@@ -148,7 +172,7 @@ def _struct(neuron: NeuronConfig) -> compiled.Neuron:
         alpha=neuron.surrogate_alpha,
         soft=neuron.reset == "soft",
         detach=neuron.detach_reset,
-        surrogate=get_args(SurrogateName).index(neuron.surrogate),
+        surrogate=_SURROGATES.index(neuron.surrogate),
     )
 
 

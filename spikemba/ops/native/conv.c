@@ -4,6 +4,7 @@
 #include "vector.h"
 
 #define TAPS 8
+LIMIT(TAPS)
 #define SPAN 256 // channels of a task in the backward pass
 
 typedef struct {
@@ -64,14 +65,23 @@ INLINE void conv_part(const Conv *s, const Filter *f, float *const *out, const i
         for (int d = 0; d < directions; d++) conv_row(s, &f[d], out[d], part->pair, t, taps);
 }
 
-// weight2, bias2 and out2 are the backward direction's, or null.
-void conv_forward(const float *u, const uint8_t *mask, const float *weight, const float *bias, const float *weight2,
-                  const float *bias2, float *out, float *out2, long batch, long length, long width, long taps,
-                  long parts, int reverse, int threads) {
-    const Conv s = {u, mask, batch, length, width};
-    const Filter filters[] = {{weight, bias, reverse}, {weight2, bias2, !reverse}};
-    float *const outs[] = {out, out2};
-    const int directions = weight2 ? 2 : 1;
+typedef struct {
+    const float *u;
+    const uint8_t *mask;
+    const float *weight, *bias, *weight2, *bias2; // the second pair is the backward direction's, or null
+    float *out, *out2;                            // out2: null without it
+    int64_t batch, length, width, taps, parts;
+    int32_t reverse, threads;
+} ConvForward;
+ARGUMENTS(conv_forward, ConvForward)
+
+void conv_forward(const ConvForward *given) {
+    const long batch = given->batch, length = given->length, taps = given->taps, parts = given->parts;
+    const int threads = given->threads, directions = given->weight2 ? 2 : 1;
+    const Conv s = {given->u, given->mask, batch, length, given->width};
+    const Filter filters[] = {{given->weight, given->bias, given->reverse},
+                              {given->weight2, given->bias2, !given->reverse}};
+    float *const outs[] = {given->out, given->out2};
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, length);
@@ -124,15 +134,25 @@ INLINE void unconv_span(const Conv *s, const Filter *f, const FilterGradients *g
     }
 }
 
-// grad_weight: (B, K, E), grad_bias: (B, E), sums of each pair.
-void conv_backward(const float *u, const uint8_t *mask, const float *weight, const float *bias, const float *weight2,
-                   const float *bias2, const float *grad, const float *grad2, float *grad_u, float *grad_weight,
-                   float *grad_bias, float *grad_weight2, float *grad_bias2, long batch, long length, long width,
-                   long taps, int reverse, int threads) {
-    const Conv s = {u, mask, batch, length, width};
-    const Filter filters[] = {{weight, bias, reverse}, {weight2, bias2, !reverse}};
-    const FilterGradients grads[] = {{grad, grad_weight, grad_bias}, {grad2, grad_weight2, grad_bias2}};
-    const int directions = weight2 ? 2 : 1;
+typedef struct {
+    const float *u;
+    const uint8_t *mask;
+    const float *weight, *bias, *weight2, *bias2, *grad, *grad2;
+    float *grad_u, *grad_weight, *grad_bias, *grad_weight2, *grad_bias2; // (B, K, E) and (B, E): sums of each pair
+    int64_t batch, length, width, taps;
+    int32_t reverse, threads;
+} ConvBackward;
+ARGUMENTS(conv_backward, ConvBackward)
+
+void conv_backward(const ConvBackward *given) {
+    const long batch = given->batch, width = given->width, taps = given->taps;
+    const int threads = given->threads, directions = given->weight2 ? 2 : 1;
+    const Conv s = {given->u, given->mask, batch, given->length, width};
+    const Filter filters[] = {{given->weight, given->bias, given->reverse},
+                              {given->weight2, given->bias2, !given->reverse}};
+    const FilterGradients grads[] = {{given->grad, given->grad_weight, given->grad_bias},
+                                     {given->grad2, given->grad_weight2, given->grad_bias2}};
+    float *grad_u = given->grad_u;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
         for (long first = 0; first < width; first += SPAN) {
@@ -141,8 +161,20 @@ void conv_backward(const float *u, const uint8_t *mask, const float *weight, con
         }
 }
 
-// out = (y + y2) silu(z), all of n floats; y2 may be null.
-void gate_forward(const float *y, const float *y2, const float *z, float *out, long n, int threads) {
+// out = (y + y2) silu(z), all of `count` floats; y2 may be null.
+typedef struct {
+    const float *y, *y2, *z;
+    float *out;
+    int64_t count;
+    int32_t threads;
+} GateForward;
+ARGUMENTS(gate_forward, GateForward)
+
+void gate_forward(const GateForward *given) {
+    const float *y = given->y, *y2 = given->y2, *z = given->z;
+    float *out = given->out;
+    const long n = given->count;
+    const int threads = given->threads;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long i = 0; i < n; i += LANES) {
         vec total = load_part(y + i, n - i);
@@ -151,8 +183,19 @@ void gate_forward(const float *y, const float *y2, const float *z, float *out, l
     }
 }
 
-void gate_backward(const float *y, const float *y2, const float *z, const float *grad, float *grad_y, float *grad_z,
-                   long n, int threads) {
+typedef struct {
+    const float *y, *y2, *z, *grad;
+    float *grad_y, *grad_z;
+    int64_t count;
+    int32_t threads;
+} GateBackward;
+ARGUMENTS(gate_backward, GateBackward)
+
+void gate_backward(const GateBackward *given) {
+    const float *y = given->y, *y2 = given->y2, *z = given->z, *grad = given->grad;
+    float *grad_y = given->grad_y, *grad_z = given->grad_z;
+    const long n = given->count;
+    const int threads = given->threads;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long i = 0; i < n; i += LANES) {
         vec total = load_part(y + i, n - i), x = load_part(z + i, n - i), g = load_part(grad + i, n - i);

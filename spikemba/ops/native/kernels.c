@@ -4,3 +4,4 @@
 #include "conv.c"
 #include "scan.c"
 #include "spiking.c"
+#include "sums.c"

@@ -14,27 +14,9 @@ import torch
 from torch import Tensor
 
 from spikemba.ops.native.build import BuildError, find_or_build
+from spikemba.ops.native.kernels import KERNELS, LIMITS
 
 ENVIRONMENT = "SPIKEMBA_NATIVE"
-
-_P, _L, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
-
-SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
-    "conv_forward": (None, [_P] * 8 + [_L] * 5 + [_I] * 2),
-    "conv_backward": (None, [_P] * 13 + [_L] * 4 + [_I] * 2),
-    "gate_forward": (None, [_P] * 4 + [_L, _I]),
-    "gate_backward": (None, [_P] * 6 + [_L, _I]),
-    "scan_block": (_L, [_L, _L, _L]),
-    "scan_forward": (None, [_P] * 11 + [_L] * 5 + [_I] * 3),
-    "scan_backward": (_I, [_P] * 15 + [_L] * 5 + [_I] * 3),
-    "lif_forward": (None, [_P] * 8 + [_L] * 5 + [_I] * 2),
-    "lif_backward": (None, [_P] * 10 + [_L] * 5 + [_I] * 2),
-    "attention_forward": (None, [_P] * 9 + [_L] * 5 + [_I]),
-    "attention_backward": (_I, [_P] * 11 + [_L] * 5 + [_I]),
-    "masked_sums": (None, [_P] * 4 + [_L] * 5 + [_I]),
-    "norm_backward": (None, [_P] * 6 + [_L] * 4 + [_I]),
-}
-"""Name -> what it returns and takes; the C files say what each argument is."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +57,9 @@ def _load() -> Native:
     try:
         path = find_or_build()
         library = ctypes.CDLL(str(path))
-        for name, (result, arguments) in SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
+        _declare(library)
         _self_test(library)
-    except (BuildError, OSError, AttributeError) as error:
+    except (BuildError, OSError, AttributeError, ValueError) as error:  # what is not in a library is a ValueError
         log.debug("the scan and the neurons run in plain PyTorch: %s", error)
         return Native(None, str(error))
     return Native(library, str(path))
@@ -88,19 +68,6 @@ def _load() -> Native:
 def forget() -> None:
     """Let the next call look for the library again; for tests."""
     _load.cache_clear()
-
-
-def pointer(tensor: Tensor | None) -> int | None:
-    """The address that C gets; None is null. What C reads as rows must be rows."""
-    if tensor is None:
-        return None
-    assert tensor.is_contiguous(), tensor.stride()
-    return tensor.data_ptr()
-
-
-def packed(mask: Tensor | None) -> Tensor | None:
-    """A mask as C reads it: one byte per position, without gaps."""
-    return None if mask is None else mask.bool().contiguous()
 
 
 def threads() -> int:
@@ -113,26 +80,62 @@ def parts(positions: int) -> int:
     return max(1, positions // 64)
 
 
+FLOATS = torch.float32, torch.bfloat16, torch.float16
+"""What the kernels compute in float32."""
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def usable() -> bool:
+    """Whether there are kernels and $SPIKEMBA_NATIVE allows them. What torch.compile traces keeps the answer."""
+    return native() is not None
+
+
 def on_native(*tensors: Tensor | None) -> bool:
-    """Whether the kernels can take these tensors: on a CPU, none in float64, and there are kernels."""
+    """Whether the kernels can take these tensors: floats on a CPU, none in float64, and there are kernels."""
     given = [tensor for tensor in tensors if tensor is not None]
-    return all(t.device.type == "cpu" and t.dtype != torch.float64 for t in given) and native() is not None
+    return all(tensor.device.type == "cpu" and tensor.dtype in FLOATS for tensor in given) and usable()
 
 
 def kernels() -> ctypes.CDLL:
-    """The library, where `on_native` has said that there is one."""
+    """The library, whatever $SPIKEMBA_NATIVE says: who calls an operator has asked before, or wants it by name.
+
+    Raises BuildError where there is none.
+    """
     library = load().library
-    assert library is not None
+    if library is None:
+        raise BuildError(f"the compiled kernels cannot be used: {load().detail}")
     return library
 
 
+def _declare(library: ctypes.CDLL) -> None:
+    """Say what each function takes. Raises BuildError when C and Python lay an argument out differently."""
+    for name, kernel in KERNELS.items():
+        function = getattr(library, name)
+        function.restype = ctypes.c_int if kernel.fallible else None
+        function.argtypes = [ctypes.POINTER(kernel.structure)]
+        if (size := _constant(library, f"size_of_{name}")) != ctypes.sizeof(kernel.structure):
+            raise BuildError(f"{name} takes {size} bytes, and Python gives it {ctypes.sizeof(kernel.structure)}")
+    for name, expected in LIMITS.items():
+        if (found := _constant(library, f"limit_{name}")) != expected:
+            raise BuildError(f"{name} is {found} in C and {expected} in Python")
+
+
+def _constant(library: ctypes.CDLL, name: str) -> int:
+    return ctypes.c_int64.in_dll(library, name).value
+
+
 def _self_test(library: ctypes.CDLL) -> None:
-    """One position, one channel, one state, y = c (delta b x): what a miscompiled library would not give."""
-    one, y = torch.tensor([1.0, 2.0, 3.0]), torch.zeros(1)
-    x, b, c = (pointer(one[i:]) for i in range(3))
-    library.scan_forward(x, x, x, b, c, None, None, None, pointer(y), None, None, 1, 1, 1, 1, 1, 0, 0, 1)
-    if y.item() != 6.0:
-        raise BuildError(f"the compiled library computes {y.item()} where 6 is right")
+    """One position, one channel, one state, y = c (delta b x): what a miscompiled library would not give.
+
+    Without torch, which may be tracing when the library is first needed: its tensors would be mere descriptions.
+    """
+    numbers, y = [ctypes.pointer(ctypes.c_float(value)) for value in (1, 2, 3)], ctypes.c_float()
+    x, b, c = (ctypes.cast(number, ctypes.c_void_p).value for number in numbers)
+    sizes = {"batch": 1, "length": 1, "width": 1, "states": 1, "row_stride": 1, "block": 16, "threads": 1}
+    given = KERNELS["scan_forward"].structure(x=x, step=x, rate=x, b=b, c=c, y=ctypes.addressof(y), **sizes)
+    library.scan_forward(ctypes.byref(given))
+    if y.value != 6.0:
+        raise BuildError(f"the compiled library computes {y.value} where 6 is right")
 
 
 _forked = False

@@ -14,6 +14,9 @@
 #define BLOCK 128
 #define STATES 256
 #define VECS (BLOCK / LANES)
+LIMIT(SEGMENT)
+LIMIT(BLOCK)
+LIMIT(STATES)
 #define PITCH (SEGMENT + 1) // rows of a power of two would all fall into the same few sets of the cache
 
 typedef struct {
@@ -243,39 +246,56 @@ static void backward_task(const Scan *s, long pair, long block, const float *gra
     for (long v = 0; v < g.vecs; v++) {
         for (long n = 0; n < s->states; n++)
             store(out->rate + (pair * s->states + n) * pitch + g.first + v * LANES, w->grad_rate[n][v]);
-        if (out->skip) store(out->skip + pair * pitch + g.first + v * LANES, grad_skip[v]);
+        store(out->skip + pair * pitch + g.first + v * LANES, grad_skip[v]);
     }
 }
 
-// Channels per task: fewer when there would be too few tasks to keep the threads busy; a multiple of 16.
-long scan_block(long batch, long width, long threads) {
-    long block = BLOCK;
-    while (block > 16 && batch * ((width + block - 1) / block) < 2 * threads && threads > 1) block /= 2;
-    return block;
-}
+// Null: skip, mask, initial; starts and final where nobody wants them. pitch: E rounded up to 16. block: the channels of
+// a task, a multiple of 16; outputs do not depend on it.
+typedef struct {
+    const float *x, *step, *rate, *b, *c, *skip;
+    const uint8_t *mask;
+    const float *initial;     // (B, N, pitch)
+    float *y, *starts, *final; // starts: (B, segments, N, pitch), aligned to the vector; final: (B, N, pitch)
+    int64_t batch, length, width, states, row_stride, block;
+    int32_t softplus, reverse, threads;
+} ScanForward;
+ARGUMENTS(scan_forward, ScanForward)
 
-// starts: (B, segments, N, pitch) or null; initial, final: (B, N, pitch) or null; pitch: E rounded up to 16.
-void scan_forward(const float *x, const float *step, const float *rate, const float *b, const float *c,
-                  const float *skip, const uint8_t *mask, const float *initial, float *y, float *starts, float *final,
-                  long batch, long length, long width, long states, long row_stride, int softplus, int reverse,
-                  int threads) {
-    const Scan s = {x, step, rate, b, c, skip, mask, batch, length, width, states, row_stride,
-                    scan_block(batch, width, threads), softplus, reverse};
+void scan_forward(const ScanForward *given) {
+    const long batch = given->batch, width = given->width;
+    const int threads = given->threads;
+    const Scan s = {given->x,      given->step,       given->rate,  given->b,        given->c,
+                    given->skip,   given->mask,       batch,        given->length,   width,
+                    given->states, given->row_stride, given->block, given->softplus, given->reverse};
     const long blocks = (width + s.block - 1) / s.block;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
         for (long block = 0; block < blocks; block++)
-            forward_task(&s, pair, block * s.block, initial, y, starts, final);
+            forward_task(&s, pair, block * s.block, given->initial, given->y, given->starts, given->final);
 }
 
+// Gradients in the shapes of `Gradients`; b's and c's depend on `block`, their sums over channels being taken block by
+// block.
+typedef struct {
+    const float *x, *step, *rate, *b, *c, *skip;
+    const uint8_t *mask;
+    const float *grad_y, *starts;
+    float *grad_x, *grad_step, *grad_rate, *grad_b, *grad_c, *grad_skip;
+    int64_t batch, length, width, states, row_stride, block;
+    int32_t softplus, reverse, threads;
+} ScanBackward;
+ARGUMENTS(scan_backward, ScanBackward)
+
 // Returns 0, or 1 when there is no memory for a thread's scratch.
-int scan_backward(const float *x, const float *step, const float *rate, const float *b, const float *c,
-                  const float *skip, const uint8_t *mask, const float *grad_y, const float *starts, float *grad_x,
-                  float *grad_step, float *grad_rate, float *grad_b, float *grad_c, float *grad_skip, long batch,
-                  long length, long width, long states, long row_stride, int softplus, int reverse, int threads) {
-    const Scan s = {x, step, rate, b, c, skip, mask, batch, length, width, states, row_stride,
-                    scan_block(batch, width, threads), softplus, reverse};
-    const Gradients out = {grad_x, grad_step, grad_rate, grad_b, grad_c, grad_skip};
+int scan_backward(const ScanBackward *given) {
+    const long batch = given->batch, width = given->width;
+    const int threads = given->threads;
+    const Scan s = {given->x,      given->step,       given->rate,  given->b,        given->c,
+                    given->skip,   given->mask,       batch,        given->length,   width,
+                    given->states, given->row_stride, given->block, given->softplus, given->reverse};
+    const Gradients out = {given->grad_x, given->grad_step, given->grad_rate,
+                           given->grad_b, given->grad_c,    given->grad_skip};
     const long blocks = (width + s.block - 1) / s.block;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
@@ -285,7 +305,7 @@ int scan_backward(const float *x, const float *step, const float *rate, const fl
 #pragma omp for collapse(2) schedule(static)
         for (long pair = 0; pair < batch; pair++)
             for (long block = 0; block < blocks; block++)
-                if (scratch) backward_task(&s, pair, block, grad_y, starts, &out, scratch);
+                if (scratch) backward_task(&s, pair, block, given->grad_y, given->starts, &out, scratch);
         free(scratch);
     }
     return failed;

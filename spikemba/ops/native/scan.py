@@ -3,18 +3,22 @@
 # Shapes: B pairs, L positions, E inner width, N state size.
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from spikemba.ops.native.library import kernels, packed, pointer, threads
+from spikemba.ops.native.door import call, row_stride, summed
+from spikemba.ops.native.kernels import BLOCK, MAX_STATES, SEGMENT, padded
+from spikemba.ops.native.library import threads
+from spikemba.ops.native.operators import differentiated, operator
+
+__all__ = ["MAX_STATES", "scan_native", "scan_native_with_state"]
 
 LOG2_E = math.log2(math.e)
-SEGMENT = 32
-"""Positions between two kept states, as in scan.c."""
-MAX_STATES = 256
+BACKWARD_TASKS = 16
+"""Tasks that a backward pass is cut into where it can be, whatever the number of threads: b's and c's gradients are
+sums over a task's channels, and have their roundings where the tasks end."""
 
 
 def scan_native(
@@ -33,113 +37,195 @@ def scan_native(
 
     b and c may be views into one wider tensor, as a projection gives them; they are not copied then.
     """
-    y: Tensor = _Scan.apply(softplus, reverse, x, step, a, b, c, skip, mask)
-    return y
+    tensors = x.contiguous(), step.contiguous(), a, b, c, skip, mask
+    if differentiated(*tensors[:6]):
+        y, _ = _scan_train(*tensors, softplus, reverse)
+    else:
+        y = _scan(*tensors, softplus, reverse)
+    found: Tensor = y
+    return found
 
 
 def scan_native_with_state(
     x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The scan from a state, and the state after it, both (B, E, N); without a gradient."""
-    batch, _, width = x.shape
-    pitch = _padded(width)
-    initial = None
-    if state is not None:
-        initial = x.new_zeros(batch, a.shape[1], pitch)
-        initial[..., :width] = state.transpose(1, 2)
-    final = x.new_empty(batch, a.shape[1], pitch)
-    y = _forward(_Inputs(x, delta, a, b, c).packed(), initial=initial, final=final)
+    found: tuple[Tensor, Tensor] = _scan_from(
+        x, delta, a, b, c, x.new_zeros(len(x), *a.shape) if state is None else state
+    )
+    return found
+
+
+def _run(*inputs: Any) -> Tensor:
+    return _forward(*inputs)
+
+
+def _run_train(*inputs: Any) -> tuple[Tensor, Tensor]:
+    starts = _starts_of(inputs[0], inputs[2])
+    return _forward(*inputs, starts=starts), starts
+
+
+def _run_from(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    pitch, width = padded(x.shape[2]), x.shape[2]
+    initial = x.new_zeros(len(x), a.shape[1], pitch)
+    initial[..., :width] = state.transpose(1, 2)
+    final = torch.empty_like(initial)
+    y = _forward(x, delta, a, b, c, None, None, False, False, initial=initial, final=final)
     return y, final[..., :width].transpose(1, 2).contiguous()
 
 
-class _Inputs(NamedTuple):
-    """What the kernel reads; the shapes are those of `selective_scan`."""
-
-    x: Tensor
-    step: Tensor
-    a: Tensor
-    b: Tensor
-    c: Tensor
-    skip: Tensor | None = None
-    mask: Tensor | None = None
-
-    def packed(self) -> "_Inputs":
-        """The same in the kernel's memory order."""
-        b, c = _rows(self.b, self.c)
-        skip = None if self.skip is None else self.skip.contiguous()
-        return _Inputs(self.x.contiguous(), self.step.contiguous(), self.a, b, c, skip, packed(self.mask))
-
-
-class _Scan(torch.autograd.Function):
-    """(softplus, reverse, *_Inputs) -> y."""
-
-    @staticmethod
-    def forward(ctx: Any, softplus: bool, reverse: bool, *tensors: Any) -> Tensor:
-        given = _Inputs(*tensors).packed()
-        x, starts = given.x, None
-        if any(ctx.needs_input_grad):
-            starts = x.new_empty(len(x), -(-x.shape[1] // SEGMENT), given.a.shape[1], _padded(x.shape[2]))
-        y = _forward(given, starts=starts, softplus=softplus, reverse=reverse)
-        ctx.save_for_backward(*given, starts)
-        ctx.how = softplus, reverse
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-        x, step, a, b, c, skip, mask, starts = ctx.saved_tensors
-        softplus, reverse = ctx.how
-        library = kernels()
-        (batch, length, width), states = x.shape, a.shape[1]
-        pitch, workers = _padded(width), threads()
-        blocks = -(-width // library.scan_block(batch, width, workers))
-        rate, grad_y = _rate(a), grad_y.contiguous()
-        grad_x, grad_step = torch.empty_like(x), torch.empty_like(x)
-        grad_rate = x.new_empty(batch, states, pitch)
-        grad_b, grad_c = x.new_empty(2, blocks, batch, length, states)
-        grad_skip = None if skip is None else x.new_empty(batch, pitch)
-        inputs = *map(pointer, (x, step, rate)), b.data_ptr(), c.data_ptr()
-        inputs += tuple(map(pointer, (skip, mask, grad_y, starts)))
-        outputs = map(pointer, (grad_x, grad_step, grad_rate, grad_b, grad_c, grad_skip))
-        sizes = batch, length, width, states, b.stride(1)
-        if library.scan_backward(*inputs, *outputs, *sizes, softplus, reverse, workers):
-            raise MemoryError("no memory for the scan's backward pass")
-        grads = grad_x, grad_step, grad_rate.sum(0)[:, :width].t(), grad_b.sum(0), grad_c.sum(0)
-        return None, None, *grads, None if grad_skip is None else grad_skip.sum(0)[:width], None
-
-
 def _forward(
-    given: _Inputs,
+    x: Tensor,
+    step: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    skip: Tensor | None,
+    mask: Tensor | None,
+    softplus: bool,
+    reverse: bool,
     *,
     initial: Tensor | None = None,
     starts: Tensor | None = None,
     final: Tensor | None = None,
-    softplus: bool = False,
-    reverse: bool = False,
 ) -> Tensor:
-    """given: packed.  initial, final: states before and after; starts: those between, kept for the backward pass."""
-    x, step, a, b, c, skip, mask = given
-    y, rate = torch.empty_like(x), _rate(a)
-    inputs = *map(pointer, (x, step, rate)), b.data_ptr(), c.data_ptr()
-    tensors = map(pointer, (skip, mask, initial, y, starts, final))
-    kernels().scan_forward(*inputs, *tensors, *x.shape, a.shape[1], b.stride(1), softplus, reverse, threads())
+    """initial, final: states before and after; starts: those between, kept for the backward pass."""
+    y = x.new_empty(x.shape)
+    inputs = _inputs(x, step, a, b, c, skip, mask)
+    how = {"softplus": softplus, "reverse": reverse, "block": _block(x.shape[0], x.shape[2], 2 * threads())}
+    call("scan_forward", **inputs, initial=initial, y=y, starts=starts, final=final, **how)
     return y
 
 
-def _rate(a: Tensor) -> Tensor:
-    return (a.t() * LOG2_E).contiguous()
+def _backward(
+    grad_y: Tensor,
+    x: Tensor,
+    step: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    skip: Tensor | None,
+    mask: Tensor | None,
+    starts: Tensor,
+    softplus: bool,
+    reverse: bool,
+) -> tuple[Tensor, ...]:
+    """The gradients of x, step, a, b, c and skip; the last also where skip is None."""
+    (batch, length, width), states = x.shape, a.shape[1]
+    pitch, block = padded(width), _block(batch, width, BACKWARD_TASKS)
+    grad_x, grad_step = x.new_empty(x.shape), x.new_empty(x.shape)
+    grad_rate, grad_skip = x.new_empty(batch, states, pitch), x.new_empty(batch, pitch)
+    grad_b, grad_c = x.new_empty(2, -(-width // block), batch, length, states)
+    call(
+        "scan_backward",
+        **_inputs(x, step, a, b, c, skip, mask),
+        grad_y=grad_y.contiguous(),
+        starts=starts.contiguous(),
+        grad_x=grad_x,
+        grad_step=grad_step,
+        grad_rate=grad_rate,
+        grad_b=grad_b,
+        grad_c=grad_c,
+        grad_skip=grad_skip,
+        block=block,
+        softplus=softplus,
+        reverse=reverse,
+    )
+    grad_a = summed(grad_rate.view(batch, -1)).view(states, pitch)[:, :width].t().contiguous()
+    rows = (_over_blocks(grad) for grad in (grad_b, grad_c))
+    return grad_x, grad_step, grad_a, *rows, summed(grad_skip)[:width].clone()
 
 
-def _rows(b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """b and c as the kernel reads them: rows of consecutive numbers, equally far apart in both, pairs without gap."""
-
-    def fits(tensor: Tensor) -> bool:
-        return tensor.stride(2) == 1 and tensor.stride(0) == tensor.stride(1) * tensor.shape[1]
-
-    if fits(b) and fits(c) and b.stride(1) == c.stride(1):
-        return b, c
-    return b.contiguous(), c.contiguous()
+def _over_blocks(grad: Tensor) -> Tensor:
+    """(blocks, B, L, N) -> (B, L, N)."""
+    return grad[0] if len(grad) == 1 else summed(grad.view(len(grad), -1)).view(grad.shape[1:])
 
 
-def _padded(width: int) -> int:
-    return -(-width // 16) * 16
+def _inputs(
+    x: Tensor, step: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor | None, mask: Tensor | None
+) -> dict[str, Any]:
+    """What both passes read, in the kernel's memory order, and its sizes."""
+    batch, length, width = x.shape
+    b, c, stride = _rows(b, c)
+    return {
+        "x": x.contiguous(),
+        "step": step.contiguous(),
+        "rate": (a.t() * LOG2_E).contiguous(),
+        "b": b,
+        "c": c,
+        "skip": None if skip is None else skip.contiguous(),
+        "mask": None if mask is None else mask.contiguous(),
+        "batch": batch,
+        "length": length,
+        "width": width,
+        "states": a.shape[1],
+        "row_stride": stride,
+    }
+
+
+def _rows(b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, int]:
+    """b and c as the kernel reads them, rows of consecutive numbers that are equally far apart in both, and how far."""
+    strides = row_stride(b), row_stride(c)
+    if strides[0] is None or strides[0] != strides[1]:
+        b, c = (tensor.clone(memory_format=torch.contiguous_format) for tensor in (b, c))
+        return b, c, b.shape[2]
+    return b, c, strides[0]
+
+
+def _block(batch: int, width: int, tasks: int) -> int:
+    """Channels of a task: fewer when there would be fewer tasks than that; a multiple of 16."""
+    block = BLOCK
+    while block > 16 and batch * -(-width // block) < tasks:
+        block //= 2
+    return block
+
+
+def _starts_of(x: Tensor, a: Tensor) -> Tensor:
+    """Room for the state before each segment."""
+    return x.new_empty(len(x), -(-x.shape[1] // SEGMENT), a.shape[1], padded(x.shape[2]))
+
+
+def _like(x: Tensor) -> Tensor:
+    """The shape alone, packed."""
+    return x.new_empty(x.shape)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:7], output[1])
+    ctx.how = inputs[7:]
+
+
+def _gradients(ctx: Any, grad_y: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    *tensors, starts = ctx.saved_tensors
+    if grad_y is None:
+        return (None,) * 9
+    grads = _scan_backward(grad_y, *tensors, starts, *ctx.how)
+    return *grads[:5], None if tensors[5] is None else grads[5], None, None, None
+
+
+_TENSORS = "Tensor x, Tensor step, Tensor a, Tensor b, Tensor c, Tensor? skip, Tensor? mask"
+_HOW = "bool softplus, bool reverse"
+
+_scan = operator(f"scan({_TENSORS}, {_HOW}) -> Tensor", _run, lambda x, *_: _like(x))
+
+_scan_backward = operator(
+    f"scan_backward(Tensor grad_y, {_TENSORS}, Tensor starts, {_HOW}) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _backward,
+    lambda _, x, step, a, b, c, *__: (*map(_like, (x, step, a, b, c)), x.new_empty(x.shape[2])),
+)
+
+_scan_train = operator(
+    f"scan_train({_TENSORS}, {_HOW}) -> (Tensor, Tensor)",
+    _run_train,
+    lambda x, _, a, *__: (_like(x), _starts_of(x, a)),
+    (_keep, _gradients),
+)
+
+_scan_from = operator(
+    "scan_from(Tensor x, Tensor delta, Tensor a, Tensor b, Tensor c, Tensor state) -> (Tensor, Tensor)",
+    _run_from,
+    lambda x, *tensors: (_like(x), _like(tensors[-1])),
+)

@@ -9,13 +9,15 @@
 #include "vector.h"
 
 #define STEPS 64
+LIMIT(STEPS)
 
 typedef struct {
     float leak, gain, threshold, alpha;
     int32_t soft, detach, surrogate;
 } Neuron;
 
-enum { ATAN, SIGMOID, ERF, SOFTSIGN, PIECEWISE_QUADRATIC, PIECEWISE_EXP, SUPERSPIKE, RECT };
+enum { ATAN, SIGMOID, ERF, SOFTSIGN, PIECEWISE_QUADRATIC, PIECEWISE_EXP, SUPERSPIKE, RECT, SURROGATES };
+LIMIT(SURROGATES)
 
 // The derivative that stands in for the step's, at x = U - threshold; spikingjelly's formulas.
 INLINE vec surrogate(const Neuron *n, vec x) {
@@ -98,12 +100,24 @@ INLINE void fire_at(const Input *s, const Neuron *n, float *trains, float *rates
     add_part(counts + e, total, channels);
 }
 
-// trains: (S, B, M, D); rates: (B, M, D), their mean over the steps; counts: (B, parts, D), their sums.
-void lif_forward(const float *x, const float *scale, const float *shift, const uint8_t *mask, const Neuron *neuron,
-                 float *trains, float *rates, float *counts, long steps, long batch, long positions, long width,
-                 long parts, int constant, int threads) {
-    const Input s = {x, scale, shift, mask, steps, batch, positions, width, constant};
-    const Neuron n = *neuron;
+// x: (S, B, M, D), or (B, M, D) when `constant`. Null: scale and shift, both or neither; mask.
+typedef struct {
+    const float *x, *scale, *shift;
+    const uint8_t *mask;
+    float *trains, *rates, *counts; // (S, B, M, D); (B, M, D), their mean over the steps; (B, parts, D), their sums
+    int64_t steps, batch, positions, width, parts;
+    Neuron neuron;
+    int32_t constant, threads;
+} LifForward;
+ARGUMENTS(lif_forward, LifForward)
+
+void lif_forward(const LifForward *given) {
+    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const long parts = given->parts;
+    const int threads = given->threads;
+    float *trains = given->trains, *rates = given->rates, *counts = given->counts;
+    const Input s = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, width, given->constant};
+    const Neuron n = given->neuron;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, positions);
@@ -145,15 +159,27 @@ INLINE void unfire_at(const Input *s, const Neuron *n, const SpikeGradients *gra
     add_part(product + e, by_input, channels);
 }
 
-// grad_in: the gradient of I, in x's shape. sums: (2, B, parts, D), the sums over positions (and steps) of it and of it
-// times x.
-void lif_backward(const float *x, const float *scale, const float *shift, const uint8_t *mask, const Neuron *neuron,
-                  const float *grad_trains, const float *grad_rates, const float *grad_counts, float *grad_in,
-                  float *sums, long steps, long batch, long positions, long width, long parts, int constant,
-                  int threads) {
-    const Input s = {x, scale, shift, mask, steps, batch, positions, width, constant};
-    const SpikeGradients grad = {grad_trains, grad_rates, grad_counts};
-    const Neuron n = *neuron;
+// Null: as before, and each of the three gradients that come in.
+typedef struct {
+    const float *x, *scale, *shift;
+    const uint8_t *mask;
+    const float *grad_trains, *grad_rates, *grad_counts;
+    float *grad_in; // of I, in x's shape
+    float *sums;    // (2, B, parts, D): the sums over positions (and steps) of grad_in, and of it times x
+    int64_t steps, batch, positions, width, parts;
+    Neuron neuron;
+    int32_t constant, threads;
+} LifBackward;
+ARGUMENTS(lif_backward, LifBackward)
+
+void lif_backward(const LifBackward *given) {
+    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const long parts = given->parts;
+    const int threads = given->threads;
+    float *grad_in = given->grad_in, *sums = given->sums;
+    const Input s = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, width, given->constant};
+    const SpikeGradients grad = {given->grad_trains, given->grad_rates, given->grad_counts};
+    const Neuron n = given->neuron;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, positions);
@@ -171,8 +197,9 @@ typedef struct {
     const float *factor; // (B)
 } Attention;
 
-INLINE uint64_t *bits_of(const Attention *a, uint64_t *bits, long which, long step, long pair, long head) {
-    return bits + (((which * a->in.steps + step) * a->in.batch + pair) * a->heads + head) * a->in.positions;
+// Where the words of one head begin.
+INLINE long bits_at(const Attention *a, long which, long step, long pair, long head) {
+    return (((which * a->in.steps + step) * a->in.batch + pair) * a->heads + head) * a->in.positions;
 }
 INLINE vec spread(uint64_t bits, long v) {
     ivec lane;
@@ -191,6 +218,7 @@ INLINE uint64_t gather(vec spikes, long v) {
 }
 
 #define HEAD 64
+LIMIT(HEAD)
 #define HEAD_VECS (HEAD / LANES)
 typedef vec Table[HEAD * HEAD_VECS]; // one row of a head's vectors after the other
 
@@ -231,7 +259,7 @@ INLINE void fire_head(const Attention *a, const Neuron *neuron, long pair, long 
                 for (long t = 0; t < s->steps; t++) {
                     vec spike = real ? fires(neuron, charge(neuron, &rest, in)) : fill(0.f);
                     count += spike;
-                    uint64_t *word = bits_of(a, bits, which, t, pair, head) + m;
+                    uint64_t *word = bits + bits_at(a, which, t, pair, head) + m;
                     *word = (v ? *word : 0) | (gather(spike, v) & inside);
                 }
             }
@@ -239,12 +267,12 @@ INLINE void fire_head(const Attention *a, const Neuron *neuron, long pair, long 
         }
 }
 
-INLINE void attend_head(const Attention *a, float *out, uint64_t *bits, long pair, long head, const long vecs) {
+INLINE void attend_head(const Attention *a, float *out, const uint64_t *bits, long pair, long head, const long vecs) {
     const Input *s = &a->in;
     const long width = s->width / 3;
     for (long t = 0; t < s->steps; t++) {
-        const uint64_t *q = bits_of(a, bits, 0, t, pair, head), *k = bits_of(a, bits, 1, t, pair, head);
-        const uint64_t *val = bits_of(a, bits, 2, t, pair, head);
+        const uint64_t *q = bits + bits_at(a, 0, t, pair, head), *k = bits + bits_at(a, 1, t, pair, head);
+        const uint64_t *val = bits + bits_at(a, 2, t, pair, head);
         vec row[HEAD_VECS];
         Table table;
         memset(table, 0, sizeof(vec) * a->size * vecs);
@@ -267,13 +295,29 @@ INLINE void attend_head(const Attention *a, float *out, uint64_t *bits, long pai
         else task(__VA_ARGS__, (a)->vecs); \
     } while (0)
 
-// factor: (B), multiplies the attention. out: (S, B, M, D). counts: (B, 3 D).
-void attention_forward(const float *x, const float *scale, const float *shift, const uint8_t *mask,
-                       const Neuron *neuron, const float *factor, float *out, uint64_t *bits, float *counts, long steps,
-                       long batch, long positions, long width, long heads, int threads) {
-    const long size = width / heads, vecs = (size + LANES - 1) / LANES;
-    const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, factor};
-    const Neuron n = *neuron;
+// x: (B, M, 3 D). Null: scale and shift, both or neither; mask.
+typedef struct {
+    const float *x, *scale, *shift;
+    const uint8_t *mask;
+    const float *factor; // (B), multiplies the attention
+    float *out;          // (S, B, M, D)
+    uint64_t *bits;      // (3, S, B, H, M)
+    float *counts;       // (B, 3 D)
+    int64_t steps, batch, positions, width, heads;
+    Neuron neuron;
+    int32_t threads;
+} AttentionForward;
+ARGUMENTS(attention_forward, AttentionForward)
+
+void attention_forward(const AttentionForward *given) {
+    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const long heads = given->heads, size = width / heads, vecs = (size + LANES - 1) / LANES;
+    const int threads = given->threads;
+    const Input in = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, 3 * width, 1};
+    const Attention a = {in, heads, size, vecs, given->factor};
+    const Neuron n = given->neuron;
+    float *out = given->out, *counts = given->counts;
+    uint64_t *bits = given->bits;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long pair = 0; pair < batch; pair++)
         for (long head = 0; head < heads; head++) {
@@ -299,10 +343,10 @@ INLINE void load_row(const Attention *a, const float *grad, long t, long pair, l
     for (long v = 0; v < vecs; v++) row[v] = load_part(from + v * LANES, a->size - v * LANES) * a->factor[pair];
 }
 
-INLINE void head_tables(const Attention *a, const float *grad, uint64_t *bits, long pair, long head, long t,
+INLINE void head_tables(const Attention *a, const float *grad, const uint64_t *bits, long pair, long head, long t,
                         const long vecs, HeadScratch *w) {
-    const uint64_t *q = bits_of(a, bits, 0, t, pair, head), *k = bits_of(a, bits, 1, t, pair, head);
-    const uint64_t *val = bits_of(a, bits, 2, t, pair, head);
+    const uint64_t *q = bits + bits_at(a, 0, t, pair, head), *k = bits + bits_at(a, 1, t, pair, head);
+    const uint64_t *val = bits + bits_at(a, 2, t, pair, head);
     const size_t bytes = sizeof(vec) * a->size * vecs;
     memset(w->by_value[t], 0, bytes);
     memset(w->grad_table[t], 0, bytes);
@@ -320,9 +364,9 @@ INLINE void head_tables(const Attention *a, const float *grad, uint64_t *bits, l
 }
 
 // The gradients of the spikes of step t at `count` positions from m on, at most TOGETHER.
-INLINE void spike_gradients(const Attention *a, const float *grad, uint64_t *bits, long pair, long head, long t, long m,
+INLINE void spike_gradients(const Attention *a, const float *grad, const uint64_t *bits, long pair, long head, long t, long m,
                             long count, const long vecs, HeadScratch *w) {
-    const uint64_t *k = bits_of(a, bits, 1, t, pair, head), *val = bits_of(a, bits, 2, t, pair, head);
+    const uint64_t *k = bits + bits_at(a, 1, t, pair, head), *val = bits + bits_at(a, 2, t, pair, head);
     vec rows[TOGETHER][HEAD_VECS], query[TOGETHER][HEAD_VECS];
     for (long p = 0; p < TOGETHER; p++) {
         load_row(a, grad, t, pair, head, p < count ? m + p : m, vecs, rows[p]);
@@ -339,7 +383,7 @@ INLINE void spike_gradients(const Attention *a, const float *grad, uint64_t *bit
     }
 }
 
-INLINE void attention_backward_head(const Attention *a, const Neuron *neuron, const float *grad, uint64_t *bits,
+INLINE void attention_backward_head(const Attention *a, const Neuron *neuron, const float *grad, const uint64_t *bits,
                                     const float *grad_counts, float *grad_in, float *sums, HeadScratch *w, long pair,
                                     long head, const long vecs) {
     const Input *s = &a->in;
@@ -377,15 +421,32 @@ INLINE void attention_backward_head(const Attention *a, const Neuron *neuron, co
         }
 }
 
-// grad: (S, B, M, D). grad_counts: (3 D) or null. grad_in: (B, M, 3 D), of I. sums: (2, B, 3 D), as in lif_backward.
+// Null: as before, and grad_counts.
+typedef struct {
+    const float *x, *scale, *shift;
+    const uint8_t *mask;
+    const float *factor, *grad; // grad: (S, B, M, D)
+    const uint64_t *bits;
+    const float *grad_counts; // (3 D)
+    float *grad_in;           // (B, M, 3 D), of I
+    float *sums;              // (2, B, 3 D), as in lif_backward
+    int64_t steps, batch, positions, width, heads;
+    Neuron neuron;
+    int32_t threads;
+} AttentionBackward;
+ARGUMENTS(attention_backward, AttentionBackward)
+
 // Returns 0, or 1 when there is no memory for a thread's scratch.
-int attention_backward(const float *x, const float *scale, const float *shift, const uint8_t *mask,
-                       const Neuron *neuron, const float *factor, const float *grad, uint64_t *bits,
-                       const float *grad_counts, float *grad_in, float *sums, long steps, long batch, long positions,
-                       long width, long heads, int threads) {
-    const long size = width / heads, vecs = (size + LANES - 1) / LANES;
-    const Attention a = {{x, scale, shift, mask, steps, batch, positions, 3 * width, 1}, heads, size, vecs, factor};
-    const Neuron n = *neuron;
+int attention_backward(const AttentionBackward *given) {
+    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const long heads = given->heads, size = width / heads, vecs = (size + LANES - 1) / LANES;
+    const int threads = given->threads;
+    const Input in = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, 3 * width, 1};
+    const Attention a = {in, heads, size, vecs, given->factor};
+    const Neuron n = given->neuron;
+    const float *grad = given->grad, *grad_counts = given->grad_counts;
+    const uint64_t *bits = given->bits;
+    float *grad_in = given->grad_in, *sums = given->sums;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
@@ -411,10 +472,23 @@ INLINE void sum_at(const Input *s, const float *centre, float *sum, long at, lon
     add_part(sum + e, value, channels);
 }
 
-// sums: (B, parts, D) of x over real positions and steps, or of (x - centre)^2 when there is a centre, (D).
-void masked_sums(const float *x, const uint8_t *mask, const float *centre, float *sums, long steps, long batch,
-                 long positions, long width, long parts, int threads) {
-    const Input s = {x, 0, 0, mask, steps, batch, positions, width, 0};
+typedef struct {
+    const float *x; // (S, B, M, D)
+    const uint8_t *mask;
+    const float *centre; // (D), or null
+    float *sums;         // (B, parts, D) of x over real positions and steps, or of (x - centre)^2
+    int64_t steps, batch, positions, width, parts;
+    int32_t threads;
+} MaskedSums;
+ARGUMENTS(masked_sums, MaskedSums)
+
+void masked_sums(const MaskedSums *given) {
+    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const long parts = given->parts;
+    const int threads = given->threads;
+    const float *centre = given->centre;
+    float *sums = given->sums;
+    const Input s = {given->x, 0, 0, given->mask, steps, batch, positions, width, 0};
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, positions);
@@ -437,9 +511,23 @@ INLINE void unnormalise_at(const Input *s, float *grad, const float *constant, c
 }
 
 // grad = grad scale + (constant + slope x at real positions), in place: the backward pass through a batch norm.
-void norm_backward(float *grad, const float *x, const uint8_t *mask, const float *scale, const float *constant,
-                   const float *slope, long steps, long batch, long positions, long width, int threads) {
-    const Input s = {x, scale, 0, mask, steps, batch, positions, width, 0};
+// constant and slope, both or neither: null.
+typedef struct {
+    float *grad;    // (S, B, M, D), as x
+    const float *x;
+    const uint8_t *mask;
+    const float *scale, *constant, *slope; // (D)
+    int64_t steps, batch, positions, width;
+    int32_t threads;
+} NormBackward;
+ARGUMENTS(norm_backward, NormBackward)
+
+void norm_backward(const NormBackward *given) {
+    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const int threads = given->threads;
+    float *grad = given->grad;
+    const float *constant = given->constant, *slope = given->slope;
+    const Input s = {given->x, given->scale, 0, given->mask, steps, batch, positions, width, 0};
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
     for (long t = 0; t < steps; t++)
         for (long pair = 0; pair < batch; pair++)

@@ -17,6 +17,11 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+
+// What Python checks when it loads the library: how large each kernel's arguments are, and the limits it must keep to.
+#define ARGUMENTS(kernel, type) const int64_t size_of_##kernel = sizeof(type);
+#define LIMIT(name) const int64_t limit_##name = name;
+
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
 

@@ -1,0 +1,71 @@
+"""The kernels as operators that torch knows: traced by torch.compile and torch.export by their shapes, run as they are.
+
+Every operator is defined here by its schema, the function that runs it on CPU tensors and the one that gives the shapes
+of its results. Those with a gradient keep what their backward operator reads; the others refuse when they are asked.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from spikemba.errors import SpikeMbaError
+
+_LIBRARY = torch.library.Library("spikemba", "FRAGMENT")
+
+
+class OperatorError(SpikeMbaError):
+    """An operator is asked for what its kernel cannot do."""
+
+
+def operator(
+    schema: str,
+    run: Callable[..., Any],
+    shapes: Callable[..., Any],
+    gradient: tuple[Callable[..., None], Callable[..., Any]] | None = None,
+) -> Callable[..., Any]:
+    """Define `spikemba::schema` and return it as a function.
+
+    run: on CPU tensors.  shapes: the same arguments -> empty tensors like the results.  gradient: setup_context and
+    backward, as torch.library.register_autograd takes them.
+    """
+    name = schema.partition("(")[0]
+    _LIBRARY.define(schema)
+    _LIBRARY.impl(name, run, "CPU")
+    full = f"spikemba::{name}"
+    torch.library.register_fake(full, shapes, lib=_LIBRARY)
+    torch.library.register_vmap(full, _no_vmap(full), lib=_LIBRARY)
+    setup, backward = gradient or (None, _no_gradient(full))
+    torch.library.register_autograd(full, backward, setup_context=setup, lib=_LIBRARY)
+    found: Callable[..., Any] = getattr(torch.ops.spikemba, name).default
+    return found
+
+
+def differentiated(*tensors: Tensor | None) -> bool:
+    """Whether a gradient with respect to one of these may be asked for.
+
+    Raises OperatorError in forward-mode differentiation, which the kernels do not know.
+    """
+    given = [tensor for tensor in tensors if tensor is not None]
+    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in given):
+        raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+
+
+def _no_vmap(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise OperatorError(f"{name} has no vmap; put the axis into the batch, its first, or set SPIKEMBA_NATIVE=0")
+
+    return refuse
+
+
+def _no_gradient(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise OperatorError(
+            f"{name} has no gradient: no kernel is differentiated twice, nor what was traced without gradients once; "
+            "set SPIKEMBA_NATIVE=0 for it"
+        )
+
+    return refuse
