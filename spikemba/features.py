@@ -124,6 +124,20 @@ class FeatureSpec(Config):
             raise FeaturesMismatch(f"{what} has clips of {other.clip_s:g} s; the checkpoint expects {self.clip_s:g} s")
 
 
+SHORT_VIDEO_S = 0.1
+"""A video that lasts at most this much longer than one clip is read more often by the published pipelines."""
+
+
+def row_length_s(n_rows: int, duration_s: float, clip_s: float) -> float:
+    """Seconds of video that a row stands for, in a video of n_rows rows.
+
+    That is clip_s, except where a video hardly longer than one clip has several rows, as published CLIP features have
+    (`spikemba.video.clips.published_fps`): they share its duration.
+    """
+    short = n_rows > 1 and duration_s < clip_s + SHORT_VIDEO_S
+    return duration_s / n_rows if short else clip_s
+
+
 MAX_MISSING_ROWS = 2
 """Labelled clips at a video's end that may lack a row: encoders drop a started clip that annotators counted."""
 
