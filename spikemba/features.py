@@ -72,19 +72,27 @@ class FeatureSpec(Config):
     lengths: Literal["cut", "stretch"] = "cut"
     """Streams of unequal length: cut to the shortest, or stretched by repeating and leaving out rows."""
 
-    def join(self, streams: Sequence[NDArray[Any]], n_labels: int | None = None) -> Array:
+    def join(
+        self, streams: Sequence[NDArray[Any]], n_labels: int | None = None, duration_s: float | None = None
+    ) -> Array:
         """Streams of (L_i, F_i) as stored -> (L, F) as the model reads them: brought to one length, joined in order.
 
-        n_labels: L of a video whose clips are labelled. Raises FeaturesMismatch when too few rows are left for it.
+        n_labels: L of a video whose clips are labelled.  duration_s: of the video, where it is known.
+        Raises FeaturesMismatch when too few rows are left for the labels.
         """
-        rows = self.rows([len(stream) for stream in streams], n_labels)
+        rows = self.rows([len(stream) for stream in streams], n_labels, duration_s)
         parts = [stream[chosen].astype(np.float32) for stream, chosen in zip(streams, rows, strict=True)]
         return np.concatenate([_normalise_rows(part) if self.normalise_video else part for part in parts], axis=1)
 
-    def rows(self, lengths: Sequence[int], n_labels: int | None = None) -> list[NDArray[np.intp]]:
+    def rows(
+        self, lengths: Sequence[int], n_labels: int | None = None, duration_s: float | None = None
+    ) -> list[NDArray[np.intp]]:
         """Which rows of streams of these lengths `join` puts beside each other, (L,) each. Raises FeaturesMismatch."""
         if self.lengths == "stretch":
-            return [_stretched(n, n_labels or max(lengths)) for n in lengths]
+            longest = max(lengths)
+            clips = longest if duration_s is None else duration_s / self.clip_s
+            fits = abs(longest - clips) <= 1 or row_length_s(longest, duration_s or 0.0, self.clip_s) != self.clip_s
+            return [_stretched(n, n_labels or (longest if fits else max(1, int(clips + 0.5)))) for n in lengths]
         shortest = min(lengths)
         return [_cut(shortest, shortest if n_labels is None else n_labels)] * len(lengths)
 
@@ -124,6 +132,34 @@ class FeatureSpec(Config):
             )
         if other.clip_s != self.clip_s:
             raise FeaturesMismatch(f"{what} has clips of {other.clip_s:g} s; the checkpoint expects {self.clip_s:g} s")
+        for name in RULES:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise FeaturesMismatch(f"{what} has {name} {theirs!r}; the checkpoint was trained with {mine!r}")
+        for mine, theirs in pairs:
+            if None not in (mine.frames, theirs.frames) and mine.frames != theirs.frames:
+                raise FeaturesMismatch(
+                    f"{what} has {theirs.encoder} of other frames ({theirs.frames}); the checkpoint was trained on "
+                    f"{mine.frames}"
+                )
+
+
+RULES = ("normalise_video", "normalise_text", "max_tokens", "sentence_token", "max_clips", "lengths")
+"""Fields of a FeatureSpec that say how stored features are read, as the data section of a configuration does, too."""
+
+
+SHORT_VIDEO_S = 0.1
+"""A video that lasts at most this much longer than one clip is read more often by the published pipelines."""
+
+
+def row_length_s(n_rows: int, duration_s: float, clip_s: float) -> float:
+    """Seconds of video that a row stands for, in a video of n_rows rows.
+
+    That is clip_s, except where a video hardly longer than one clip has several rows, as published CLIP features have
+    (`spikemba.video.clips.published_fps`): they share its duration.
+    """
+    short = n_rows > 1 and duration_s < clip_s + SHORT_VIDEO_S
+    return duration_s / n_rows if short else clip_s
 
 
 MAX_MISSING_ROWS = 2
@@ -176,6 +212,13 @@ class FeatureFolder:
         if not files:
             raise FeaturesMissing(f"video {video_id!r}", self.folder)
         return _load_video(files, self.manifest.dim)
+
+    def n_rows(self, video_id: str) -> int:
+        """L of a video, without reading its features. Raises FeaturesMissing, FeaturesMismatch."""
+        files = self._video_files(video_id)
+        if not files:
+            raise FeaturesMissing(f"video {video_id!r}", self.folder)
+        return min(map(_n_rows, files))
 
     def text(self, query_id: str | int) -> NDArray[Any]:
         """(W, F) token states as stored. Raises FeaturesMissing, FeaturesMismatch."""
@@ -302,7 +345,43 @@ def _load(path: Path, key: str, dim: int | None = None, n_axes: int = 2) -> NDAr
         raise FeaturesMismatch(f"{path} cannot be read ({error.strerror or error})") from None
     except Unreadable as fault:
         raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again ({fault})") from None
+    if found.dtype.kind not in "fiu":
+        raise FeaturesMismatch(f"{path} holds {key} of type {found.dtype}; expected numbers")
     if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):
         expected = f"(n, {dim or 'F'}) with n >= 1" if n_axes == 2 else "(F,)"
         raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected {expected}")
+    _check_finite(path, found)
     return found
+
+
+LARGEST = 1e18
+"""Of a feature: of greater ones the squares, which scaling sums, pass what float32 can hold."""
+
+
+def _check_finite(path: Path, found: NDArray[Any]) -> None:
+    """Raise FeaturesMismatch that names the first row with NaN, infinity or a number that scaling cannot take."""
+    fine = np.isfinite(found)
+    if found.dtype.itemsize > 2:
+        fine &= np.abs(found) <= LARGEST
+    if fine.all():
+        return
+    bad = np.flatnonzero(~fine.reshape(len(found), -1).all(1))
+    row = int(bad[0])
+    value = found[row][~fine[row]].ravel()[0]
+    raise FeaturesMismatch(
+        f"{path} holds {value:g} in row {row} ({len(bad)} of {len(found)} rows hold such); expected finite numbers; "
+        "extract it again, or leave its rows out of the annotations"
+    )
+
+
+def _n_rows(path: Path) -> int:
+    """Length of an array by the head of its file, or by reading it where that is not plain."""
+    try:
+        if path.suffix == ".npy":
+            return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[0])
+        with zipfile.ZipFile(path) as archive, archive.open("features.npy") as file:
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, _, _ = read[np.lib.format.read_magic(file)](file)
+            return int(shape[0])
+    except Exception:  # whatever is wrong with it, reading it whole says what
+        return len(_load(path, "features"))

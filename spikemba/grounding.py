@@ -18,6 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from spikemba.batch import Batch, Prediction, pad
 from spikemba.config import Config
+from spikemba.features import row_length_s
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
 
@@ -34,7 +35,7 @@ class GroundingConfig(Config):
     max_iou: float = Field(0.7, ge=0, le=1)
     """Of two moments that overlap more than this, the better one is kept."""
     round_to_s: PositiveFloat | None = None
-    """Ends of moments are rounded to multiples of this many seconds; None keeps them as predicted."""
+    """Ends of moments are rounded to multiples of this many seconds, a short one to one step; None: as predicted."""
     clamp_s: PositiveFloat | None = None
     """Moments end here at the latest, as the ancestors cut QVHighlights at 150 s; None: where the video ends."""
     add_proposals: bool = False
@@ -174,21 +175,26 @@ def _run(
 
 
 def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, config: GroundingConfig) -> Answer:
-    total_s = len(clips.foreground) * clip_s
-    proposals = tuple(_proposals(clips.spikes, model, clip_s, duration_s))
+    clip_s = row_length_s(len(clips.foreground), duration_s, clip_s)
+    fired = list(_fired(clips.spikes, model, clip_s, duration_s))
+    proposals = tuple(_proposal(one, clips.spikes, clip_s, duration_s) for one in fired)
     ranking: dict[str, NDArray[np.floating]] = {
         "foreground": clips.foreground,
         "saliency": clips.saliency,
         "both": (clips.foreground + clips.saliency) / 2,
     }
     score = ranking[config.score]
-    windows, scores = clips.boundaries * total_s, score.astype(np.float64)
+    windows, scores = clips.boundaries * (len(score) * clip_s), score.astype(np.float64)
     if config.add_proposals and proposals:
-        inside = [slice(round(p.start_s / clip_s), max(1, round(p.end_s / clip_s))) for p in proposals]
         windows = np.concatenate((windows, [[p.start_s, p.end_s] for p in proposals]))
-        scores = np.concatenate((scores, [score[clip].mean() for clip in inside]))
+        scores = np.concatenate((scores, [score[start:stop].mean() for start, stop in fired]))
+    windows, scores = _inside(windows, scores, config.clamp_s or duration_s)
+    if not len(windows):  # all lie behind the video's end: each clip answers with itself, so that no query goes without
+        edges = np.arange(len(score) + 1) * clip_s
+        own = np.stack((edges[:-1], edges[1:]), axis=1)
+        windows, scores = _inside(own, score.astype(np.float64), config.clamp_s or duration_s)
     return Answer(
-        moments=tuple(_moments(windows, scores, duration_s, config)),
+        moments=tuple(_moments(windows, scores, config.clamp_s or duration_s, config)),
         saliency=clips.saliency,
         foreground=clips.foreground,
         proposals=proposals,
@@ -196,23 +202,43 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
     )
 
 
-def _moments(
-    windows: Windows, scores: NDArray[np.float64], duration_s: float, config: GroundingConfig
-) -> Iterator[Moment]:
-    """Candidates -> at most n_moments, best first, none after the video or clamp_s, none of zero length."""
-    latest_s = config.clamp_s or duration_s
+def _inside(
+    windows: Windows, scores: NDArray[np.float64], latest_s: float
+) -> tuple[Windows, NDArray[np.float64]]:
+    """Windows cut to [0, latest_s] with their scores; those of which nothing is left are left out."""
     windows = windows.clip(0, latest_s)
-    if config.round_to_s is not None:
-        windows = np.minimum(np.round(windows / config.round_to_s) * config.round_to_s, latest_s)
     longer = windows[:, 1] > windows[:, 0]
-    windows, scores = windows[longer], scores[longer]
+    return windows[longer], scores[longer]
+
+
+def _moments(
+    windows: Windows, scores: NDArray[np.float64], latest_s: float, config: GroundingConfig
+) -> Iterator[Moment]:
+    """Candidates within [0, latest_s] -> at most n_moments, best first."""
+    if config.round_to_s is not None:
+        windows = _rounded(windows, config.round_to_s, latest_s)
     for i in suppress(windows, scores, config.max_iou, config.n_moments):
         yield Moment(float(windows[i, 0]), float(windows[i, 1]), float(scores[i]))
 
 
-def _proposals(spikes: NDArray[np.bool_], model: SpikeMba, clip_s: float, duration_s: float) -> Iterator[Moment]:
-    """The proposal set: maximal runs of clips whose proposal neuron fires often enough."""
-    config, rates = model.config.proposals, spikes.mean(1)
-    for start, stop in runs(rates >= config.min_rate, config.max_gap):
+def _rounded(windows: Windows, step_s: float, latest_s: float) -> Windows:
+    """Ends at multiples of step_s, or at latest_s; a window that would round to nothing takes the step it lies in."""
+    rounded: Windows = np.minimum(np.round(windows / step_s) * step_s, latest_s)
+    gone = rounded[:, 1] <= rounded[:, 0]
+    first = np.floor(windows[gone].mean(1) / step_s) * step_s
+    rounded[gone] = np.stack((first, np.minimum(first + step_s, latest_s)), axis=1)
+    return rounded
+
+
+def _fired(spikes: NDArray[np.bool_], model: SpikeMba, clip_s: float, duration_s: float) -> Iterator[tuple[int, int]]:
+    """The proposal set: maximal runs of clips, [first, last + 1), whose proposal neuron fires often enough."""
+    config = model.config.proposals
+    for start, stop in runs(spikes.mean(1) >= config.min_rate, config.max_gap):
         if start * clip_s < duration_s:
-            yield Moment(start * clip_s, min(stop * clip_s, duration_s), float(rates[start:stop].mean()))
+            yield start, stop
+
+
+def _proposal(run: tuple[int, int], spikes: NDArray[np.bool_], clip_s: float, duration_s: float) -> Moment:
+    """A run of clips in seconds, scored by the mean rate of their neurons."""
+    start, stop = run
+    return Moment(start * clip_s, min(stop * clip_s, duration_s), float(spikes[start:stop].mean(1).mean()))

@@ -17,6 +17,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from spikemba.config import Config
 from spikemba.errors import ShapeError
+from spikemba.features import row_length_s
 from spikemba.grounding import Answer, Array
 from spikemba.moments import Moment, runs, suppress
 from spikemba.ops.spiking import NeuronConfig, lif_spikes
@@ -57,7 +58,7 @@ def answer_zero_shot(
     proposals = {run for g in range(len(config.gains)) for run in runs(fired[:, g], config.max_gap)}
     best = int(strength.argmax())
     ordered = sorted(proposals | {(best, best + 1)})
-    windows = np.minimum(np.array(ordered, np.float64) * clip_s, duration_s)
+    windows = np.minimum(np.array(ordered, np.float64) * row_length_s(len(clips), duration_s, clip_s), duration_s)
     scores = np.array([_score(strength, start, stop) for start, stop in ordered])
     real = windows[:, 1] > windows[:, 0]
     windows, scores = windows[real], scores[real]

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
-from pipelines.scoring.scores import LABEL_CLIP_S, query_faults
+from pipelines.scoring.scores import query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
+from spikemba.datasets.clip_lengths import whole_clips
 from spikemba.datasets.protocol import ScoringProtocol
 
 SLACK_S = 0.01
 """A window may end this much past its video: durations are stored with two decimals."""
 
 MAX_MOMENTS = 10
+
+MOST_SALIENCY = 1.25
+"""Scores by clips beyond which they are of clips of another length."""
 
 
 def prediction_faults(
@@ -33,7 +37,7 @@ def n_labelled_clips(annotation: Annotation) -> int:
     """Clips that saliency is scored on; 0 where it is not."""
     if annotation.labels:
         return len(annotation.labels)
-    return int(annotation.duration_s / LABEL_CLIP_S) if annotation.ratings else 0
+    return whole_clips(annotation.duration_s, annotation.rating_clip_s) if annotation.ratings else 0
 
 
 Pairs = Sequence[tuple[PredictedRow, Annotation]]
@@ -45,7 +49,16 @@ def _saliency_faults(pairs: Pairs) -> list[str]:
         for row, truth in pairs
         if len(row.saliency) < n_labelled_clips(truth)
     }
-    return _fault(short, "have fewer saliency scores than clips; a missing score counts as 0, above negative ones")
+    long = {
+        row.query_id: f"{len(row.saliency)} for {n}"
+        for row, truth in pairs
+        if (n := n_labelled_clips(truth)) and len(row.saliency) > max(n + 1, MOST_SALIENCY * n)
+    }
+    return [
+        *_fault(short, "have fewer saliency scores than clips; a missing score counts as 0, above negative ones"),
+        *_fault(long, "have far more saliency scores than clips were rated; the rest is not read: is a score as long as"
+        " a rated clip?"),
+    ]
 
 
 def _moment_faults(pairs: Pairs) -> list[str]:

@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations, read_predictions
+from spikemba.datasets.clip_lengths import whole_clips
 from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics import grounding_document, ratings_matrix
-
-LABEL_CLIP_S = 2.0
-"""Seconds that one rated clip lasts in the QVHighlights form."""
-
 
 def protocol_of(benchmark: str) -> ScoringProtocol:
     """How a benchmark is scored. Raises UnknownName with the list of names."""
@@ -82,8 +79,8 @@ def _by_domain(
 
 
 def clip_ratings(annotation: Annotation) -> NDArray[np.float64]:
-    """(L, A) ratings of every clip, zero where nobody rated."""
-    n_clips = int(annotation.duration_s / LABEL_CLIP_S)
+    """(L, A) ratings of every clip of the length that was rated, zero where nobody rated."""
+    n_clips = whole_clips(annotation.duration_s, annotation.rating_clip_s)
     n_clips = max(n_clips, max(annotation.relevant_clips, default=-1) + 1)
     return np.asarray(ratings_matrix(n_clips, annotation.relevant_clips, annotation.ratings), np.float64)
 

@@ -11,7 +11,7 @@ first two.
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,8 +27,10 @@ from pipelines.training.batch_plan import BatchPlan, MicroBatch
 from pipelines.training.device_memory import available, rising
 from pipelines.training.loop import autocast, device_of
 from pipelines.training.optimizer import make_optimizer
-from pipelines.training.task import BatchLike, Task
+from pipelines.training.task import BatchLike, Task, held_out_splits
 from pipelines.training.tensor_table import shape, shapes_of_parts, tensors, tensors_of
+from spikemba.datasets.base import GroundingDataset, Split
+from spikemba.errors import SpikeMbaError
 
 SPARE = 0.8
 """Share of the free memory that the timed step may be expected to take."""
@@ -109,15 +111,18 @@ class DryRun:
 
 
 def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
-    """Build everything that `train` would, do one step on the first batch, and write nothing.
+    """Build everything that `train` would, read all features, do one step on the first batch, and write nothing.
 
     processes: how many will share a batch; what is said is that of one. Of a study it is the first domain.
     Raises what `train` raises for missing data and faults in the configuration.
     """
+    for other in _other_domains(config):
+        other.check_features()
     config = _first_of_study(config)
     settings, device = config.train, device_of(config.train)
     torch.manual_seed(settings.seed)
     task: Task = kind(config.task).make_task(config)
+    task.check_data()
     module = task.module.to(device).train()
     optimizer = make_optimizer(task.parameter_groups(settings.weight_decay), settings)
     plan = BatchPlan(task.n_examples, settings.batch_size, settings.accumulate, 0, 1, settings.seed)
@@ -172,6 +177,16 @@ def _first_of_study(config: AnyRunConfig) -> AnyRunConfig:
     return config.model_copy(update={"data": data})
 
 
+def _other_domains(config: AnyRunConfig) -> Iterator[GroundingDataset]:
+    """The data sets of a study's domains after the first."""
+    if not isinstance(config, RunConfig) or not is_study(config, ()):
+        return
+    splits: list[Split] = ["train", *held_out_splits(config.data.val is not None, config.train.watch_test)]
+    for domain in config.data.domains[1:]:
+        for split in splits:
+            yield GroundingDataset(config.data.model_copy(update={"domain": domain}), split)
+
+
 def _micro_batch(own: tuple[int, ...]) -> MicroBatch:
     return MicroBatch(epoch=0, indices=own, start=0, stop=len(own))
 
@@ -202,7 +217,10 @@ def _time_steps(
     while not times or (len(times) < at_most and (times[0] < PATIENCE_S or settings.compile)):
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        _loss(task, batch.to(device), settings, device).backward()
+        loss = _loss(task, batch.to(device), settings, device)
+        if not bool(loss.isfinite()) and settings.precision != "fp16":
+            raise SpikeMbaError(f"the loss of step {len(times) + 1} is {float(loss)}; lower train.learning_rate")
+        loss.backward()
         nn.utils.clip_grad_norm_(task.module.parameters(), settings.clip_norm)
         optimizer.step()
         if device.type == "cuda":

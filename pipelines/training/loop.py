@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
@@ -145,6 +145,7 @@ class _Loop:
         set_learning_rate(state.optimizer, settings.learning_rate * self.factor(done))
         state.optimizer.zero_grad(set_to_none=True)
         n = sum(len(one.indices) for one in micro_batches)
+        losses: list[dict[str, Tensor]] = []
         for one in micro_batches:
             batch = next(batches).to(self.device)
             with one_batch_over_ranks(self.ddp is not None), self._gradient_sync(one is micro_batches[-1]):
@@ -152,17 +153,36 @@ class _Loop:
                     loss, terms, diagnostics = (self.ddp or self.loss_module)(batch)
                 # torch averages gradients over the processes; the loss is a sum over them
                 state.scaler.scale(loss * (self.ranks.count * len(one.indices) / n)).backward()
+            losses.append({"loss": loss.detach(), **terms})
             add(state.sums.totals, {"loss": loss}, len(one.indices))
             add(state.sums.terms, terms, len(one.indices))
             add(state.sums.diagnostics, diagnostics, len(one.own))
         state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
+        self._refuse_nonfinite(norm, losses)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         # fp16 skips a step whose gradients overflow, and lowers its scale
         add(state.sums.totals, {"gradient_norm": torch.nan_to_num(norm, posinf=0.0) / self.ranks.count}, n)
         if state.ema is not None:
             state.ema.update()
+
+    def _refuse_nonfinite(self, norm: Tensor, losses: list[dict[str, Tensor]]) -> None:
+        """Raise SpikeMbaError at the step whose loss or gradient is no number, before weights and states are spoilt.
+
+        All processes raise together. fp16 is left alone: there a step whose gradients overflow is left out.
+        """
+        if self.settings.precision == "fp16":
+            return
+        values = torch.stack([norm.detach().float(), *(of_batch["loss"].float() for of_batch in losses)])
+        if not all_reduce_max(int(not bool(values.isfinite().all()))):
+            return
+        p = self.state.progress
+        broken = sorted({name for of in losses for name, value in of.items() if not bool(value.isfinite().all())})
+        raise SpikeMbaError(
+            f"{' and '.join(broken) or 'the gradient'} became no finite number in epoch {p.epoch + 1}, step {p.step + 1}"
+            "; what was saved before is as it was: start again with a lower train.learning_rate"
+        )
 
     def _gradient_sync(self, now: bool) -> AbstractContextManager[None]:
         """Gradients are exchanged between the processes in the backward pass of a batch's last micro-batch."""
@@ -182,10 +202,6 @@ class _Loop:
         means = self.state.sums.means(self.plan.n_examples)
         last = p.epoch * self.plan.n_steps + p.step - 1
         loss = float(means["totals"]["loss"])
-        if not math.isfinite(loss) and settings.precision != "fp16":
-            raise SpikeMbaError(
-                f"the loss became {loss} in epoch {p.epoch + 1}; start again with a lower train.learning_rate"
-            )
         return {
             "epoch": p.epoch + 1,
             "loss": loss,

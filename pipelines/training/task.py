@@ -59,6 +59,9 @@ class OfSplits:
         """Training examples."""
         return len(self.training)
 
+    def check_data(self) -> None:
+        """Nothing, where no task says otherwise."""
+
     @property
     def splits(self) -> tuple[Split, ...]:
         """Those that are scored; the test split alone chooses nothing, so it is not scored alone."""
@@ -94,6 +97,9 @@ class Task(Protocol):
     @property
     def dense(self) -> Sequence[nn.Module]:
         """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
+
+    def check_data(self) -> None:
+        """Read what training will read, where that is quick, and raise SpikeMbaError for what is wrong with it."""
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""

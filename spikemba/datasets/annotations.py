@@ -18,6 +18,9 @@ from spikemba.moments import Moment, Window
 
 QueryId = int | str
 
+RATING_CLIP_S = 2.0
+"""Seconds of a rated clip in the QVHighlights form."""
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -33,6 +36,8 @@ class Annotation:
     """Clips that `ratings` are about."""
     ratings: tuple[tuple[int, ...], ...] = ()
     """Three ratings 0-4, one per annotator, for each relevant clip; empty when nobody rated."""
+    rating_clip_s: float = RATING_CLIP_S
+    """Seconds of a clip of `relevant_clips`; key `clip_s` of the row, where it is not that of QVHighlights."""
     labels: tuple[tuple[float, ...], ...] = ()
     """Highlight sets: for each clip of the video 20 importances 1-5 (TVSum) or one 0 or 1 (YouTube Highlights)."""
     domain: str | None = None
@@ -48,6 +53,8 @@ class Annotation:
         if self.ratings:
             row["relevant_clip_ids"] = list(self.relevant_clips)
             row["saliency_scores"] = [list(rating) for rating in self.ratings]
+            if self.rating_clip_s != RATING_CLIP_S:
+                row["clip_s"] = self.rating_clip_s
         if self.labels:
             row["label"] = [list(of_clip) for of_clip in self.labels]
         return row if self.domain is None else row | {"domain": self.domain}
@@ -167,13 +174,32 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         video_id=_get(row, "vid", (str,)),
         duration_s=duration,
         windows=windows,
-        relevant_clips=tuple(int(clip) for clip in clips) if ratings else (),
-        ratings=tuple((int(a), int(b), int(c)) for a, b, c in _numbers(row, "saliency_scores", width=3))
-        if ratings
-        else (),
+        relevant_clips=_clip_ids(clips) if ratings else (),
+        ratings=tuple((int(a), int(b), int(c)) for a, b, c in _ratings(row)) if ratings else (),
+        rating_clip_s=_rating_clip_s(row) if ratings else RATING_CLIP_S,
         labels=_labels(row) if row.get("label") is not None else (),
         domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
     )
+
+
+def _clip_ids(clips: Any) -> tuple[int, ...]:
+    if not isinstance(clips, list) or any(type(clip) not in (int, float) or clip != int(clip) for clip in clips):
+        raise _BadRow(f"relevant_clip_ids is {clips!r}; expected a list of whole numbers")
+    return tuple(map(int, clips))
+
+
+def _ratings(row: Mapping[str, Any]) -> list[list[float]]:
+    rows = _numbers(row, "saliency_scores", width=3)
+    if wrong := [of_clip for of_clip in rows if any(rating not in (0, 1, 2, 3, 4) for rating in of_clip)]:
+        raise _BadRow(f"saliency_scores holds {wrong[0]!r}; expected whole numbers from 0 to 4")
+    return rows
+
+
+def _rating_clip_s(row: Mapping[str, Any]) -> float:
+    clip_s = _get(row, "clip_s", (int, float)) if row.get("clip_s") is not None else RATING_CLIP_S
+    if not (isfinite(clip_s) and clip_s > 0):
+        raise _BadRow(f"clip_s {clip_s} is not a positive number of seconds")
+    return float(clip_s)
 
 
 def _labels(row: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:

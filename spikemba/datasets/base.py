@@ -2,6 +2,7 @@
 
 # Shapes: L clips, W query tokens, F feature width, K true windows.
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,17 @@ from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveIn
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
-from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
+from spikemba.datasets.annotations import Annotation, QueryId
+from spikemba.datasets.clip_lengths import at_clip_length
+from spikemba.datasets.raw_rows import read_checked
 from spikemba.datasets.registry import OWN, benchmark_names
+from spikemba.datasets.row_fit import check_rows, videos_with_rows
 from spikemba.datasets.word_vectors import WordVectors
-from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.features import Array, FeatureFolder, FeatureSpec, Manifest
+from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
+from spikemba.features import RULES, Array, FeatureFolder, FeatureSpec, Manifest, row_length_s
+from spikemba.progress import Report, silent
+
+_log = logging.getLogger(__name__)
 
 Split = Literal["train", "val", "test"]
 
@@ -34,6 +41,8 @@ class DataConfig(Config):
 
     benchmark: Annotated[str, AfterValidator(_known)] = OWN
     """Whose metrics are used; a set of your own in the QVHighlights form is scored as QVHighlights is."""
+    name: str | None = None
+    """What the data are called in tables and on model cards, such as Charades-STA; None: own data, as the run is."""
     domains: tuple[str, ...] = ()
     """Highlight sets: the domains, each of which gets a model of its own; empty trains one model on everything."""
     domain: str | None = None
@@ -62,8 +71,16 @@ class DataConfig(Config):
     """Scale each token to unit length."""
     lengths: Literal["cut", "stretch"] = "cut"
     """Streams of unequal length are cut to the shortest and to the labelled clips, or stretched to them."""
+    accept_misfit: bool = False
+    """Warn where rows do not fit a video's duration or each other, instead of refusing; windows may then be misplaced."""
+    drop_faulty: bool = False
+    """Leave out rows of the annotations that have faults, with a warning, instead of refusing them."""
     memory_gb: NonNegativeFloat = 4.0
     """Features kept in memory after they were first read, at most; 0 reads them from disk every time."""
+
+    def read_as(self, spec: FeatureSpec) -> "DataConfig":
+        """The same data, read as a checkpoint reads features: only places, splits and names are of this configuration."""
+        return self.model_copy(update={name: getattr(spec, name) for name in ("clip_s", *RULES)})
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,10 @@ class ClipStream(Protocol):
         """(L, F) rows of a video's clips."""
         ...
 
+    def n_rows(self, video_id: str) -> int | None:
+        """L, or None where that is not known before the video is read."""
+        ...
+
     def has_video(self, video_id: str) -> bool:
         """Whether the video is there."""
         ...
@@ -121,12 +142,13 @@ class GroundingDataset(Dataset[Pair]):
         Raises AnnotationError, FeaturesMissing or ConfigError, each naming what is missing and how to make it.
         """
         self.config, self.split = config, split
-        self.annotations = _of_domain(read_annotations(_required(getattr(config, split), split)), config)
+        self.annotations = _of_domain(_usable_rows(config, split), config)
         folders = (FeatureFolder(folder) for folder in config.video_features)
         self._streams: list[ClipStream] = [*folders] if streams is None else [*streams]
         self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
         _check_clip_length(self._streams, config)
+        self._check_rows()
         self.spec = FeatureSpec(
             video=tuple(stream.manifest for stream in self._streams),
             text=self._text.manifest,
@@ -155,7 +177,7 @@ class GroundingDataset(Dataset[Pair]):
             query_id=annotation.query_id,
             video=video,
             tokens=self.tokens(index),
-            targets=clip_targets(annotation, len(video), self.config.clip_s) if known else None,
+            targets=clip_targets(annotation, len(video), self._row_s(annotation, len(video))) if known else None,
             video_group=self.video_groups[index],
             query_group=self.query_groups[index],
             n_ranks=self.n_ranks,
@@ -166,10 +188,36 @@ class GroundingDataset(Dataset[Pair]):
         annotation = self.annotations[index]
         return self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
 
+    def check_features(self, report: Report = silent) -> None:
+        """Read the features of every pair once. Raises FeaturesMismatch that names the file, and the row, of a fault."""
+        memory, self._memory = self._memory, {}
+        for done in range(len(self)):
+            self._video(self.annotations[done])
+            self._tokens(self.annotations[done])
+            report(done + 1, len(self))
+        self._memory = memory
+
+    def _row_s(self, annotation: Annotation, n_rows: int) -> float:
+        """Seconds of a row of a video of n_rows."""
+        return row_length_s(n_rows, annotation.duration_s, self.config.clip_s)
+
+    def _check_rows(self) -> None:
+        """Warn of rows that do not fit their videos. Raises FeaturesMismatch where they cannot be theirs."""
+        if self.config.lengths == "stretch":
+            return
+        names = dict.fromkeys(one.video_id for one in self.annotations)
+        lengths = [
+            (stream.folder.name, {name: n for name in names if (n := stream.n_rows(name)) is not None})
+            for stream in self._streams
+        ]
+        videos = list(videos_with_rows(self.annotations, lengths, self.config.clip_s))
+        if warning := check_rows(videos, self.config.clip_s, accept=self.config.accept_misfit):
+            _log.warning("split %r: %s", self.split, warning)
+
     def _video(self, annotation: Annotation) -> Array:
         stored = [stream.video(annotation.video_id) for stream in self._streams]
         try:
-            joined = self.spec.join(stored, len(annotation.labels) or None)
+            joined = self.spec.join(stored, len(annotation.labels) or None, annotation.duration_s)
         except FeaturesMismatch as error:
             raise FeaturesMismatch(f"{annotation.video_id}: {error}") from None
         return joined[: self.config.max_clips] if self.split == "train" else joined
@@ -216,13 +264,25 @@ def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTar
             foreground[clip], boundaries[clip] = True, windows[k] / total_s
     relevance = foreground.astype(np.float32)
     if annotation.ratings:
-        relevance = np.zeros(n_clips, dtype=np.float32)
-        for clip, ratings in zip(annotation.relevant_clips, annotation.ratings, strict=True):
-            if clip < n_clips:
-                relevance[clip] = (
-                    N_GRADES / 4 * np.mean(ratings)
-                )  # the sum of QVHighlights' three ratings, for any number
+        relevance = _rated_relevance(annotation, foreground, clip_s)
     return ClipTargets(foreground, boundaries, relevance, has_windows=bool(len(windows)))
+
+
+def _rated_relevance(annotation: Annotation, foreground: NDArray[np.bool_], clip_s: float) -> Array:
+    """(L,): the summed ratings of three annotators, of clips of clip_s whatever the length of the rated ones.
+
+    Clips of true windows that nobody rated are as relevant as the rated ones are on average: unknown is not 0.
+    foreground: (L,).
+    """
+    n_clips = len(foreground)
+    n_rated = 1 + max(max(annotation.relevant_clips), int(n_clips * clip_s / annotation.rating_clip_s))
+    grades, rated = np.zeros(n_rated), np.zeros(n_rated)
+    for clip, ratings in zip(annotation.relevant_clips, annotation.ratings, strict=True):
+        grades[clip] = N_GRADES / 4 * np.mean(ratings)  # the sum of QVHighlights' three ratings, for any number
+        rated[clip] = 1
+    relevance, known = (at_clip_length(x, annotation.rating_clip_s, clip_s, n_clips) for x in (grades, rated))
+    relevance[foreground & (known == 0)] = max(1.0, float(grades[rated > 0].mean()))
+    return relevance.astype(np.float32)
 
 
 N_GRADES = 12
@@ -247,6 +307,20 @@ def _label_targets(labels: NDArray[np.float64]) -> ClipTargets:
 
 def _is_graded(annotation: Annotation) -> bool:
     return bool(annotation.ratings) or (bool(annotation.labels) and len(annotation.labels[0]) > 1)
+
+
+def _usable_rows(config: DataConfig, split: Split) -> list[Annotation]:
+    """The rows of a split's file, checked as `spikemba prepare` checks them. Raises AnnotationError, ConfigError."""
+    path = _required(getattr(config, split), split)
+    rows, faults = read_checked(path, to_train=split == "train")
+    if faults and not (config.drop_faulty and rows):
+        cure = "; mend such rows, or leave them out with --set data.drop_faulty=true" if rows else ""
+        raise AnnotationError(path, [faults[0] + cure, *faults[1:]], shown=30)
+    if faults:
+        _log.warning("%s: %d rows with faults are left out, as %s", path, len(faults), faults[0])
+    if not rows:
+        raise AnnotationError(path, ["no rows; expected one JSON object per line"])
+    return rows
 
 
 def _of_domain(annotations: list[Annotation], config: DataConfig) -> list[Annotation]:

@@ -155,4 +155,5 @@ def _annotation(query_id: int, rows: list[_Row], duration_s: float, clip_s: floa
         windows=tuple(sorted(row.window for row in rows)),
         relevant_clips=tuple(sorted(rated)),
         ratings=tuple((rated[clip],) * 3 for clip in sorted(rated)),
+        rating_clip_s=clip_s,
     )

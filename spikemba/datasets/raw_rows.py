@@ -71,4 +71,39 @@ def _problem(row: Annotation) -> str | None:
             return f"{shown} starts before the video"
         if end_s > row.duration_s + SLACK_S:
             return f"{shown} ends past the video, which lasts {row.duration_s:g} s"
+    return _clip_problem(row)
+
+
+def _clip_problem(row: Annotation) -> str | None:
+    """What is wrong with the rated clips of a row."""
+    seen: set[int] = set()
+    for clip in row.relevant_clips:
+        if clip < 0:
+            return f"relevant_clip_ids holds {clip}; clips count from 0"
+        if clip * row.rating_clip_s >= row.duration_s:
+            lasts = f"clips of {row.rating_clip_s:g} s, and the video lasts {row.duration_s:g} s"
+            return f"relevant_clip_ids holds {clip}, past the end: {lasts}"
+        if clip in seen:
+            return f"relevant_clip_ids holds {clip} twice"
+        seen.add(clip)
     return None
+
+
+def read_checked(path: Path, *, to_train: bool = False) -> tuple[list[Annotation], list[str]]:
+    """The rows of a jsonl that can be used, and what is wrong with the others, each with its line.
+
+    to_train: a row without any truth is a fault, too. Raises AnnotationError when the file is not jsonl at all.
+    """
+    found = read_jsonl_rows(path)
+    faults = row_faults(found.rows)
+    if to_train:
+        faults |= {place: NO_TRUTH for place, row in found.rows if place not in faults and not _has_truth(row)}
+    usable = [row for place, row in found.rows if place not in faults]
+    return usable, [*found.faults, *(f"{place}: {what}" for place, what in faults.items())]
+
+
+NO_TRUTH = "has no relevant_windows, saliency_scores or label, so there is nothing to learn from it"
+
+
+def _has_truth(row: Annotation) -> bool:
+    return row.windows is not None or bool(row.ratings) or bool(row.labels)

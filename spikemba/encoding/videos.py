@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +17,10 @@ import numpy as np
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, clip_rule
 from spikemba.errors import VideoError
-from spikemba.features import Array
+from spikemba.features import SHORT_VIDEO_S, Array
 from spikemba.progress import Report, silent
 from spikemba.video.clips import Clip, ClipCutter
-from spikemba.video.sampling import VideoReader
+from spikemba.video.sampling import FrameRule, VideoReader
 
 WAITING_CLIPS = 16
 """Decoded clips that wait for an encoder, at most; one of SlowFast has 5 MB."""
@@ -152,7 +152,8 @@ class _Decoding:
     def _decode(self, video: int, path: Path) -> float:
         """Hand over the clips of one video; returns its duration."""
         reader = VideoReader(path, threads="NONE" if self._several else "AUTO")
-        rules = [clip_rule(encoder, self.clip_s, reader.info) for encoder in self.encoders]
+        source = replace(reader.info, duration_s=_true_duration(reader, self.clip_s))
+        rules = [clip_rule(encoder, self.clip_s, source) for encoder in self.encoders]
         cutters = [ClipCutter(rule.n_frames) for rule in rules]
         declared = reader.info.duration_s
         expected = max(1, round(declared / self.clip_s)) if declared else None
@@ -172,6 +173,20 @@ class _Decoding:
             with suppress(queue.Full):
                 self._queue.put(message, timeout=0.1)
                 return
+
+
+def _true_duration(reader: VideoReader, clip_s: float) -> float | None:
+    """What the file declares, or what decodes where it declares a very short video that is none.
+
+    Very short videos are read by rules of their own; those of a long one would give it rows of another length.
+    """
+    declared = reader.info.duration_s
+    if declared is None or declared >= clip_s + SHORT_VIDEO_S:
+        return declared
+    for _ in reader.frames(FrameRule(fps=1 / clip_s, size_px=16)):
+        pass
+    assert reader.duration_s is not None
+    return declared if reader.duration_s < clip_s + SHORT_VIDEO_S else reader.duration_s
 
 
 @dataclass

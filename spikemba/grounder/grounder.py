@@ -9,6 +9,7 @@ from spikemba.encoders import TextFeatures
 from spikemba.encoders.base import EncoderOptions, check_query
 from spikemba.encoding.videos import encode_video
 from spikemba.errors import SpikeMbaError
+from spikemba.features import row_length_s
 from spikemba.grounder.feature_cache import cached_features
 from spikemba.grounder.models import TrainedModel, ZeroShotModel
 from spikemba.grounder.result import Grounding
@@ -122,7 +123,8 @@ class Grounder:
     ) -> list[Grounding]:
         encoded = (cached_features if cache else encode_video)(video, self.encoders, self.clip_s, report)
         answers = self.model.answers(encoded, texts, top)
+        row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
         return [
-            Grounding(video, sentence, encoded.duration_s, self.clip_s, answer, self.name)
+            Grounding(video, sentence, encoded.duration_s, row_s, answer, self.name)
             for sentence, answer in zip(sentences, answers, strict=True)
         ]

@@ -1,11 +1,13 @@
 """From predictions per clip to moments, and long videos in chunks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from spikemba.batch import Prediction
-from spikemba.grounding import GroundingConfig, Question, answer_questions, chunk_limits
+from spikemba.grounding import GroundingConfig, Question, _rounded, answer_questions, chunk_limits
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
 
@@ -164,3 +166,52 @@ def test_a_real_model_answers_with_scores_between_zero_and_one():
     assert all(0 <= m.start_s < m.end_s <= 65 and 0 <= m.score <= 1 for m in answer.moments)
     assert answer.saliency.shape == answer.foreground.shape == (33,)
     assert ((answer.saliency >= 0) & (answer.saliency <= 1)).all()
+
+
+@pytest.mark.parametrize("step_s", [0.5, 2.0, 4.0, 10.0])
+@pytest.mark.parametrize("duration_s", [0.4, 1.0, 3.1, 6.0, 9.9])
+def test_a_moment_never_rounds_to_nothing(step_s, duration_s):
+    rng = np.random.default_rng(0)
+    windows = np.sort(rng.uniform(0, duration_s, (200, 2)), axis=1)
+    windows = np.concatenate((windows, [[0, 0.01], [duration_s - 0.01, duration_s], [0, duration_s]]))
+    found = _rounded(windows, step_s, duration_s)
+    assert (found[:, 1] > found[:, 0]).all()
+    assert ((found >= 0) & (found <= duration_s)).all()
+    whole = (np.abs(found / step_s - np.round(found / step_s)) < 1e-9) | (found == duration_s)
+    assert whole.all()
+    np.testing.assert_array_less(np.abs(found - windows), step_s)
+
+
+def test_a_video_of_one_second_gets_an_answer_under_a_rounding_of_two():
+    answer, _ = ask([0.9], duration_s=0.9, round_to_s=2)
+    assert [(m.start_s, m.end_s) for m in answer.moments] == [(0, 0.9)]
+
+
+class Late(Oracle):
+    """Points behind the end of every video."""
+
+    def forward(self, batch):
+        found = super().forward(batch)
+        return replace(found, boundaries=torch.tensor([0.9, 1.0]).expand_as(found.boundaries))
+
+
+def test_a_query_whose_windows_all_lie_behind_the_video_is_answered_by_its_best_clip():
+    question = Question(np.asarray([[0.2], [0.9]], np.float32), np.zeros((2, 3), np.float32), 3.0)
+    (answer,) = answer_questions(Late(), [question], 2.0, GroundingConfig())
+    assert [tuple(m)[:2] for m in answer.moments] == [(2, 3), (0, 2)]
+
+
+@pytest.mark.parametrize("last_s", [0.1, 0.6, 0.99, 1.0, 1.9, 2.0])
+def test_every_proposal_has_a_score_however_little_of_the_last_clip_is_there(last_s):
+    for fires in ([0.1, 0.2, 0.3, 0.9], [0.9, 0.1, 0.1, 0.1], [0.9] * 4, [0.1, 0.9, 0.1, 0.9]):
+        answer, _ = ask(fires, duration_s=6 + last_s, add_proposals=True, max_iou=1.0)
+        assert all(np.isfinite(moment.score) for moment in answer.moments)
+    answer, _ = ask([0.1, 0.2, 0.3, 0.9], duration_s=6 + last_s, add_proposals=True, max_iou=1.0)
+    assert [m.score for m in answer.moments if m.start_s == 6] == pytest.approx([0.9, 0.9])
+
+
+def test_two_rows_of_a_video_of_two_seconds_are_a_second_each():
+    """As published CLIP features have them: counted as 2 s each, the second half would lie behind the end."""
+    answer, _ = ask([0.1, 0.9], duration_s=2.0)
+    assert [(m.start_s, m.end_s) for m in answer.moments] == [(1, 2), (0, 1)]
+    assert [(p.start_s, p.end_s) for p in answer.proposals] == [(1, 2)]

@@ -39,6 +39,10 @@ class RawClips:
         """(L, 0): as many rows as there are clips. Raises VideoError."""
         return np.empty((self.n_clips(video_id), 0), dtype=np.float32)
 
+    def n_rows(self, video_id: str) -> int | None:
+        """L where the file was read already."""
+        return self._lengths.get(video_id)
+
     def n_clips(self, video_id: str) -> int:
         """L. Raises VideoError."""
         if video_id not in self._lengths:
@@ -70,5 +74,5 @@ class RawVideoDataset(GroundingDataset):
         """(L,): which clips of its video a pair's rows are; not each once where they were brought to other lengths."""
         annotation = self.annotations[index]
         n_clips = self._clips.n_clips(annotation.video_id)
-        (numbers,) = self.spec.rows([n_clips], len(annotation.labels) or None)
+        (numbers,) = self.spec.rows([n_clips], len(annotation.labels) or None, annotation.duration_s)
         return (numbers[: self.config.max_clips] if self.split == "train" else numbers).astype(np.int64)

@@ -77,6 +77,9 @@ class AdaptationTask(GroundingTask):
         grounder.recompute_blocks = config.train.checkpoint_blocks
         self.module: Any = EncoderAndGrounder(encoder, grounder, preprocessing, config.encoder)
 
+    def check_data(self) -> None:
+        """Nothing: the videos would have to be decoded, all of them."""
+
     @property
     def dense(self) -> list[nn.Module]:
         """The patches' projection, and the grounding model's projections and convolutions."""

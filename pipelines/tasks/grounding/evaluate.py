@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
 from pipelines.scoring.comparisons import intervals
@@ -14,6 +16,8 @@ from pipelines.tasks.grounding.config import RunConfig
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.datasets.annotations import Annotation, PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.datasets.clip_lengths import at_clip_length, whole_clips
+from spikemba.features import row_length_s
 from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
 from spikemba.metrics.bootstrap import Interval
 from spikemba.model import SpikeMba
@@ -61,17 +65,30 @@ def predict(
 
 
 def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[PredictedRow]:
-    """Answers to the questions, in their order, as prediction rows."""
+    """Answers to the questions, in their order, as prediction rows.
+
+    Saliency is brought to the length of the clips that were rated, so that a number stands beside its rating.
+    """
+    clip_s = questions.dataset.config.clip_s
     return [
         PredictedRow(
             query_id=annotation.query_id,
             video_id=annotation.video_id,
             query=annotation.query,
             moments=answer.moments,
-            saliency=tuple(answer.saliency.tolist()),
+            saliency=_saliency(answer, annotation, clip_s),
         )
         for annotation, answer in zip(questions.annotations, answers, strict=True)
     ]
+
+
+def _saliency(answer: Answer, annotation: Annotation, clip_s: float) -> tuple[float, ...]:
+    """A number per clip of the length that was rated; per clip of the features where nobody rated."""
+    row_s, wanted_s = row_length_s(len(answer.saliency), annotation.duration_s, clip_s), annotation.rating_clip_s
+    if not annotation.ratings or row_s == wanted_s:
+        return tuple(answer.saliency.tolist())
+    n = max(1, whole_clips(annotation.duration_s, wanted_s))
+    return tuple(at_clip_length(answer.saliency.astype(np.float64), row_s, wanted_s, n).tolist())
 
 
 def evaluate(

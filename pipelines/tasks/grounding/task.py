@@ -65,6 +65,11 @@ class GroundingTask(OfSplits):
         self.module = SpikeMba(config.model, spec.n_video_features, spec.text.dim)
         self.module.recompute_blocks = config.train.checkpoint_blocks
 
+    def check_data(self) -> None:
+        """Read the features of every split. Raises FeaturesMismatch that names the file and row of a fault."""
+        for dataset in (self.training, *self.held_out.values()):
+            dataset.check_features()
+
     @property
     def block(self) -> int:
         """Queries that are answered together."""

@@ -147,11 +147,23 @@ def test_patience_needs_a_validation(corpus, tiny, tmp_path):
         train(config, tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_is_an_error_and_keeps_the_last_good_checkpoint(corpus, tiny, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_ends_its_own_step_and_spoils_nothing(corpus, tiny, tmp_path, monkeypatch):
     from pipelines.tasks.grounding import task as grounding_task
 
-    real = grounding_task.grounding_loss
-    monkeypatch.setattr(grounding_task, "grounding_loss", lambda *given: (real(*given)[0] * torch.nan, {}))
-    with pytest.raises(SpikeMbaError, match="the loss became nan in epoch 1; start again with a lower"):
-        train(load_config(corpus / "config.yaml", tiny), tmp_path / "run")
-    assert not (tmp_path / "run" / "last").exists()
+    real, calls = grounding_task.grounding_loss, []
+
+    def third_is_nan(*given):
+        calls.append(given)
+        total, terms = real(*given)
+        return (total * torch.nan, terms) if len(calls) == 3 else (total, terms)
+
+    monkeypatch.setattr(grounding_task, "grounding_loss", third_is_nan)
+    settings = [*tiny, "train.batch_size=2", "train.save_every_min=1e-9"]  # a state after every step
+    run = tmp_path / "run"
+    with pytest.raises(SpikeMbaError, match="loss became no finite number in epoch 1, step 3; what was saved before"):
+        train(load_config(corpus / "config.yaml", settings), run)
+    assert len(calls) == 3
+    assert not (run / "last").exists()
+    state = RunDir(run).load_state()
+    assert state["progress"]["step"] == 2
+    assert all(value.isfinite().all() for value in state["module"].values() if value.is_floating_point())
