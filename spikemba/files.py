@@ -30,8 +30,9 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        stem, suffix = os.fsencode(path.stem)[:100].decode("utf-8", "ignore"), path.suffix if len(path.suffix) < 32 else ""
+        prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -52,7 +53,7 @@ def clear_abandoned(folder: Path) -> list[Path]:
     more. Those of other machines, of other programs and of living processes stay.
     """
     removed = []
-    for path in folder.glob(".*") if folder.is_dir() else ():
+    for path in folder.rglob(".*") if folder.is_dir() else ():
         found = _TEMPORARY.fullmatch(path.name)
         if found and found["machine"] == _machine() and not _lives(int(found["pid"])) and path.is_file():
             with suppress(OSError):  # another process may clear the same
@@ -98,7 +99,27 @@ def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("be
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(printable(text), encoding="utf-8")
+
+
+def printable(text: str) -> str:
+    """A text with the names in it that are not UTF-8, which Python holds as halves of surrogate pairs: bytes as \\xe9."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a half that is no byte of a name
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_text(document: Any, encoding: str = "utf-8") -> str:
+    """One JSON document, indented; escaped where the encoding has no sign for a letter, or a name in it is not UTF-8."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=2) + "\n"
+    return text
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -109,6 +130,19 @@ def write_json(path: Path, document: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write one JSON document per line. Raises OutputError."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def append_json(path: Path, row: Any) -> None:
+    """Add one JSON document as a line, in one write: lines of several processes do not mix. Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(handle, ("\n" + json.dumps(row) + "\n").encode())  # ends what a killed process began
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise OutputError(path, (error.strerror or str(error)).lower()) from error
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -1,13 +1,12 @@
 """`spikemba ground`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import spikemba
-from spikemba_cli.console import print_error, print_json, print_note, print_table, progress
+from spikemba_cli.console import print_error, print_json, print_note, print_table, print_text, progress
 from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
 from spikemba_cli.example import example_or
 
@@ -65,26 +64,28 @@ def ground(
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
-        events = AnswerEvents(clips=report, failed=lambda _, problem: print_error(problem))
+        events = AnswerEvents(
+            clips=report, failed=lambda _, problem: print_error(problem), refused=lambda _, problem: print_error(problem)
+        )
         outputs = Outputs("csv" if form == "table" else form, out, cut, plot)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, to_files=out is not None)
     for path in answers.written:
         print_note(f"wrote {path}")
-    if answers.failed:
+    if answers.failed or answers.refused:
         raise typer.Exit(1)
 
 
 def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> None:
     from pipelines.grounding.formats import FORMATS
 
-    if to_files or (answers.failed and not several):
+    if to_files or not (answers.found or several):
         return
     if form == "json":
         documents = [one.to_dict() for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
-        sys.stdout.write(FORMATS[form][1](answers.found))
+        print_text(FORMATS[form][1](answers.found))
     else:
         _print_tables(answers, several)
 
@@ -93,10 +94,10 @@ def _print_tables(answers: "Answers", several: bool) -> None:
     if not several:
         (one,) = answers.found
         rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.moments]
-        print_table(f"{one.video.name}: {one.query}", ["start_s", "end_s", "score"], rows)
+        print_table(f"{answers.names[one.video]}: {one.query}", ["start_s", "end_s", "score"], rows)
         return
     rows = [
-        [one.video.name, one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
+        [answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
         for one in answers.found
         for m in one.moments
     ]

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from spikemba.files import json_text
 from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
 from spikemba.video.sampling import probe
@@ -23,7 +23,7 @@ class Cue(NamedTuple):
 
 def as_json(found: Sequence[Grounding]) -> str:
     """A list of what `Grounding.to_dict` gives, by video, then by query."""
-    return json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False) + "\n"
+    return json_text([one.to_dict() for one in found])
 
 
 def as_csv(found: Sequence[Grounding]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from spikemba.datasets.labelled.videos import LabelledVideo
 from spikemba.errors import AnnotationError, UnknownName
-from spikemba.video.files import VIDEO_SUFFIXES
+from spikemba.video.folders import VIDEO_SUFFIXES
 
 Row = tuple[str, LabelledVideo]
 """Place in the lists, as `trainlist01.txt, line 12`, and what stands there."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spikemba.errors import AnnotationError
 from spikemba.files import write_text
-from spikemba.video.files import find_videos
+from spikemba.video.folders import find_videos
 
 COLUMNS = ("video", "label", "start", "end")
 
