@@ -1,6 +1,7 @@
 """Where things are printed: results to stdout, everything else to stderr; bars on a terminal, nothing in a pipe."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from rich.console import Console
 from spikemba.files import json_text, printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spikemba.progress import Report
 
 out = Console(highlight=False, soft_wrap=True)
@@ -58,6 +61,16 @@ def show_warnings() -> None:
 def print_note(message: str) -> None:
     """What is going on, on stderr."""
     err.print(f"[dim]{_plain(message)}[/]")
+
+
+def print_line(message: str) -> None:
+    """A line on stderr, as it is: square brackets are no markup."""
+    err.print(_plain(message))
+
+
+def quoted(path: "Path") -> str:
+    """A path as part of a command that can be copied into a shell."""
+    return shlex.quote(str(path))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], styles: list[str] | None = None) -> None:
