@@ -31,7 +31,7 @@ class VideoError(SpikeMbaError):
 
 
 def problem_with(path: Path | str, error: Exception) -> str:
-    """One line about a file that failed among others, whatever was raised; what is no SpikeMbaError is a bug and says so."""
+    """One line about a file that failed among others, whatever was raised; a bug says that it is one."""
     if isinstance(error, SpikeMbaError):
         return str(error)
     reason = " ".join(str(error).split()) or "no reason given"

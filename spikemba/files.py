@@ -30,7 +30,10 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stem, suffix = os.fsencode(path.stem)[:100].decode("utf-8", "ignore"), path.suffix if len(path.suffix) < 32 else ""
+        stem, suffix = (
+            os.fsencode(path.stem)[:100].decode("utf-8", "ignore"),
+            path.suffix if len(path.suffix) < 32 else "",
+        )
         prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         os.close(handle)
@@ -103,7 +106,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """A text with the names in it that are not UTF-8, which Python holds as halves of surrogate pairs: bytes as \\xe9."""
+    """A text that may hold names that are not UTF-8, halves of surrogate pairs to Python; their bytes as \\xe9."""
     if text.isascii():
         return text
     try:
@@ -113,7 +116,7 @@ def printable(text: str) -> str:
 
 
 def json_text(document: Any, encoding: str = "utf-8") -> str:
-    """One JSON document, indented; escaped where the encoding has no sign for a letter, or a name in it is not UTF-8."""
+    """One JSON document, indented; escaped where the encoding has no sign for a letter, or a name is not UTF-8."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
         text.encode(encoding)

@@ -80,7 +80,9 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
     """
     if not out.is_terminal:
         for row in [columns, *rows]:
-            print_text("\t".join(" ".join(cell.split()) if "\t" in cell or "\n" in cell else cell for cell in row) + "\n")
+            print_text(
+                "\t".join(" ".join(cell.split()) if "\t" in cell or "\n" in cell else cell for cell in row) + "\n"
+            )
         return
     from rich.table import Table
 

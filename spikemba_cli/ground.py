@@ -20,7 +20,7 @@ def ground(
     video: Annotated[Path, typer.Argument(help="Video file to search, or a folder of them.")],
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="File of sentences: one per line, or a csv or jsonl with `query`.")
+        Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
@@ -53,11 +53,13 @@ def ground(
     form, video = "json" if as_json else form, example_or(video)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
-    from pipelines.grounding.queries import read_queries
+    from pipelines.grounding.queries import read_queries_of
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
-    asked = read_queries(queries) if queries else [text or ""]
+    asked, how = read_queries_of(queries) if queries else ([text or ""], "")
+    if how:
+        print_note(f"read {how}")
     options = encoder_options("published", "published", precision, device)
     grounder = spikemba.load(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
     if not grounder.trained and checkpoint is None and encoder is None:
@@ -65,7 +67,9 @@ def ground(
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
         events = AnswerEvents(
-            clips=report, failed=lambda _, problem: print_error(problem), refused=lambda _, problem: print_error(problem)
+            clips=report,
+            failed=lambda _, problem: print_error(problem),
+            refused=lambda _, problem: print_error(problem),
         )
         outputs = Outputs("csv" if form == "table" else form, out, cut, plot)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)

@@ -63,7 +63,8 @@ def shapes(
 @app.command()
 def custom(
     source: Annotated[
-        Path, typer.Option(help="Table (csv, tsv, xlsx) or jsonl with video, start, end, query and, if you like, rating.")
+        Path,
+        typer.Option(help="Table (csv, tsv, xlsx) or jsonl with video, start, end, query and, if you like, rating."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the annotations.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos; by default that of SOURCE.")] = None,

@@ -97,7 +97,7 @@ def answer(
 
 
 def _askable(grounder: Grounder, queries: Sequence[str], answers: Answers, events: AnswerEvents) -> list[str]:
-    """The queries as they are asked; of several, those that cannot be are noted. Raises QueryError when none is left."""
+    """The queries as they are asked; of several, what cannot be is noted. Raises QueryError when none is left."""
     if len(queries) < 2:
         return grounder.check(queries)
     sentences: list[str] = []

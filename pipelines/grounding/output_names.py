@@ -1,12 +1,12 @@
 """Names of the files that are made of answers: no two of one run are the same, and none is that of a video asked."""
 
-import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spikemba.video.folders import absolute
 from spikemba.video.names import digest, file_about
 
 LONGEST_SLUG = 40
@@ -44,7 +44,7 @@ class OutputNames:
 
 def _key(path: Path) -> str:
     """The same for two paths that some disks take for one: letters in both cases, accents as one sign or two."""
-    return unicodedata.normalize("NFC", os.path.abspath(path)).casefold()
+    return unicodedata.normalize("NFC", str(absolute(path))).casefold()
 
 
 def _slug(sentence: str) -> str:

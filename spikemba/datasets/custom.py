@@ -9,7 +9,6 @@ Rows with the same video and query are windows of one annotation. Tables and tim
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from spikemba.datasets.annotations import Annotation
@@ -96,7 +95,7 @@ class _Times:
     """How a table's numbers and times are meant, decided once for all its rows."""
 
     def __init__(self, table: Table, fps: float | None) -> None:
-        """fps: the times count frames of this rate. Raises TableFault when the table does not say how they are meant."""
+        """fps: the times count frames of this rate. Raises TableFault when the table does not say what is meant."""
         names = ("start", "end")
         cells = [(record.row, record.cells.get(name)) for record in table.records for name in (*names, "fps")]
         self.mark = decimal_mark(cells, table.delimiter == ";", table.kind)
@@ -130,7 +129,14 @@ class _Times:
                     "seconds; call the columns start_frame and end_frame, or start_s and end_s"
                 )
         units: set[Unit] = {unit or "s" for unit in self.units.values()}
-        words = {"s": "seconds", "ms": "milliseconds", "min": "minutes", "frames": "frames", "mm:ss": "m:ss", "hh:mm": "h:mm"}
+        words = {
+            "s": "seconds",
+            "ms": "milliseconds",
+            "min": "minutes",
+            "frames": "frames",
+            "mm:ss": "m:ss",
+            "hh:mm": "h:mm",
+        }
         return " and ".join(sorted(words[unit] for unit in units))
 
 
@@ -148,7 +154,11 @@ def _parse(record: Record, videos: NamedVideos, times: _Times) -> _Row:
     if not 0 <= start_s < end_s:
         raise _Fault(f"start {start_s:g} and end {end_s:g} are not a window; expected 0 <= start < end, in seconds")
     return _Row(
-        record.row, videos.find(_text(cells["video"])), Window(start_s, end_s), query, _rating(cells.get("rating"), times)
+        record.row,
+        videos.find(_text(cells["video"])),
+        Window(start_s, end_s),
+        query,
+        _rating(cells.get("rating"), times),
     )
 
 
@@ -185,7 +195,9 @@ def _duration(video: Path, known: dict[Path, float | str], duration_of: Duration
 def _fit(row: _Row, duration_s: float) -> _Row:
     """The row with its end cut to the video's."""
     if row.window.end_s > duration_s + SLACK_S:
-        raise _Fault(f"the window ends at {row.window.end_s:g} s and {row.video.name} at {duration_s:.1f} s{_hint(row.window)}")
+        raise _Fault(
+            f"the window ends at {row.window.end_s:g} s and {row.video.name} at {duration_s:.1f} s{_hint(row.window)}"
+        )
     window = Window(row.window.start_s, min(row.window.end_s, duration_s))
     if window.start_s >= window.end_s:
         raise _Fault(f"the window begins at {row.window.start_s:g} s, where {row.video.name} ends")

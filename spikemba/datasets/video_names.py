@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path, PurePath, PureWindowsPath
 
 from spikemba.errors import VideoError
-from spikemba.video.folders import FoundVideo, search
+from spikemba.video.folders import FoundVideo, absolute, search
 from spikemba.video.names import video_ids
 
 
@@ -33,27 +33,27 @@ class NamedVideos:
     def ids(self, wanted: Sequence[Path]) -> tuple[dict[Path, str], list[Path]]:
         """File -> id, and what has to be encoded together for the ids to be these."""
         places = {video: self._place(video) for video in dict.fromkeys(wanted)}
-        beside = [Path(os.path.abspath(video)) for video, place in places.items() if place not in self._found]
+        beside = [absolute(video) for video, place in places.items() if place not in self._found]
         inside = len(beside) < len(places)
         found = [*(self._found.values() if inside else ()), *(FoundVideo(video) for video in beside)]
-        ids = {os.path.abspath(path): video_id for video_id, path in video_ids(found).items()}
+        ids = {absolute(path): video_id for video_id, path in video_ids(found).items()}
         return {video: ids[place] for video, place in places.items()}, [*([self.folder] if inside else []), *beside]
 
     @cached_property
-    def _found(self) -> dict[str, FoundVideo]:
+    def _found(self) -> dict[Path, FoundVideo]:
         """Absolute path -> each video below the folder."""
         try:
-            return {os.path.abspath(one.path): one for one in search([self.folder])}
+            return {absolute(one.path): one for one in search([self.folder])}
         except VideoError:
             return {}
 
-    def _place(self, video: Path) -> str:
+    def _place(self, video: Path) -> Path:
         """The absolute path under which the video is found in the folder, through a link, too; or its own."""
-        own = os.path.abspath(video)
+        own = absolute(video)
         return own if own in self._found else self._real.get(os.path.realpath(video), own)
 
     @cached_property
-    def _real(self) -> dict[str, str]:
+    def _real(self) -> dict[str, Path]:
         return {os.path.realpath(place): place for place in reversed(self._found)}
 
     def _find(self, name: str) -> Path:

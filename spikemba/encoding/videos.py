@@ -16,7 +16,6 @@ import numpy as np
 
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, clip_rule
-from spikemba.errors import VideoError
 from spikemba.features import Array
 from spikemba.progress import Report, silent
 from spikemba.video.clips import Clip, ClipCutter
@@ -57,7 +56,7 @@ def encode_videos(
 ) -> Generator[tuple[Path, EncodedVideo | Exception]]:
     """Every video with its features, or with the reason why it could not be read, as each is done.
 
-    The reason is a VideoError; whatever else goes wrong while a video is decoded is handed over, too, and stops no other.
+    The reason is a VideoError; whatever else goes wrong in decoding a video is handed over, too, and stops no other.
 
     decoders: videos decoded at once, each in a thread of its own; they wait when the encoders are slower.
     report counts the clips of the first encoder, over all videos.

@@ -2,4 +2,4 @@
 
 
 class TableFault(Exception):
-    """Why a file, a row or a cell cannot be read, and the cure: one line, which the caller puts behind the file's name."""
+    """Why a file, a row or a cell cannot be read, and the cure: one line, to stand behind the file's name."""

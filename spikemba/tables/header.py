@@ -9,51 +9,11 @@ from typing import Literal
 from spikemba.tables.fault import TableFault
 from spikemba.tables.sheet import Cell, Sheet
 from spikemba.tables.times import Unit
+from spikemba.tables.titles import ALIASES, UNITS
 
 SEARCHED_ROWS = 10
 """Rows above which the names may stand."""
 
-_ALIASES = {
-    "video": """videos, file, files, filename, file name, video file, videofile, video filename, video file name, video name,
-        video id, vid, video path, path, file path, media, media file, media file name, medium, clip, clip name, source file,
-        footage, movie, film, url, video url, datei, dateiname, videodatei, videoname, dateipfad, fichier, nom du fichier, nom fichier,
-        fichier video, nom de la video, archivo, nombre de archivo, nombre del archivo, archivo de video, arquivo,
-        nome do arquivo, ficheiro, nome do ficheiro, file video, nome file, nome del file, bestand, bestandsnaam,
-        videobestand, plik, nazwa pliku, plik wideo, wideo, fil, filnavn, filnamn, videofil, soubor, nazev souboru, tiedosto,
-        видео, файл, имя файла, видеофайл, 動画, ファイル, ファイル名, 视频, 文件, 文件名, 비디오, 파일""",
-    "start": """start time, starttime, time start, t start, tstart, start timecode, start tc, start point, begin, begin time,
-        beginning, begins, starts, from, in, in point, inpoint, in time, mark in, tc in, timecode in, clip in, source in, onset,
-        first frame, von, ab, anfang, anfangszeit, beginn, beginnt, startzeit, startpunkt, debut, temps de debut, heure de debut, inicio,
-        tiempo de inicio, hora de inicio, tiempo inicial, desde, tempo inicial, tempo de inicio, inizio, tempo di inizio, da,
-        tempo iniziale, begintijd, starttijd, van, poczatek, czas poczatku, od, starttid, begynnelse, zacatek, alku, alkuaika,
-        начало, время начала, 開始, 開始時間, 开始, 开始时间, 시작""",
-    "end": """end time, endtime, time end, t end, tend, end timecode, end tc, end point, ends, stop, stop time, stoptime, to,
-        out, out point, outpoint, out time, mark out, tc out, timecode out, clip out, source out, finish, until, till, last frame,
-        bis, ende, endet, endzeit, endpunkt, schluss, fin, temps de fin, heure de fin, final, tiempo final, tiempo de fin, hora de fin,
-        hasta, fim, tempo final, tempo de fim, ate, fine, tempo di fine, tempo finale, einde, eindtijd, eind, tot, koniec,
-        czas konca, do, slut, sluttid, konec, loppu, loppuaika, конец, время окончания, 終了, 終了時間, 结束, 结束时间, 종료""",
-    "query": """queries, sentence, sentences, text, caption, captions, description, descriptions, label, annotation,
-        event, action, phrase, prompt, question, behavior, behaviour, search, search text, satz, beschreibung, anfrage, abfrage,
-        suchanfrage, suchtext, frage, ereignis, bezeichnung, requete, texte, evenement, legende, frase, consulta, descripcion, texto,
-        evento, pregunta, descrizione, testo, domanda, descricao, legenda, pergunta, zin, beschrijving, omschrijving, tekst,
-        vraag, opis, zdanie, zapytanie, mening, beskrivning, beskrivelse, popis, kuvaus, запрос, описание, текст, 文,
-        クエリ, 説明, 查询, 描述, 句子, 설명""",
-    "rating": "ratings, bewertung, wertung, calificacion, valutazione, classificacao, beoordeling, ocena",
-    "fps": "frame rate, framerate, frames per second, bildrate, bildfrequenz, bilder pro sekunde, images par seconde",
-}
-_UNITS: dict[str, Unit] = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "sek", "sekunde", "sekunden", "seg", "segundos"), "s"),
-    **dict.fromkeys(("secondes", "secondi", "seconden", "sekundy", "sekunder", "ss msec", "秒", "сек"), "s"),
-    **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds", "millisekunden"), "ms"),
-    **dict.fromkeys(("milisegundos", "millisecondes", "millisecondi"), "ms"),
-    **dict.fromkeys(("min", "mins", "minute", "minutes", "minuten", "minutos", "minuti"), "min"),
-    **dict.fromkeys(("frame", "frames", "frame number", "frame no", "frame nr", "frame index", "frame id"), "frames"),
-    **dict.fromkeys(("bild", "bilder", "fotograma", "fotogramas", "bildnummer"), "frames"),
-    **dict.fromkeys(("time", "tc", "timecode", "time code", "hh mm ss", "h mm ss", "hh mm ss ms", "hh mm ss ff"), "mm:ss"),
-    **dict.fromkeys(("hh mm ss f", "hh mm ss sss", "mm ss", "m ss", "mm ss ms", "mm ss f", "mm ss sss"), "mm:ss"),
-    **dict.fromkeys(("hh mm", "h mm"), "hh:mm"),
-}
-_LOOSE: set[Unit] = {"s"}
 _TIMES = ("start", "end")
 Name = Literal["video", "start", "end", "query", "rating", "fps"]
 
@@ -86,7 +46,11 @@ def find_header(sheet: Sheet, required: Sequence[str], optional: Sequence[str] =
     for index, (row, cells) in enumerate(sheet.rows[:SEARCHED_ROWS]):
         claims = claims_of(cells)
         if all(claims.get(name) for name in required):
-            chosen = {name: _choose(name, claims[name], cells, row, sheet.kind) for name in (*required, *optional) if claims.get(name)}
+            chosen = {
+                name: _choose(name, claims[name], cells, row, sheet.kind)
+                for name in (*required, *optional)
+                if claims.get(name)
+            }
             named = [i for i, cell in enumerate(cells) if cell is not None and str(cell).strip()]
             return Header(
                 row,
@@ -110,7 +74,7 @@ def claims_of(cells: Sequence[Cell]) -> dict[str, list[tuple[int, Unit | None]]]
 
 
 def meaning(title: str) -> tuple[str, Unit | None] | None:
-    """What a column's title means: `Start (ms)` is ("start", "ms"), `Von` is ("start", None); None: nothing wanted here."""
+    """What a column's title means: `Start (ms)` is ("start", "ms"), `Von` is ("start", None); None: no wanted one."""
     bracket = re.fullmatch(r"(.*?)\s*[(\[{]([^()\[\]{}]*)[)\]}]\s*", title.strip(), re.DOTALL)
     name, unit = (_plain(bracket[1]), _plain(bracket[2])) if bracket else (_plain(title), "")
     if unit:
@@ -119,15 +83,15 @@ def meaning(title: str) -> tuple[str, Unit | None] | None:
             return None
         if known not in _TIMES:
             return known, None
-        return (known, _UNITS[unit]) if unit in _UNITS else None
+        return (known, UNITS[unit]) if unit in UNITS else None
     if name in _NAMES:
         return _NAMES[name], "frames" if name in ("first frame", "last frame") else None
     words = name.split()
     for n in range(1, min(4, len(words))):
         for rest, unit in ((words[:-n], " ".join(words[-n:])), (words[n:], " ".join(words[:n]))):
             known = _NAMES.get(" ".join(rest))
-            if known in _TIMES and unit in _UNITS:
-                return str(known), _UNITS[unit]
+            if known in _TIMES and unit in UNITS:
+                return str(known), UNITS[unit]
     return None
 
 
@@ -155,4 +119,6 @@ def _plain(title: str) -> str:
     return re.sub(r"[\s_\-–.:;/*#]+", " ", letters).strip()
 
 
-_NAMES: dict[str, str] = {_plain(alias): name for name, aliases in _ALIASES.items() for alias in [name, *aliases.split(",")]}
+_NAMES: dict[str, str] = {
+    _plain(alias): name for name, aliases in ALIASES.items() for alias in [name, *aliases.split(",")]
+}

@@ -1,4 +1,4 @@
-"""Rows of cells, before anybody knows what the columns are: of text with one sign between cells, and of a spreadsheet."""
+"""Rows of cells, before anybody knows what the columns are: of text with a sign between cells, and of a workbook."""
 
 import csv
 import io
@@ -79,12 +79,16 @@ def sheets_of_workbook(path: Path) -> list[Sheet]:
     except OSError:
         raise
     except Exception as error:  # openpyxl raises whatever the damaged part gives
-        raise TableFault(f"it cannot be read as .xlsx ({type(error).__name__}); save it again, or export it as CSV") from None
+        raise TableFault(
+            f"it cannot be read as .xlsx ({type(error).__name__}); save it again, or export it as CSV"
+        ) from None
 
 
 def _rows(sheet: object) -> Iterator[tuple[int, list[Cell]]]:
     for number, cells in enumerate(sheet.iter_rows(), start=1):  # type: ignore[attr-defined]
-        values = [_value(cell.value, str(cell.number_format or "")) if cell.value is not None else None for cell in cells]
+        values = [
+            _value(cell.value, str(cell.number_format or "")) if cell.value is not None else None for cell in cells
+        ]
         if any(str(value).strip() for value in values if value is not None):
             yield number, values
 
@@ -98,7 +102,11 @@ def _value(value: object, form: str) -> Cell:
     if isinstance(value, datetime):
         if value.year > 1900:
             return value.isoformat(" ")
-        value = value - datetime(1899, 12, 31) if value.month == 1 and value.year == 1900 else value - datetime(1899, 12, 30)
+        value = (
+            value - datetime(1899, 12, 31)
+            if value.month == 1 and value.year == 1900
+            else value - datetime(1899, 12, 30)
+        )
     if isinstance(value, time):
         value = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
     if not isinstance(value, timedelta):

@@ -75,7 +75,7 @@ def _read(path: Path, required: Sequence[str], optional: Sequence[str]) -> Table
         return _of_workbook(sheets, required, optional)
     text, encoding = decode(content)
     if suffix in JSON_SUFFIXES:
-        return _table(_sheet_of_json(text, required, optional), required, optional, [])
+        return _table(_sheet_of_json(text, required), required, optional, [])
     if not text.strip():
         raise TableFault(f"it is empty; expected columns {', '.join(required)}")
     return _table(_delimited(text, required), required, optional, [encoding])
@@ -90,9 +90,13 @@ def _delimited(text: str, required: Sequence[str]) -> Sheet:
     sheets = sheets_of_text(text)
     if len(sheets) == 1:
         return sheets[0]
-    found = [sheet for sheet in sheets if (header := find_header(sheet, required)) and len(sheet.rows[header.index][1]) > 1]
+    found = [
+        sheet for sheet in sheets if (header := find_header(sheet, required)) and len(sheet.rows[header.index][1]) > 1
+    ]
     if len(found) > 1:
-        raise TableFault(f"its cells could be parted by {' or by '.join(one.how for one in found)}; name one: sep=; on top")
+        raise TableFault(
+            f"its cells could be parted by {' or by '.join(one.how for one in found)}; name one: sep=; on top"
+        )
     if found:
         return found[0]
     alone = next(sheet for sheet in sheets if sheet.how == "one column")
@@ -140,7 +144,9 @@ def _record(row: int, cells: Sequence[Cell], header: Header, sheet: Sheet) -> Re
     for place, cell in enumerate(cells):
         if cell is None or not str(cell).strip() or place in header.named:
             continue
-        cure = f'put text that holds {sheet.how.split()[0]} into "quotes"' if sheet.kind == "line" else "name that column"
+        cure = (
+            f'put text that holds {sheet.how.split()[0]} into "quotes"' if sheet.kind == "line" else "name that column"
+        )
         if sheet.kind == "line" and sheet.how.startswith("commas"):
             cure += ", and numbers such as 12,5"
         raise TableFault(f"{str(cell).strip()[:40]!r} stands in a column without a name (cell {place + 1}); {cure}")
@@ -173,7 +179,7 @@ def _renamed(header: Header) -> list[str]:
     return [f"{title} as {name}" for name, title in header.titles.items() if title.casefold() != name]
 
 
-def _sheet_of_json(text: str, required: Sequence[str], optional: Sequence[str]) -> Sheet:
+def _sheet_of_json(text: str, required: Sequence[str]) -> Sheet:
     """Objects, one per line or in one list, as a sheet whose header holds their keys."""
     objects = list(_objects(text))
     if not objects:
@@ -199,7 +205,11 @@ def _objects(text: str) -> Iterator[tuple[int, dict[str, object]]]:
                     numbered.append((row, json.loads(line)))
                 except (ValueError, RecursionError) as error:
                     faults.append(f"line {row}: not JSON ({error})")
-    faults += [f"line {row}: expected an object, found {type(one).__name__}" for row, one in numbered if not isinstance(one, dict)]
+    faults += [
+        f"line {row}: expected an object, found {type(one).__name__}"
+        for row, one in numbered
+        if not isinstance(one, dict)
+    ]
     if faults:
         raise TableFault("\n  ".join(faults[:10]))
     yield from numbered

@@ -13,20 +13,20 @@ _MARKS = {
     b"\xef\xbb\xbf": ("utf-8-sig", "UTF-8"),
 }
 _WESTERN = set("äöüÄÖÜßéèêëÉÈÊàâáãåæçÀÂÁÃÅÆÇìíîïÍñÑòóôõøÓÔÕØùúûÚœŒÿ")
-"""Letters that Windows-1252 writes in a byte; as the bytes of Mac, DOS, Cyrillic or Turkish encodings they do not make words."""
+"""Letters that Windows-1252 writes in a byte; the bytes of Mac, DOS, Cyrillic or Turkish encodings give others."""
 _SIGNS = set("€‚„…‘’“”•–—™¡£§©«°±»¿·´\u00a0\u00ad®½¼¾×²³µ")
 _CURE = "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
 
 
 def decode(content: bytes) -> tuple[str, str]:
-    """The text and the name of its encoding, with a word to judge it by where that is no certainty. Raises TableFault."""
+    """The text and the name of its encoding, with a word to judge it by where it is not certain. Raises TableFault."""
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"\x89PNG", b"\xff\xd8\xff")):
         raise TableFault("it is not a text file, whatever its name says; export the table as CSV")
     for mark, (codec, name) in _MARKS.items():
         if content.startswith(mark):
             return _decoded(content, codec, name), name
-    if codec := _sixteen_bits(content):
-        return _decoded(content, codec, "UTF-16"), "UTF-16"
+    if unmarked := _sixteen_bits(content):
+        return _decoded(content, unmarked, "UTF-16"), "UTF-16"
     if b"\x00" in content:
         raise TableFault("it is not a text file; expected CSV, .xlsx or jsonl")
     try:

@@ -1,10 +1,10 @@
 """Cells to numbers and to seconds, in the ways that people and their spreadsheets write them.
 
-    12.5   12,5   1.234,5   12.5 s   1m 5s       numbers; what the file's other cells say decides what a comma is
-    0:12   75:10                                 minutes and seconds, always
-    00:01:02.5   0:01:02,500   12:01:02 AM       hours, minutes and seconds
-    01:00:02:12   00:01:00;02                    the last number counts frames, ; drop-frame; needs a frame rate
-    312 (a column of frames)                     needs a frame rate; frame 0 begins at 0 s
+12.5   12,5   1.234,5   12.5 s   1m 5s       numbers; what the file's other cells say decides what a comma is
+0:12   75:10                                 minutes and seconds, always
+00:01:02.5   0:01:02,500   12:01:02 AM       hours, minutes and seconds
+01:00:02:12   00:01:00;02                    the last number counts frames, ; drop-frame; needs a frame rate
+312 (a column of frames)                     needs a frame rate; frame 0 begins at 0 s
 """
 
 import re
@@ -68,7 +68,9 @@ def decimal_mark(cells: Iterable[tuple[int, Cell]], semicolons: bool = False, ki
         if semicolons:
             return ","
         row, text = either
-        raise TableFault(f"{kind} {row}: {text} is {text.replace(',', '.')} or {text.replace(',', '')}; write it without comma")
+        raise TableFault(
+            f"{kind} {row}: {text} is {text.replace(',', '.')} or {text.replace(',', '')}; write it without comma"
+        )
     return "," if comma else "."
 
 
@@ -110,7 +112,9 @@ def seconds(cell: Cell, unit: Unit, mark: Mark, fps: Fraction | None) -> float:
         raise TableFault(f"{str(cell)!r}; its column is of times such as 0:12")
     if unit == "frames":
         if fps is None:
-            raise TableFault(f"{_cleaned(cell)}, in frames, and nothing says of which rate; add a column fps, or --fps 25")
+            raise TableFault(
+                f"{_cleaned(cell)}, in frames, and nothing says of which rate; add a column fps, or --fps 25"
+            )
         if value != int(value):
             raise TableFault(f"{str(cell)!r} counts frames; expected a whole number")
         return float(Fraction(int(value)) / fps)
@@ -121,7 +125,9 @@ def rate(cell: Cell, mark: Mark = ".") -> Fraction:
     """A frame rate: 25, 29,97 (which is 30000/1001), 30000/1001. Raises TableFault."""
     text = re.sub(r"\s*(fps|hz|p)$", "", _cleaned(cell), flags=re.IGNORECASE)
     ratio = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    found = Fraction(int(ratio[1]), int(ratio[2]) or 1) if ratio else Fraction(number(text, mark)).limit_denominator(100000)
+    found = (
+        Fraction(int(ratio[1]), int(ratio[2]) or 1) if ratio else Fraction(number(text, mark)).limit_denominator(100000)
+    )
     if not 0.01 <= found <= 1000:
         raise TableFault(f"{str(cell)!r} is no frame rate; expected frames per second, as 25 or 29.97")
     return next((exact for exact in _NTSC.values() if abs(found - exact) < Fraction(6, 1000)), found)
@@ -153,7 +159,7 @@ def _clock(text: str, unit: Unit, fps: Fraction | None) -> float:
 
 
 def _timecode(parts: list[int], dropping: bool, text: str, fps: Fraction | None) -> float:
-    """Hours, minutes, seconds and frames of the nominal rate; drop-frame codes leave out two a minute, save every tenth."""
+    """Hours, minutes, seconds and frames; drop-frame codes leave out two frames a minute, save every tenth."""
     if fps is None:
         raise TableFault(f"{text}, which counts frames, and nothing says of which rate; add a column fps, or --fps 25")
     hours, minutes, whole, frame = parts

@@ -60,7 +60,9 @@ def opened(path: Path, threads: Threads) -> Iterator[tuple[InputContainer, Video
         headless = f"is an MP4 without its index; the recording was cut short or damaged, {AGAIN}"
         raise VideoError(path, headless if head[4:8] == b"ftyp" else foreign) from error
     with container:
-        if container.format.name == "tty" or PLAYLIST_FORMATS & {*container.format.name.split(",")}:  # libav plays any text file as a film of its letters
+        if container.format.name == "tty" or PLAYLIST_FORMATS & {
+            *container.format.name.split(",")
+        }:  # libav plays any text file as a film of its letters
             raise VideoError(path, foreign)
         stream = _best_stream(path, container)
         stream.thread_type = threads

@@ -17,6 +17,7 @@ from spikemba.errors import OutputError, ShapeError
 from spikemba.files import writing
 from spikemba.video.sampling import Image, exact
 
+
 def write_video(
     path: Path | str,
     frames: Iterable[Image],

@@ -31,6 +31,11 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
     return [one.path for one in search(paths)]
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root, without `..`; links stay what they are."""
+    return Path(os.path.normpath(path.absolute()))
+
+
 def search(paths: Sequence[Path]) -> list[FoundVideo]:
     """Video files among `paths`, sorted, each path once: a file as it is, a folder by VIDEO_SUFFIXES at any depth.
 
@@ -39,7 +44,7 @@ def search(paths: Sequence[Path]) -> list[FoundVideo]:
     are passed over, folders that cannot be read are warned of.
     Raises VideoError for a path that does not exist and for a folder without videos.
     """
-    found: dict[str, FoundVideo] = {}
+    found: dict[Path, FoundVideo] = {}
     for path in map(Path, paths):
         try:
             there = path.exists()
@@ -52,7 +57,7 @@ def search(paths: Sequence[Path]) -> list[FoundVideo]:
             raise VideoError(path, f"holds no videos; expected files that end in {', '.join(VIDEO_SUFFIXES)}")
         for video in videos:
             below = len(video.parts) - len(path.parts) - 1 if path.is_dir() else 0
-            found.setdefault(os.path.abspath(video), FoundVideo(video, below))
+            found.setdefault(absolute(video), FoundVideo(video, below))
     return sorted(found.values(), key=lambda one: one.path)
 
 
@@ -92,9 +97,9 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
         folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in visited]
         for name in files:
             path = Path(place, name)
-            if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
-                if path.is_file() or (path.is_symlink() and not path.exists()):
-                    yield path
+            hidden = name.startswith(".") or path.suffix.lower() not in VIDEO_SUFFIXES
+            if not hidden and (path.is_file() or (path.is_symlink() and not path.exists())):
+                yield path
 
 
 def _warn(error: OSError) -> None:

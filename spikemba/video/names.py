@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spikemba.files import printable
-from spikemba.video.folders import FoundVideo, search
+from spikemba.video.folders import FoundVideo, absolute, search
 
 LONGEST_NAME = 255
 """Bytes of a file's name, as file systems allow them."""
@@ -23,7 +23,7 @@ LONGEST_NAME = 255
 def named_videos(paths: Sequence[Path]) -> dict[str, Path]:
     """Identifier -> file, for video files and folders that are searched. Raises VideoError as `search` does.
 
-    An identifier depends on what else is found, so whoever annotates a folder and whoever encodes it must name the same.
+    An identifier depends on what else is found, so whoever annotates and whoever encodes must name the same.
     """
     return video_ids(search(paths)) if paths else {}
 
@@ -34,7 +34,7 @@ def video_ids(found: Sequence[FoundVideo]) -> dict[str, Path]:
     First the name without its suffix, then with it, then with one folder before it and so on; folders above the one
     that was searched come only where those below it are not enough.
     """
-    paths = {one: Path(os.path.abspath(one.path)) for one in found}
+    paths = {one: absolute(one.path) for one in found}
     deepest: dict[str, int] = {}
     for one, path in paths.items():
         deepest[path.stem] = max(one.below, deepest.get(path.stem, 0))
@@ -83,5 +83,5 @@ def digest(text: str) -> str:
 
 def shown_name(path: Path, video_id: str) -> str:
     """The end of a path that stands in tables: the file's name, with the folders that its identifier needs."""
-    parts = Path(os.path.abspath(path)).parts
+    parts = absolute(path).parts
     return printable("/".join(parts[-1 - video_id.count("/") :]))

@@ -1,4 +1,4 @@
-"""Files that are no videos but name some: FFmpeg would open what they name, wherever it lies, and take it for the file."""
+"""Files that are no videos but name some: FFmpeg would open what they name, and take it for the file."""
 
 import re
 from pathlib import Path
@@ -29,4 +29,6 @@ def refuse_playlist(path: Path) -> None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for kind, pattern in _HEADS.items():
         if re.match(pattern, text, re.IGNORECASE | re.DOTALL):
-            raise VideoError(path, f"is {kind}, which only names other files; expected a video file: give those themselves")
+            raise VideoError(
+                path, f"is {kind}, which only names other files; expected a video file: give those themselves"
+            )
