@@ -31,7 +31,7 @@ class Shard:
 
     def owns(self, video_id: str) -> bool:
         """Every name belongs to one part, whatever other videos there are, so a folder may grow meanwhile."""
-        return zlib.crc32(video_id.encode()) % self.count == self.index
+        return zlib.crc32(video_id.encode("utf-8", "surrogatepass")) % self.count == self.index
 
 
 def parse_shard(text: str) -> Shard:

@@ -30,6 +30,14 @@ class VideoError(SpikeMbaError):
         super().__init__(f"{path}: {problem}")
 
 
+def problem_with(path: Path | str, error: Exception) -> str:
+    """One line about a file that failed among others, whatever was raised; a bug says that it is one."""
+    if isinstance(error, SpikeMbaError):
+        return str(error)
+    reason = " ".join(str(error).split()) or "no reason given"
+    return f"{path}: failed unexpectedly ({type(error).__name__}: {reason}); alone, it shows where: please report that"
+
+
 class AnnotationError(SpikeMbaError):
     """Rows of an annotation or prediction file cannot be used; each is named by its line."""
 

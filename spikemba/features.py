@@ -1,6 +1,6 @@
 """Feature files: where they lie, what made them, how they are normalised and joined.
 
-    <root>/<encoder>/<video_id>.npz["features"]                  (n_clips, F)
+    <root>/<encoder>/<video_id>.npz["features"]                  (n_clips, F); a slash in the id is a folder
     <root>/<encoder>_text/qid<query_id>.npz["last_hidden_state"] (n_tokens, F), ["pooler_output"] (F,)
     <root>/<encoder>/manifest.json                               what made them
 
@@ -27,6 +27,7 @@ from spikemba.libraries import one_line
 from spikemba.reading.arrays import array_names, read_array
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
+from spikemba.video.names import file_about
 
 Array = NDArray[np.float32]
 Dtype = Literal["float16", "float32"]
@@ -242,7 +243,7 @@ class FeatureFolder:
 
     def _video_files(self, video_id: str) -> list[Path]:
         for endings in VIDEO_ENDINGS:
-            files = [self.folder / f"{video_id}{ending}" for ending in endings]
+            files = [file_about(self.folder, video_id, ending) for ending in endings]
             if all(path.is_file() for path in files):
                 return files
         return []
@@ -277,7 +278,7 @@ POOLED_KEY = "pooler_output"
 
 def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
     """Store (L, F) clip features, whole or not at all. Raises OutputError."""
-    with writing(folder / f"{video_id}.npz") as temporary:
+    with writing(file_about(folder, video_id, ".npz")) as temporary:
         np.savez(temporary, features=features.astype(dtype))
 
 

@@ -33,8 +33,12 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        stem, suffix = (
+            os.fsencode(path.stem)[:100].decode("utf-8", "ignore"),
+            path.suffix if len(path.suffix) < 32 else "",
+        )
+        prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -55,7 +59,7 @@ def clear_abandoned(folder: Path) -> list[Path]:
     more. Those of other machines, of other programs and of living processes stay.
     """
     removed = []
-    for path in folder.glob(".*") if folder.is_dir() else ():
+    for path in folder.rglob(".*") if folder.is_dir() else ():
         found = _TEMPORARY.fullmatch(path.name)
         if found and found["machine"] == _machine() and not _lives(int(found["pid"])) and path.is_file():
             with suppress(OSError):  # another process may clear the same
@@ -101,7 +105,27 @@ def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("be
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(printable(text), encoding="utf-8")
+
+
+def printable(text: str) -> str:
+    """A text that may hold names that are not UTF-8, halves of surrogate pairs to Python; their bytes as \\xe9."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a half that is no byte of a name
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_text(document: Any, encoding: str = "utf-8") -> str:
+    """One JSON document, indented; escaped where the encoding has no sign for a letter, or a name is not UTF-8."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=2) + "\n"
+    return text
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -127,6 +151,19 @@ def json_line(row: Any) -> str:
 
 _LINE_ENDS_TO_OTHERS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 """Where other tools' readers split lines; in a JSON document they stand in text alone, and mean the same escaped."""
+
+
+def append_json(path: Path, row: Any) -> None:
+    """Add one JSON document as a line, in one write: lines of several processes do not mix. Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(handle, ("\n" + json.dumps(row) + "\n").encode())  # ends what a killed process began
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise OutputError(path, (error.strerror or str(error)).lower()) from error
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:

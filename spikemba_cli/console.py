@@ -1,7 +1,7 @@
 """Where things are printed: results to stdout, everything else to stderr; bars on a terminal, nothing in a pipe."""
 
-import json
 import logging
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from spikemba.files import json_text, printable
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spikemba.progress import Report
 
 out = Console(highlight=False, soft_wrap=True)
@@ -21,7 +25,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(document, sys.stdout.encoding or "utf-8"))
+
+
+def print_text(text: str) -> None:
+    """Text as it is on stdout; what its encoding has no sign for is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_error(message: str) -> None:
@@ -53,6 +63,16 @@ def print_note(message: str) -> None:
     err.print(f"[dim]{_plain(message)}[/]")
 
 
+def print_line(message: str) -> None:
+    """A line on stderr, as it is: square brackets are no markup."""
+    err.print(_plain(message))
+
+
+def quoted(path: "Path") -> str:
+    """A path as part of a command that can be copied into a shell."""
+    return shlex.quote(str(path))
+
+
 def print_table(title: str, columns: list[str], rows: list[list[str]], styles: list[str] | None = None) -> None:
     """A table on stdout; in a pipe, tab-separated lines under a line of column names.
 
@@ -60,7 +80,9 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
     """
     if not out.is_terminal:
         for row in [columns, *rows]:
-            sys.stdout.write("\t".join(row) + "\n")
+            print_text(
+                "\t".join(" ".join(cell.split()) if "\t" in cell or "\n" in cell else cell for cell in row) + "\n"
+            )
         return
     from rich.table import Table
 
@@ -100,4 +122,4 @@ def _plain(text: str) -> str:
     """Text whose square brackets are not markup."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))

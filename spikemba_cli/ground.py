@@ -1,13 +1,12 @@
 """`spikemba ground`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import spikemba
-from spikemba_cli.console import print_error, print_json, print_note, print_table, progress
+from spikemba_cli.console import print_error, print_json, print_note, print_table, print_text, progress
 from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
 from spikemba_cli.example import example_or
 
@@ -21,7 +20,7 @@ def ground(
     video: Annotated[Path, typer.Argument(help="Video file to search, or a folder of them.")],
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="File of sentences: one per line, or a csv or jsonl with `query`.")
+        Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
@@ -64,7 +63,7 @@ def ground(
     form, video = "json" if as_json else form, example_or(video)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
-    from pipelines.grounding.queries import read_queries
+    from pipelines.grounding.queries import read_queries_of
     from pipelines.timelines.forms import TIMELINES
 
     if (shape or relative) and form not in TIMELINES:
@@ -72,33 +71,38 @@ def ground(
         raise typer.BadParameter(f"{form} is no timeline; give --format {' or '.join(TIMELINES)}", param_hint=option)
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
-    asked = read_queries(queries) if queries else [text or ""]
+    asked, how = read_queries_of(queries) if queries else ([text or ""], "")
+    if how:
+        print_note(f"read {how}")
     options = encoder_options("published", "published", precision, device)
     grounder = spikemba.load(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
     if not grounder.trained and checkpoint is None and encoder is None:
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
-        events = AnswerEvents(clips=report, failed=lambda _, problem: print_error(problem))
+        events = AnswerEvents(
+            clips=report,
+            failed=lambda _, problem: print_error(problem),
+            refused=lambda _, problem: print_error(problem),
+        )
         outputs = Outputs("csv" if form == "table" else form, out, cut=cut, plot=plot, shape=shape, relative=relative)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, outputs)
     for path in answers.written:
         print_note(f"wrote {path}")
-    if answers.failed:
+    if answers.failed or answers.refused:
         raise typer.Exit(1)
 
 
 def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
-    from pipelines.grounding.formats import rendered
 
-    if outputs.out is not None or (answers.failed and not several):
+    if outputs.out is not None or not (answers.found or several):
         return
     if form == "json":
         documents = [one.to_dict() for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
-        sys.stdout.write(rendered(form, answers.found, outputs.layout(Path.cwd())))
+        print_text(FORMATS[form][1](answers.found))
     else:
         _print_tables(answers, several)
 
@@ -107,10 +111,10 @@ def _print_tables(answers: "Answers", several: bool) -> None:
     if not several:
         (one,) = answers.found
         rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.moments]
-        print_table(f"{one.video.name}: {one.query}", ["start_s", "end_s", "score"], rows)
+        print_table(f"{answers.names[one.video]}: {one.query}", ["start_s", "end_s", "score"], rows)
         return
     rows = [
-        [one.video.name, one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
+        [answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
         for one in answers.found
         for m in one.moments
     ]

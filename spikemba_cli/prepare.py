@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from spikemba.datasets.registry import benchmark_names, find_benchmark
-from spikemba_cli.console import JsonOption, err, print_json, print_note, print_warning, progress
+from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress, quoted
 from spikemba_cli.prepare_videos import add_video_sets
 
 if TYPE_CHECKING:
@@ -62,11 +62,17 @@ def shapes(
 
 @app.command()
 def custom(
-    source: Annotated[Path, typer.Option(help="CSV or jsonl with video, start, end, query and, if you like, rating.")],
+    source: Annotated[
+        Path,
+        typer.Option(help="Table (csv, tsv, xlsx) or jsonl with video, start, end, query and, if you like, rating."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the annotations.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos; by default that of SOURCE.")] = None,
     encoder: Annotated[str, typer.Option(help="Encoder that the features will be made with.")] = "clip+slowfast",
     clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per clip.")] = 2.0,
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, help="The table's times are frames, of so many per second.")
+    ] = None,
     val_share: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the videos to validate on.")] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Decides which videos.")] = 0,
     as_json: JsonOption = False,
@@ -84,6 +90,7 @@ def custom(
             videos=videos,
             encoder=encoder,
             clip_s=clip_length,
+            fps=fps,
             val_share=val_share,
             seed=seed,
             report=report,
@@ -172,12 +179,14 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
     if as_json:
         print_json(
             {"out": str(prepared.out), "queries": prepared.n_queries, "videos": str(prepared.videos)}
-            | {"config": str(prepared.config)}
+            | {"config": str(prepared.config), "inputs": [str(path) for path in prepared.inputs], "read": prepared.how}
         )
         return
     counts = ", ".join(f"{name} {n}" for name, n in prepared.n_queries.items())
-    files = " ".join(f"--queries {prepared.out / name}.jsonl" for name in prepared.n_queries)
-    features = prepared.out / "features"
+    files = " ".join(f"--queries {quoted(prepared.out / f'{name}.jsonl')}" for name in prepared.n_queries)
+    inputs, features = " ".join(map(quoted, prepared.inputs)), quoted(prepared.out / "features")
+    if prepared.how:
+        print_note(f"read {prepared.how}")
     err.print(f"queries: {counts} -> {prepared.out}")
-    err.print(f"next: spikemba extract {prepared.videos} --encoder {encoder} --out {features} {files}")
-    err.print(f"then: spikemba train --config {prepared.config}")
+    print_line(f"next: spikemba extract {inputs} --encoder {encoder} --out {features} {files}")
+    print_line(f"then: spikemba train --config {quoted(prepared.config)}")

@@ -32,7 +32,7 @@ def recognize(
     """
     from pipelines.recognition.recognize import Recognizer
     from spikemba.errors import VideoError
-    from spikemba.video.files import find_videos
+    from spikemba.video.folders import find_videos
 
     files = find_videos(videos)
     recognizer = Recognizer(checkpoint, device=device, segments=segments, crops=crops)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMissing
-from spikemba.features import FeatureFolder, Manifest
+from spikemba.features import MANIFEST, FeatureFolder, Manifest
 
 Rows = NDArray[np.float64]
 
@@ -59,9 +59,9 @@ def compare_features(a: Path, b: Path) -> list[Comparison]:
 
 def _streams(folder: Path) -> dict[str, Path]:
     """Encoder -> folder of its files."""
-    if any(folder.glob("*.npz")):
+    if any(folder.glob("*.npz")) or (folder / MANIFEST).is_file():
         return {_plain(folder.name): folder}
-    inner = sorted(path for path in folder.glob("*") if path.is_dir() and any(path.glob("*.npz")))
+    inner = sorted(path for path in folder.glob("*") if path.is_dir() and any(path.rglob("*.npz")))
     return {_plain(path.name): path for path in inner}
 
 
@@ -96,7 +96,8 @@ def _compare(name: str, a: FeatureFolder, b: FeatureFolder) -> Comparison:
 
 
 def _items(folder: FeatureFolder) -> set[str]:
-    names = {path.stem for path in folder.folder.glob("*.npz") if not path.name.startswith(".")}
+    files = (path for path in folder.folder.rglob("*.npz") if not path.name.startswith("."))
+    names = {path.relative_to(folder.folder).as_posix().removesuffix(".npz") for path in files}
     return {name.removeprefix("qid") for name in names} if folder.manifest.kind == "text" else names
 
 

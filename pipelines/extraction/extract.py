@@ -7,15 +7,16 @@ from pkgutil import resolve_name
 
 from pipelines.extraction.failures import Failures
 from pipelines.extraction.job import Engine, ExtractEvents, Job, RunOptions, prepare_folder
+from pipelines.extraction.sources import Sources
 from spikemba import features
 from spikemba.datasets.annotations import read_annotations
 from spikemba.encoders import TextEncoder, VideoEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest
-from spikemba.errors import AnnotationError, QueryError, VideoError
+from spikemba.errors import AnnotationError, QueryError
 from spikemba.features import Dtype
-from spikemba.video.files import find_videos
+from spikemba.video.names import named_videos
 
 ENGINES = {
     "local": "pipelines.extraction.job:encode_here",
@@ -60,7 +61,7 @@ def extract(
     Raises SpikeMbaError when nothing can start: no videos, unknown encoder, no permission, a folder of other features.
     """
     run, events = run or RunOptions(), events or ExtractEvents()
-    videos = by_identifier(find_videos(inputs)) if inputs else {}
+    videos = named_videos(inputs)
     job = Job(encoder, out, clip_s, dtype, run)
     encoders = job.encoders()
     job.prepare(encoders)
@@ -93,12 +94,16 @@ def _choose(
     videos: Mapping[str, Path], job: Job, encoders: Sequence[VideoEncoder], result: ExtractResult, events: ExtractEvents
 ) -> dict[str, Path]:
     """This process's videos that still have to be done; the others are noted in the result."""
-    folders, failures, todo = job.prepare(encoders), Failures(job.out), {}
+    folders, failures, sources, todo = job.prepare(encoders), Failures(job.out), Sources(job.out), {}
     for video_id, path in videos.items():
         if not job.run.shard.owns(video_id):
             continue
         problem = None if job.run.retry_failed else failures.known(path)
-        if all(folder.has_video(video_id) for folder in folders):
+        there = all(folder.has_video(video_id) for folder in folders)
+        if other := sources.other(video_id, path):
+            result.failed[path] = other
+            events.failed(path, other)
+        elif there and not sources.changed(video_id, path):
             result.kept.append(video_id)
         elif problem is not None:
             result.failed[path] = f"{problem} (it failed before; --retry-failed tries it again)"
@@ -130,14 +135,3 @@ def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtyp
         if faults:
             raise AnnotationError(file, faults)
     return n_new
-
-
-def by_identifier(videos: Sequence[Path]) -> dict[str, Path]:
-    """Videos by file name without suffix. Raises VideoError when two have the same: one would overwrite the other."""
-    found: dict[str, Path] = {}
-    for path in videos:
-        if path.stem in found:
-            problem = f"has the same name as {found[path.stem]}; features are stored by name, rename one of the two"
-            raise VideoError(path, problem)
-        found[path.stem] = path
-    return found

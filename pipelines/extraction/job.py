@@ -1,5 +1,6 @@
 """What is to be done to each video of an extraction, and how one process does it. Every engine ends here."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -9,14 +10,15 @@ from typing import Literal, Protocol
 
 from pipelines.events import unheard
 from pipelines.extraction.failures import Failures
+from pipelines.extraction.sources import Sources
 from pipelines.shards import Shard
 from spikemba import features
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import EncoderOptions, folder_name
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
-from spikemba.encoding.videos import encode_videos
-from spikemba.errors import VideoError
+from spikemba.encoding.videos import EncodedVideo, encode_videos
+from spikemba.errors import OutputError, VideoError, problem_with
 from spikemba.features import Dtype, FeatureFolder, Manifest
 from spikemba.files import clear_abandoned
 from spikemba.progress import Report, silent
@@ -88,7 +90,7 @@ def encode_here(
 ) -> Iterator[Outcome]:
     """Encode and store videos in this process. Every engine ends here."""
     folders = job.prepare(encoders)
-    failures = Failures(job.out)
+    failures, sources = Failures(job.out), Sources(job.out)
     identifiers = {path: video_id for video_id, path in todo.items()}
     decoders = max(1, min(job.run.decoders or min(4, os.cpu_count() or 1), len(todo)))
     found = encode_videos(todo.values(), encoders, job.clip_s, decoders=decoders, report=events.clips)
@@ -96,11 +98,29 @@ def encode_here(
         for path, encoded in found:
             if isinstance(encoded, VideoError):
                 failures.add(path, str(encoded))
-                yield identifiers[path], path, str(encoded)
-                continue
-            for folder, rows in zip(folders, encoded.features, strict=True):
-                features.write_video_features(folder.folder, identifiers[path], rows, job.dtype)
-            yield identifiers[path], path, None
+            elif not isinstance(encoded, Exception):
+                encoded = _stored(job, folders, identifiers[path], encoded)
+            if isinstance(encoded, EncodedVideo):
+                sources.add(identifiers[path], path)
+            yield identifiers[path], path, problem_with(path, encoded) if isinstance(encoded, Exception) else None
+
+
+_BAD_NAMES = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR}
+"""What a file system says to a name; anything else, as a full disk, would stop every other video, too."""
+
+
+def _stored(
+    job: Job, folders: Sequence[FeatureFolder], video_id: str, encoded: EncodedVideo
+) -> EncodedVideo | OutputError:
+    """The video with its features written, or why its name cannot be. Raises OutputError where nothing can."""
+    try:
+        for folder, rows in zip(folders, encoded.features, strict=True):
+            features.write_video_features(folder.folder, video_id, rows, job.dtype)
+    except OutputError as error:
+        if getattr(error.__cause__, "errno", None) not in _BAD_NAMES:
+            raise
+        return error
+    return encoded
 
 
 def prepare_folder(folder: Path, manifest: Manifest) -> FeatureFolder:

@@ -1,22 +1,25 @@
 """Several videos and queries: ask, write the answers, cut the moments out, draw them. One bad video stops no other."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pipelines.events import unheard
 from pipelines.grounding.formats import FORMATS, rendered
+from pipelines.grounding.output_names import OutputNames
 from pipelines.grounding.timeline import SUFFIXES, draw_timeline
 from pipelines.timelines.forms import TIMELINES, check_form
 from pipelines.timelines.plan import Layout, Shape
-from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.errors import QueryError, SpikeMbaError, problem_with
 from spikemba.files import write_text
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.progress import Report, silent
 from spikemba.video.cuts import cut_video
-from spikemba.video.files import find_videos
+from spikemba.video.folders import FoundVideo, search
+from spikemba.video.names import shown_name, video_ids
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,12 @@ class Answers:
 
     found: list[Grounding] = field(default_factory=list)
     """By video, then by query."""
+    names: dict[Path, str] = field(default_factory=dict)
+    """What each video is called in tables: its file's name, with the folders that tell it from others of that name."""
     failed: dict[Path, str] = field(default_factory=dict)
-    """Videos that could not be read, and why."""
+    """Videos that could not be read, or files about them that could not be written, and why."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Sentences that cannot be asked, and why; the others were."""
     written: list[Path] = field(default_factory=list)
     """Files that were made."""
 
@@ -71,6 +78,8 @@ class AnswerEvents:
 
     clips: Report = silent
     failed: Callable[[Path, str], None] = unheard
+    refused: Callable[[str, str], None] = lambda sentence, problem: None
+    """A sentence of several cannot be asked, and why."""
 
 
 def answer(
@@ -85,50 +94,88 @@ def answer(
 ) -> Answers:
     """Ask every query of every video (files, or folders that are searched); each video is decoded once.
 
-    Raises VideoError when there is no video, QueryError, OutputError.
+    Of several videos one that fails stops no other, whatever fails; of several queries neither does one.
+    Raises VideoError when there is no video, QueryError when there is no query that can be asked, SpikeMbaError.
     """
     outputs, events = outputs or Outputs(), events or AnswerEvents()
-    sentences = grounder.check(queries)
+    answers = Answers()
+    sentences = _askable(grounder, queries, answers, events)
+    folders = any(path.is_dir() for path in videos)
     # a single file is opened as it is, so that what is wrong with it is said in full
-    files = list(videos) if not any(path.is_dir() for path in videos) else find_videos(videos)
+    files = video_ids(search(videos) if folders else [FoundVideo(path) for path in dict.fromkeys(videos)])
     if outputs.plot is not None and len(files) > 1 and outputs.plot.suffix in SUFFIXES:
         raise SpikeMbaError(f"--plot {outputs.plot} is one picture and there are {len(files)} videos; name a folder")
     check_form(outputs.format)
-    together, answers = outputs.timeline_of_all(), Answers()
-    for path in files:
-        try:
+    names, together = OutputNames(files, sentences), outputs.timeline_of_all()
+    answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
+    for video_id, path in files.items():
+        with _reported(path, answers, events, alone=not folders and len(files) == 1):
             found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
-            answers.written += _write(path, found, outputs)
-        except VideoError as error:
-            answers.failed[path] = str(error)
-            events.failed(path, str(error))
-            continue
-        answers.found += found
+            answers.found += found
+            for made, make in _files_of(video_id, path, found, outputs, names):
+                with _reported(path, answers, events, alone=False):
+                    make()
+                    answers.written.append(made)
     if together is not None and answers.found:
         write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
         answers.written.append(together)
     return answers
 
 
-def _write(video: Path, found: Sequence[Grounding], outputs: Outputs) -> list[Path]:
-    """Write, cut and draw what was found in one video; returns the files made."""
-    made = []
+def _askable(grounder: Grounder, queries: Sequence[str], answers: Answers, events: AnswerEvents) -> list[str]:
+    """The queries as they are asked; of several, what cannot be is noted. Raises QueryError when none is left."""
+    if len(queries) < 2:
+        return grounder.check(queries)
+    sentences: list[str] = []
+    for query in queries:
+        try:
+            sentences += grounder.check([query])
+        except QueryError as error:
+            answers.refused[query] = f"{_beginning(query)}: {error}"
+    if not sentences:
+        raise QueryError("; ".join(answers.refused.values()))
+    for query, problem in answers.refused.items():
+        events.refused(query, problem)
+    return list(dict.fromkeys(sentences))
+
+
+def _beginning(query: str) -> str:
+    words = " ".join(query.split())
+    return repr(words if len(words) <= 60 else words[:59] + "…")
+
+
+@contextmanager
+def _reported(path: Path, answers: Answers, events: AnswerEvents, *, alone: bool) -> Iterator[None]:
+    """Note what fails about a video, and go on. alone: a fault of the program keeps its traceback."""
+    try:
+        yield
+    except Exception as error:
+        if alone and not isinstance(error, SpikeMbaError):
+            raise
+        problem = problem_with(path, error)
+        if path not in answers.failed:
+            answers.failed[path] = problem
+        events.failed(path, problem)
+
+
+def _files_of(
+    video_id: str, video: Path, found: Sequence[Grounding], outputs: Outputs, names: OutputNames
+) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The files about one video that are to be made, each with what makes it."""
     if outputs.out is not None and outputs.timeline_of_all() is None:
         suffix, _ = FORMATS[outputs.format]
-        made.append(outputs.out / f"{video.stem}{suffix}")
-        write_text(made[-1], rendered(outputs.format, found, outputs.layout(outputs.out)))
+        path = names.of_video(outputs.out, video_id, suffix)
+        yield path, partial(_write_rendered, path, found, outputs)
     if outputs.cut is not None:
         for one in found:
             for rank, moment in enumerate(one.moments, start=1):
-                made.append(outputs.cut / f"{video.stem}_{_slug(one.query)}_{rank}.mp4")
-                cut_video(video, made[-1], moment.start_s, moment.end_s)
+                path = names.of_moment(outputs.cut, video_id, one.query, rank, ".mp4")
+                yield path, partial(cut_video, video, path, moment.start_s, moment.end_s)
     if outputs.plot is not None:
         single = outputs.plot.suffix in SUFFIXES
-        made.append(outputs.plot if single else outputs.plot / f"{video.stem}.png")
-        draw_timeline(made[-1], found)
-    return made
+        path = outputs.plot if single else names.of_video(outputs.plot, video_id, ".png")
+        yield path, partial(draw_timeline, path, found)
 
 
-def _slug(query: str) -> str:
-    """The query as part of a file name."""
-    return re.sub(r"\W+", "-", query.lower()).strip("-")[:40] or "query"
+def _write_rendered(path: Path, found: Sequence[Grounding], outputs: Outputs) -> None:
+    write_text(path, rendered(outputs.format, found, outputs.layout(path.parent)))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from pipelines.timelines.forms import TIMELINES, as_timeline
 from pipelines.timelines.plan import Layout
+from spikemba.files import json_text
 from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
 
@@ -25,7 +25,7 @@ class Cue(NamedTuple):
 
 def as_json(found: Sequence[Grounding]) -> str:
     """A list of what `Grounding.to_dict` gives, by video, then by query."""
-    return json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False) + "\n"
+    return json_text([one.to_dict() for one in found])
 
 
 def as_csv(found: Sequence[Grounding]) -> str:

@@ -26,13 +26,17 @@ class Prepared:
     """Where the videos lie."""
     config: Path
     """YAML that trains on it."""
+    inputs: tuple[Path, ...]
+    """Folders and files to encode in one command: the videos' ids hold for these together."""
+    how: str | None = None
+    """How a person's own file was read."""
 
 
 def prepare_shapes(out: Path, config: ShapesConfig, report: Report = silent) -> Prepared:
     """Draw the shapes corpus into `out`. Videos that are there already are kept. Raises OutputError."""
     n_queries = draw_corpus(out, config, report)
     path = _write_config(out, "shapes", "mini", 2.0, n_queries)
-    return Prepared(out, n_queries, out / "videos", path)
+    return Prepared(out, n_queries, out / "videos", path, (out / "videos",))
 
 
 def prepare_custom(
@@ -42,13 +46,15 @@ def prepare_custom(
     videos: Path | None = None,
     encoder: str = "clip+slowfast",
     clip_s: float = 2.0,
+    fps: float | None = None,
     val_share: float = 0.2,
     seed: int = 0,
     report: Report = silent,
 ) -> Prepared:
-    """A person's CSV or jsonl of video, start, end, query to annotations in `out`, split by video.
+    """A person's table or jsonl of video, start, end, query to annotations in `out`, split by video.
 
     encoder: what the features will be made with; it only decides the folders that the configuration names.
+    fps: frames per second, where the table's times are frames.
     Raises AnnotationError that names every line with a fault.
     """
     looked_at = 0
@@ -59,8 +65,8 @@ def prepare_custom(
         report(looked_at, None)
         return video_duration_s(path)
 
-    annotations = read_custom(source, videos, duration_of, clip_s)
-    train, val = split_by_video(annotations, val_share, seed)
+    data = read_custom(source, videos, duration_of, clip_s, fps)
+    train, val = split_by_video(data.annotations, val_share, seed)
     if not train:
         raise AnnotationError(source, [f"no video is left to train on with a validation share of {val_share}"])
     splits = {"train": train, "val": val} if val else {"train": train}
@@ -68,7 +74,7 @@ def prepare_custom(
         write_annotations(out / f"{name}.jsonl", rows)
     n_queries = {name: len(rows) for name, rows in splits.items()}
     path = _write_config(out, source.stem, encoder, clip_s, n_queries)
-    return Prepared(out, n_queries, videos or source.parent, path)
+    return Prepared(out, n_queries, videos or source.parent, path, tuple(data.videos), data.how)
 
 
 def split_by_video(

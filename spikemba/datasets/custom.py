@@ -1,24 +1,27 @@
-"""A person's own annotations: a CSV or jsonl of video, start, end, query, and a rating if there is one.
+"""A person's own annotations: a table or jsonl of video, start, end, query, and a rating if there is one.
 
     video,start,end,query,rating
     kitchen.mp4,12.5,18.0,she cracks two eggs,4
 
-Rows with the same video and query are windows of one annotation. Times are seconds.
+Rows with the same video and query are windows of one annotation. Tables and times are read as `spikemba.tables` says.
 """
 
-import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spikemba.datasets.annotations import Annotation
+from spikemba.datasets.video_names import NamedVideos, VideoNotFound
 from spikemba.errors import AnnotationError, VideoError
-from spikemba.files import read_jsonl
 from spikemba.moments import Window
+from spikemba.tables.fault import TableFault
+from spikemba.tables.sheet import Cell
+from spikemba.tables.table import Record, Table, read_table
+from spikemba.tables.times import Unit, decimal_mark, looks_like_clock, number, rate, seconds
 
 COLUMNS = ("video", "start", "end", "query")
+OPTIONAL = ("rating", "fps")
 SLACK_S = 0.5
 """A window may end this much after the video does: annotators round up."""
 
@@ -36,86 +39,144 @@ class _Row:
     rating: int | None
 
 
-def read_custom(path: Path, videos: Path | None, duration_of: DurationOf, clip_s: float = 2.0) -> list[Annotation]:
+@dataclass(frozen=True)
+class CustomData:
+    """A person's annotations, and the videos that they are about."""
+
+    annotations: list[Annotation]
+    """Query ids count from 0 in the order of the file; the videos' ids are those of `spikemba.video.names`."""
+    videos: list[Path]
+    """What to encode: the folder of the videos, or files that lie elsewhere. The ids hold for just these together."""
+    how: str
+    """How the file was read, in one line."""
+
+
+def read_custom(
+    path: Path, videos: Path | None, duration_of: DurationOf, clip_s: float = 2.0, fps: float | None = None
+) -> CustomData:
     """Read the file. Videos are looked for below `videos`, by default beside the file.
 
-    duration_of: seconds of a video file; raises VideoError. Query ids count from 0 in the order of the file.
+    duration_of: seconds of a video file; raises VideoError. fps: the times are frames of this rate.
     Raises AnnotationError that names every line with a fault.
     """
-    faults: list[str] = []
-    rows: list[_Row] = []
+    table = read_table(path, COLUMNS, OPTIONAL)
+    named, faults, rows = NamedVideos(videos or path.parent), list(table.faults), list[_Row]()
+    try:
+        times = _Times(table, fps)
+    except TableFault as fault:
+        raise AnnotationError(path, [str(fault)]) from None
     durations: dict[Path, float | str] = {}
-    for line, raw in _raw_rows(path):
+    for record in table.records:
         try:
-            row = _parse(line, raw, videos or path.parent)
+            row = _parse(record, named, times)
             rows.append(_fit(row, _duration(row.video, durations, duration_of)))
-        except _Fault as fault:
-            faults.append(f"line {line}: {fault}")
+        except (_Fault, TableFault, VideoNotFound) as fault:
+            faults.append(f"{table.kind} {record.row}: {fault}")
     if not rows and not faults:
         faults.append(f"no rows; expected columns {', '.join(COLUMNS)}")
     if faults:
         raise AnnotationError(path, faults)
-    grouped: dict[tuple[Path, str], list[_Row]] = {}
+    ids, inputs = named.ids([row.video for row in rows])
+    grouped: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
-        grouped.setdefault((row.video, row.query), []).append(row)
-    return [
-        _annotation(i, group, float(durations[video]), clip_s) for i, ((video, _), group) in enumerate(grouped.items())
+        grouped.setdefault((ids[row.video], row.query), []).append(row)
+    annotations = [
+        _annotation(i, video_id, group, float(durations[group[0].video]), clip_s)
+        for i, ((video_id, _), group) in enumerate(grouped.items())
     ]
+    return CustomData(annotations, inputs, f"{path}: {'; '.join([*table.how, *times.how])}")
 
 
 class _Fault(Exception):
     """What is wrong with a line."""
 
 
-def _raw_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if path.suffix.lower() in (".jsonl", ".json"):
-        yield from read_jsonl(path)
-        return
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                seen = ", ".join(reader.fieldnames or ()) or "nothing"
-                raise AnnotationError(path, [f"line 1: no column {', '.join(missing)}; found {seen}"])
-            for raw in reader:
-                yield reader.line_num, raw
-    except OSError as error:
-        raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
-    except UnicodeDecodeError:
-        raise AnnotationError(path, ["it is not a text file; expected CSV or jsonl"]) from None
+class _Times:
+    """How a table's numbers and times are meant, decided once for all its rows."""
+
+    def __init__(self, table: Table, fps: float | None) -> None:
+        """fps: the times count frames of this rate. Raises TableFault when the table does not say what is meant."""
+        names = ("start", "end")
+        cells = [(record.row, record.cells.get(name)) for record in table.records for name in (*names, "fps")]
+        self.mark = decimal_mark(cells, table.delimiter == ";", table.kind)
+        self.fps = None if fps is None else rate(fps)
+        self.units = {name: table.units.get(name) for name in names}
+        self.how = [f"times in {self._unit_in_words(table, fps)}"]
+        if self.mark == ",":
+            self.how.append("commas before decimals")
+        if looks_like_clock([record.cells.get(name) for record in table.records for name in names]):
+            hours = "hh:mm" in self.units.values()
+            self.how.append("0:12 is 12 minutes, as the column says" if hours else "0:12 is 12 seconds")
+
+    def of(self, record: Record, name: str) -> float:
+        """The start or end of a row, in seconds. Raises TableFault, which names the column."""
+        fps = self.fps if record.cells.get("fps") is None else rate(record.cells["fps"], self.mark)
+        try:
+            return seconds(record.cells[name], self.units[name] or "s", self.mark, fps)
+        except TableFault as fault:
+            raise TableFault(f"{name} is {fault}") from None
+
+    def _unit_in_words(self, table: Table, fps: float | None) -> str:
+        """Frames where the columns or the setting say so. A column fps beside whole numbers could mean either."""
+        if fps is not None:
+            self.units = {name: unit or "frames" for name, unit in self.units.items()}
+        elif not any(self.units.values()):
+            with_rate = [record for record in table.records if record.cells.get("fps") is not None]
+            times = [record.cells.get(name) for record in with_rate for name in self.units]
+            if times and all(_is_whole(cell) for cell in times):
+                raise TableFault(
+                    f"{table.kind} {with_rate[0].row}: start and end are whole numbers beside a column fps, frames or "
+                    "seconds; call the columns start_frame and end_frame, or start_s and end_s"
+                )
+        units: set[Unit] = {unit or "s" for unit in self.units.values()}
+        words = {
+            "s": "seconds",
+            "ms": "milliseconds",
+            "min": "minutes",
+            "frames": "frames",
+            "mm:ss": "m:ss",
+            "hh:mm": "h:mm",
+        }
+        return " and ".join(sorted(words[unit] for unit in units))
 
 
-def _parse(line: int, raw: dict[str, Any], folder: Path) -> _Row:
-    missing = [name for name in COLUMNS if raw.get(name) in (None, "")]
+def _is_whole(cell: Cell) -> bool:
+    return isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()) or str(cell).strip().isdigit()
+
+
+def _parse(record: Record, videos: NamedVideos, times: _Times) -> _Row:
+    cells = record.cells
+    missing = [name for name in COLUMNS if cells.get(name) is None]
     if missing:
         raise _Fault(f"has no {', '.join(missing)}")
-    start_s, end_s = _number(raw["start"], "start"), _number(raw["end"], "end")
+    query = _text(cells["query"]).strip()
+    start_s, end_s = times.of(record, "start"), times.of(record, "end")
     if not 0 <= start_s < end_s:
         raise _Fault(f"start {start_s:g} and end {end_s:g} are not a window; expected 0 <= start < end, in seconds")
-    query = str(raw["query"]).strip()
-    if not query:
-        raise _Fault("its query is empty")
-    return _Row(line, folder / str(raw["video"]), Window(start_s, end_s), query, _rating(raw.get("rating")))
+    return _Row(
+        record.row,
+        videos.find(_text(cells["video"])),
+        Window(start_s, end_s),
+        query,
+        _rating(cells.get("rating"), times),
+    )
 
 
-def _rating(value: Any) -> int | None:
-    if value in (None, ""):
+def _text(cell: Cell) -> str:
+    """A cell as words: a spreadsheet's 7.0 is 7."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _rating(value: Cell, times: _Times) -> int | None:
+    if value is None:
         return None
-    rating = _number(value, "rating")
+    try:
+        rating = number(value, times.mark)
+    except TableFault as fault:
+        raise TableFault(f"rating is {fault}") from None
     if rating not in (0, 1, 2, 3, 4):
         raise _Fault(f"rating {rating:g}; expected 0 (very bad) to 4 (very good)")
     return int(rating)
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise _Fault(f"{name} is {value!r}; expected a number")
-    return number
 
 
 def _duration(video: Path, known: dict[Path, float | str], duration_of: DurationOf) -> float:
@@ -134,14 +195,23 @@ def _duration(video: Path, known: dict[Path, float | str], duration_of: Duration
 def _fit(row: _Row, duration_s: float) -> _Row:
     """The row with its end cut to the video's."""
     if row.window.end_s > duration_s + SLACK_S:
-        raise _Fault(f"the window ends at {row.window.end_s:g} s and {row.video.name} at {duration_s:.1f} s")
+        raise _Fault(
+            f"the window ends at {row.window.end_s:g} s and {row.video.name} at {duration_s:.1f} s{_hint(row.window)}"
+        )
     window = Window(row.window.start_s, min(row.window.end_s, duration_s))
     if window.start_s >= window.end_s:
         raise _Fault(f"the window begins at {row.window.start_s:g} s, where {row.video.name} ends")
     return _Row(row.line, row.video, window, row.query, row.rating)
 
 
-def _annotation(query_id: int, rows: list[_Row], duration_s: float, clip_s: float) -> Annotation:
+def _hint(window: Window) -> str:
+    """Spreadsheets take 0:12 for twelve minutes; whole minutes after the end are likely that."""
+    if window.start_s % 60 or window.end_s % 60:
+        return ""
+    return "; if 00:12:00 stands for 12 seconds, write 0:00:12"
+
+
+def _annotation(query_id: int, video_id: str, rows: list[_Row], duration_s: float, clip_s: float) -> Annotation:
     rated: dict[int, int] = {}
     for row in rows:
         if row.rating is not None:
@@ -150,7 +220,7 @@ def _annotation(query_id: int, rows: list[_Row], duration_s: float, clip_s: floa
     return Annotation(
         query_id=query_id,
         query=rows[0].query,
-        video_id=rows[0].video.stem,
+        video_id=video_id,
         duration_s=duration_s,
         windows=tuple(sorted(row.window for row in rows)),
         relevant_clips=tuple(sorted(rated)),

@@ -16,7 +16,6 @@ import numpy as np
 
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS, clip_rule
-from spikemba.errors import VideoError
 from spikemba.features import SHORT_VIDEO_S, Array
 from spikemba.progress import Report, silent
 from spikemba.video.clips import Clip, ClipCutter
@@ -42,7 +41,7 @@ def encode_video(path: Path, encoders: Sequence[VideoEncoder], clip_s: float, re
     report counts clips; their number is that of the declared duration, where the file declares one.
     """
     ((_, found),) = encode_videos([path], encoders, clip_s, report=report)
-    if isinstance(found, VideoError):
+    if isinstance(found, Exception):
         raise found
     return found
 
@@ -54,8 +53,10 @@ def encode_videos(
     *,
     decoders: int = 1,
     report: Report = silent,
-) -> Generator[tuple[Path, EncodedVideo | VideoError]]:
+) -> Generator[tuple[Path, EncodedVideo | Exception]]:
     """Every video with its features, or with the reason why it could not be read, as each is done.
+
+    The reason is a VideoError; whatever else goes wrong in decoding a video is handed over, too, and stops no other.
 
     decoders: videos decoded at once, each in a thread of its own; they wait when the encoders are slower.
     report counts the clips of the first encoder, over all videos.
@@ -140,7 +141,7 @@ class _Decoding:
             video, path = following
             try:
                 end: float | Exception = self._decode(video, path)
-            except Exception as error:  # VideoError is reported, anything else raised by whoever takes the result
+            except Exception as error:  # whoever takes the result decides
                 end = error
             self._put(_Ended(video, path, end))
         self._put(None)
@@ -209,12 +210,10 @@ class _Pending:
             return True
         return self.end is not None and all(len(r) == n for r, n in zip(self.rows, self.n_given, strict=True))
 
-    def result(self) -> EncodedVideo | VideoError:
+    def result(self) -> EncodedVideo | Exception:
         """Its features, or why it could not be read."""
-        if isinstance(self.end, VideoError):
-            return self.end
         if isinstance(self.end, Exception):
-            raise self.end
+            return self.end
         assert self.end is not None
         return EncodedVideo(tuple(np.stack(rows) for rows in self.rows), self.end)
 

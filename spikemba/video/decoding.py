@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from spikemba.errors import VideoError
+from spikemba.video.playlists import PLAYLIST_FORMATS, refuse_playlist
 
 Threads = Literal["AUTO", "NONE"]
 
@@ -69,7 +70,9 @@ def opened(path: Path, threads: Threads) -> Iterator[tuple[InputContainer, Video
         headless = f"is an MP4 without its index; the recording was cut short or damaged, {AGAIN}"
         raise VideoError(path, headless if head[4:8] == b"ftyp" else foreign) from error
     with container:
-        if container.format.name == "tty":  # libav plays any text file as a film of its letters
+        if container.format.name == "tty" or PLAYLIST_FORMATS & {
+            *container.format.name.split(",")
+        }:  # libav plays any text file as a film of its letters
             raise VideoError(path, foreign)
         stream = _best_stream(path, container)
         stream.thread_type = threads
@@ -85,6 +88,7 @@ def _head(path: Path) -> bytes:
             raise VideoError(path, "is not a regular file; expected a video file")
         with path.open("rb") as file:
             head = file.read(8)
+        refuse_playlist(path)
     except FileNotFoundError as error:
         raise VideoError(path, "no such file; expected a video file") from error
     except OSError as error:

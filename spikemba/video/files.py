@@ -1,9 +1,9 @@
-"""Finding video files, and writing them."""
+"""Writing video files."""
 
 # Shapes: H height, Wd width.
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
@@ -13,39 +13,9 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from spikemba.errors import OutputError, ShapeError, VideoError
+from spikemba.errors import OutputError, ShapeError
 from spikemba.files import writing
 from spikemba.video.sampling import Image, exact
-
-VIDEO_SUFFIXES = (
-    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg"),
-    *(".ts", ".flv", ".wmv", ".ogv", ".3gp", ".mts", ".m2ts"),
-)
-
-
-def find_videos(paths: Sequence[Path]) -> list[Path]:
-    """Video files among `paths`, sorted, each once: a file as it is, a folder by VIDEO_SUFFIXES at any depth.
-
-    Hidden files and folders are passed over.
-    Raises VideoError for a path that does not exist and for a folder without videos.
-    """
-    found: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        if not path.exists():
-            raise VideoError(path, "no such file or folder; expected videos")
-        videos = sorted(_videos_in(path)) if path.is_dir() else [path]
-        if not videos:
-            raise VideoError(path, f"holds no videos; expected files that end in {', '.join(VIDEO_SUFFIXES)}")
-        for video in videos:
-            found.setdefault(video.resolve(), video)
-    return sorted(found.values())
-
-
-def _videos_in(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file():
-            yield path
 
 
 def write_video(

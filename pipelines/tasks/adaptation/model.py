@@ -7,7 +7,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from pipelines.extraction.extract import by_identifier
 from pipelines.tasks.adaptation.config import EncoderConfig, RunConfig
 from pipelines.tasks.adaptation.raw_clips import RawClips
 from pipelines.training.task import nothing_learned
@@ -23,7 +22,7 @@ from spikemba.model.video_mamba.network import VideoMamba
 from spikemba.ops.recompute import recomputed
 from spikemba.user_folders import weights_place
 from spikemba.video.clips import ClipRule
-from spikemba.video.files import find_videos
+from spikemba.video.names import named_videos
 
 
 class EncoderAndGrounder(nn.Module):
@@ -87,7 +86,7 @@ def raw_clips(config: RunConfig, encoder: AdaptedVideoMamba) -> RawClips:
     """The data set's videos, cut into clips as the encoder wants them. Raises VideoError when there are none."""
     sizes, data = encoder.backbone.config, config.data
     rule = ClipRule(spread_frames(sizes.n_frames, sizes.size_px, data.clip_s), sizes.n_frames)
-    videos = by_identifier(find_videos([config.videos]))
+    videos = named_videos([config.videos])
     return RawClips(config.videos, videos, rule, data.clip_s, sizes.width, data.memory_gb)
 
 

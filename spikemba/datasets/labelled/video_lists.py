@@ -15,7 +15,7 @@ from spikemba.errors import AnnotationError, UnknownName
 from spikemba.reading.lines import read_text, split_lines, table_records, table_rows
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
-from spikemba.video.files import VIDEO_SUFFIXES
+from spikemba.video.folders import VIDEO_SUFFIXES
 
 Row = tuple[str, LabelledVideo]
 """Place in the lists, as `trainlist01.txt, line 12`, and what stands there."""

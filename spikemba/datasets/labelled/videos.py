@@ -15,7 +15,7 @@ from spikemba.errors import AnnotationError
 from spikemba.files import write_text
 from spikemba.reading.lines import read_lines, read_text, split_lines, table_records, table_rows
 from spikemba.reading.unreadable import Unreadable
-from spikemba.video.files import find_videos
+from spikemba.video.folders import find_videos
 
 COLUMNS = ("video", "label", "start", "end")
 

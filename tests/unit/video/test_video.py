@@ -22,7 +22,8 @@ from av.stream import Disposition
 from spikemba.errors import OutputError, ShapeError, UnknownName, VideoError
 from spikemba.video import decoding
 from spikemba.video import sampling as video
-from spikemba.video.files import find_videos, write_video
+from spikemba.video.files import write_video
+from spikemba.video.folders import find_videos
 from spikemba.video.sampling import FrameRule, VideoReader, probe, sample_frames
 
 REAL = ("charades.mp4", "nasa_13013.mp4", "av1_video.mkv", "h265_video.mp4", "h265_10bits.mp4")
@@ -556,7 +557,7 @@ def test_videos_are_found_at_any_depth_sorted_and_once(tmp_path):
 
 def test_a_folder_without_videos_names_the_suffixes(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(VideoError, match=r"holds no videos; expected files that end in \.mp4, \.mkv, .*\.m2ts$"):
+    with pytest.raises(VideoError, match=r"holds no videos; expected files that end in \.mp4, \.mkv, .*\.mxf, .*\.gif"):
         find_videos([tmp_path])
 
 

@@ -1,0 +1,75 @@
+"""The video files that a table's cells name, and the ids that they and their features have."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePath, PureWindowsPath
+
+from spikemba.errors import VideoError
+from spikemba.video.folders import FoundVideo, absolute, search
+from spikemba.video.names import video_ids
+
+
+class VideoNotFound(Exception):
+    """A cell names no file, or several."""
+
+
+class NamedVideos:
+    """Videos below one folder, as cells name them: by path, by the end of their path, with suffix or without."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, Path] = {}
+
+    def find(self, name: str) -> Path:
+        """The file; a path that leads nowhere comes back as it is, for the error of whoever opens it.
+
+        Raises VideoNotFound when several files could be meant.
+        """
+        if name not in self._known:
+            self._known[name] = self._find(name)
+        return self._known[name]
+
+    def ids(self, wanted: Sequence[Path]) -> tuple[dict[Path, str], list[Path]]:
+        """File -> id, and what has to be encoded together for the ids to be these."""
+        places = {video: self._place(video) for video in dict.fromkeys(wanted)}
+        beside = [absolute(video) for video, place in places.items() if place not in self._found]
+        inside = len(beside) < len(places)
+        found = [*(self._found.values() if inside else ()), *(FoundVideo(video) for video in beside)]
+        ids = {absolute(path): video_id for video_id, path in video_ids(found).items()}
+        return {video: ids[place] for video, place in places.items()}, [*([self.folder] if inside else []), *beside]
+
+    @cached_property
+    def _found(self) -> dict[Path, FoundVideo]:
+        """Absolute path -> each video below the folder."""
+        try:
+            return {absolute(one.path): one for one in search([self.folder])}
+        except VideoError:
+            return {}
+
+    def _place(self, video: Path) -> Path:
+        """The absolute path under which the video is found in the folder, through a link, too; or its own."""
+        own = absolute(video)
+        return own if own in self._found else self._real.get(os.path.realpath(video), own)
+
+    @cached_property
+    def _real(self) -> dict[str, Path]:
+        return {os.path.realpath(place): place for place in reversed(self._found)}
+
+    def _find(self, name: str) -> Path:
+        path = self.folder / name
+        if path.is_file():
+            return path
+        wanted: PurePath = PureWindowsPath(name) if "\\" in name else PurePath(name)
+        fits = [one.path for one in self._found.values() if wanted.parts and _ends_with(one.path, wanted)]
+        if len(fits) > 1:
+            seen = " or ".join(str(one) for one in fits[:3])
+            raise VideoNotFound(f"video {name!r} could be {seen}; write more of its path")
+        return fits[0] if fits else path
+
+
+def _ends_with(path: Path, wanted: PurePath) -> bool:
+    """Whether a path ends in the parts that a cell names, whose last may lack its suffix."""
+    n = len(wanted.parts)
+    own = path.parts[-n:]
+    return own[:-1] == wanted.parts[:-1] and wanted.parts[-1] in (own[-1], path.stem)
