@@ -4,6 +4,9 @@ They are started by `spikemba train --processes N` (see launcher.py) or by torch
 LOCAL_RANK. Alone, every function here returns what it is given.
 """
 
+import contextlib
+import gc
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,11 +76,25 @@ def joined(device: str) -> Iterator[Ranks]:
         return
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    # Imported while there is no group: its functions keep, as a default argument, the group that exists at the import
+    # (DistributedDataParallel imports it). What they keep is never closed, and its threads live on into the end of the
+    # interpreter, where they meet the closing sockets of the others and may abort the process.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
         yield ranks()
+        _all_are_here()
     finally:
+        gc.collect()  # what still holds the group in a circle, such as a network with its reducer
         dist.destroy_process_group()
+
+
+def _all_are_here() -> None:
+    """Wait until every process has had its last exchange, so that none, least of all the first, whose store the others
+    ask, leaves one that still needs it. Where another has died there is nobody to wait for, and its launcher says so.
+    """
+    with contextlib.suppress(RuntimeError):
+        all_reduce_max(0)
 
 
 def on_first(run: Callable[[], T]) -> T:

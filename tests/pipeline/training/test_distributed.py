@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,17 +48,31 @@ def environment(**more):
 
 
 @pytest.fixture(scope="module")
-def two(corpus, settings, tmp_path_factory):
-    """What the two processes found."""
+def both(corpus, settings, tmp_path_factory):
+    """Where the two processes wrote what they found, and what each of them printed."""
     out = tmp_path_factory.mktemp("two") / "found.pt"
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = str(probe.getsockname()[1])
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
     command = [sys.executable, str(SCRIPT), str(corpus / "config.yaml"), str(out), *settings]
-    started = [subprocess.Popen(command, env=environment(RANK=str(rank), **group)) for rank in range(2)]
-    assert [process.wait(timeout=300) for process in started] == [0, 0]
-    return torch.load(out)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, env=environment(RANK=str(rank), **group), **pipes) for rank in range(2)]
+    with ThreadPoolExecutor() as pool:  # side by side: a full pipe would stop one process, and the other waits for it
+        said = list(pool.map(lambda process: process.communicate(timeout=300), started))
+    codes = [process.returncode for process in started]
+    story = (
+        f"process {rank}: exit code {codes[rank]}\n{printed}{complained}"
+        for rank, (printed, complained) in enumerate(said)
+    )
+    assert codes == [0, 0], "\n".join(story)
+    return out, [printed for printed, _ in said]
+
+
+@pytest.fixture(scope="module")
+def two(both):
+    """What the two processes found."""
+    return torch.load(both[0])
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +93,12 @@ def test_recomputed_blocks_change_nothing(one, corpus, settings, shared_batch):
     kept = shared_batch.last_step(config)
     recomputed = one["steps"]["blocks recomputed"]
     assert all(torch.equal(kept[name], recomputed[name]) for name in kept)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the threads in /proc")
+def test_nothing_of_the_group_outlives_it(both):
+    """Else its threads meet the end of the interpreter, and may abort the process there."""
+    assert [[name for name in threads.split() if "gloo" in name or "store" in name] for threads in both[1]] == [[], []]
 
 
 def test_two_processes_answer_exactly_what_one_answers(one, two):
