@@ -12,6 +12,7 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 
 # Shapes: L clips, W query tokens, F feature width.
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

@@ -59,6 +59,7 @@ def train(
     from pipelines.tasks.registry import load_run_config
     from pipelines.training.distributed import is_first
 
+    speaks = is_first()
     prepared = prepared_config(dataset, data)
     given = [*(settings or []), *(["train.compile=true"] if compiled else [])]
     resolved = load_run_config(path, given, prepared=prepared)
@@ -76,7 +77,7 @@ def train(
             "is for grounding; train others with --set train.seed=N --out DIR", param_hint="--seeds"
         )
     result = Processes(processes, restarts)(resolved, folder, resume=resume)
-    if is_first():
+    if speaks:
         _print(result, as_json)
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from pipelines.shards import Shard
+from pipelines.shards import Shard, torchrun_part
 from spikemba.errors import SpikeMbaError
 
 T = TypeVar("T")
@@ -44,13 +44,15 @@ def ranks() -> Ranks:
 
 
 def launched() -> bool:
-    """Whether a launcher started this process as one of several."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether a launcher started this process as one of several. Raises SpikeMbaError for variables without sense."""
+    part = torchrun_part(os.environ)
+    return part is not None and part.count > 1
 
 
 def is_first() -> bool:
     """Whether this is the process that speaks and writes, also before and after the group exists."""
-    return not launched() or os.environ["RANK"] == "0"
+    part = torchrun_part(os.environ)
+    return part is None or part.index == 0
 
 
 def restarted() -> bool:
@@ -80,13 +82,28 @@ def joined(device: str) -> Iterator[Ranks]:
     # (DistributedDataParallel imports it). What they keep is never closed, and its threads live on into the end of the
     # interpreter, where they meet the closing sockets of the others and may abort the process.
     importlib.import_module("torch.distributed.nn.functional")
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+    _find_each_other("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
         yield ranks()
         _all_are_here()
     finally:
         gc.collect()  # what still holds the group in a circle, such as a network with its reducer
         dist.destroy_process_group()
+
+
+def _find_each_other(backend: str) -> None:
+    """Make the group. Raises SpikeMbaError when the launcher's variables lead to no others."""
+    try:
+        dist.init_process_group(backend)
+    except (ValueError, RuntimeError) as error:  # a variable is missing; nobody came
+        if dist.is_torchelastic_launched():  # which starts all of them again
+            raise
+        reason = str(error).splitlines()[0].removesuffix(".")
+        raise SpikeMbaError(
+            f"RANK={os.environ['RANK']} and WORLD_SIZE={os.environ['WORLD_SIZE']} say that this process is one of "
+            f"several, and it did not find the others ({reason}); start all with torchrun or --processes N, or, to "
+            "train alone, `unset RANK WORLD_SIZE`"
+        ) from error
 
 
 def _all_are_here() -> None:

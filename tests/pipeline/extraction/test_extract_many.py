@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from pipelines.extraction.extract import extract
 from pipelines.extraction.failures import Failures
 from pipelines.extraction.job import ExtractEvents, RunOptions
-from pipelines.shards import Shard, launched_shard, parse_shard
+from pipelines.shards import Shard
 from spikemba.encoders import load_encoder
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoding.videos import encode_video, encode_videos
-from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.errors import VideoError
 from spikemba.features import FeatureFolder
 from spikemba.video import decoding
 from spikemba_cli.main import app
@@ -134,18 +134,6 @@ def test_shards_make_together_what_one_process_makes(many, run, expected, tmp_pa
     assert all(part.encoded for part in parts)
     assert sum(len(part.failed) for part in parts) == 2
     same(stored(tmp_path), expected)
-
-
-def test_shards_are_named_or_picked_up_from_the_launcher():
-    assert parse_shard("2/8") == Shard(1, 8)
-    for text in ("0/8", "9/8", "x", "1/0", "1"):
-        with pytest.raises(SpikeMbaError, match="is not of the form i/n"):
-            parse_shard(text)
-    assert launched_shard({}) == Shard(0, 1)
-    assert launched_shard({"RANK": "3", "WORLD_SIZE": "4"}) == Shard(3, 4)
-    assert launched_shard({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}) == Shard(1, 2)
-    array = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "3"}
-    assert launched_shard(array) == Shard(2, 4)
 
 
 def test_what_failed_is_written_down_and_tried_again_only_when_asked_or_changed(many, run, tmp_path):

@@ -19,7 +19,8 @@ from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.train import train
 from pipelines.training.batch_plan import BatchPlan, shuffled
-from pipelines.training.distributed import gather_shards, on_first
+from pipelines.training.distributed import gather_shards, joined, on_first
+from spikemba.errors import SpikeMbaError
 from spikemba.ops.batch_norm import masked_moments
 
 SCRIPT = Path(__file__).with_name("shared_batch.py")
@@ -161,6 +162,13 @@ def test_shards_of_blocks_are_the_whole():
 def test_alone_everything_is_as_it_was_given():
     assert gather_shards([1, 2]) == [1, 2]
     assert on_first(lambda: "value") == "value"
+
+
+def test_a_process_that_is_told_of_others_and_finds_none_says_how_to_train_alone(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SpikeMbaError, match=r"MASTER_ADDR expected.* to train alone, `unset RANK WORLD_SIZE`"):
+        joined("cpu").__enter__()
 
 
 def test_statistics_of_parts_are_those_of_the_whole():
