@@ -102,6 +102,7 @@ def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") 
         documents = [one.to_dict() for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
+        print_text(rendered(form, answers.found, outputs.layout(Path.cwd())))
     else:
         _print_tables(answers, several)
 
