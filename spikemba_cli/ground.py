@@ -95,6 +95,7 @@ def ground(
 
 
 def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
+    from pipelines.grounding.formats import rendered
 
     if outputs.out is not None or not (answers.found or several):
         return

@@ -160,7 +160,7 @@ def _reported(path: Path, answers: Answers, events: AnswerEvents, *, alone: bool
 
 def _files_of(
     video_id: str, video: Path, found: Sequence[Grounding], outputs: Outputs, names: OutputNames
-) -> Iterator[tuple[Path, Callable[[], None]]]:
+) -> Iterator[tuple[Path, Callable[[], object]]]:
     """The files about one video that are to be made, each with what makes it."""
     if outputs.out is not None and outputs.timeline_of_all() is None:
         suffix, _ = FORMATS[outputs.format]
