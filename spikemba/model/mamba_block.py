@@ -84,7 +84,14 @@ class DirectionalScan(nn.Module):
         """x: (B, L, E), behind the convolution -> the step before its softplus, (B, L, E), a, b and c of the scan."""
         rank, n = self.dt_proj.in_features, self.A_log.shape[1]
         low_rank, b, c = self.x_proj(x).split([rank, n, n], dim=-1)
-        return self.dt_proj(low_rank), -self.A_log.float().exp(), b, c
+        return self._step(low_rank), -self.A_log.float().exp(), b, c
+
+    def _step(self, low_rank: Tensor) -> Tensor:
+        """dt_proj, whose bias is added in float32 where the product is in half precision, as Mamba's kernel does."""
+        if low_rank.dtype not in (torch.bfloat16, torch.float16):
+            step: Tensor = self.dt_proj(low_rank)
+            return step
+        return F.linear(low_rank, self.dt_proj.weight).float() + self.dt_proj.bias.float()
 
     def scan(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x: (B, L, E), behind the convolution.  mask: (B, L) bool, True = real.  Returns (B, L, E)."""

@@ -39,8 +39,9 @@ def selective_scan_fn(
         raise ShapeError(f"u is {tuple(u.shape)}; expected (B, E, L)")
     if A.dim() != 2 or A.shape[0] != u.shape[1]:
         raise ShapeError(f"A is {tuple(A.shape)}; expected ({u.shape[1]}, N)")
-    if delta.shape != u.shape:
-        raise ShapeError(f"delta is {tuple(delta.shape)}; expected {tuple(u.shape)}")
+    if delta.shape != u.shape or delta.device != u.device:
+        found, expected = (f"{tuple(tensor.shape)} on {tensor.device}" for tensor in (delta, u))
+        raise ShapeError(f"delta is {found}; expected {expected}")
     for name, tensor in {"B": B, "C": C}.items():
         _check_states(name, tensor, u, A.shape[1])
     if z is not None and z.dim() != 3:

@@ -78,7 +78,7 @@ class Number:
 
     name: str
     least: float = 0
-    most: float = float("inf")
+    most: float = 2**62
     multiple: int = 1
     kind: type = ctypes.c_int64
 
