@@ -202,9 +202,7 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
     )
 
 
-def _inside(
-    windows: Windows, scores: NDArray[np.float64], latest_s: float
-) -> tuple[Windows, NDArray[np.float64]]:
+def _inside(windows: Windows, scores: NDArray[np.float64], latest_s: float) -> tuple[Windows, NDArray[np.float64]]:
     """Windows cut to [0, latest_s] with their scores; those of which nothing is left are left out."""
     windows = windows.clip(0, latest_s)
     longer = windows[:, 1] > windows[:, 0]

@@ -56,8 +56,11 @@ def _saliency_faults(pairs: Pairs) -> list[str]:
     }
     return [
         *_fault(short, "have fewer saliency scores than clips; a missing score counts as 0, above negative ones"),
-        *_fault(long, "have far more saliency scores than clips were rated; the rest is not read: is a score as long as"
-        " a rated clip?"),
+        *_fault(
+            long,
+            "have far more saliency scores than clips were rated; the rest is not read: is a score as long as"
+            " a rated clip?",
+        ),
     ]
 
 

@@ -14,6 +14,7 @@ from spikemba.datasets.registry import OWN, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics import grounding_document, ratings_matrix
 
+
 def protocol_of(benchmark: str) -> ScoringProtocol:
     """How a benchmark is scored. Raises UnknownName with the list of names."""
     return find_benchmark(benchmark).protocol

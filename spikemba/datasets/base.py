@@ -18,7 +18,7 @@ from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId
 from spikemba.datasets.clip_lengths import at_clip_length
 from spikemba.datasets.raw_rows import read_checked
-from spikemba.datasets.registry import OWN, benchmark_names
+from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
 from spikemba.datasets.row_fit import check_rows, videos_with_rows
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
@@ -72,15 +72,23 @@ class DataConfig(Config):
     lengths: Literal["cut", "stretch"] = "cut"
     """Streams of unequal length are cut to the shortest and to the labelled clips, or stretched to them."""
     accept_misfit: bool = False
-    """Warn where rows do not fit a video's duration or each other, instead of refusing; windows may then be misplaced."""
+    """Warn where rows do not fit a video's duration or each other, instead of refusing: windows may be misplaced."""
     drop_faulty: bool = False
     """Leave out rows of the annotations that have faults, with a warning, instead of refusing them."""
     memory_gb: NonNegativeFloat = 4.0
     """Features kept in memory after they were first read, at most; 0 reads them from disk every time."""
 
     def read_as(self, spec: FeatureSpec) -> "DataConfig":
-        """The same data, read as a checkpoint reads features: only places, splits and names are of this configuration."""
+        """The same places, splits and names, read as a checkpoint reads its features."""
         return self.model_copy(update={name: getattr(spec, name) for name in ("clip_s", *RULES)})
+
+    def published(self, run: str | None = None) -> str | None:
+        """The benchmark, by name, that these data say they are; None for own data, whatever metrics they use.
+
+        run: name of a run, which says it for runs of configurations that had no `name` yet.
+        """
+        is_it = run == self.benchmark if self.name is None else self.name == find_benchmark(self.benchmark).title
+        return self.benchmark if is_it else None
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,7 @@ class GroundingDataset(Dataset[Pair]):
         return self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
 
     def check_features(self, report: Report = silent) -> None:
-        """Read the features of every pair once. Raises FeaturesMismatch that names the file, and the row, of a fault."""
+        """Read the features of every pair once. Raises FeaturesMismatch that names the file and row of a fault."""
         memory, self._memory = self._memory, {}
         for done in range(len(self)):
             self._video(self.annotations[done])

@@ -71,7 +71,8 @@ def videos_with_rows(
 def check_rows(videos: Sequence[VideoRows], clip_s: float, *, accept: bool) -> str:
     """What does not fit to a row, as a warning; empty when all does.
 
-    clip_s: what the rows were taken to last, in seconds.  accept: warn of what is wrong, too. Raises FeaturesMismatch with the cure when the rows of a video cannot be its own.
+    clip_s: what the rows were taken to last, in seconds.  accept: warn of what is wrong, too.
+    Raises FeaturesMismatch with the cure when the rows of a video cannot be its own.
     """
     wrong = [one for one in videos if one.is_wrong]
     if wrong and not accept:
