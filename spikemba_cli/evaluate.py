@@ -50,15 +50,7 @@ def evaluate(
 
     Example: spikemba evaluate runs/shapes --split test
     """
-    if (checkpoint is None) == (predictions is None):
-        raise typer.BadParameter("give either a checkpoint or --predictions FILE", param_hint="CHECKPOINT")
-    if (predictions is None) != (annotations is None):
-        raise typer.BadParameter("--predictions and --annotations go together", param_hint="--annotations")
-    if check and predictions is None:
-        raise typer.BadParameter("--check looks at a predictions file; give --predictions", param_hint="--check")
-    if predictions is not None and (config or settings or out):
-        hint = "--config" if config else "--set" if settings else "--out"
-        raise typer.BadParameter("is for a checkpoint; --predictions brings its own answers", param_hint=hint)
+    _check_usage(checkpoint, predictions, annotations, check, {"--config": config, "--set": settings, "--out": out})
     if predictions is not None and annotations is not None:
         from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
@@ -78,6 +70,21 @@ def evaluate(
         print_json(result.document | (intervals if result.intervals else {}))
     else:
         _print_brief(result.brief, result.spread, result.intervals)
+
+
+def _check_usage(
+    checkpoint: Path | None, predictions: Path | None, annotations: Path | None, check: bool, of_runs: dict[str, Any]
+) -> None:
+    """Raise typer.BadParameter for options that do not go together.  of_runs: those that only a checkpoint takes."""
+    if (checkpoint is None) == (predictions is None):
+        raise typer.BadParameter("give either a checkpoint or --predictions FILE", param_hint="CHECKPOINT")
+    if (predictions is None) != (annotations is None):
+        raise typer.BadParameter("--predictions and --annotations go together", param_hint="--annotations")
+    if check and predictions is None:
+        raise typer.BadParameter("--check looks at a predictions file; give --predictions", param_hint="--check")
+    for hint, given in of_runs.items():
+        if predictions is not None and given:
+            raise typer.BadParameter("is for a checkpoint; --predictions brings its own answers", param_hint=hint)
 
 
 def _other_data(config: Path | None) -> Any:

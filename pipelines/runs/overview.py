@@ -57,8 +57,8 @@ class Run:
     def data_set(self) -> str:
         """The benchmark and domain; for other sets the folder of the training annotations, else what is learned."""
         data = self.config.get("data", {})
-        known = data.get("name") or self.config.get("name") == data.get("benchmark", OWN)
-        named = data.get("benchmark", "") if known else Path(str(data.get("train") or "")).parent.name
+        own = data.get("benchmark", OWN) == OWN and data.get("train")
+        named = Path(str(data["train"])).parent.name if own else data.get("benchmark", "")
         parts = [named or self.config.get("task", ""), data.get("domain")]
         return "/".join(str(part) for part in parts if part)
 

@@ -168,9 +168,7 @@ def data_as_trained(data: Any, settings: Tree, spec: FeatureSpec) -> DataConfig:
     settings: those typed for this evaluation. Raises ConfigError for one that the checkpoint decides otherwise.
     """
     if not isinstance(data, DataConfig):
-        raise ConfigError(
-            "--config", ["data: is that of another task; expected that of a grounding run"]
-        )
+        raise ConfigError("--config", ["data: is that of another task; expected that of a grounding run"])
     if "domains" in settings.get("data", {}):
         raise ConfigError("--set", ["data.domains: says what a study trains; evaluate one domain with data.domain"])
     asked = with_settings(data, settings, "data")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spikemba.datasets.annotations import Annotation, write_annotations
-from spikemba.datasets.base import DataConfig, GroundingDataset, clip_targets
+from spikemba.datasets.base import DataConfig, GroundingDataset
+from spikemba.datasets.targets import clip_targets
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import FeatureFolder, FeatureSpec, Manifest
