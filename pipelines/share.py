@@ -116,7 +116,7 @@ def _data(config: RunConfig) -> Mapping[str, str]:
     """The data set in words: its name, names and sizes of its splits. A name of a benchmark only where it is one."""
     title = find_benchmark(config.data.benchmark).title
     named = config.data.name or (title if config.data.published(config.name) else config.name)
-    found: dict[str, str] = {"data set": named, "metrics": f"those of {title}"}
+    found: dict[str, str] = {"data set": named}
     if config.data.domain:
         found["domain"] = config.data.domain
     for split in SPLITS:

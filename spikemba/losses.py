@@ -46,7 +46,7 @@ class LossConfig(Config):
     negative_pair: NonNegativeFloat = 1.0
     """Weight of -log(1 - saliency) of clips under another pair's query; not in the source; a second forward pass."""
     negatives: Literal["unrelated", "previous"] = "unrelated"
-    """Whose query: of the nearest pair before in the batch of another video and another sentence, or of the one before."""
+    """Whose query: of the nearest pair before in the batch sharing neither video nor sentence, or of the one before."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current; not in the source."""
     firing_rate: NonNegativeFloat = 0.0

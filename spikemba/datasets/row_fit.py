@@ -40,7 +40,7 @@ class VideoRows:
         lengths = [length for _, length in self.rows]
         if max(lengths) - min(lengths) > SLACK:
             return f"{' and '.join(f'{length} rows in {stream}' for stream, length in self.rows)}"
-        return f"{n} rows in {name}, which {self.what}" if abs(n - self.wanted) > SLACK and not self.is_short else ""
+        return f"{n} rows in {name}, and it {self.what}" if abs(n - self.wanted) > SLACK and not self.is_short else ""
 
     @property
     def is_wrong(self) -> bool:
