@@ -15,6 +15,7 @@ from spikemba.checkpoints.pretrained import PretrainedSpikeMba
 from spikemba.config import flat
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import Split
+from spikemba.datasets.registry import find_benchmark
 from spikemba.errors import CheckpointError, ShareError
 from spikemba.files import write_text
 from spikemba.hub_problem import is_outside, what_failed
@@ -112,8 +113,10 @@ def _recorded(source: Path, trained: Mapping[str, Any], splits: Sequence[Split])
 
 
 def _data(config: RunConfig) -> Mapping[str, str]:
-    """The data set in words: names and sizes of its splits."""
-    found: dict[str, str] = {"benchmark": config.data.benchmark}
+    """The data set in words: its name, names and sizes of its splits. A name of a benchmark only where it is one."""
+    title = find_benchmark(config.data.benchmark).title
+    named = config.data.name or (title if config.data.published(config.name) else config.name)
+    found: dict[str, str] = {"data set": named}
     if config.data.domain:
         found["domain"] = config.data.domain
     for split in SPLITS:

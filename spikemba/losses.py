@@ -5,13 +5,13 @@ L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, prop
 
 # Shapes: B pairs, L clips, D width, M relevance ranks.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
 from spikemba.batch import Batch, Prediction, Targets
@@ -45,12 +45,20 @@ class LossConfig(Config):
     """Weight of 1 - generalised IoU of the window; not in the source."""
     negative_pair: NonNegativeFloat = 1.0
     """Weight of -log(1 - saliency) of clips under another pair's query; not in the source; a second forward pass."""
-    negatives: Literal["previous", "unrelated"] = "previous"
-    """Whose query: of the pair before in the batch, or of the nearest before of another video and another sentence."""
+    negatives: Literal["unrelated", "previous"] = "unrelated"
+    """Whose query: of the nearest pair before in the batch sharing neither video nor sentence, or of the one before."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current; not in the source."""
     firing_rate: NonNegativeFloat = 0.0
     """Weight of the penalty on channels that fire at under 2 % or over 50 % of the steps; not in the source."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _goes_on_as_it_was_begun(cls, tree: Any) -> Any:
+        """A section with every key but `negatives` is of a run of 0.1.0, which knew `previous` alone."""
+        if isinstance(tree, Mapping) and set(cls.model_fields) - set(tree) == {"negatives"}:
+            return {**tree, "negatives": "previous"}
+        return tree
 
     @property
     def needs_negatives(self) -> bool:

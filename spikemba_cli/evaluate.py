@@ -1,7 +1,7 @@
 """`spikemba evaluate`."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,9 +21,11 @@ def evaluate(
         Path | None, typer.Argument(help="Run folder, checkpoint folder, or name of a bundled model.")
     ] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split to evaluate on.")] = "val",
-    config: Annotated[Path | None, typer.Option(help="YAML whose data section to use; by default the run's.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML whose data to use; how they are read stays the checkpoint's.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value of that configuration; may be repeated.")
+        list[str] | None, typer.Option("--set", help="data.key=value or grounding.key=value; may be repeated.")
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
     annotations: Annotated[
@@ -48,20 +50,15 @@ def evaluate(
 
     Example: spikemba evaluate runs/shapes --split test
     """
-    if (checkpoint is None) == (predictions is None):
-        raise typer.BadParameter("give either a checkpoint or --predictions FILE", param_hint="CHECKPOINT")
-    if (predictions is None) != (annotations is None):
-        raise typer.BadParameter("--predictions and --annotations go together", param_hint="--annotations")
-    if check and predictions is None:
-        raise typer.BadParameter("--check looks at a predictions file; give --predictions", param_hint="--check")
+    _check_usage(checkpoint, predictions, annotations, check, {"--config": config, "--set": settings, "--out": out})
     if predictions is not None and annotations is not None:
         from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
         result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
+        result = replace(result, published=dataset)
     else:
         assert checkpoint is not None
-        data = _other_data(checkpoint, config, settings or [])
-        result = _run(checkpoint, split, data, out, dataset, bootstrap)
+        result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap)
     for fault in result.faults:
         print_warning(fault)
     if check:
@@ -75,14 +72,35 @@ def evaluate(
         _print_brief(result.brief, result.spread, result.intervals)
 
 
-def _other_data(checkpoint: Path, config: Path | None, settings: list[str]) -> Any:
+def _check_usage(
+    checkpoint: Path | None, predictions: Path | None, annotations: Path | None, check: bool, of_runs: dict[str, Any]
+) -> None:
+    """Raise typer.BadParameter for options that do not go together.  of_runs: those that only a checkpoint takes."""
+    if (checkpoint is None) == (predictions is None):
+        raise typer.BadParameter("give either a checkpoint or --predictions FILE", param_hint="CHECKPOINT")
+    if (predictions is None) != (annotations is None):
+        raise typer.BadParameter("--predictions and --annotations go together", param_hint="--annotations")
+    if check and predictions is None:
+        raise typer.BadParameter("--check looks at a predictions file; give --predictions", param_hint="--check")
+    for hint, given in of_runs.items():
+        if predictions is not None and given:
+            raise typer.BadParameter("is for a checkpoint; --predictions brings its own answers", param_hint=hint)
+
+
+def _other_data(config: Path | None) -> Any:
     """The data section to use in place of the run's own; None where nothing is given."""
-    if not config and not settings:
+    if config is None:
         return None
     from pipelines.tasks.registry import load_run_config
 
-    own = checkpoint / "config.yaml"
-    return getattr(load_run_config(config or (own if own.is_file() else None), settings), "data", None)
+    return getattr(load_run_config(config), "data", None)
+
+
+def _parsed(settings: list[str] | None) -> dict[str, Any]:
+    """`section.key=value` as nested dictionaries."""
+    from spikemba.config import parse_overrides
+
+    return parse_overrides(settings or [])
 
 
 def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
@@ -94,10 +112,18 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
 
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:
-    """The numbers beside the published ones."""
+    """The numbers, beside the published ones where the data are a published set's."""
     from pipelines.scoring.published_table import render, results_table
 
-    sys.stdout.write(render(results_table(result.benchmark, split, result.brief, name, result.spread), form))
+    if result.published is None:
+        print_warning(
+            "these are your own data, so no published numbers stand beside them; if they are those of "
+            f"{result.benchmark}, say so with --dataset {result.benchmark}"
+        )
+    table = results_table(
+        result.benchmark, split, result.brief, name, result.spread, alone=result.published != result.benchmark
+    )
+    sys.stdout.write(render(table, form))
 
 
 def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: dict[str, Any]) -> None:

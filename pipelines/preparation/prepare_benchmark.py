@@ -222,12 +222,13 @@ def _write(
     for split, rows in splits.items():
         write_annotations(out / f"{split}.jsonl", rows)
     counts = {split: len(rows) for split, rows in splits.items()}
-    data: Tree = {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
+    data: Tree = {"benchmark": about.name, "name": about.title}
+    data |= {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
     manifests: list[Manifest] = []
     if found:
         manifests = [FeatureFolder(folder).manifest for folder in found.video]
         data |= _feature_settings(about, found, manifests)
-    config = write_data_config(out, f"spikemba train --dataset {about.name} --data {out}", data)
+    config = write_data_config(out, f"spikemba train --dataset {about.name} --data {out}", data, about.name)
     text = text_source(found.text) if found else None
     write_json(
         out / "manifest.json",

@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.prediction_faults import prediction_faults
 from pipelines.scoring.scores import brief, protocol_of, score
+from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, read_annotations, read_predictions
 from spikemba.datasets.registry import find_benchmark
 from spikemba.errors import AnnotationError
@@ -19,6 +20,8 @@ class EvaluateOptions:
 
     data: Any = None
     """A data section of the run's kind: where annotations and features lie; None: as it was trained."""
+    settings: Tree = field(default_factory=dict)
+    """Nested settings over the run's: of the data section, and of what else its kind can do otherwise afterwards."""
     out: Path | None = None
     """File for the predictions."""
     benchmark: str | None = None
@@ -42,6 +45,8 @@ class Evaluation:
     """95 % intervals of the main numbers, if they were asked for."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with the predictions."""
+    published: str | None = None
+    """The benchmark, by name, whose published numbers these may stand beside; None: the data are a person's own."""
 
 
 def read_truth(path: Path, benchmark: str) -> list[Annotation]:

@@ -20,11 +20,18 @@ def published() -> dict[str, PublishedTable]:
 
 
 def results_table(
-    benchmark: str, split: str, ours: Mapping[str, float], name: str = "ours", spread: Mapping[str, float] | None = None
+    benchmark: str,
+    split: str,
+    ours: Mapping[str, float],
+    name: str = "ours",
+    spread: Mapping[str, float] | None = None,
+    *,
+    alone: bool = False,
 ) -> "pd.DataFrame":
     """Ours first, then the published rows of that split, in the order of the year they came.
 
     ours: the brief.  spread: standard deviations over seeds, printed behind our numbers; the table holds text then.
+    alone: ours are of other data, so the published rows are left out.
     Raises UnknownName for a benchmark without a table.
     """
     import pandas as pd
@@ -36,7 +43,7 @@ def results_table(
     rows: list[list[object]] = [[name, *(_ours(ours.get(key), spread.get(key)) for key in table.columns), "this run"]]
     rows += [
         [row.method, *("" if value is None else f"{value:.2f}" for value in row.values), row.source]
-        for row in (table.val if split == "val" else table.test)
+        for row in (() if alone else table.val if split == "val" else table.test)
     ]
     return pd.DataFrame(rows, columns=["method", *map(short_name, table.columns), "source"])
 

@@ -180,8 +180,8 @@ class _Loop:
         p = self.state.progress
         broken = sorted({name for of in losses for name, value in of.items() if not bool(value.isfinite().all())})
         raise SpikeMbaError(
-            f"{' and '.join(broken) or 'the gradient'} became no finite number in epoch {p.epoch + 1}, step {p.step + 1}"
-            "; what was saved before is as it was: start again with a lower train.learning_rate"
+            f"{' and '.join(broken) or 'the gradient'} became no finite number in epoch {p.epoch + 1}, step "
+            f"{p.step + 1}; what was saved before is as it was: start again with a lower train.learning_rate"
         )
 
     def _gradient_sync(self, now: bool) -> AbstractContextManager[None]:

@@ -3,11 +3,12 @@
 Everything in it comes from the checkpoint; `trained` may hold, each optional:
 
     epoch, version, date            numbers and text
-    data                            name -> text, as {"benchmark": "tvsum", "train": "40 pairs of train.jsonl"}
+    data                            name -> text, as {"data set": "TVSum", "train": "40 pairs of train.jsonl"}
     val, test                       metric -> percent
     settings                        section.key -> value, those that differ from the defaults
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,12 +57,13 @@ def _head(checkpoint: Checkpoint, name: str | None, licence: str | None) -> dict
 
 
 def _index(trained: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    benchmark = str(trained.get("data", {}).get("benchmark", "not recorded"))
+    data = trained.get("data", {})
+    named = str(data.get("data set") or data.get("benchmark") or "not recorded")  # 0.1.0 wrote `benchmark`
     for split, title in SPLITS.items():
         if metrics := trained.get(split):
             yield {
                 "task": {"type": TAGS[0], "name": "Temporal video grounding"},
-                "dataset": {"type": benchmark, "name": benchmark, "split": title},
+                "dataset": {"type": re.sub(r"\W+", "_", named).lower(), "name": named, "split": title},
                 "metrics": [{"type": metric, "value": value} for metric, value in metrics.items()],
             }
 

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId
-from spikemba.datasets.clip_lengths import at_clip_length
 from spikemba.datasets.raw_rows import read_checked
-from spikemba.datasets.registry import OWN, benchmark_names
+from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
 from spikemba.datasets.row_fit import check_rows, videos_with_rows
+from spikemba.datasets.targets import N_GRADES, ClipTargets, clip_targets, is_graded
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import RULES, Array, FeatureFolder, FeatureSpec, Manifest, row_length_s
@@ -72,28 +71,23 @@ class DataConfig(Config):
     lengths: Literal["cut", "stretch"] = "cut"
     """Streams of unequal length are cut to the shortest and to the labelled clips, or stretched to them."""
     accept_misfit: bool = False
-    """Warn where rows do not fit a video's duration or each other, instead of refusing; windows may then be misplaced."""
+    """Warn where rows do not fit a video's duration or each other, instead of refusing: windows may be misplaced."""
     drop_faulty: bool = False
     """Leave out rows of the annotations that have faults, with a warning, instead of refusing them."""
     memory_gb: NonNegativeFloat = 4.0
     """Features kept in memory after they were first read, at most; 0 reads them from disk every time."""
 
     def read_as(self, spec: FeatureSpec) -> "DataConfig":
-        """The same data, read as a checkpoint reads features: only places, splits and names are of this configuration."""
+        """The same places, splits and names, read as a checkpoint reads its features."""
         return self.model_copy(update={name: getattr(spec, name) for name in ("clip_s", *RULES)})
 
+    def published(self, run: str | None = None) -> str | None:
+        """The benchmark, by name, that these data say they are; None for own data, whatever metrics they use.
 
-@dataclass(frozen=True)
-class ClipTargets:
-    """What a true answer says about each clip; times are fractions of n_clips * clip_s."""
-
-    foreground: NDArray[np.bool_]
-    """(L,): the clip's centre lies in a true window."""
-    boundaries: Array
-    """(L, 2): begin and end of the true window around the clip, or of the nearest."""
-    relevance: Array
-    """(L,): 0 for clips that do not matter."""
-    has_windows: bool
+        run: name of a run, which says it for runs of configurations that had no `name` yet.
+        """
+        is_it = run == self.benchmark if self.name is None else self.name == find_benchmark(self.benchmark).title
+        return self.benchmark if is_it else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +154,7 @@ class GroundingDataset(Dataset[Pair]):
             max_clips=config.max_clips,
             lengths=config.lengths,
         )
-        self.n_ranks = N_GRADES if any(map(_is_graded, self.annotations)) else 1
+        self.n_ranks = N_GRADES if any(map(is_graded, self.annotations)) else 1
         self.video_groups = _groups([source_video(a.video_id) for a in self.annotations])
         self.query_groups = _groups([a.query.lower().strip(" .") for a in self.annotations])
         self._memory: dict[str, Array] = {}
@@ -189,7 +183,7 @@ class GroundingDataset(Dataset[Pair]):
         return self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
 
     def check_features(self, report: Report = silent) -> None:
-        """Read the features of every pair once. Raises FeaturesMismatch that names the file, and the row, of a fault."""
+        """Read the features of every pair once. Raises FeaturesMismatch that names the file and row of a fault."""
         memory, self._memory = self._memory, {}
         for done in range(len(self)):
             self._video(self.annotations[done])
@@ -238,75 +232,6 @@ class GroundingDataset(Dataset[Pair]):
             self._memory[key] = array
             self._memory_bytes += array.nbytes
         return array
-
-
-def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTargets:
-    """What the annotation says about each of the first n_clips clips of its video.
-
-    A window that holds no clip's centre claims the clip at its own centre, so that short moments are learned too.
-    Windows beyond the last clip are left out.
-    """
-    if annotation.labels:
-        return _label_targets(annotation.label_array[:n_clips])
-    total_s = n_clips * clip_s
-    centres = (np.arange(n_clips) + 0.5) * clip_s
-    windows = annotation.window_array
-    windows = windows[windows[:, 0] < total_s].clip(0, total_s)
-    foreground = np.zeros(n_clips, dtype=np.bool_)
-    boundaries = np.zeros((n_clips, 2), dtype=np.float32)
-    if len(windows):
-        before, after = windows[None, :, 0] - centres[:, None], centres[:, None] - windows[None, :, 1]
-        distance = np.maximum(np.maximum(before, after), 0)  # (L, K), 0 inside
-        foreground = (distance == 0).any(1)
-        boundaries = (windows[distance.argmin(1)] / total_s).astype(np.float32)
-        for k in np.flatnonzero(~(distance == 0).any(0)):
-            clip = min(int(windows[k].mean() / clip_s), n_clips - 1)
-            foreground[clip], boundaries[clip] = True, windows[k] / total_s
-    relevance = foreground.astype(np.float32)
-    if annotation.ratings:
-        relevance = _rated_relevance(annotation, foreground, clip_s)
-    return ClipTargets(foreground, boundaries, relevance, has_windows=bool(len(windows)))
-
-
-def _rated_relevance(annotation: Annotation, foreground: NDArray[np.bool_], clip_s: float) -> Array:
-    """(L,): the summed ratings of three annotators, of clips of clip_s whatever the length of the rated ones.
-
-    Clips of true windows that nobody rated are as relevant as the rated ones are on average: unknown is not 0.
-    foreground: (L,).
-    """
-    n_clips = len(foreground)
-    n_rated = 1 + max(max(annotation.relevant_clips), int(n_clips * clip_s / annotation.rating_clip_s))
-    grades, rated = np.zeros(n_rated), np.zeros(n_rated)
-    for clip, ratings in zip(annotation.relevant_clips, annotation.ratings, strict=True):
-        grades[clip] = N_GRADES / 4 * np.mean(ratings)  # the sum of QVHighlights' three ratings, for any number
-        rated[clip] = 1
-    relevance, known = (at_clip_length(x, annotation.rating_clip_s, clip_s, n_clips) for x in (grades, rated))
-    relevance[foreground & (known == 0)] = max(1.0, float(grades[rated > 0].mean()))
-    return relevance.astype(np.float32)
-
-
-N_GRADES = 12
-"""Ranks of graded relevance: the sum of three ratings 0-4, to which other scales are brought."""
-
-
-def _label_targets(labels: NDArray[np.float64]) -> ClipTargets:
-    """Targets of a highlight set, which marks clips and has no windows. labels: (L, A).
-
-    Twenty importances 1-5 become their mean on the scale of summed ratings, and clips above its lower median are
-    foreground, as the metric takes them; a 0 or 1 is itself.
-    """
-    mean = labels.mean(1)
-    if labels.shape[1] > 1:
-        foreground = mean > np.sort(mean)[(len(mean) - 1) // 2]
-        relevance = N_GRADES * (mean - 1) / 4
-    else:
-        foreground, relevance = mean > 0, (mean > 0).astype(np.float64)
-    boundaries = np.zeros((len(mean), 2), np.float32)
-    return ClipTargets(foreground, boundaries, relevance.astype(np.float32), has_windows=False)
-
-
-def _is_graded(annotation: Annotation) -> bool:
-    return bool(annotation.ratings) or (bool(annotation.labels) and len(annotation.labels[0]) > 1)
 
 
 def _usable_rows(config: DataConfig, split: Split) -> list[Annotation]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from spikemba.batch import Batch, Targets, pad
-from spikemba.datasets.base import ClipTargets, Pair
+from spikemba.datasets.base import Pair
+from spikemba.datasets.targets import ClipTargets
 
 
 def collate(pairs: Sequence[Pair]) -> Batch:

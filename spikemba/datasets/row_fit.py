@@ -40,7 +40,7 @@ class VideoRows:
         lengths = [length for _, length in self.rows]
         if max(lengths) - min(lengths) > SLACK:
             return f"{' and '.join(f'{length} rows in {stream}' for stream, length in self.rows)}"
-        return f"{n} rows in {name}, which {self.what}" if abs(n - self.wanted) > SLACK and not self.is_short else ""
+        return f"{n} rows in {name}, and it {self.what}" if abs(n - self.wanted) > SLACK and not self.is_short else ""
 
     @property
     def is_wrong(self) -> bool:
@@ -71,7 +71,8 @@ def videos_with_rows(
 def check_rows(videos: Sequence[VideoRows], clip_s: float, *, accept: bool) -> str:
     """What does not fit to a row, as a warning; empty when all does.
 
-    clip_s: what the rows were taken to last, in seconds.  accept: warn of what is wrong, too. Raises FeaturesMismatch with the cure when the rows of a video cannot be its own.
+    clip_s: what the rows were taken to last, in seconds.  accept: warn of what is wrong, too.
+    Raises FeaturesMismatch with the cure when the rows of a video cannot be its own.
     """
     wrong = [one for one in videos if one.is_wrong]
     if wrong and not accept:

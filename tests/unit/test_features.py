@@ -141,3 +141,80 @@ def test_unknown_weights_are_trusted_when_the_width_fits():
         update={"video": (Manifest(encoder="slowfast_features", dim=4), Manifest(encoder="clip_features", dim=6))}
     )
     SPEC.check(published, "here")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("kind", ["npz", "npy", "text", "pooled"])
+def test_a_feature_that_is_no_finite_number_is_named_with_its_file_and_row(tmp_path, kind, value):
+    x = RNG.normal(size=(7, 6)).astype(np.float32)
+    x[3, 2] = value
+    features.write_manifest(tmp_path, CLIP)
+    with pytest.raises(FeaturesMismatch, match=r"v\.\w+ holds .* in row \d .*; expected finite numbers"):
+        if kind == "npz":
+            np.savez(tmp_path / "v.npz", features=x)
+            FeatureFolder(tmp_path).video("v")
+        elif kind == "npy":
+            np.save(tmp_path / "v.npy", x)
+            FeatureFolder(tmp_path).video("v")
+        elif kind == "text":
+            np.savez(tmp_path / "v.npz", last_hidden_state=x)
+            FeatureFolder(tmp_path).text("v")
+        else:
+            np.savez(tmp_path / "v.npz", last_hidden_state=x[:2], pooler_output=x[3])
+            FeatureFolder(tmp_path).sentence("v")
+
+
+def test_an_overflow_in_float16_is_named(tmp_path):
+    features.write_manifest(tmp_path, CLIP)
+    with np.errstate(over="ignore"):
+        np.savez(tmp_path / "v.npz", features=np.full((4, 6), 1e6).astype(np.float16))
+    with pytest.raises(FeaturesMismatch, match=r"holds inf in row 0 \(4 of 4 rows hold such\)"):
+        FeatureFolder(tmp_path).video("v")
+
+
+@pytest.mark.parametrize("dtype", [complex, bool, "U3"])
+def test_features_that_are_no_numbers_are_refused(tmp_path, dtype):
+    features.write_manifest(tmp_path, CLIP)
+    np.savez(tmp_path / "v.npz", features=np.ones((4, 6)).astype(dtype))
+    with pytest.raises(FeaturesMismatch, match="expected numbers"):
+        FeatureFolder(tmp_path).video("v")
+
+
+def test_rows_are_counted_without_reading_them(tmp_path):
+    features.write_manifest(tmp_path, CLIP)
+    np.savez(tmp_path / "a.npz", features=np.ones((5, 6)))
+    np.savez_compressed(tmp_path / "b.npz", features=np.ones((6, 6)))
+    np.save(tmp_path / "c.npy", np.ones((7, 6)))
+    np.save(tmp_path / "d_rgb.npy", np.ones((8, 3)))
+    np.save(tmp_path / "d_opt.npy", np.ones((9, 3)))
+    folder = FeatureFolder(tmp_path)
+    assert [folder.n_rows(name) for name in "abcd"] == [5, 6, 7, 8]
+    assert all(folder.n_rows(name) == len(folder.video(name)) for name in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("normalise_video", False),
+        ("normalise_text", False),
+        ("max_tokens", 7),
+        ("sentence_token", True),
+        ("max_clips", 9),
+        ("lengths", "stretch"),
+    ],
+)
+def test_every_rule_of_reading_is_compared_and_both_values_are_named(name, other):
+    assert {name} <= set(features.RULES)
+    with pytest.raises(FeaturesMismatch, match=rf"here has {name} {other!r}; the checkpoint was trained with "):
+        SPEC.check(SPEC.model_copy(update={name: other}), "here")
+
+
+def test_every_field_of_a_spec_is_compared():
+    assert set(FeatureSpec.model_fields) == {"video", "text", "clip_s", *features.RULES}
+
+
+def test_frames_taken_otherwise_are_refused():
+    taken = [CLIP.model_copy(update={"frames": words}) for words in ("one per clip", "eight per clip")]
+    mine, theirs = (SPEC.model_copy(update={"video": (SLOWFAST, clip)}) for clip in taken)
+    with pytest.raises(FeaturesMismatch, match=r"other frames \(eight per clip\).*trained on one per clip"):
+        mine.check(theirs, "here")

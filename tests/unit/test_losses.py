@@ -1,6 +1,7 @@
 """Losses, against the formulas written out."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -249,3 +250,24 @@ def test_where_no_pair_has_a_negative_its_term_is_zero():
     without, _ = grounding_loss(prediction(), batch(targets()), LossConfig())
     assert terms["negative_pair"] == 0
     assert torch.equal(total, without)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_negative_is_never_of_the_same_video_or_sentence_and_is_there_wherever_one_can_be(seed):
+    draw = random.Random(seed)
+    n = draw.randint(1, 12)
+    videos, queries = ([draw.randint(0, draw.randint(0, 4)) for _ in range(n)] for _ in range(2))
+    for i, j in enumerate(negative_places(videos, queries, LossConfig().negatives)):
+        others = [k for k in range(n) if videos[k] != videos[i] and queries[k] != queries[i]]
+        assert j in others if others else j == i
+
+
+def test_a_set_whose_sentences_are_all_one_has_no_negatives():
+    assert negative_places([0, 1, 2, 3], [0] * 4, LossConfig().negatives) == [0, 1, 2, 3]
+
+
+def test_a_run_of_0_1_0_goes_on_with_its_own_rule_of_negatives():
+    written = {name: value for name, value in LossConfig().model_dump().items() if name != "negatives"}
+    assert LossConfig.parse(written).negatives == "previous"
+    del written["overlap"]
+    assert LossConfig.parse(written).negatives == LossConfig().negatives == "unrelated"

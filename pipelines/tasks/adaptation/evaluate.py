@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pipelines.runs.run_dir import run_around
+from pipelines.scoring.asked_settings import refuse_other_sections, with_settings
 from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
@@ -17,7 +18,7 @@ from pipelines.shards import Shard
 from pipelines.tasks.adaptation.config import RunConfig
 from pipelines.tasks.adaptation.model import EncoderAndGrounder, encoder_name, raw_clips
 from pipelines.tasks.adaptation.raw_clips import RawClips, RawVideoDataset
-from pipelines.tasks.grounding.evaluate import Questions, to_rows
+from pipelines.tasks.grounding.evaluate import Questions, data_as_trained, to_rows
 from spikemba.checkpoints.grounding import find_checkpoint, load_checkpoint
 from spikemba.datasets.annotations import PredictedRow, write_predictions
 from spikemba.datasets.base import Split
@@ -65,21 +66,29 @@ def answers(
 def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOptions | None = None) -> Evaluation:
     """Score a run's best checkpoint on the raw videos of a split; see that of tasks.grounding."""
     how = options or EvaluateOptions()
+    refuse_other_sections(how.settings, ("data", "grounding"))
     config = run_around(checkpoint).config(RunConfig)
-    config = config.model_copy(update={"data": how.data}) if how.data is not None else config
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder)
+    data = data_as_trained(how.data or config.data, how.settings, loaded.features)
+    config = config.model_copy(update={"data": data})
     place = folder / ENCODERS_FOLDER / folder_name(encoder_name(config.encoder))
     opened = load_video_checkpoint(place)
     encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
     model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
     clips = raw_clips(config, encoder)
     dataset = RawVideoDataset(config.data, split, clips)
-    config = config.model_copy(update={"grounding": loaded.grounding})
+    config = config.model_copy(update={"grounding": with_settings(loaded.grounding, how.settings, "grounding")})
     rows = answers(model, dataset, clips, config, Shard())
     protocol = protocol_of(how.benchmark or config.data.benchmark)
     document = score(rows, dataset.annotations, protocol=protocol)
     if how.out is not None:
         write_predictions(how.out, rows)
     found = intervals(rows, dataset.annotations, protocol, how.resamples) if how.resamples else {}
-    return Evaluation(how.benchmark or config.data.benchmark, document, brief(document), intervals=found)
+    return Evaluation(
+        how.benchmark or data.benchmark,
+        document,
+        brief(document),
+        intervals=found,
+        published=how.benchmark or data.published(config.name),
+    )

@@ -1,6 +1,7 @@
 """Evaluate a checkpoint on a split: predictions, and the official document of metrics."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -8,16 +9,19 @@ import numpy as np
 
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
+from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, with_settings
 from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig
 from spikemba.checkpoints.grounding import load_checkpoint
+from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, PredictedRow, write_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.datasets.clip_lengths import at_clip_length, whole_clips
-from spikemba.features import row_length_s
+from spikemba.errors import ConfigError
+from spikemba.features import FeatureSpec, row_length_s
 from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
 from spikemba.metrics.bootstrap import Interval
 from spikemba.model import SpikeMba
@@ -96,7 +100,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run's best checkpoint, or a checkpoint, on a split; also write its predictions when `out` is given.
 
-    data: where annotations and features lie; by default what the run was trained with.
+    data: where annotations and features lie; by default what the run was trained with. How they are read, from the
+    length of clips to the scaling, is the checkpoint's to say.
     Raises FeaturesMismatch when the features are not those that the checkpoint was trained on.
     """
     return evaluate_run(checkpoint, split, EvaluateOptions(data=data, out=out)).document
@@ -113,10 +118,11 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     documents: list[dict[str, Any]] = []
     found: dict[str, Interval] = {}
     for seed, runs in seeds.items():
-        answered = [_predict_split(run, split, _own_domain(how.data, run) if study else how.data) for run in runs]
+        answered = [_predict_split(run, split, _own_domain(how, run) if study else how) for run in runs]
         rows = [row for of_run, _ in answered for row in of_run]
         truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
-        name = how.benchmark or answered[0][1].config.benchmark
+        data = answered[0][1].config
+        name = how.benchmark or data.benchmark
         documents.append(score(rows, truth, protocol=protocol_of(name)))
         if how.out is not None:
             of_seed = how.out.with_name(f"{how.out.stem}_{seed}{how.out.suffix}")
@@ -125,16 +131,47 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
             found = intervals(rows, truth, protocol_of(name), how.resamples)
     mean, spread = mean_and_spread([brief(document) for document in documents])
     document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
-    return Evaluation(name, document, mean, spread, found)
+    return Evaluation(name, document, mean, spread, found, published=how.benchmark or _published(data, runs[0]))
 
 
-def _own_domain(data: DataConfig | None, run: Path) -> DataConfig | None:
-    """Other data for one run of a study: its domain's part of them."""
-    return data and data.model_copy(update={"domain": RunDir(run).config(RunConfig).data.domain})
+def _published(data: DataConfig, run: Path) -> str | None:
+    """The benchmark that the data are, if they say so; runs of 0.1.0 say it by their own name alone."""
+    folder = run_around(run)
+    return data.published(folder.config(RunConfig).name if folder.exists else None)
 
 
-def _predict_split(run: Path, split: Split, data: DataConfig | None) -> tuple[list[PredictedRow], GroundingDataset]:
+def _own_domain(how: EvaluateOptions, run: Path) -> EvaluateOptions:
+    """What is asked of one run of a study: of other data its domain's part."""
+    if "domain" in how.settings.get("data", {}):
+        raise ConfigError("--set", ["data.domain: each run of a study has its own; evaluate one of its folders"])
+    if how.data is None:
+        return how
+    domain = RunDir(run).config(RunConfig).data.domain
+    return replace(how, data=how.data.model_copy(update={"domain": domain}))
+
+
+def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> tuple[list[PredictedRow], GroundingDataset]:
+    refuse_other_sections(how.settings, ("data", "grounding"))
     loaded = load_checkpoint(run)
-    dataset = GroundingDataset(data or run_around(run).config(RunConfig).data, split)
+    own = how.data
+    if own is None:
+        folder = run_around(run)
+        own = DataConfig() if how.settings.get("data") and not folder.exists else folder.config(RunConfig).data
+    dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split)
     loaded.features.check(dataset.spec, f"split {split!r}")
-    return predict(loaded.model, dataset, loaded.grounding), dataset
+    return predict(loaded.model, dataset, with_settings(loaded.grounding, how.settings, "grounding")), dataset
+
+
+def data_as_trained(data: Any, settings: Tree, spec: FeatureSpec) -> DataConfig:
+    """Other data, read as a checkpoint reads its features, whatever their configuration says of that.
+
+    settings: those typed for this evaluation. Raises ConfigError for one that the checkpoint decides otherwise.
+    """
+    if not isinstance(data, DataConfig):
+        raise ConfigError("--config", ["data: is that of another task; expected that of a grounding run"])
+    if "domains" in settings.get("data", {}):
+        raise ConfigError("--set", ["data.domains: says what a study trains; evaluate one domain with data.domain"])
+    asked = with_settings(data, settings, "data")
+    used = asked.read_as(spec)
+    refuse_ignored(settings, "data", asked, used)
+    return used

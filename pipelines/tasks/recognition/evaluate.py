@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.runs.run_dir import run_around
+from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, with_settings
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.tasks.recognition.config import RunConfig
 from pipelines.tasks.recognition.task import predict
@@ -38,7 +39,13 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     wanted = how.data or (run.data if run else None)
     if wanted is None:
         raise CheckpointError(f"{checkpoint} lies in no run folder; name its videos with --config FILE")
-    dataset = VideoDataset(fitted(wanted, loaded), split, labels=loaded.labels)
+    if not isinstance(wanted, VideoDataConfig):
+        raise ConfigError("--config", ["data: is that of another task; expected that of a recognition run"])
+    refuse_other_sections(how.settings, ("data",))
+    asked = with_settings(wanted, how.settings, "data")
+    used = fitted(asked, loaded)
+    refuse_ignored(how.settings, "data", asked, used)
+    dataset = VideoDataset(used, split, labels=loaded.labels)
     workers = run.train.workers if run else 0
     rows = predict(loaded.model.to(device_named("auto")), dataset, loaded.preprocessing, workers=workers)
     document = recognition_document(np.stack(rows), np.array(dataset.numbers), dataset.labels)

@@ -65,7 +65,7 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule():
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_video_is_contrasted_with_the_query_of_the_pair_before_it(corpus, tiny, rank):
-    task = GroundingTask(load_config(corpus / "config.yaml", tiny))
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, "loss.negatives=previous"]))
     (micro_batch,) = next(BatchPlan(task.n_examples, 8, rank=rank, world_size=2).steps(0))
     pairs = task.load(micro_batch)
     assert torch.equal(pairs.negative.video, pairs.batch.video)

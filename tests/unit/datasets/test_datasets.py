@@ -4,8 +4,9 @@ import torch
 
 from spikemba import features
 from spikemba.datasets.annotations import Annotation, write_annotations
-from spikemba.datasets.base import DataConfig, GroundingDataset, clip_targets, source_video
+from spikemba.datasets.base import DataConfig, GroundingDataset, source_video
 from spikemba.datasets.collate import collate
+from spikemba.datasets.targets import clip_targets
 from spikemba.errors import ConfigError, FeaturesMissing
 from spikemba.features import Manifest
 from spikemba.moments import Window

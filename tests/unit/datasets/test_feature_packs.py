@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spikemba.datasets.annotations import Annotation, write_annotations
-from spikemba.datasets.base import DataConfig, GroundingDataset, clip_targets
+from spikemba.datasets.base import DataConfig, GroundingDataset
+from spikemba.datasets.targets import clip_targets
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import FeatureFolder, FeatureSpec, Manifest
@@ -170,7 +171,7 @@ def test_a_domain_is_trained_alone(config):
 
 def test_a_video_with_far_too_few_rows_is_named(config, tmp_path):
     np.save(tmp_path / "video" / "b.npy", np.ones((2, 3)))
-    with pytest.raises(FeaturesMismatch, match="'b': 2 rows in video, which has 5 labelled clips"):
+    with pytest.raises(FeaturesMismatch, match="'b': 2 rows in video, and it has 5 labelled clips"):
         GroundingDataset(config, "train")
     accepted = GroundingDataset(config.model_copy(update={"accept_misfit": True}), "train")
     with pytest.raises(FeaturesMismatch, match="b: a video has 2 rows of features for 5 labelled clips"):
