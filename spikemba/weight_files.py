@@ -140,11 +140,10 @@ def built(make: Callable[[], M], config: Config, state: Mapping[str, torch.Tenso
         wanted = sum(tensor.nbytes for tensor in (*plan.parameters(), *plan.buffers()))
     except (RuntimeError, TypeError, ValueError, OverflowError, ZeroDivisionError, MemoryError) as error:
         raise CheckpointError(f"{path}: no network can be built by its settings ({one_line(error)})") from None
+    n_bytes = sum(tensor.nbytes for tensor in state.values())
     if wanted > LARGER * n_bytes + (1 << 24):
-        seen, found = wanted / 1e6, n_bytes / 1e6
-        raise CheckpointError(
-            f"{path}: its settings ask for a network of {seen:,.0f} MB; its weights are {found:,.1f} MB"
-        )
+        sizes = f"{wanted / 1e6:,.0f} MB; its weights are {n_bytes / 1e6:,.1f} MB"
+        raise CheckpointError(f"{path}: its settings ask for a network of {sizes}")
     return make()
 
 
