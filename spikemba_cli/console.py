@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from spikemba.reading.printable import one_cell, printable
+
 if TYPE_CHECKING:
     from spikemba.progress import Report
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _SafeConsole(Console):
+    """A console on which names and messages out of files show what they hold, and do nothing to the terminal."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **how)
+
+
+out = _SafeConsole(highlight=False, soft_wrap=True)
+err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_json(document) + "\n")
 
 
 def print_error(message: str) -> None:
@@ -60,7 +71,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
     """
     if not out.is_terminal:
         for row in [columns, *rows]:
-            sys.stdout.write("\t".join(row) + "\n")
+            sys.stdout.write("\t".join(map(one_cell, row)) + "\n")
         return
     from rich.table import Table
 
@@ -68,7 +79,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right")
     for row, style in zip(rows, styles or [""] * len(rows), strict=True):
-        table.add_row(*map(_plain, row), style=style)
+        table.add_row(*(_plain(one_cell(cell)) for cell in row), style=style)
     out.print(table)
 
 
@@ -94,6 +105,14 @@ def progress(title: str, unit: str) -> "Iterator[Report]":
             bar.update(task, completed=done, total=total)
 
         yield report
+
+
+def _json(document: Any) -> str:
+    """What JSON would leave raw, control characters behind ASCII and halves of characters, is escaped as JSON does."""
+    return _LEFT_RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, indent=2, ensure_ascii=False))
+
+
+_LEFT_RAW = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _plain(text: str) -> str:

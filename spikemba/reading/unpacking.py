@@ -41,7 +41,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> list[Path]:
         inner, place, depth = todo.pop(0)
         if depth > MAX_NESTED:
             raise Unreadable(f"holds archives in archives, more than {MAX_NESTED} deep")
-        for path, size in _unpack_one(inner, place, left):
+        for path, size in _unpack_one(inner, place, left, max_bytes):
             left -= size
             written.append(path)
             if len(written) > MAX_MEMBERS:
@@ -51,7 +51,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> list[Path]:
     return written
 
 
-def _unpack_one(archive: Path, folder: Path, left: int) -> Iterator[tuple[Path, int]]:
+def _unpack_one(archive: Path, folder: Path, left: int, max_bytes: int) -> Iterator[tuple[Path, int]]:
     """Each file that is written, with its size."""
     files: set[Path] = set()
     try:
@@ -60,7 +60,7 @@ def _unpack_one(archive: Path, folder: Path, left: int) -> Iterator[tuple[Path, 
                 target = _inside(folder, name)
                 left -= size
                 if left < 0 or size < 0:
-                    raise Unreadable(f"holds more than {left + size:,} bytes unpacked, or says so")
+                    raise Unreadable(f"holds more than {max_bytes:,} bytes unpacked, or says so")
                 if target.samefile(archive) if target.exists() else files & set(target.parents):
                     raise Unreadable(f"holds {name!r}, which would be written over another file of it")
                 files.add(target)
