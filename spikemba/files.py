@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
-from spikemba.reading.lines import broken_character, read_lines
+from spikemba.reading.lines import broken_character, read_lines, split_lines
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -131,23 +131,29 @@ _LINE_ENDS_TO_OTHERS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Every non-empty line as (line number, object). Raises AnnotationError naming the lines that are not objects."""
-    rows, faults = read_readable_jsonl(path)
-    if faults:
-        raise AnnotationError(path, faults)
-    return rows
-
-
-def read_readable_jsonl(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """The lines that are objects, with their numbers, and the faults of the others.
-
-    Raises AnnotationError when the file cannot be read at all.
-    """
     try:
         lines = read_lines(path)
     except OSError as error:
         raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
     except Unreadable as fault:
         raise AnnotationError(path, [f"{fault}; expected one JSON object per line"]) from None
+    rows, faults = _objects(lines)
+    if faults:
+        raise AnnotationError(path, faults)
+    return rows
+
+
+def read_what_can_be(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines that may be damaged, without the lines that are. Raises AnnotationError."""
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
+    return [row for _, row in _objects(split_lines(text))[0]]
+
+
+def _objects(lines: Iterable[str]) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    """The lines that are objects, with their numbers, and the faults of the others."""
     rows, faults = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -24,8 +24,9 @@ class _SafeConsole(Console):
         super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **how)
 
 
-out = _SafeConsole(highlight=False, soft_wrap=True)
-err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
+# square brackets in a name are no markup: what is styled says so
+out = _SafeConsole(highlight=False, soft_wrap=True, markup=False)
+err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -37,12 +38,12 @@ def print_json(document: Any) -> None:
 
 def print_error(message: str) -> None:
     """One fault on stderr."""
-    err.print(f"[bold red]error[/]: {_plain(message)}")
+    err.print(f"[bold red]error[/]: {_plain(message)}", markup=True)
 
 
 def print_warning(message: str) -> None:
     """Something to look at, on stderr."""
-    err.print(f"[yellow]warning[/]: {_plain(message)}")
+    err.print(f"[yellow]warning[/]: {_plain(message)}", markup=True)
 
 
 class _Warnings(logging.Handler):
@@ -61,7 +62,7 @@ def show_warnings() -> None:
 
 def print_note(message: str) -> None:
     """What is going on, on stderr."""
-    err.print(f"[dim]{_plain(message)}[/]")
+    err.print(f"[dim]{_plain(message)}[/]", markup=True)
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], styles: list[str] | None = None) -> None:
