@@ -14,7 +14,7 @@ class Failures:
     """What failed below one folder of features. A later row replaces an earlier one of the same video."""
 
     def __init__(self, out: Path) -> None:
-        """A line that is damaged counts as none: its video is tried again. Raises AnnotationError for no file to read."""
+        """A line that is damaged counts as none: its video is tried again. Raises AnnotationError."""
         self.path = out / FILE
         rows = read_what_can_be(self.path) if self.path.is_file() else []
         self._rows = {str(row.get("video")): row for row in rows}

@@ -214,8 +214,8 @@ LINES = "\n".join(map(json.dumps, (ANNOTATION | RATED, LABELLED)))
 
 TACOS = {"s1.avi": {"sentences": ["a"], "timestamps": [[1, 20]], "fps": 29.4, "num_frames": 900}}
 YOUTUBE = {
-    "0-ybfwbJDJI": {"duration": 20.5, "match": [1, 0, -1]},
-    "GwX7CLUFtR8": {"frames": 90, "fps": 30, "match": [1]},
+    "6bS6-GVLBeM": {"duration": 20.5, "match": [1, 0, -1]},
+    "fXx44D1sqUw": {"frames": 90, "fps": 30, "match": [1]},
 }
 
 text("annotations", "a.jsonl", LINES, read_annotations)

@@ -29,6 +29,8 @@ from fuzz.readers import READERS
 
 from spikemba.errors import SpikeMbaError
 
+FOUND = Path(__file__).with_name("found")
+"""Files that ended in a fault once, each named by its reader."""
 SECONDS, BYTES = 20, 2 << 30
 LONGEST_MESSAGE = 3000
 
@@ -64,28 +66,30 @@ def prepared(name: str, folder: Path) -> Path:
     return path
 
 
-def fuzz(name: str, mutations: int, seed: int, keep: Path) -> dict[str, object]:
+def fuzz(name: str, mutations: int, seed: int, keep: Path, found_before: Path | None) -> dict[str, object]:
     """How many files ended how, and the first file of each fault."""
+    stem = name.replace(" ", "_")
+    old = sorted(found_before.glob(f"{stem}__*")) if found_before else []
     with tempfile.TemporaryDirectory() as scratch:
-        path = prepared(name, Path(scratch) / name.replace(" ", "_"))
+        path = prepared(name, Path(scratch) / stem)
         content, beside = path.read_bytes(), set(path.parent.iterdir())
         first = outcome(name, path)
         ends, faults = Counter[str](), {} if first == "read" else {f"the valid file: {first}": ""}
-        current = keep / f"{name.replace(' ', '_')}__current{path.suffix}"
-        for i in range(mutations):
+        current = keep / f"{stem}__current{path.suffix}"
+        for i in range(-len(old), mutations):
             chance = random.Random(f"{seed} {name} {i}")
-            path.write_bytes(mutated(content, chance))
+            path.write_bytes(old[i].read_bytes() if i < 0 else mutated(content, chance))
             shutil.copyfile(path, current)
             found = outcome(name, path)
             ends[found.partition(":")[0]] += 1
             if found.startswith("FAULT") and found not in faults:
-                kept = current.with_name(f"{name.replace(' ', '_')}__{zlib.crc32(path.read_bytes()):08x}{path.suffix}")
+                kept = current.with_name(f"{stem}__{zlib.crc32(path.read_bytes()):08x}{path.suffix}")
                 shutil.copyfile(path, kept)
                 faults[found] = str(kept)
             for other in set(path.parent.iterdir()) - beside:
                 shutil.rmtree(other) if other.is_dir() else other.unlink()
         current.unlink(missing_ok=True)
-    return {"reader": name, "ends": ends, "faults": faults}
+    return {"reader": name, "ends": ends, "faults": faults, "found": len(old)}
 
 
 def main() -> int:
@@ -93,6 +97,7 @@ def main() -> int:
     options.add_argument("readers", nargs="*", default=[], help=", ".join(READERS))
     options.add_argument("--mutations", type=int, default=2000)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--found", action="store_true", help="first the files that ended in a fault once")
     options.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "spikemba-fuzz")
     chosen = options.parse_args()
     chosen.keep.mkdir(parents=True, exist_ok=True)
@@ -103,7 +108,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     failed = False
     for name in chosen.readers or READERS:
-        found = fuzz(name, chosen.mutations, chosen.seed, chosen.keep)
+        found = fuzz(name, chosen.mutations, chosen.seed, chosen.keep, FOUND if chosen.found else None)
         failed |= bool(found["faults"])
         print(json.dumps(found), flush=True)
     return int(failed)
