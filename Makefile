@@ -4,11 +4,12 @@
 #   make newest         the tests on the newest versions of everything, and what moved since the lock
 #   make golden         tests/golden/made/ anew, where a change is meant to change its numbers
 #   make slow           the checks that take longer than make test should
+#   make fuzz           broken files of every kind, 2,000 for each reader, in about half an hour
 #   make mutants        whether the tests notice known one-line faults, each planted in a copy
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint golden slow mutants weights newest oldest lock
+.PHONY: demo test lint golden slow fuzz mutants weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +34,10 @@ lint: $(VENV)/installed
 golden: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m golden.make
 
-slow: mutants
+slow: mutants fuzz
+
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/fuzz/run.py --found --mutations 2000
 
 mutants: $(VENV)/installed
 	$(BIN)/python tests/mutants.py --processes 2

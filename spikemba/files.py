@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
-from spikemba.reading.lines import broken_character, read_lines
+from spikemba.reading.lines import broken_character, read_lines, split_lines
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -108,19 +108,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(printable(text), encoding="utf-8")
 
 
-def printable(text: str) -> str:
-    """A text that may hold names that are not UTF-8, halves of surrogate pairs to Python; their bytes as \\xe9."""
-    if text.isascii():
-        return text
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a half that is no byte of a name
-        return text.encode("utf-8", "backslashreplace").decode()
+_LEFT_RAW = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def json_text(document: Any, encoding: str = "utf-8") -> str:
-    """One JSON document, indented; escaped where the encoding has no sign for a letter, or a name is not UTF-8."""
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    """One JSON document, indented. What JSON would leave raw, control characters behind ASCII and halves of characters,
+    is escaped as JSON does; all letters are where the encoding has no sign for one.
+    """
+    text = _LEFT_RAW.sub(_escaped, json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -128,10 +123,13 @@ def json_text(document: Any, encoding: str = "utf-8") -> str:
     return text
 
 
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write one JSON document, indented. Raises OutputError."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    write_text(path, (json.dumps(document, indent=2) if broken_character(text) else text) + "\n")
+    write_text(path, json_text(document))
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
@@ -168,23 +166,29 @@ def append_json(path: Path, row: Any) -> None:
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Every non-empty line as (line number, object). Raises AnnotationError naming the lines that are not objects."""
-    rows, faults = read_readable_jsonl(path)
-    if faults:
-        raise AnnotationError(path, faults)
-    return rows
-
-
-def read_readable_jsonl(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """The lines that are objects, with their numbers, and the faults of the others.
-
-    Raises AnnotationError when the file cannot be read at all.
-    """
     try:
         lines = read_lines(path)
     except OSError as error:
         raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
     except Unreadable as fault:
         raise AnnotationError(path, [f"{fault}; expected one JSON object per line"]) from None
+    rows, faults = _objects(lines)
+    if faults:
+        raise AnnotationError(path, faults)
+    return rows
+
+
+def read_what_can_be(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines that may be damaged, without the lines that are. Raises AnnotationError."""
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise AnnotationError(path, [(error.strerror or str(error)).lower()]) from None
+    return [row for _, row in _objects(split_lines(text))[0]]
+
+
+def _objects(lines: Iterable[str]) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    """The lines that are objects, with their numbers, and the faults of the others."""
     rows, faults = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -6,14 +6,14 @@ A checkpoint of ours, of whatever network, is a folder of two files: `config.jso
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from spikemba.config import Config
+from spikemba.config import Config, flat
 from spikemba.errors import CheckpointError, ConfigError
 from spikemba.files import CONFIG_FILE, WEIGHTS_FILE, write_json, writing
 from spikemba.libraries import library, one_line
@@ -23,6 +23,7 @@ from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 
 C = TypeVar("C", bound=Config)
+M = TypeVar("M", bound=nn.Module)
 
 
 def write_checkpoint(folder: Path, config: Config, state: Mapping[str, torch.Tensor]) -> None:
@@ -123,6 +124,35 @@ def is_safetensors(path: Path) -> bool:
     return path.suffix == ".safetensors" or (start[4:8] == bytes(4) and start[8:9] == b"{")
 
 
+def built(make: Callable[[], M], config: Config, state: Mapping[str, torch.Tensor], path: Path) -> M:
+    """A network by the settings that a file holds, once it is known to be no larger than the file's weights fill.
+
+    make: builds it; called on no device first.  config: its settings.  state: its weights.
+    Raises CheckpointError when it cannot be built, or would take far more.
+    """
+    counts = {key: value for key, value in flat(config.model_dump()).items() if type(value) is int}
+    for key, n in counts.items():
+        if n > MOST or (key.endswith(("blocks", "layers")) and n > len(state)):
+            raise CheckpointError(f"{path}: {key} is {n:,}; its weights are {len(state):,} tensors")
+    try:
+        with torch.device("meta"):
+            plan = make()
+        wanted = sum(tensor.nbytes for tensor in (*plan.parameters(), *plan.buffers()))
+    except (RuntimeError, TypeError, ValueError, OverflowError, ZeroDivisionError, MemoryError) as error:
+        raise CheckpointError(f"{path}: no network can be built by its settings ({one_line(error)})") from None
+    n_bytes = sum(tensor.nbytes for tensor in state.values())
+    if wanted > LARGER * n_bytes + (1 << 24):
+        sizes = f"{wanted / 1e6:,.0f} MB; its weights are {n_bytes / 1e6:,.1f} MB"
+        raise CheckpointError(f"{path}: its settings ask for a network of {sizes}")
+    return make()
+
+
+MOST = 1_000_000
+"""Largest whole number in a network's settings."""
+LARGER = 8
+"""How much larger than its weights a network may be: in half precision they are half of it, a new head is not there."""
+
+
 def load_state(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     """Copy the tensors into the module. Raises CheckpointError that names what is missing, left over or misshapen."""
     own = module.state_dict()
@@ -147,12 +177,17 @@ def load_state(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:
 def check_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Raise CheckpointError that names a tensor with a number in it that is none: all that it touches would be NaN."""
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not _all_finite(tensor):
             n = int((~torch.isfinite(tensor)).sum())
             raise CheckpointError(
                 f"{path}: {n:,} of the {tensor.numel():,} numbers of {name} are NaN or infinite; expected numbers "
                 "everywhere: the training that made it had broken down"
             )
+
+
+def _all_finite(tensor: torch.Tensor) -> bool:
+    """A sum is finite only where all numbers are; in half precision it may be infinite where they are not, too."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def _unlike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:

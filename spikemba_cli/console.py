@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spikemba.files import json_text, printable
+from spikemba.files import json_text
+from spikemba.reading.printable import one_cell, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemba.progress import Report
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _SafeConsole(Console):
+    """A console on which names and messages out of files show what they hold, and do nothing to the terminal."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **how)
+
+
+# square brackets in a name are no markup: what is styled says so
+out = _SafeConsole(highlight=False, soft_wrap=True, markup=False)
+err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -36,12 +46,12 @@ def print_text(text: str) -> None:
 
 def print_error(message: str) -> None:
     """One fault on stderr."""
-    err.print(f"[bold red]error[/]: {_plain(message)}")
+    err.print(f"[bold red]error[/]: {_plain(message)}", markup=True)
 
 
 def print_warning(message: str) -> None:
     """Something to look at, on stderr."""
-    err.print(f"[yellow]warning[/]: {_plain(message)}")
+    err.print(f"[yellow]warning[/]: {_plain(message)}", markup=True)
 
 
 class _Warnings(logging.Handler):
@@ -60,12 +70,12 @@ def show_warnings() -> None:
 
 def print_note(message: str) -> None:
     """What is going on, on stderr."""
-    err.print(f"[dim]{_plain(message)}[/]")
+    err.print(f"[dim]{_plain(message)}[/]", markup=True)
 
 
 def print_line(message: str) -> None:
     """A line on stderr, as it is: square brackets are no markup."""
-    err.print(_plain(message))
+    err.print(message)
 
 
 def quoted(path: "Path") -> str:
@@ -80,9 +90,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
     """
     if not out.is_terminal:
         for row in [columns, *rows]:
-            print_text(
-                "\t".join(" ".join(cell.split()) if "\t" in cell or "\n" in cell else cell for cell in row) + "\n"
-            )
+            sys.stdout.write("\t".join(map(one_cell, row)) + "\n")
         return
     from rich.table import Table
 
@@ -90,7 +98,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right")
     for row, style in zip(rows, styles or [""] * len(rows), strict=True):
-        table.add_row(*map(_plain, row), style=style)
+        table.add_row(*(_plain(one_cell(cell)) for cell in row), style=style)
     out.print(table)
 
 
@@ -122,4 +130,4 @@ def _plain(text: str) -> str:
     """Text whose square brackets are not markup."""
     from rich.markup import escape
 
-    return escape(printable(text))
+    return escape(text)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spikemba.errors import OutputError
-from spikemba.files import json_line, read_readable_jsonl
+from spikemba.files import json_line, read_what_can_be
 
 FILE = "failures.jsonl"
 
@@ -14,10 +14,10 @@ class Failures:
     """What failed below one folder of features. A later row replaces an earlier one of the same video."""
 
     def __init__(self, out: Path) -> None:
-        """A line that cannot be read counts as none: its video is tried again. Raises AnnotationError for no text."""
+        """A line that is damaged counts as none: its video is tried again. Raises AnnotationError."""
         self.path = out / FILE
-        rows = read_readable_jsonl(self.path)[0] if self.path.is_file() else []
-        self._rows = {str(row.get("video")): row for _, row in rows}
+        rows = read_what_can_be(self.path) if self.path.is_file() else []
+        self._rows = {str(row.get("video")): row for row in rows}
 
     def known(self, video: Path) -> str | None:
         """Why the video failed before, if it did and has not changed since."""

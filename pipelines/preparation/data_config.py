@@ -7,6 +7,7 @@ import yaml
 from spikemba.config import Tree
 from spikemba.datasets.base import DataConfig
 from spikemba.files import write_text
+from spikemba.reading.printable import one_cell
 
 
 def write_data_config(out: Path, command: str, data: Tree, name: str | None = None) -> Path:
@@ -14,5 +15,5 @@ def write_data_config(out: Path, command: str, data: Tree, name: str | None = No
     tree: Tree = {"name": name, "data": data} if name else {"data": data}
     DataConfig.parse(data, "data")
     path = out / "config.yaml"
-    write_text(path, f"# {command}\n" + yaml.safe_dump(tree, sort_keys=False, width=120))
+    write_text(path, f"# {one_cell(command)}\n" + yaml.safe_dump(tree, sort_keys=False, width=120))
     return path

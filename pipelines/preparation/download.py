@@ -2,29 +2,23 @@
 without letting an archive write elsewhere or fill the disk."""
 
 import hashlib
-import shutil
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from ssl import SSLError
-from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 from spikemba.datasets.benchmark import Download
 from spikemba.errors import DownloadError, OutputError
-from spikemba.files import write_text, writing
+from spikemba.files import write_text
 from spikemba.progress import Report, silent
+from spikemba.reading import unpacking
+from spikemba.reading.unpacking import ARCHIVES
+from spikemba.reading.unreadable import Unreadable
 
 _BLOCK = 1 << 20
 TIMEOUT_S = 30.0
-
-ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 
 
 def fetch(wanted: Download, folder: Path, report: Report = silent) -> Path:
@@ -97,59 +91,11 @@ def _check(part: Path, wanted: Download) -> None:
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int) -> list[Path]:
-    """Unpack regular files below `folder`, also of archives inside; what is there with the right size is kept.
-
-    Links and devices are left out. max_bytes bounds all files together, by the sizes that the archive declares: both
-    readers stop there. Raises DownloadError when a name leaves the folder or the bound is passed.
-    """
-    written: list[Path] = []
-    left = max_bytes
+    """Unpack below `folder`, as `spikemba.reading.unpacking` does. Raises DownloadError, OutputError."""
     try:
-        for name, size, opened in _members(archive):
-            target = _inside(folder, name, archive)
-            left -= size
-            if left < 0:
-                raise DownloadError(str(archive), f"holds more than {max_bytes:,} bytes unpacked", folder)
-            if not (target.is_file() and target.stat().st_size == size):
-                with writing(target) as temporary, opened() as source, temporary.open("wb") as file:
-                    shutil.copyfileobj(source, file, _BLOCK)
-            written.append(target)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise DownloadError(str(archive), f"is damaged ({error})", folder) from None
-    for inner in [path for path in written if path.name.endswith(ARCHIVES)]:
-        more = unpack(inner, inner.parent, left)
-        left -= sum(path.stat().st_size for path in more)
-        written += more
-    return written
-
-
-def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[], IO[bytes]]]]:
-    """Name, size and contents of each regular file, in the order of the archive."""
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as file:
-            for info in file.infolist():
-                if not info.is_dir():
-                    yield info.filename, info.file_size, partial(file.open, info)
-        return
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            contents = tar.extractfile(member) if member.isreg() else None
-            if contents is not None:
-                yield member.name, member.size, partial(_same, contents)
-
-
-def _same(contents: IO[bytes]) -> IO[bytes]:
-    return contents
-
-
-def _inside(folder: Path, name: str, archive: Path) -> Path:
-    """Where a member goes. Raises DownloadError when that is not below the folder."""
-    parts = PurePosixPath(name.replace("\\", "/"))
-    root = folder.resolve()
-    target = (root / parts).resolve()
-    if parts.is_absolute() or ".." in parts.parts or ":" in name or not target.is_relative_to(root):
-        raise DownloadError(str(archive), f"holds {name!r}, which would be written outside the folder", folder)
-    return target
+        return unpacking.unpack(archive, folder, max_bytes)
+    except Unreadable as fault:
+        raise DownloadError(str(archive), str(fault), folder) from None
 
 
 def _sha256(path: Path) -> str:

@@ -24,6 +24,7 @@ from spikemba.datasets.labelled.videos import (
 from spikemba.errors import AnnotationError
 from spikemba.files import write_text
 from spikemba.progress import Report, silent
+from spikemba.reading.printable import one_cell
 
 VAL_SHARE = 0.1
 """Of the training videos, held out to choose the epoch where no validation split is published."""
@@ -171,5 +172,5 @@ def _write_config(out: Path, name: str, splits: Mapping[str, int], command: str)
     data: Tree = {split: str(out / f"{split}.csv") for split in splits}
     tree = {"task": "recognition", "name": name, "data": {**data, "labels": str(out / "labels.txt")}}
     path = out / "config.yaml"
-    write_text(path, f"# {command}\n" + yaml.safe_dump(tree, sort_keys=False, width=120))
+    write_text(path, f"# {one_cell(command)}\n" + yaml.safe_dump(tree, sort_keys=False, width=120))
     return path

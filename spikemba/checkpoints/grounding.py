@@ -18,7 +18,14 @@ from spikemba.features import FeatureSpec
 from spikemba.files import CHECKPOINT_FILES, folder_with
 from spikemba.grounding import GroundingConfig
 from spikemba.model import SpikeMba, SpikeMbaConfig
-from spikemba.weight_files import load_state, parse_settings, read_settings, read_tensors, write_checkpoint
+from spikemba.weight_files import (
+    built,
+    load_state,
+    parse_settings,
+    read_settings,
+    read_tensors,
+    write_checkpoint,
+)
 
 BUNDLED = {"mini": Path(__file__).parents[1] / "weights" / "spikemba-mini"}
 """Name -> checkpoint that comes with the package."""
@@ -68,8 +75,9 @@ def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int],
     if tree.get("kind") == "video":
         raise CheckpointError(f"{folder} is a video encoder, not a grounding model; see `spikemba recognize`")
     config = parse_settings(folder, tree, CheckpointConfig)
-    model = make(config.model, config.features.n_video_features, config.features.text.dim)
-    load_state(model, read_tensors(folder), folder)
+    widths, state = (config.features.n_video_features, config.features.text.dim), read_tensors(folder)
+    model = built(lambda: make(config.model, *widths), config.model, state, folder)
+    load_state(model, state, folder)
     return Checkpoint(model.eval(), config.features, config.grounding, config.trained)
 
 

@@ -26,7 +26,7 @@ class WordVectors:
             for number, line in enumerate(file, start=1):
                 digest.update(line)
                 word, _, numbers = line.decode("utf-8", "replace").partition(" ")
-                vector = np.fromstring(numbers, dtype=np.float32, sep=" ")
+                vector = _numbers(numbers)
                 if not len(vector) or len(vector) != (len(vectors[0]) if vectors else len(vector)):
                     expected = f"a word and {len(vectors[0])} numbers" if vectors else "a word and numbers"
                     raise FeaturesMismatch(f"{path}: line {number} is not {expected}; expected a file such as GloVe's")
@@ -49,3 +49,13 @@ class WordVectors:
             if word in self._rows:
                 rows[i] = self._table[self._rows[word]]
         return rows
+
+
+def _numbers(text: str) -> NDArray[np.float32]:
+    """Finite numbers between spaces, (F,); none where something else stands among them."""
+    try:
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused with that
+            found = np.array(text.split(), dtype=np.float32)
+    except ValueError:
+        return np.empty(0, np.float32)
+    return found if np.isfinite(found).all() else found[:0]

@@ -31,7 +31,7 @@ from spikemba.model.mamba_block import MambaMixer, MixerConfig
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 from spikemba.video.sampling import FrameRule
-from spikemba.weight_files import load_state, read_state
+from spikemba.weight_files import built, load_state, read_state
 
 FOLDER = Path(__file__).parents[1] / "weights" / "mini"
 UNKNOWN = "<unknown>"
@@ -235,8 +235,9 @@ def load(folder: Path = FOLDER) -> MiniEncoder:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); expected a mini encoder") from None
     except (ConfigError, Unreadable) as error:
         raise CheckpointError(f"{folder / 'config.json'}: is no mini encoder's ({cause(error)})") from None
-    model = Mini(config)
-    load_state(model, read_state(path), path)
+    state = read_state(path)
+    model = built(lambda: Mini(config), config, state, folder)
+    load_state(model, state, path)
     return MiniEncoder(model, digest)
 
 

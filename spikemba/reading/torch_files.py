@@ -222,7 +222,7 @@ def _typed_tensor(storage: Any, offset: Any, axes: Any, strides: Any, *rest: Any
 
 
 def values_in(tree: Any) -> Iterator[Any]:
-    """What stands in a tree, at whatever depth; lists, tuples and dictionaries once, even where they hold each other."""
+    """What stands in a tree, at whatever depth; its containers once, even where they hold each other."""
     todo, seen = [tree], set[int]()
     while todo:
         value = todo.pop()

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from spikemba.files import printable
+from spikemba.reading.printable import printable
 from spikemba.video.folders import FoundVideo, absolute, search
 
 LONGEST_NAME = 255

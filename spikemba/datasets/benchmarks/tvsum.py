@@ -21,13 +21,19 @@ from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS
 from spikemba.datasets.published import published_table
 from spikemba.datasets.raw_rows import RawRows, read_jsonl_rows
 from spikemba.errors import AnnotationError
-from spikemba.libraries import library
+from spikemba.reading.hdf5 import open_hdf5
+from spikemba.reading.unreadable import Unreadable
 
 SHOT_S = 2.0
 """Seconds that one label is about."""
 
 FRAME_RATES = (24_000 / 1001, 24.0, 25.0, 30_000 / 1001, 30.0)
 """Frames per second that the videos can have."""
+
+COLUMNS = ("video", "category", "title", "length", "user_anno")
+"""Of the official file's table."""
+MAX_VIDEOS = 10_000
+LONGEST_S = 1e6
 
 TEST_VIDEOS = frozenset(
     {"Se3oxnaPsz0", "JgHubY5Vw3Y", "E11zDS9XGzg", "JKpqYvAdIsw", "Bhxk-O1Y7Ho"}
@@ -87,40 +93,43 @@ def _with_seconds(row: Annotation) -> Annotation:
 
 
 def _read_mat(path: Path) -> RawRows:
-    with library("h5py"):
-        import h5py
-
     found = RawRows(path)
     try:
-        with h5py.File(path) as file:
-            table = file["tvsum50"]
-            for i in range(len(table["video"])):
-                columns = {name: file[table[name][i, 0]][()] for name in ("video", "category", "title", "length")}
-                labels = shot_labels(file[table["user_anno"][i, 0]][()], float(columns["length"].item()))
-                found.rows.append((f"video {i + 1}", _row(columns, labels)))
-    except (FileNotFoundError, PermissionError) as error:
+        with open_hdf5(path) as file:
+            columns = {name: file.array("tvsum50", name).ravel() for name in COLUMNS}
+            n = len(columns["video"])
+            if n > MAX_VIDEOS or any(len(of) != n for of in columns.values()):
+                raise Unreadable(f"its columns are {', '.join(str(len(of)) for of in columns.values())} long")
+            for i in range(n):
+                found.rows.append((f"video {i + 1}", _row({name: file.array(columns[name][i]) for name in COLUMNS})))
+    except OSError as error:
         raise AnnotationError(path, [f"cannot be read: {error.strerror or error}"]) from None
-    except (OSError, KeyError) as error:
+    except Unreadable as fault:
         raise AnnotationError(
-            path, [f"is not TVSum's MATLAB file ({error}); expected MATLAB 7.3 with tvsum50"]
+            path, [f"is not TVSum's MATLAB file ({fault}); expected MATLAB 7.3 with tvsum50"]
         ) from None
     return found
 
 
-def _row(columns: dict[str, Any], labels: NDArray[Any]) -> Annotation:
-    video_id = _text(columns["video"])
+def _row(columns: dict[str, NDArray[Any]]) -> Annotation:
+    video_id, seconds, importances = _text(columns["video"]), columns["length"], columns["user_anno"]
+    if seconds.size != 1 or not 0 < float(seconds.item()) < LONGEST_S or importances.ndim != 2 or not importances.size:
+        raise Unreadable(f"video {video_id!r} has no length or no importances")
+    duration_s = float(seconds.item())
     return Annotation(
         query_id=video_id,
         query=_text(columns["title"]).strip('"'),
         video_id=video_id,
-        duration_s=float(columns["length"].item()),
-        labels=tuple(tuple(map(float, of_shot)) for of_shot in labels),
+        duration_s=duration_s,
+        labels=tuple(tuple(map(float, of_shot)) for of_shot in shot_labels(importances, duration_s)),
         domain=_text(columns["category"]),
     )
 
 
 def _text(codes: NDArray[Any]) -> str:
     """MATLAB's characters; the titles are UTF-8 that was stored byte by byte."""
+    if codes.dtype.kind not in "iu":
+        raise Unreadable(f"a text is stored as {codes.dtype}")
     return bytes(codes.ravel().astype(np.uint8)).decode("utf-8", "replace")
 
 

@@ -21,6 +21,7 @@ from spikemba.model.video_mamba.adaptation import AdaptationConfig, AdaptedVideo
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 from spikemba.model.video_mamba.published_weights import Layout, Weights, initialise, read_weights
 from spikemba.weight_files import (
+    built,
     load_state,
     parse_settings,
     read_settings,
@@ -138,12 +139,13 @@ def load_video_checkpoint(path: Path, *, backbone: Path | None = None, folders: 
     folder = _found(path)
     config, state = _read(folder)
     if config.adaptation is None or config.backbone is None:
-        model: VideoModel = VideoMamba(config.model)
+        model: VideoModel = _built(config.model, state, folder)
         load_state(model, state, folder)
         return VideoCheckpoint(model.eval(), config.labels, config.preprocessing, config.trained)
     place = backbone or _backbone_of(folder, config.backbone, folders)
-    frozen = VideoMamba(config.model)
-    initialise_from(frozen, place, layout=config.backbone.layout)
+    weights = _weights_at(place, config.backbone.layout)
+    frozen = _built(config.model, weights.state, folder)
+    initialise(frozen, weights)
     model = AdaptedVideoMamba(frozen, config.adaptation)
     _check_backbone(folder, place, model, config.backbone)
     load_state(model, {**model.state_dict(), **_checked(state, model, folder)}, folder)
@@ -157,7 +159,7 @@ def open_video_model(path: Path, *, layout: Layout = "opengvlab", folders: Seque
     if path.is_dir():
         return load_video_checkpoint(path, folders=folders)
     weights = _public(path, layout)
-    model = VideoMamba(weights.config)
+    model = _built(weights.config, weights.state, path)
     initialise(model, weights)
     return VideoCheckpoint(model.eval(), trained={"weights": path.name})
 
@@ -167,13 +169,21 @@ def initialise_from(model: VideoMamba, path: Path, *, layout: Layout = "opengvla
 
     Returns one line for each thing that was changed. Raises CheckpointError.
     """
+    return initialise(model, _weights_at(path, layout))
+
+
+def _weights_at(path: Path, layout: Layout) -> Weights:
     if not path.is_dir():
-        return initialise(model, _public(path, layout))
+        return _public(path, layout)
     folder = _found(path)
     config, state = _read(folder)
     if config.adaptation is not None:
         raise CheckpointError(f"{folder} is an adapted model itself; start from its backbone, {_named(folder, config)}")
-    return initialise(model, Weights(folder, state, config.model))
+    return Weights(folder, state, config.model)
+
+
+def _built(config: VideoMambaConfig, state: dict[str, Tensor], path: Path) -> VideoMamba:
+    return built(lambda: VideoMamba(config), config, state, path)
 
 
 def _found(path: Path) -> Path:

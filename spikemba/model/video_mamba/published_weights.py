@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spikemba.errors import CheckpointError
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
-from spikemba.weight_files import load_state, read_state
+from spikemba.weight_files import built, load_state, read_state
 
 State = dict[str, Tensor]
 Layout = Literal["opengvlab", "vim"]
@@ -84,6 +84,7 @@ def load_video_mamba(path: Path, *, layout: Layout = "opengvlab", **changes: obj
     Raises CheckpointError.
     """
     weights = read_weights(path, layout)
+    built(lambda: VideoMamba(weights.config), weights.config, weights.state, path)
     model = VideoMamba(VideoMambaConfig.parse({**weights.config.model_dump(), **changes}, str(path)))
     return model, initialise(model, weights)
 

@@ -1,0 +1,65 @@
+"""HDF5, which MATLAB's files are since 7.3: arrays of numbers and references, out of this file alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikemba.errors import SpikeMbaError
+from spikemba.libraries import library
+from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.zips import ALWAYS_ALLOWED, MAX_RATIO
+
+
+class Hdf5:
+    """An open file."""
+
+    def __init__(self, file: Any, size: int) -> None:
+        self._file, self._left = file, max(ALWAYS_ALLOWED, MAX_RATIO * size)
+
+    def array(self, place: Any, key: str | None = None) -> NDArray[Any]:
+        """The numbers or references of a data set, by its path or a reference, and by a name below that.
+
+        Raises Unreadable when it is none, lies in another file, or says that it is larger than the file can hold.
+        """
+        with library("h5py"):
+            import h5py
+
+        name = f"{place}/{key}" if key is not None else place
+        if isinstance(name, str):
+            for depth, _ in enumerate(parts := name.split("/"), start=1):
+                link = self._file.get("/".join(parts[:depth]), getlink=True)
+                if not isinstance(link, h5py.HardLink):
+                    raise Unreadable(f"holds no {name} of its own")
+        found = self._file[name]
+        if not isinstance(found, h5py.Dataset):
+            raise Unreadable(f"{name} is no array")
+        if found.external or found.is_virtual:
+            raise Unreadable(f"the numbers of {found.name} lie in another file")
+        if found.dtype.kind not in "fiub" and h5py.check_ref_dtype(found.dtype) is not h5py.Reference:
+            raise Unreadable(f"{found.name} is an array of {found.dtype}; expected numbers")
+        self._left -= int(found.size or 0) * found.dtype.itemsize
+        if self._left < 0:
+            raise Unreadable(f"{found.name} is said to be {found.shape}, more than the file can hold")
+        values: NDArray[Any] = found[()]
+        return values
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Hdf5]:
+    """A file, opened. Raises OSError when it is not there or may not be read, Unreadable for whatever else is wrong."""
+    with library("h5py"):
+        import h5py
+
+    size = path.stat().st_size
+    with path.open("rb"):
+        pass  # that it may be read
+    try:
+        with h5py.File(path, "r") as file:
+            yield Hdf5(file, size)
+    except (SpikeMbaError, Unreadable, MemoryError):
+        raise
+    except Exception as error:  # the library raises most kinds that there are
+        raise Unreadable(" ".join(str(error).split())[:150] or type(error).__name__) from None
