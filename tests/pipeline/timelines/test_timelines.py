@@ -68,6 +68,19 @@ def test_addresses_of_windows_and_of_names_that_are_not_utf8(tmp_path):
     assert reference(tmp_path / "a:b.mp4", tmp_path) == "a%3Ab.mp4"  # not a scheme
 
 
+def test_relative_addresses_lead_the_way_that_links_do_not_hide(tmp_path):
+    (tmp_path / "disk" / "deep" / "lists").mkdir(parents=True)
+    (tmp_path / "footage").mkdir()
+    (tmp_path / "lists").symlink_to(tmp_path / "disk" / "deep" / "lists")
+    url = reference(tmp_path / "footage" / "a.mp4", tmp_path / "lists")
+    assert (tmp_path / "lists" / url).resolve() == tmp_path.resolve() / "footage" / "a.mp4"
+    (tmp_path / "disk" / "a.mp4").write_text("")
+    (tmp_path / "footage" / "link.mp4").symlink_to(tmp_path / "disk" / "a.mp4")
+    assert reference(tmp_path / "footage" / "link.mp4").endswith("/footage/link.mp4")
+    up = reference(tmp_path / "lists" / ".." / "a.mp4")  # which is not beside the link
+    assert up.endswith("/disk/deep/a.mp4")
+
+
 def test_no_way_between_drives_is_said(tmp_path, monkeypatch):
     def two_drives(*_):
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
@@ -154,6 +167,10 @@ def test_picture_and_sound_lie_beside_each_other(tmp_path):
                     picture if link.findtext("mediatype") == "video" else sound[int(link.findtext("trackindex")) - 1]
                 )
                 assert of_kind[int(link.findtext("clipindex")) - 1] is other
+    marked = [
+        (m.findtext("in"), m.findtext("out"), m.findtext("name")) for m in root.find("sequence").findall("marker")
+    ]
+    assert marked == [(item.findtext("start"), item.findtext("end"), "q") for item in picture]
     timeline = opentimelineio.adapters.read_from_string(as_timeline("otio", found), "otio_json")
     video, audio = timeline.tracks
     assert [audio.trimmed_range_of_child(one) for one in audio] == [video.trimmed_range_of_child(one) for one in video]
