@@ -9,11 +9,18 @@ import spikemba
 from spikemba_cli.console import print_error, print_json, print_note, print_table, print_text, progress
 from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
 from spikemba_cli.example import example_or
+from spikemba_cli.timeline_options import RelativeOption, ShapeOption, check_timeline
 
 if TYPE_CHECKING:
     from pipelines.grounding.answer_files import Answers, Outputs
 
 Format = Literal["table", "json", "csv", "srt", "vtt", "chapters", "otio", "fcpxml", "xml", "edl", "markers.csv"]
+CheckpointOption = Annotated[
+    str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
+]
+EncoderOption = Annotated[
+    str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")
+]
 
 
 def ground(
@@ -22,25 +29,13 @@ def ground(
     queries: Annotated[
         Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
     ] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    encoder: EncoderOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 5,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
-    shape: Annotated[
-        Literal["cut", "markers"] | None,
-        typer.Option(help="Of a timeline: a rough cut of the moments, or the videos with markers."),
-    ] = None,
-    relative: Annotated[
-        bool, typer.Option("--relative", help="Timelines name the videos from their own folder, so that both can move.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for a file of that format per video; of timelines also one file for all."),
-    ] = None,
+    shape: ShapeOption = None,
+    relative: RelativeOption = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for a file per video, or FILE of a timeline of all.")] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
@@ -64,13 +59,10 @@ def ground(
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
     from pipelines.grounding.queries import read_queries_of
-    from pipelines.timelines.forms import TIMELINES
 
-    if (shape or relative) and form not in TIMELINES:
-        option = "--shape" if shape else "--relative"
-        raise typer.BadParameter(f"{form} is no timeline; give --format {' or '.join(TIMELINES)}", param_hint=option)
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
+    check_timeline(form, shape, relative)
     asked, how = read_queries_of(queries) if queries else ([text or ""], "")
     if how:
         print_note(f"read {how}")

@@ -87,6 +87,8 @@ def rational(text):
 
 def read_edl(text, shape, start):
     """start: the timecode of the file's first picture."""
+    if not re.search(r"^\d", text, re.M):
+        return []
     fps = fps_of(re.search(r"\* FRAME RATE: (\S+)", text)[1])
     origin = frames(start or "00:00:00:00", fps)
     day = 86_400 * round(fps)

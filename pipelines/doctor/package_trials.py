@@ -214,6 +214,15 @@ def try_tensorboard() -> str:
     return "wrote a number"
 
 
+def try_opentimelineio() -> str:
+    """Write a timeline and read it."""
+    with library("opentimelineio"):
+        from opentimelineio import adapters, schema
+    written = adapters.write_to_string(schema.Timeline("a"), "otio_json")
+    expect(adapters.read_from_string(written, "otio_json").name == "a", "a timeline")
+    return "wrote a timeline"
+
+
 def try_ray() -> str:
     """Import it and pack a function; a cluster is not started."""
     with library("ray"):

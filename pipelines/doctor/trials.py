@@ -119,6 +119,12 @@ PACKAGES = (
     _package("pyyaml", packages.try_yaml, "yaml"),
     _package("pydantic", packages.try_pydantic, "pydantic"),
     _package("tensorboard", packages.try_tensorboard, "tensorboard", "curves of a training; spikemba[tensorboard]"),
+    _package(
+        "opentimelineio",
+        packages.try_opentimelineio,
+        "opentimelineio",
+        "ground --format otio; spikemba[timelines]",
+    ),
     _package("ray", packages.try_ray, "ray", "extract --engine ray; spikemba[ray]"),
     _package("mamba-ssm", packages.try_mamba_ssm, "mamba_ssm", "the scan on a GPU; spikemba[cuda]"),
     _package("causal-conv1d", packages.try_causal_conv1d, "causal_conv1d", "the convolution on a GPU; spikemba[cuda]"),

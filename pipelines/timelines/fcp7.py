@@ -12,7 +12,8 @@ from spikemba.video.timecode import EditRate, Timecode
 def as_fcp7(timeline: Timeline) -> str:
     """A sequence with a track of picture and one per channel of sound, whose items are linked.
 
-    A marker is counted from its source's first picture, as in and out of an item are.
+    A moment of a cut is a marker of the sequence, since items bear their source's name. A marker of an item is counted
+    from its source's first picture, as its in and out are.
     """
     root = Element("xmeml", version="5")
     sequence = child(root, "sequence", id="sequence-1")
@@ -33,6 +34,9 @@ def as_fcp7(timeline: Timeline) -> str:
         for number, clip in enumerate(timeline.clips, start=1):
             if channel <= clip.source.footage.channels:
                 _item(track, number, clip, channel, described, timeline)
+    for clip in timeline.clips:
+        if clip.moment:
+            _marker(sequence, clip.moment, clip.at, clip.length)
     return document(root, "xmeml")
 
 
@@ -47,7 +51,8 @@ def _item(track: Element, number: int, clip: Clip, channel: int, described: set[
     """A clip on a track: channel 0 is the picture."""
     source = clip.source
     item = child(track, "clipitem", id=_name(number, channel))
-    child(item, "name", clip.name)
+    child(item, "masterclipid", f"masterclip-{source.number}")
+    child(item, "name", source.name)
     child(item, "enabled", "TRUE")
     child(item, "duration", source.n_frames)
     _rate(item, source.rate)
@@ -60,23 +65,25 @@ def _item(track: Element, number: int, clip: Clip, channel: int, described: set[
     if channel:
         track_of_source = child(item, "sourcetrack")
         child(track_of_source, "mediatype", "audio")
-        child(track_of_source, "trackindex", channel)
+        child(track_of_source, "trackindex", source.footage.first_channel + channel)
     for other in range(source.footage.channels + 1) if source.footage.channels else ():
         link = child(item, "link")
         child(link, "linkclipref", _name(number, other))
         child(link, "mediatype", "audio" if other else "video")
         child(link, "trackindex", other or 1)
         child(link, "clipindex", _index_on_track(number, other, timeline))
+    if clip.moment:
+        child(child(item, "comments"), "mastercomment1", clip.moment.words)
     for mark in clip.marks if not channel else ():
-        _marker(item, mark)
+        _marker(item, mark, mark.start, mark.n_frames)
 
 
-def _marker(item: Element, mark: Mark) -> None:
-    marker = child(item, "marker")
+def _marker(parent: Element, mark: Mark, start: int, n_frames: int) -> None:
+    marker = child(parent, "marker")
     child(marker, "comment", f"score {mark.score:.4f}")
     child(marker, "name", mark.query)
-    child(marker, "in", mark.start)
-    child(marker, "out", mark.start + mark.n_frames)
+    child(marker, "in", start)
+    child(marker, "out", start + n_frames)
 
 
 def _file(item: Element, source: Source, timeline: Timeline, *, whole: bool) -> None:

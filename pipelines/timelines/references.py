@@ -12,11 +12,12 @@ def reference(video: Path, relative_to: Path | None = None) -> str:
 
     Raises SpikeMbaError when there is no way from that folder to the video.
     """
-    full = os.path.abspath(video)  # noqa: PTH100  # a link is named as a link: resolve() would name what it leads to
+    # `..` leads up from where a folder lies, whatever link led there; the file itself is named as it is
+    folder = video.absolute().parent
     if relative_to is None:
-        return file_url(Path(full))
+        return file_url((folder.resolve() if ".." in folder.parts else folder) / video.name)
     try:
-        way = os.path.relpath(full, os.path.abspath(relative_to))  # noqa: PTH100
+        way = os.path.relpath(folder.resolve() / video.name, relative_to.resolve())
     except ValueError:
         raise SpikeMbaError(
             f"{video} and {relative_to} lie on different drives, so that there is no way from one to the other; "

@@ -27,7 +27,9 @@ class Footage:
     pixel_aspect: Fraction
     """Width of a pixel by its height."""
     channels: int
-    """Of its sound; 0 when it has none."""
+    """Of its sound: of the default track, or of all where each is one channel; 0 when it has none."""
+    first_channel: int
+    """Channels of the file that come before these."""
     sample_rate: int
     """Of its sound, in hertz; 0 when it has none."""
 
@@ -37,51 +39,76 @@ def footage(path: Path | str) -> Footage:
     info = probe(path)
     with opened(info.path, "NONE") as (container, stream):
         rate = edit_rate(_rates(stream))
-        start = _own_timecode(container, stream)
+        clock = clock_of(container, stream)
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
+        sound, before = _sound(container, stream)
         return Footage(
             path=info.path,
             rate=rate,
-            start=start.at_rate(rate, drop=start.drop) if start else Timecode(0, rate),
+            start=clock.start.at_rate(rate, drop=clock.start.drop) if clock else Timecode(0, rate),
             width=info.width,
             height=info.height,
             pixel_aspect=1 / aspect if info.rotation % 180 and aspect else aspect,
-            channels=sound.channels if sound else 0,
-            sample_rate=sound.rate or 0 if sound else 0,
+            channels=sum(track.channels for track in sound),
+            first_channel=before,
+            sample_rate=sound[0].rate or 0 if sound else 0,
         )
 
 
-def timecode_at(path: Path | str, seconds: float | Fraction) -> str | None:
-    """The timecode of the picture on screen at a time, by the file's own clock, for a cut that begins there.
+@dataclass(frozen=True)
+class FileClock:
+    """The timecode of a file, where it has one."""
 
-    None for a file that has none, or whose pictures per second no timecode counts. Raises VideoError.
-    """
+    start: Timecode
+    """Of its first picture, counted as the file counts."""
+    fps: Fraction
+    """Average pictures per second."""
+
+    def at(self, seconds: float | Fraction) -> str | None:
+        """The timecode of the picture on screen at a time: the `timecode` of a cut that begins there.
+
+        None where the pictures of a second are not as many as the timecode counts, as at 12.5 fps.
+        """
+        if self.start.rate.base != math.floor(self.fps + Fraction(1, 2)):
+            return None
+        # containers that count in milliseconds put a frame half of one too early
+        return str(self.start.plus(math.floor((exact(seconds) + Fraction(1, 2000)) * self.start.rate.fps)))
+
+
+def timecode_at(path: Path | str, seconds: float | Fraction) -> str | None:
+    """`FileClock.at` of a file; None for one that has no clock.  Raises VideoError."""
     with opened(Path(path), "NONE") as (container, stream):
-        start, average = _own_timecode(container, stream), _rates(stream)[0]
-    if start is None or start.rate.base != math.floor(average + Fraction(1, 2)):
-        return None
-    # containers that count in milliseconds put a frame half of one too early
-    return str(start.plus(math.floor((exact(seconds) + Fraction(1, 2000)) * start.rate.fps)))
+        clock = clock_of(container, stream)
+    return clock.at(seconds) if clock else None
+
+
+def clock_of(container: Any, stream: Any) -> FileClock | None:
+    """What the picture, a timecode track or the container says; may read on in the container.
+
+    Clocks of MPEG groups of pictures are no timecode: recorders begin them anywhere.
+    """
+    rates = _rates(stream)
+    own, tracks = own_count(rates), [one for one in container.streams if one.type == "data"]
+    for tags in (stream.metadata, *(one.metadata for one in tracks), container.metadata):
+        label = next((tags[key] for key in tags if key.lower() == "timecode"), "")
+        start = _in_pairs(container, tracks, label, own) if own.base > 30 else None
+        if start := start or Timecode.read(label, own) or Timecode.read(label, edit_rate(rates)):
+            return FileClock(start, rates[0])
+    return None
+
+
+def _sound(container: Any, stream: Any) -> tuple[list[Any], int]:
+    """The tracks that are heard with the picture, and the channels before them."""
+    tracks = [track for track in container.streams.audio if track.codec_context is not None]
+    if all(track.channels == 1 for track in tracks):  # as cameras write the channels of one sound
+        return tracks, 0
+    best = container.streams.best("audio", related=stream)
+    number = next((k for k, track in enumerate(tracks) if track is best), 0)
+    return [tracks[number]], sum(track.channels for track in tracks[:number])
 
 
 def _rates(stream: Any) -> list[Fraction]:
     return [rate for rate in (stream.average_rate, stream.guessed_rate) if rate and rate <= 1000] or [Fraction(25)]
-
-
-def _own_timecode(container: Any, stream: Any) -> Timecode | None:
-    """What the picture, a timecode track or the container says. Clocks of MPEG groups of pictures are no timecode:
-    recorders begin them anywhere."""
-    rates = _rates(stream)
-    own, tracks = own_count(rates), [one for one in container.streams if one.type == "data"]
-    for tags in (stream.metadata, *(one.metadata for one in tracks), container.metadata):
-        for key, label in tags.items():
-            if key.lower() != "timecode":
-                continue
-            if own.base > 30 and (half := _in_pairs(container, tracks, label, own)):
-                return half
-            return Timecode.read(label, own) or Timecode.read(label, edit_rate(rates))
-    return None
 
 
 def _in_pairs(container: Any, tracks: list[Any], label: str, own: EditRate) -> Timecode | None:

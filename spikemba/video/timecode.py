@@ -8,8 +8,8 @@ from fractions import Fraction
 
 BASES = (24, 25, 30, 50, 60)
 """Frames per second of timecode that every editor knows; 48 is taken where a file has it."""
-_LIKE = Fraction(1, 10_000)
-"""How far a measured rate may lie from a known one; 30 and 29.97 lie ten times as far apart."""
+_LIKE = Fraction(2, 10_000)
+"""How far a measured rate may lie from a known one, as 23.98 does; 30 and 29.97 lie five times as far apart."""
 _LABEL = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})([:;.,])(\d{1,3})")
 
 
@@ -72,7 +72,8 @@ def _known(rate: Fraction) -> EditRate | None:
         whole = rate * (Fraction(1001, 1000) if ntsc else 1)
         if abs(whole - 48) <= 48 * _LIKE:
             return EditRate(48, ntsc)
-        slow = (base for base in BASES if _divides(whole, Fraction(base)))
+        most = 8 if ntsc else 1000  # a show of slides comes near to any rate
+        slow = (base for base in BASES if _divides(whole, Fraction(base)) and base <= most * whole)
         fast = (base for base in reversed(BASES) if whole > BASES[-1] and _divides(Fraction(base), whole))
         if base := next(slow, None) or next(fast, None):
             return EditRate(base, ntsc)
@@ -82,7 +83,7 @@ def _known(rate: Fraction) -> EditRate | None:
 def _divides(small: Fraction, large: Fraction) -> bool:
     """Whether the quotient is whole, as far as measured rates go."""
     times = large / small
-    return round(times) >= 1 and abs(times - round(times)) <= times * _LIKE and times <= 1000
+    return round(times) >= 1 and abs(times - round(times)) <= times * _LIKE
 
 
 @dataclass(frozen=True)

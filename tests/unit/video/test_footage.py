@@ -3,7 +3,9 @@
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
+from av.stream import Disposition
 from footage_files import write_footage
 
 from spikemba.errors import VideoError
@@ -19,6 +21,30 @@ def test_rate_size_and_sound(tmp_path):
     assert (file.channels, file.sample_rate) == (2, 48000)
     silent = footage(write_footage(tmp_path / "b.mov", 25))
     assert (silent.channels, silent.sample_rate, str(silent.start)) == (0, 0, "00:00:00:00")
+
+
+def write_tracks(path, layouts, default):
+    """A picture and a track of sound per layout, one of them the default."""
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("mjpeg", rate=25)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuvj420p"
+        tracks = [file.add_stream("pcm_s16le", rate=48000, layout=layout) for layout in layouts]
+        for k, track in enumerate(tracks):
+            track.disposition = Disposition.default if k == default else Disposition(0)
+        file.mux([*video.encode(av.VideoFrame(32, 32, "yuvj420p")), *video.encode(None)])
+        for track, layout in zip(tracks, layouts, strict=True):
+            n = {"mono": 1, "stereo": 2}[layout]
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 960 * n), np.int16), format="s16", layout=layout)
+            sound.rate, sound.pts, sound.time_base = 48000, 0, Fraction(1, 48000)
+            file.mux([*track.encode(sound), *track.encode(None)])
+    return path
+
+
+def test_of_several_sound_tracks_the_default_counts_or_all_that_are_one_channel(tmp_path):
+    film = footage(write_tracks(tmp_path / "film.mkv", ["mono", "stereo", "stereo"], default=2))
+    assert (film.channels, film.first_channel) == (2, 3)
+    camera = footage(write_tracks(tmp_path / "camera.mkv", ["mono"] * 4, default=0))
+    assert (camera.channels, camera.first_channel) == (4, 0)
 
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv"])
