@@ -59,6 +59,10 @@ class OfSplits:
         """Training examples."""
         return len(self.training)
 
+    def data_digests(self) -> dict[str, str]:
+        """None, where no task says otherwise."""
+        return {}
+
     @property
     def splits(self) -> tuple[Split, ...]:
         """Those that are scored; the test split alone chooses nothing, so it is not scored alone."""
@@ -94,6 +98,9 @@ class Task(Protocol):
     @property
     def dense(self) -> Sequence[nn.Module]:
         """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
+
+    def data_digests(self) -> Mapping[str, str]:
+        """A short mark of each part of the training data, by what people call it; see data_digest.py."""
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""
