@@ -13,7 +13,7 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 # Shapes: L clips, W query tokens, F feature width.
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -241,6 +241,11 @@ class FeatureFolder:
     def has_text(self, query_id: str | int) -> bool:
         """Whether the query's features are there."""
         return bool(self._text_files(query_id))
+
+    def files(self, *, videos: Iterable[str] = (), queries: Iterable[str | int] = ()) -> list[Path]:
+        """The files of these, in their order, without those that are not there."""
+        of_videos = [path for video_id in videos for path in self._video_files(video_id)]
+        return of_videos + [path for query_id in queries for path in self._text_files(query_id)[:1]]
 
     def _video_files(self, video_id: str) -> list[Path]:
         for endings in VIDEO_ENDINGS:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spikemba.datasets.registry import OWN
-from spikemba_cli.console import JsonOption, print_json, print_table
+from spikemba_cli.console import JsonOption, print_json, print_table, print_warning
 
 
 def compare(
@@ -23,16 +23,20 @@ def compare(
 
     Example: spikemba compare ours.jsonl theirs.jsonl --annotations val.jsonl
     """
-    from pipelines.scoring.comparisons import compare_files  # without torch
+    from pipelines.scoring.comparisons import compare_files, too_few  # without torch
+    from spikemba.datasets.annotations import read_annotations
 
     found = compare_files(a, b, annotations, dataset, resamples, seed)
+    for warning in too_few(read_annotations(annotations)):
+        print_warning(warning)
     if as_json:
         print_json({name: asdict(one) for name, one in found.items()})
         return
     columns = ["metric", "A", "B", "B - A", "95 % interval", "p", "better", "worse"]
     rows = []
     for name, c in found.items():
-        limits = f"{c.difference.low:+.2f} to {c.difference.high:+.2f}"
+        low, high = c.difference.low, c.difference.high
+        limits = "" if low is None or high is None else f"{low:+.2f} to {high:+.2f}"
         numbers = [f"{c.a:.2f}", f"{c.b:.2f}", f"{c.difference.mean:+.2f}", limits, f"{c.p:.3f}"]
         rows.append([name, *numbers, str(c.better), str(c.worse)])
     print_table("", columns, rows)

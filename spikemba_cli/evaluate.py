@@ -63,6 +63,8 @@ def evaluate(
         print_warning(fault)
     if check:
         raise typer.Exit(int(bool(result.faults)))
+    if not result.document:  # answers to a split without truth, which are written
+        return
     if table:
         _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
     elif as_json:
@@ -134,6 +136,6 @@ def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: d
         rows = [[*row, f"{spread[row[0]]:.2f}" if row[0] in spread else ""] for row in rows]
     if intervals:
         columns += ["low", "high"]
-        known = {name: [f"{one.low:.2f}", f"{one.high:.2f}"] for name, one in intervals.items()}
+        known = {name: [f"{one.low:.2f}", f"{one.high:.2f}"] for name, one in intervals.items() if one.low is not None}
         rows = [[*row, *known.get(row[0], ["", ""])] for row in rows]
     print_table("", columns, rows)

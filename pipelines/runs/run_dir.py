@@ -20,6 +20,8 @@ from spikemba.reading.unreadable import Unreadable
 
 C = TypeVar("C", bound=AnyRunConfig)
 
+STATE = "train_state.pt"
+
 
 class RunDir:
     """The folder of one run. Files are replaced whole; the folder itself is never emptied."""
@@ -43,19 +45,42 @@ class RunDir:
         return self.path / "last"
 
     def start(self, config: AnyRunConfig, *, resume: bool) -> None:
-        """Begin or continue a run here.
+        """Begin or continue a run here; what may differ from how it was started is what config.yaml then says.
 
-        Raises OutputError when the folder holds a run that is not to be continued, ConfigError when it was started with
-        other settings; only those of MAY_DIFFER may.
+        A folder with a configuration alone begins. Raises OutputError when the folder holds a run that is not to be
+        continued, or results without the state to go on from, which a new beginning would overwrite; ConfigError when
+        it was started with other settings; only those of MAY_DIFFER may.
         """
-        if not self.exists:
-            write_text(self.path / "config.yaml", to_yaml(config))
-        elif not resume:
-            raise OutputError(self.path, "it holds a run already; go on with --resume")
-        else:
-            _check_same(str(self.path), self.config(type(config)), config)
-            for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing
-                half.unlink(missing_ok=True)
+        if self.exists and not resume:
+            raise OutputError(self.path, "it holds a run already; go on with --resume, or choose another --out")
+        if self.exists:
+            self.check(config)
+        lost = [name for name, there in {"config.yaml": self.exists, STATE: self._has_state}.items() if not there]
+        if lost and (kept := self.results()):
+            raise OutputError(
+                self.path,
+                f"it holds {' and '.join(kept)} but no {' and no '.join(lost)}, so that run cannot go on and a new one "
+                "would overwrite it; put the missing file back, or choose another --out",
+            )
+        write_text(self.path / "config.yaml", to_yaml(config))
+        for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing
+            half.unlink(missing_ok=True)
+
+    def check(self, config: AnyRunConfig) -> None:
+        """Raise ConfigError when the run was started with settings that may not differ."""
+        _check_same(str(self.path), self.config(type(config)), config)
+
+    def results(self) -> list[str]:
+        """What a training has left here, by name."""
+        folders = (self.best, self.last, self.best_on_test)
+        found = [f"{folder.name}/" for folder in folders if folder.is_dir() and any(folder.iterdir())]
+        rows = self.path / "metrics.jsonl"
+        found += [rows.name] if rows.is_file() and rows.stat().st_size else []
+        return found + [STATE] * self._has_state
+
+    @property
+    def _has_state(self) -> bool:
+        return (self.path / STATE).is_file()
 
     @property
     def exists(self) -> bool:
@@ -88,14 +113,14 @@ class RunDir:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace train_state.pt; the new one is on the disk before the old one goes."""
-        with writing(self.path / "train_state.pt") as temporary, temporary.open("wb") as file:
+        with writing(self.path / STATE) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
 
     def load_state(self) -> dict[str, Any] | None:
         """The saved state, or None when none was written. Runs no code from the file."""
-        path = self.path / "train_state.pt"
+        path = self.path / STATE
         if not path.is_file():
             return None
         try:

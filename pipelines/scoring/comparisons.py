@@ -1,17 +1,19 @@
 """How sure a score is, and whether one file of predictions is better than another on the same queries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scoring.scores import clip_ratings, protocol_of, query_faults
+from pipelines.scoring.scores import check_truth, clip_ratings, protocol_of, query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId, read_annotations, read_predictions
 from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN
 from spikemba.errors import AnnotationError
-from spikemba.metrics.bootstrap import Comparison, Interval, Sample, compare, interval
+from spikemba.metrics import NothingToScore
+from spikemba.metrics.bootstrap import ENOUGH, Comparison, Interval, Sample, compare, interval
 from spikemba.metrics.highlights import LEVELS, check_videos, clip_scores
 from spikemba.metrics.retrieval import AP_THRESHOLDS, query_scores
 
@@ -28,8 +30,19 @@ def intervals(
     n: int = 2000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """The main metrics with their 95 % intervals, in percent."""
-    return {name: _percent(interval(one, n, seed)) for name, one in samples(rows, annotations, protocol).items()}
+    """The main metrics with their 95 % intervals, in percent, of the queries that the metrics are about."""
+    found = samples(rows, annotations, protocol)
+    return {name: _percent(interval(one, n, seed)) for name, one in found.items()}
+
+
+def too_few(annotations: Sequence[Annotation]) -> list[str]:
+    """What to say about intervals where there are too few videos for them."""
+    n = len({one.video_id for one in annotations})
+    if n >= ENOUGH or any(one.labels for one in annotations):
+        return []
+    none = "one video has no 95 % interval, for it says nothing about others"
+    few = f"{n} videos are few for 95 % intervals and differences, which may lie further apart"
+    return [f"{none if n == 1 else few}; expected {ENOUGH} or more"]
 
 
 def compare_files(
@@ -37,7 +50,9 @@ def compare_files(
 ) -> dict[str, Comparison]:
     """The main metrics of two prediction files, in percent, with intervals of the differences.
 
-    Raises AnnotationError when one of the two does not hold the queries of the annotations.
+    A query without an answer, in a file that has others, counts as 0, and so does every one of a file without any.
+    Raises AnnotationError when one of the two does not hold the queries of the annotations, NothingToScore when neither
+    answers a query that has a truth.
     """
     truth, protocol = read_annotations(annotations), protocol_of(benchmark)
     found = []
@@ -45,33 +60,65 @@ def compare_files(
         rows = read_predictions(path)
         if faults := query_faults({row.query_id for row in rows}, {one.query_id for one in truth}):
             raise AnnotationError(path, faults)
-        found.append(samples(rows, truth, protocol))
-    first, second = found
-    compared = {name: compare(first[name], second[name], n, seed) for name in first if name in second}
+        found.append(rows)
+    check_truth(truth, protocol, str(annotations))
+    wanted = _answered(found[0] + found[1])
+    if not wanted.intersection(_asked(truth)):
+        raise NothingToScore(f"neither {a} nor {b} answers a query that {annotations} has windows or ratings of")
+    first, second = (samples(rows, truth, protocol, missing=wanted) for rows in found)
+    compared = {name: compare(first[name], second[name], n, seed) for name in first}
     return {
         name: Comparison(100 * c.a, 100 * c.b, _percent(c.difference), c.p, c.better, c.worse)
         for name, c in compared.items()
     }
 
 
+Part = Literal["moments", "saliency"]
+
+
+def _answered(rows: Sequence[PredictedRow]) -> set[Part]:
+    """What any of the rows has."""
+    found: dict[Part, bool] = {
+        "moments": any(row.moments for row in rows),
+        "saliency": any(row.saliency for row in rows),
+    }
+    return {part for part, there in found.items() if there}
+
+
+def _asked(annotations: Sequence[Annotation]) -> set[Part]:
+    """What any of the annotations has a truth for."""
+    found: dict[Part, bool] = {
+        "moments": any(one.windows for one in annotations),
+        "saliency": any(one.ratings or one.labels for one in annotations),
+    }
+    return {part for part, there in found.items() if there}
+
+
 def samples(
-    rows: Sequence[PredictedRow], annotations: Sequence[Annotation], protocol: ScoringProtocol
+    rows: Sequence[PredictedRow],
+    annotations: Sequence[Annotation],
+    protocol: ScoringProtocol,
+    *,
+    missing: Collection[Part] = (),
 ) -> dict[str, Sample]:
     """What each main metric gives each query, by the metric's name in the document.
 
-    An empty list of moments counts as 0 here, so that two files are about the same queries. TVSum has one test video
-    per domain, so there the annotators are what is resampled.
+    missing: where a query without an answer counts as 0, so that two files are about the same queries; elsewhere it is
+    left out, as in the document. TVSum has one test video per domain, so there the annotators are what is resampled.
     """
     predicted = {row.query_id: row for row in rows}
     if protocol.highlights:
-        return {"mAP": _highlight_sample(predicted, annotations, protocol.highlights)}
+        return {"mAP": _highlight_sample(predicted, annotations, protocol.highlights, "saliency" in missing)}
     found: dict[str, Sample] = {}
+    parts = _answered(rows) | set(missing)
     with_windows = [one for one in annotations if one.windows]
-    if with_windows and any(row.moments for row in rows):
+    if "moments" not in missing:
+        with_windows = [one for one in with_windows if predicted[one.query_id].moments]
+    if with_windows and "moments" in parts:
         found |= _moment_samples(predicted, with_windows, protocol)
     rated = [one for one in annotations if one.ratings]
-    if rated and any(row.saliency for row in rows):
-        found |= _saliency_samples(predicted, rated)
+    if rated and "saliency" in parts:
+        found |= _saliency_samples(predicted, rated, unanswered_are_0="saliency" in missing)
     return found
 
 
@@ -90,29 +137,39 @@ def _moment_samples(
     return {name: _by_video(of_query, truth) for name, of_query in values.items()}
 
 
-def _saliency_samples(predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation]) -> dict[str, Sample]:
+def _saliency_samples(
+    predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation], *, unanswered_are_0: bool
+) -> dict[str, Sample]:
     saliency = {one.query_id: np.asarray(predicted[one.query_id].saliency) for one in truth}
     ratings = {one.query_id: clip_ratings(one) for one in truth}
     name, least = "VeryGood", LEVELS["VeryGood"]
     ap, hit = clip_scores(saliency, ratings, least)
+    # the official code fills short lists with 0, which ranks nothing and yet may hit
+    counted = np.array([len(of_query) > 0 or not unanswered_are_0 for of_query in saliency.values()])
     return {
-        f"HL-min-{name}-mAP": _by_video(ap.mean(1), truth),
-        f"HL-min-{name}-Hit1": _by_video(hit.astype(float), truth),
+        f"HL-min-{name}-mAP": _by_video(ap.mean(1) * counted, truth),
+        f"HL-min-{name}-Hit1": _by_video(hit * counted.astype(float), truth),
     }
 
 
 def _highlight_sample(
-    predicted: Mapping[QueryId, PredictedRow], truth: Sequence[Annotation], highlights: HighlightScores
+    predicted: Mapping[QueryId, PredictedRow],
+    truth: Sequence[Annotation],
+    highlights: HighlightScores,
+    unanswered_are_0: bool,
 ) -> Sample:
     values: list[float] = []
     units: list[str] = []
     groups: list[str] = []
     saliency = {str(one.query_id): np.asarray(predicted[one.query_id].saliency) for one in truth}
     labels = {str(one.query_id): one.label_array for one in truth}
-    check_videos(saliency, labels, {str(one.query_id): one.domain or "" for one in truth})
+    answered = {key: of_video for key, of_video in saliency.items() if len(of_video) or not unanswered_are_0}
+    if answered or not unanswered_are_0:
+        check_videos(answered, labels, {str(one.query_id): one.domain or "" for one in truth})
     for one in truth:
         key = str(one.query_id)
-        ap = highlights.of_video(saliency[key], labels[key])
+        n_raters = labels[key].shape[1]
+        ap = highlights.of_video(saliency[key], labels[key]) if key in answered else [0.0] * n_raters
         values += ap
         units += [f"{key} {rater}" for rater in range(len(ap))]
         groups += [one.domain or _ALL] * len(ap)
@@ -124,4 +181,6 @@ def _by_video(values: NDArray[np.floating], truth: Sequence[Annotation]) -> Samp
 
 
 def _percent(found: Interval) -> Interval:
+    if found.low is None or found.high is None:
+        return Interval(100 * found.mean, None, None)
     return Interval(100 * found.mean, 100 * found.low, 100 * found.high)

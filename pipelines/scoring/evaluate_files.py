@@ -1,14 +1,21 @@
 """Any predictions on any benchmark, from the field's own files. Needs no torch, so it starts at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.scoring.comparisons import intervals
+from pipelines.scoring.comparisons import intervals, too_few
 from pipelines.scoring.prediction_faults import prediction_faults
-from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.scoring.scores import brief, has_truth, left_out_faults, protocol_of, score
 from spikemba.config import Tree
-from spikemba.datasets.annotations import Annotation, read_annotations, read_predictions
+from spikemba.datasets.annotations import (
+    Annotation,
+    PredictedRow,
+    read_annotations,
+    read_predictions,
+    write_predictions,
+)
 from spikemba.datasets.registry import find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Interval
@@ -77,4 +84,26 @@ def evaluate_files(
         return Evaluation(benchmark, {}, {}, faults=faults)
     document = score(rows, truth, str(predictions), protocol)
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
+    faults += too_few(truth) if resamples else []
+    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)
+
+
+def evaluate_rows(
+    rows: Sequence[PredictedRow], truth: Sequence[Annotation], benchmark: str, how: EvaluateOptions
+) -> Evaluation:
+    """Score what a model answered. The answers are written first, so that a fault in scoring loses none.
+
+    Without a truth, as in a test split that hides it, the answers are all there is: they are written and not scored.
+    Raises AnnotationError when there is neither a truth nor a file to write.
+    """
+    if how.out is not None:
+        write_predictions(how.out, rows)
+    if not has_truth(truth) and how.out is not None:
+        said = f"the split holds no windows, ratings or labels: its {len(rows)} answers are in {how.out}, unscored"
+        return Evaluation(benchmark, {}, {}, faults=[said])
+    protocol = protocol_of(benchmark)
+    document = score(rows, truth, protocol=protocol)
+    faults = left_out_faults(document)
+    found = intervals(rows, truth, protocol, how.resamples) if how.resamples else {}
+    faults += too_few(truth) if how.resamples else []
     return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)

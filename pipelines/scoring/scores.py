@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations, read_predictions
 from spikemba.datasets.clip_lengths import whole_clips
 from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
-from spikemba.datasets.registry import OWN, find_benchmark
+from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
-from spikemba.metrics import grounding_document, ratings_matrix
+from spikemba.metrics import NothingToScore, grounding_document, ratings_matrix
 
 
 def protocol_of(benchmark: str) -> ScoringProtocol:
@@ -35,24 +35,27 @@ def score(
     """The official evaluator's document, or {"mAP": ..., "domains": {...}} for a highlight set.
 
     protocol: by default that of OWN.
-    Moments are scored where the truth has windows, saliency where it has ratings or labels.
-    Raises AnnotationError when the two do not hold the same queries, or when the annotations hold no truth.
+    Moments are scored where the truth has windows, saliency where it has ratings or labels. Queries without a moment
+    are left out, as the official evaluator does; "left_out" then says how many, {"MR": n}.
+    Raises AnnotationError when the two do not hold the same queries, when the annotations hold no truth or that of
+    another benchmark, NothingToScore when nothing that has a truth is predicted.
     """
     truth = {annotation.query_id: annotation for annotation in annotations}
     predicted = {row.query_id: row for row in rows}
     _check_queries(set(predicted), set(truth), source)
     protocol = protocol or protocol_of(OWN)
+    check_truth(annotations, protocol, source)
     if protocol.highlights:
-        return _by_domain(predicted, truth, source, protocol.highlights)
+        return _by_domain(predicted, truth, protocol.highlights)
     with_windows = [i for i, annotation in truth.items() if annotation.windows]
     rated = [i for i, annotation in truth.items() if annotation.ratings]
     moments = {i: predicted[i].moment_array for i in with_windows}
     saliency = {i: np.asarray(predicted[i].saliency) for i in rated}
-    if not with_windows and not rated:
-        raise AnnotationError(source, ["the annotations hold neither windows nor ratings; nothing can be scored"])
     has_moments = any(len(of_query) for of_query in moments.values())
     has_saliency = any(len(of_query) for of_query in saliency.values())
-    return grounding_document(
+    if not has_moments and not has_saliency:
+        raise NothingToScore(f"{source} has no window and no saliency score for a query that has a truth")
+    document = grounding_document(
         predicted=moments if has_moments else None,
         truth={i: truth[i].window_array for i in with_windows},
         saliency=saliency if has_saliency else None,
@@ -61,16 +64,39 @@ def score(
         ranges=protocol.ranges,
         with_miou=protocol.with_miou,
     )
+    unanswered = sum(not len(of_query) for of_query in moments.values())
+    return {**document, "left_out": {"MR": unanswered}} if unanswered and has_moments else document
+
+
+def left_out_faults(document: Mapping[str, Any]) -> list[str]:
+    """What to say about the queries that a document leaves out."""
+    n = document.get("left_out", {}).get("MR", 0)
+    return [f"{n} queries have no windows; they are left out of the mean and not counted as 0"] if n else []
+
+
+def has_truth(annotations: Sequence[Annotation]) -> bool:
+    """Whether there is anything to score against; test splits often hide it."""
+    return any(one.windows or one.ratings or one.labels for one in annotations)
+
+
+def check_truth(annotations: Sequence[Annotation], protocol: ScoringProtocol, source: str) -> None:
+    """Raise AnnotationError when the annotations hold nothing that the protocol scores."""
+    if protocol.highlights:
+        unlabelled = [one.query_id for one in annotations if not one.labels or one.domain is None]
+        if unlabelled:
+            some = f"{len(unlabelled)} annotations have no label or no domain, as qid {unlabelled[0]!r}"
+            raise AnnotationError(source, [some])
+    elif not any(one.windows or one.ratings for one in annotations):
+        problem = "the annotations hold neither windows nor ratings; nothing can be scored"
+        if any(one.labels for one in annotations):
+            sets = " or ".join(f"--dataset {name}" for name in benchmark_names() if protocol_of(name).highlights)
+            problem = f"the annotations hold the labels of a highlight set; give {sets}"
+        raise AnnotationError(source, [problem])
 
 
 def _by_domain(
-    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], source: str, highlights: HighlightScores
+    predicted: Mapping[Any, PredictedRow], truth: Mapping[Any, Annotation], highlights: HighlightScores
 ) -> dict[str, Any]:
-    unlabelled = [i for i, annotation in truth.items() if not annotation.labels or annotation.domain is None]
-    if unlabelled:
-        raise AnnotationError(
-            source, [f"{len(unlabelled)} annotations have no label or no domain, as qid {unlabelled[0]!r}"]
-        )
     scores = highlights.by_domain(
         {str(i): np.asarray(predicted[i].saliency) for i in truth},
         {str(i): annotation.label_array for i, annotation in truth.items()},

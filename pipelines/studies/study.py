@@ -49,7 +49,7 @@ def run_study(
         starting(folder, done, len(parts))
         own = _config_of(config, folder, seed, domain)
         if folder in old and old[folder].epochs >= own.train.epochs:
-            RunDir(out / folder).start(own, resume=True)  # refuses other settings
+            RunDir(out / folder).check(own)
             finished.append(old[folder])
             continue
         result = run(own, out / folder, resume=resume and (out / folder).exists(), events=events)

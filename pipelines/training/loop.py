@@ -94,10 +94,14 @@ class _Loop:
         for part in task.dense if settings.compile else ():
             part.compile(dynamic=True)
         self.saved_at = time.monotonic()
+        self.data_digests = dict(task.data_digests()) if self.ranks.first else {}
 
     def run(self, resume: bool) -> TrainResult:
         if resume and (saved := on_first(self.folder.load_state)) is not None:
             self.state.load_state_dict(saved, str(self.folder.path), self.settings.seed)
+            self._tell_of_other_data(saved)
+        else:
+            self._save_state()  # before any result, so that results without a state are known to have lost it
         p = self.state.progress
         opened = tensorboard_log(self.folder.path, p.epoch, self.events, wanted=self.ranks.first)
         with catching_stop_signals() as stop, opened as log:
@@ -119,6 +123,12 @@ class _Loop:
         early = p.epoch < self.settings.epochs
         found = (p.best_epoch, p.best, p.test, p.best_on_test_epoch, p.best_on_test)
         return TrainResult(self.folder.path, p.epoch, *found, out_of_patience=early)
+
+    def _tell_of_other_data(self, saved: dict[str, Any]) -> None:
+        """Say what has changed of the training data since the state was written, where it says."""
+        for name, digest in saved.get("data", {}).items():
+            if self.ranks.first and self.data_digests.get(name, digest) != digest:
+                self.events.warn(f"the {name} changed since this run was broken off; its other epochs are of what was")
 
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.state.progress.since_best >= self.settings.patience
@@ -261,7 +271,7 @@ class _Loop:
             on_first(lambda: self.task.save(folder, {**trained, "version": __version__}))
 
     def _save_state(self) -> None:
-        state = self.state.state_dict()
+        state = {**self.state.state_dict(), "data": self.data_digests}
         on_first(lambda: self.folder.save_state(state))
         self.saved_at = time.monotonic()
 

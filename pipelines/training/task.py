@@ -62,6 +62,10 @@ class OfSplits:
     def check_data(self) -> None:
         """Nothing, where no task says otherwise."""
 
+    def data_digests(self) -> dict[str, str]:
+        """None, where no task says otherwise."""
+        return {}
+
     @property
     def splits(self) -> tuple[Split, ...]:
         """Those that are scored; the test split alone chooses nothing, so it is not scored alone."""
@@ -100,6 +104,9 @@ class Task(Protocol):
 
     def check_data(self) -> None:
         """Read what training will read, where that is quick, and raise SpikeMbaError for what is wrong with it."""
+
+    def data_digests(self) -> Mapping[str, str]:
+        """A short mark of each part of the training data, by what people call it; see data_digest.py."""
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""

@@ -1,4 +1,4 @@
-"""How sure a mean is, and a difference of means: resampling of videos with replacement."""
+"""How sure a mean is, and a difference of means: videos drawn with replacement, or swapped where they are few."""
 
 # Shapes: Q scored items (queries, or video-annotator pairs), V videos of a group, R resamples.
 
@@ -12,7 +12,15 @@ from spikemba.metrics.errors import NothingToScore
 
 Floats = NDArray[np.float64]
 
+FEW = 16
+"""Units that differ up to which all ways of changing sides are counted: 2^16."""
+
+ENOUGH = 6
+"""Units without which no difference can be told at 95 %: even if all of five are better, p is 2 / 2^5 = 0.0625."""
+
 _CHUNK = 500  # resamples drawn at once: bounds the memory at 500 times the number of videos
+
+_ROUNDING = 1e-12  # far below what one query can change
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where it would lie with other videos."""
+    """A mean and where it would lie with other videos; None where one video, or a few that agree, cannot say it."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,9 @@ class Comparison:
     difference: Interval
     """b - a."""
     p: float
-    """Two-sided: twice the share of resamples in which the sign of the difference turns; at least 2 / (R + 1)."""
+    """Two-sided. Where at most FEW units differ: the exact share of the 2^n ways of exchanging a and b in each in which
+    the difference is as large, so never below 2 / 2^n. Otherwise twice the share of resamples in which its sign turns;
+    at least 2 / (R + 1)."""
     better: int
     """Items on which b is better."""
     worse: int
@@ -53,27 +63,58 @@ class Comparison:
 
 def interval(sample: Sample, n: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
     """The mean with its percentile interval over n resamples. Raises NothingToScore without items."""
-    means = resampled_means(sample, n, seed)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(_mean(sample), float(low), float(high))
+    return _interval(sample, resampled_means(sample, n, seed), level)
 
 
 def compare(a: Sample, b: Sample, n: int = 2000, seed: int = 0, level: float = 0.95) -> Comparison:
-    """b against a, item by item. Raises ValueError when the two are about different items."""
+    """b against a, item by item. Raises ValueError when the two are about different items, NothingToScore without any.
+
+    Source of the exact p: Fisher's sign test of differences, over units (The Design of Experiments, 1935, section 21).
+    """
     if (a.units, a.groups) != (b.units, b.groups):
         raise ValueError("the two samples are about different items")
     gain = Sample(b.values - a.values, a.units, a.groups)
     means = resampled_means(gain, n, seed)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    shares = _shares(gain)
     turned = min(int((means <= 0).sum()), int((means >= 0).sum()))
     return Comparison(
         a=_mean(a),
         b=_mean(b),
-        difference=Interval(_mean(gain), float(low), float(high)),
-        p=min(1.0, 2 * (turned + 1) / (n + 1)),
+        difference=_interval(gain, means, level),
+        p=_exact_p(shares) if len(shares) <= FEW else min(1.0, 2 * (turned + 1) / (n + 1)),
         better=int((gain.values > 0).sum()),
         worse=int((gain.values < 0).sum()),
     )
+
+
+def n_units(sample: Sample) -> int:
+    """How many units there are in all groups."""
+    return len(set(zip(sample.groups, sample.units, strict=True)))
+
+
+def _interval(sample: Sample, means: Floats, level: float) -> Interval:
+    if n_units(sample) == len(_names(sample)):  # a group of one is drawn the same each time
+        return Interval(_mean(sample), None, None)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    if low == high and n_units(sample) < ENOUGH:  # that two agree does not make them certain
+        return Interval(_mean(sample), None, None)
+    return Interval(_mean(sample), float(low), float(high))
+
+
+def _shares(gain: Sample) -> Floats:
+    """What each unit that differs adds to the mean difference."""
+    groups = [_sums(gain, name) for name in _names(gain)]
+    shares = np.concatenate([sums / (counts.sum() * len(groups)) for sums, counts in groups])
+    differ: Floats = shares[np.abs(shares) > _ROUNDING]
+    return differ
+
+
+def _exact_p(shares: Floats) -> float:
+    """The share of all changes of sides after which the sum of (V,) shares is at least as large, either way."""
+    sums = np.zeros(1)
+    for share in shares:
+        sums = np.concatenate((sums + share, sums - share))
+    return float((np.abs(sums) >= abs(shares.sum()) - _ROUNDING).mean())
 
 
 def resampled_means(sample: Sample, n: int, seed: int) -> Floats:

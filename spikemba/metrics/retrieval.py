@@ -97,6 +97,8 @@ def query_scores(
     windows, real = pad([truth[query_id] for query_id in predicted], (2,))
     moments, given = pad([of_query[:MAX_MOMENTS] for of_query in predicted.values()], (3,))
     refuse_nan("predicted moments", list(predicted), moments)
+    if not moments.shape[1]:  # nobody has an answer
+        return np.zeros((len(predicted), len(AP_THRESHOLDS))), np.zeros(len(predicted))
     ranked = _by_score(moments, given)
     answered: Bools = np.asarray(given.any(1))
     ap = average_precision(pairwise_iou(ranked[..., :2], windows), real) * answered[:, None]

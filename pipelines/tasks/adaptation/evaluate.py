@@ -11,16 +11,14 @@ import torch
 
 from pipelines.runs.run_dir import run_around
 from pipelines.scoring.asked_settings import refuse_other_sections, with_settings
-from pipelines.scoring.comparisons import intervals
-from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
-from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows
 from pipelines.shards import Shard
 from pipelines.tasks.adaptation.config import RunConfig
 from pipelines.tasks.adaptation.model import EncoderAndGrounder, encoder_name, raw_clips
 from pipelines.tasks.adaptation.raw_clips import RawClips, RawVideoDataset
 from pipelines.tasks.grounding.evaluate import Questions, data_as_trained, to_rows
 from spikemba.checkpoints.grounding import find_checkpoint, load_checkpoint
-from spikemba.datasets.annotations import PredictedRow, write_predictions
+from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import Split
 from spikemba.encoders.base import folder_name
 from spikemba.files import ENCODERS_FOLDER
@@ -80,15 +78,5 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     dataset = RawVideoDataset(config.data, split, clips)
     config = config.model_copy(update={"grounding": with_settings(loaded.grounding, how.settings, "grounding")})
     rows = answers(model, dataset, clips, config, Shard())
-    protocol = protocol_of(how.benchmark or config.data.benchmark)
-    document = score(rows, dataset.annotations, protocol=protocol)
-    if how.out is not None:
-        write_predictions(how.out, rows)
-    found = intervals(rows, dataset.annotations, protocol, how.resamples) if how.resamples else {}
-    return Evaluation(
-        how.benchmark or data.benchmark,
-        document,
-        brief(document),
-        intervals=found,
-        published=how.benchmark or data.published(config.name),
-    )
+    found = evaluate_rows(rows, dataset.annotations, how.benchmark or data.benchmark, how)
+    return replace(found, published=how.benchmark or data.published(config.name))

@@ -10,20 +10,17 @@ import numpy as np
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
 from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, with_settings
-from pipelines.scoring.comparisons import intervals
-from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
-from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.config import Tree
-from spikemba.datasets.annotations import Annotation, PredictedRow, write_predictions
+from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.datasets.clip_lengths import at_clip_length, whole_clips
 from spikemba.errors import ConfigError
 from spikemba.features import FeatureSpec, row_length_s
 from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
-from spikemba.metrics.bootstrap import Interval
 from spikemba.model import SpikeMba
 
 
@@ -115,23 +112,25 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     how = options or EvaluateOptions()
     study = read_study(checkpoint)
     seeds = study.by_seed(checkpoint) if study else {"": [checkpoint]}
-    documents: list[dict[str, Any]] = []
-    found: dict[str, Interval] = {}
+    found: list[Evaluation] = []
     for seed, runs in seeds.items():
         answered = [_predict_split(run, split, _own_domain(how, run) if study else how) for run in runs]
         rows = [row for of_run, _ in answered for row in of_run]
         truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
+        out = how.out
+        if out is not None and len(seeds) > 1:
+            out = out.with_name(f"{out.stem}_{seed}{out.suffix}")
+        resamples = how.resamples if not found else 0
         data = answered[0][1].config
-        name = how.benchmark or data.benchmark
-        documents.append(score(rows, truth, protocol=protocol_of(name)))
-        if how.out is not None:
-            of_seed = how.out.with_name(f"{how.out.stem}_{seed}{how.out.suffix}")
-            write_predictions(of_seed if len(seeds) > 1 else how.out, rows)
-        if how.resamples and not found:
-            found = intervals(rows, truth, protocol_of(name), how.resamples)
-    mean, spread = mean_and_spread([brief(document) for document in documents])
-    document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
-    return Evaluation(name, document, mean, spread, found, published=how.benchmark or _published(data, runs[0]))
+        scored = evaluate_rows(rows, truth, how.benchmark or data.benchmark, replace(how, out=out, resamples=resamples))
+        found.append(replace(scored, published=how.benchmark or _published(data, runs[0])))
+    if len(found) == 1 or not found[0].document:
+        return replace(found[0], faults=[fault for one in found for fault in one.faults])
+    documents = [one.document for one in found]
+    mean, spread = mean_and_spread([one.brief for one in found])
+    document = seeds_document(documents, mean, spread)
+    faults = [fault for one in found for fault in one.faults]
+    return replace(found[0], document=document, brief=mean, spread=spread, faults=faults)
 
 
 def _published(data: DataConfig, run: Path) -> str | None:

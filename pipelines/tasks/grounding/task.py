@@ -1,5 +1,6 @@
 """Grounding as a training task: pairs of video and query, SpikeMba, its losses, the benchmark's metrics."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pipelines.tasks.grounding.config import GrounderConfig, RunConfig
 from pipelines.tasks.grounding.evaluate import predict
 from pipelines.training import firing_rates as firing
 from pipelines.training.batch_plan import MicroBatch
+from pipelines.training.data_digest import of_files, of_rows
 from pipelines.training.optimizer import decay_groups
 from pipelines.training.task import LossOutput, OfSplits, held_out_splits
 from spikemba.batch import Batch, pad
@@ -22,6 +24,7 @@ from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import GroundingDataset, Split
 from spikemba.datasets.collate import collate
+from spikemba.features import FeatureFolder
 from spikemba.losses import grounding_loss, negative_places
 from spikemba.model import SpikeMba
 
@@ -69,6 +72,20 @@ class GroundingTask(OfSplits):
         """Read the features of every split. Raises FeaturesMismatch that names the file and row of a fault."""
         for dataset in (self.training, *self.held_out.values()):
             dataset.check_features()
+
+    def data_digests(self) -> dict[str, str]:
+        """Of the training annotations, and of the features of their videos and queries."""
+        data, rows = self.config.data, self.training.annotations
+        marks = {"training annotations": of_rows(json.dumps(one.to_row()) for one in rows)}
+        videos = list(dict.fromkeys(one.video_id for one in rows))
+        for folder in data.video_features:
+            marks[f"features in {folder}"] = of_files(FeatureFolder(folder).files(videos=videos))
+        if data.text_features is not None:
+            text = data.text_features
+            queries = [one.query_id for one in rows]
+            files = [text] if text.is_file() else FeatureFolder(text).files(queries=queries)
+            marks[f"features in {text}"] = of_files(files)
+        return marks
 
     @property
     def block(self) -> int:

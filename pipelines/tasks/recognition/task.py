@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from pipelines.shards import Shard
 from pipelines.tasks.recognition.config import RunConfig
 from pipelines.training.batch_plan import MicroBatch
+from pipelines.training.data_digest import of_rows
 from pipelines.training.optimizer import decay_groups
 from pipelines.training.task import LossOutput, OfSplits, held_out_splits, nothing_learned
 from spikemba.datasets.base import Split
@@ -49,6 +50,11 @@ class RecognitionTask(OfSplits):
         self.preprocessing = preprocessing_of(config)
         self.module, self.changes = make_model(config, len(self.training.labels))
         self.module.backbone.recompute_blocks = config.train.checkpoint_blocks
+
+    def data_digests(self) -> dict[str, str]:
+        """Of the training list and the classes, not of the videos, which are large."""
+        listed = (f"{video.path.name}\t{video.label}" for video in self.training.videos)
+        return {"training videos": of_rows(listed), "classes": of_rows(self.training.labels)}
 
     @property
     def block(self) -> int:

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spikemba.datasets.labelled.videos import LabelledVideo
+from spikemba.datasets.labelled.videos import (
+    LabelledVideo,
+    is_number,
+    label_names,
+    path_and_class,
+    several_numbers,
+    sorted_classes,
+)
 from spikemba.errors import AnnotationError, UnknownName
 from spikemba.reading.lines import read_text, split_lines, table_records, table_rows
 from spikemba.reading.trees import parse_json
@@ -63,8 +70,7 @@ def read_hmdb51(lists: Path, videos: Path, split: int) -> PublishedLists:
     for path in files:
         label = path.name.removesuffix(f"_test_split{split}.txt")
         found.labels.append(label)
-        for place, cells in _lines(path, 2, found.faults):
-            name, use = cells
+        for place, (name, use) in _videos_listed(path, found.faults):
             if use not in ("0", "1", "2"):
                 found.faults.append(f"{place}: {use!r} is neither 1 (train), 2 (test) nor 0")
             elif use != "0":
@@ -72,16 +78,21 @@ def read_hmdb51(lists: Path, videos: Path, split: int) -> PublishedLists:
                 group = re.sub(r"_\d+\.\w+$", "", name)
                 video = LabelledVideo(videos / label / name, label, group=group)
                 found.splits["train" if use == "1" else "test"].append((place, video))
+    found.labels = sorted_classes(found.labels)  # that of the files puts kick_ball before kick
     return found
 
 
 def read_ucf101(lists: Path, videos: Path, split: int) -> PublishedLists:
     """classInd.txt, trainlist01.txt (path and number from 1) and testlist01.txt (path)."""
-    names = {number: label for _, (number, label) in _lines(_file(lists, "classInd.txt"), 2, [])}
-    found = PublishedLists({}, list(names.values()))
+    names = {}
+    for _, line in _lines(_file(lists, "classInd.txt")):
+        number, *words = re.split(r"[\s,]+", line, maxsplit=1)
+        names[number] = "".join(words)
+    found = PublishedLists({}, [names[number] for number in sorted_classes(names)])
     for part in ("train", "test"):
         rows = found.splits.setdefault(part, [])
-        for place, (name, number) in _lines(_file(lists, f"{part}list{split:02}.txt"), (1, 2), found.faults):
+        path = _file(lists, f"{part}list{split:02}.txt")
+        for place, (name, number) in _videos_listed(path, found.faults, class_needed=False):
             label = name.partition("/")[0]
             if label not in found.labels or (number and names.get(number) != label):
                 found.faults.append(f"{place}: class {number or label!r} is not that of {name} in classInd.txt")
@@ -125,7 +136,7 @@ def read_kinetics(lists: Path, videos: Path, split: int) -> PublishedLists:  # n
         rows = list(_kinetics_rows(path, videos, indexed, faults))
         if rows:
             found.splits[part] = rows
-    found.labels = sorted({video.label for rows in found.splits.values() for _, video in rows})
+    found.labels = _with_gaps(_labels_of(found.splits), VIDEO_SETS["kinetics400"].n_classes)
     found.faults = faults
     return found
 
@@ -145,7 +156,7 @@ def read_breakfast(lists: Path, videos: Path, split: int) -> PublishedLists:  # 
             continue
         part = "test" if first <= int(name[1]) <= last else "train"
         found.splits[part].append((place, LabelledVideo(path, name[2], group=f"P{name[1]}")))
-    found.labels = sorted({video.label for rows in found.splits.values() for _, video in rows})
+    found.labels = _labels_of(found.splits)
     return found
 
 
@@ -181,6 +192,17 @@ VIDEO_SETS: Mapping[str, VideoSet] = {
 }
 
 
+def _labels_of(splits: Mapping[str, Sequence[Row]]) -> list[str]:
+    return label_names(video for rows in splits.values() for _, video in rows)
+
+
+def _with_gaps(labels: list[str], n_classes: int) -> list[str]:
+    """Classes that are numbers are outputs of the published head, so a class without a video keeps its place."""
+    if not labels or not all(is_number(name) and str(int(name)) == name and int(name) < n_classes for name in labels):
+        return labels
+    return [str(number) for number in range(int(labels[-1]) + 1)]
+
+
 def _kinetics_rows(path: Path, videos: Path, indexed: Mapping[str, Path], faults: list[str]) -> Iterator[Row]:
     text = _text(path)
     try:
@@ -189,7 +211,7 @@ def _kinetics_rows(path: Path, videos: Path, indexed: Mapping[str, Path], faults
     except Unreadable as fault:
         raise AnnotationError(path, [str(fault)]) from None
     if "label" not in head:
-        for place, (name, label) in _lines(path, 2, faults):
+        for place, (name, label) in _videos_listed(path, faults):
             yield place, LabelledVideo(videos / name, label)
         return
     for i, row in rows:
@@ -205,18 +227,23 @@ def _kinetics_rows(path: Path, videos: Path, indexed: Mapping[str, Path], faults
             )
 
 
-def _lines(path: Path, n_cells: int | Sequence[int], faults: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Place and cells of each line that is not empty; cells that may be missing are empty."""
-    allowed = (n_cells,) if isinstance(n_cells, int) else tuple(n_cells)
-    for number, line in enumerate(split_lines(_text(path)), start=1):
-        cells = line.replace(",", " ").split() if len(line.split()) == 1 else line.split()
-        if not cells:
-            continue
-        place = f"{path.name}, line {number}"
-        if len(cells) in allowed:
-            yield place, cells + [""] * (max(allowed) - len(cells))
+def _videos_listed(
+    path: Path, faults: list[str], *, class_needed: bool = True
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Place, path and class of each line; the class may be missing where it is not needed, and is empty then."""
+    for place, line in _lines(path):
+        name, label = path_and_class(line)
+        if not name or (class_needed and not label) or several_numbers(label):
+            faults.append(f"{place}: {line!r} is not a path and a class; expected as in folder/video.mp4 0")
         else:
-            faults.append(f"{place}: {len(cells)} words; expected {' or '.join(map(str, allowed))}")
+            yield place, (name, label)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Place and text of each line that is not empty."""
+    for number, line in enumerate(split_lines(_text(path)), start=1):
+        if line.strip():
+            yield f"{path.name}, line {number}", line.strip()
 
 
 def _text(path: Path) -> str:

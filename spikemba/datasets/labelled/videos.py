@@ -7,7 +7,8 @@ brush_hair/a.mp4 0              the form in which many lists are passed on: a pa
 """
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from spikemba.errors import AnnotationError
 from spikemba.files import write_text
 from spikemba.reading.lines import read_lines, read_text, split_lines, table_records, table_rows
 from spikemba.reading.unreadable import Unreadable
-from spikemba.video.folders import find_videos
+from spikemba.video.folders import VIDEO_SUFFIXES, find_videos
+
+_ENDINGS = "|".join(map(re.escape, VIDEO_SUFFIXES))
+_VIDEO_FIRST = re.compile(rf"(?P<path>.+(?:{_ENDINGS}))(?:\s*[,;\t]\s*|\s+)(?P<label>\S.*)", re.IGNORECASE)
 
 COLUMNS = ("video", "label", "start", "end")
 
@@ -87,10 +91,39 @@ def read_labels(path: Path) -> list[str]:
     return names
 
 
-def label_names(videos: Sequence[LabelledVideo]) -> list[str]:
-    """The classes of some videos, sorted; numbers by their value."""
-    names = {video.label for video in videos}
-    return sorted(names, key=lambda name: (0, int(name), "") if name.isdigit() else (1, 0, name))
+def label_names(videos: Iterable[LabelledVideo]) -> list[str]:
+    """The classes of some videos, in the one order that classes have here."""
+    return sorted_classes(video.label for video in videos)
+
+
+def sorted_classes(names: Iterable[str]) -> list[str]:
+    """Each name once, sorted; numbers first and by their value, 2 before 10."""
+    return sorted(set(names), key=lambda name: (0, int(name), name) if is_number(name) else (1, 0, name))
+
+
+def is_number(name: str) -> bool:
+    """Whether a class is named by a whole number."""
+    return name.isascii() and name.isdecimal() and len(name) < 10
+
+
+def path_and_class(line: str) -> tuple[str, str]:
+    """The two cells of a line such as `run/a b.mp4 0` or `a.mp4,riding a bike`; empty where one is not there.
+
+    The path ends with the ending of a video, so that it and the class may hold spaces and commas; where there is no
+    such ending, at the last comma, tab or space. What stands in quotes is a cell.
+    """
+    line = line.strip()
+    if line.startswith('"'):
+        _, cells = next(table_rows(line))
+        return (cells[0].strip(), ",".join(cells[1:]).strip())
+    if found := _VIDEO_FIRST.fullmatch(line):
+        label = found["label"]
+        return found["path"].strip(), next(table_rows(label))[1][0] if label.startswith('"') else label
+    if line.lower().endswith(VIDEO_SUFFIXES):
+        return line, ""
+    mark = next((mark for mark in (",", "\t", " ") if mark in line), None)
+    path, _, label = line.rpartition(mark) if mark else (line, "", "")
+    return path.strip(), label.strip()
 
 
 def numbered(videos: Sequence[LabelledVideo], labels: Sequence[str], source: Path) -> list[int]:
@@ -99,7 +132,7 @@ def numbered(videos: Sequence[LabelledVideo], labels: Sequence[str], source: Pat
     Raises AnnotationError for classes that are not among the labels.
     """
     places = {name: i for i, name in enumerate(labels)}
-    numbers = [places.get(video.label, int(video.label) if video.label.isdigit() else -1) for video in videos]
+    numbers = [places.get(video.label, int(video.label) if is_number(video.label) else -1) for video in videos]
     unknown = sorted({video.label for video, n in zip(videos, numbers, strict=True) if not 0 <= n < len(labels)})
     if unknown:
         known = f"{len(labels)} classes are known: {', '.join(labels[:5])}{' ...' if len(labels) > 5 else ''}"
@@ -125,14 +158,11 @@ def _rows(source: Path) -> Iterator[tuple[int, list[str]]]:
             return
     except OSError as error:
         raise AnnotationError(source, [(error.strerror or str(error)).lower()]) from None
+        for number, line in enumerate(split_lines(text), start=1):
+            if line.strip():
+                yield number, [*path_and_class(line), "", ""]
     except Unreadable as fault:
         raise AnnotationError(source, [f"{fault}; expected a list of videos and classes"]) from None
-    for number, line in enumerate(split_lines(text), start=1):
-        if not line.strip():
-            continue
-        mark = next((mark for mark in (",", "\t", " ") if mark in line), None)
-        path, _, label = line.strip().rpartition(mark) if mark else (line.strip(), "", "")
-        yield number, [path.strip(), label.strip(), "", ""]
 
 
 def _parse(cells: Sequence[str], root: Path) -> LabelledVideo:
@@ -140,6 +170,8 @@ def _parse(cells: Sequence[str], root: Path) -> LabelledVideo:
     name, label, start, end = cells
     if not name or not label:
         raise ValueError(f"has no {'video' if not name else 'label'}; expected a path and a class")
+    if several_numbers(label):
+        raise ValueError(f"has {label!r} behind {name}; expected one class")
     path = root / name
     if not path.is_file():
         raise ValueError(f"there is no {path}")
@@ -148,6 +180,12 @@ def _parse(cells: Sequence[str], root: Path) -> LabelledVideo:
     if start_s < 0 or (end_s is not None and end_s <= start_s):
         raise ValueError(f"start {start or 0} and end {end} are not a window; expected 0 <= start < end, in seconds")
     return LabelledVideo(path, label, start_s, end_s)
+
+
+def several_numbers(label: str) -> bool:
+    """Whether what stands where a class should is more than one number, as in lists of several classes or of times."""
+    words = label.replace(",", " ").split()
+    return len(words) > 1 and all(re.fullmatch(r"-?[0-9.]+", word) for word in words)
 
 
 def _seconds(cell: str, name: str) -> float | None:

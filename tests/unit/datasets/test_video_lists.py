@@ -5,6 +5,7 @@ import json
 import pytest
 
 from spikemba.datasets.labelled.video_lists import VIDEO_SETS, video_set
+from spikemba.datasets.labelled.videos import numbered, read_labelled_videos, sorted_classes
 from spikemba.errors import AnnotationError, UnknownName
 
 
@@ -75,6 +76,67 @@ def test_kinetics_lists_of_paths_and_numbers_are_read_too(tmp_path):
     (tmp_path / "train.csv").write_text("a/b.mp4 3\nc.mp4 0\n")
     lists = video_set("kinetics400").read(tmp_path, tmp_path, 1)
     assert said(lists, "train", tmp_path) == [("a/b.mp4", "3"), ("c.mp4", "0")]
+
+
+def test_a_class_that_is_a_number_is_that_output_of_a_published_head(tmp_path):
+    rows = [f"c/{i}.mp4 {k}" for i, k in enumerate((11, 2, 0, 10, 9, 2))]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    (tmp_path / "val.csv").write_text("d.mp4 13\n")
+    lists = video_set("kinetics400").read(tmp_path, tmp_path, 1)
+    assert lists.labels == [str(k) for k in range(14)]  # also those without a video
+    videos = [video for rows in lists.splits.values() for _, video in rows]
+    assert numbered(videos, lists.labels, tmp_path) == [int(video.label) for video in videos]
+
+
+@pytest.mark.parametrize("names", [["400", "3"], ["03", "10"], ["2", "b"]])
+def test_numbers_that_are_no_outputs_are_names_in_their_order(tmp_path, names):
+    (tmp_path / "train.csv").write_text("".join(f"{i}.mp4 {name}\n" for i, name in enumerate(names)))
+    assert video_set("kinetics400").read(tmp_path, tmp_path, 1).labels == sorted_classes(names)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "riding a bike/x y.mp4 riding a bike",
+        "riding a bike/x y.mp4,riding a bike",
+        "riding a bike/x y.mp4\triding a bike",
+        '"riding a bike/x y.mp4","riding a bike"',
+        'riding a bike/x y.mp4,"riding a bike"',
+        "riding a bike/x y.mp4 ,  riding a bike ",
+    ],
+)
+def test_classes_and_folders_may_hold_spaces(tmp_path, line):
+    (tmp_path / "train.csv").write_text(line + "\n")
+    lists = video_set("kinetics400").read(tmp_path, tmp_path, 1)
+    assert said(lists, "train", tmp_path) == [("riding a bike/x y.mp4", "riding a bike")]
+    (tmp_path / "riding a bike").mkdir()
+    (tmp_path / "riding a bike" / "x y.mp4").touch()
+    (video,) = read_labelled_videos(tmp_path / "train.csv")
+    assert (video.path, video.label) == (tmp_path / "riding a bike/x y.mp4", "riding a bike")
+
+
+@pytest.mark.parametrize("line", ["x.mp4", "x.mp4 1 2", "x.mp4 0.5 7.25 3", "x"])
+def test_a_line_without_one_class_is_a_fault(tmp_path, line):
+    (tmp_path / "train.csv").write_text(f"a.mp4 0\n{line}\n")
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "x.mp4").touch()
+    lists = video_set("kinetics400").read(tmp_path, tmp_path, 1)
+    assert lists.faults == [f"train.csv, line 2: {line!r} is not a path and a class; expected as in folder/video.mp4 0"]
+    with pytest.raises(AnnotationError, match="line 2: has"):
+        read_labelled_videos(tmp_path / "train.csv")
+
+
+def test_classes_of_all_sets_stand_in_the_order_of_published_heads(tmp_path):
+    for label in ("kick_ball", "kick", "climb", "climb_stairs"):
+        (tmp_path / f"{label}_test_split1.txt").write_text("a b_1.avi 1\n")
+    hmdb = video_set("hmdb51").read(tmp_path, tmp_path, 1)
+    assert hmdb.labels == ["climb", "climb_stairs", "kick", "kick_ball"]  # as folders are sorted
+    (tmp_path / "classInd.txt").write_text("10 Apply Lipstick\n2 Biking\n1\tArchery\n")
+    (tmp_path / "trainlist01.txt").write_text("Apply Lipstick/v_a_g08_c01.avi 10\n")
+    (tmp_path / "testlist01.txt").write_text("Apply Lipstick/v_b_g01_c01.avi\n")
+    ucf = video_set("ucf101").read(tmp_path, tmp_path, 1)
+    assert (ucf.labels, ucf.faults) == (["Archery", "Biking", "Apply Lipstick"], [])
+    assert said(ucf, "test", tmp_path) == [("Apply Lipstick/v_b_g01_c01.avi", "Apply Lipstick")]
 
 
 def test_breakfast_splits_by_person(tmp_path):

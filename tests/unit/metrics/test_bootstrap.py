@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_queries_of_one_video_are_drawn_together():
 
 
 def test_the_mean_is_over_groups_and_a_group_keeps_its_size():
-    found = interval(sample([1, 1, 1, 0], groups=["a", "a", "a", "b"]))
+    found = interval(sample([1, 1, 1, 1, 1, 0], groups=["a"] * 5 + ["b"]))
     assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
@@ -64,3 +66,53 @@ def test_other_items_and_no_items_are_refused():
         compare(sample([1, 0]), sample([1, 0], units=["a", "b"]))
     with pytest.raises(NothingToScore):
         interval(sample([]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 6, 16])
+def test_few_videos_that_are_all_better_have_the_p_of_as_many_coins(n):
+    found = compare(sample([0] * n), sample([1] * n))
+    assert found.p == 2 / 2**n
+
+
+def test_the_exact_p_counts_every_exchange_of_sides():
+    gains = np.array([0.5, -0.2, 0.3, 0.1, 0.4])
+    signs = np.array(list(itertools.product((-1, 1), repeat=5)))
+    expected = (np.abs((signs * gains).mean(1)) >= abs(gains.mean()) - 1e-9).mean()
+    assert compare(sample(np.zeros(5)), sample(gains)).p == expected == 6 / 32
+
+
+def test_videos_that_do_not_differ_say_nothing_and_queries_of_one_video_change_sides_together():
+    among_equals = compare(sample([0] * 200), sample([1] * 3 + [0] * 197))
+    assert among_equals.p == 2 / 2**3
+    of_one_video = ["a"] * 50 + ["b"] * 50
+    assert compare(sample([0] * 100, units=of_one_video), sample([1] * 100, units=of_one_video)).p == 0.5
+
+
+def test_a_video_counts_by_its_queries_and_its_group():
+    # weights of the shares: 1/2 (a alone in its group), 1/2 * 3/4 and -1/2 * 1/4: only the two ways of all as they are
+    # or all turned reach 0.75, and those in which the last turns exceed it
+    units, groups = ["a", "b", "b", "b", "c"], ["x", "y", "y", "y", "y"]
+    found = compare(sample([0] * 5, units, groups), sample([1, 1, 1, 1, -1], units, groups))
+    assert found.difference.mean == pytest.approx(0.75)
+    assert found.p == 4 / 8
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_a_few_videos_that_agree_have_no_interval_without_a_width(n):
+    assert interval(sample([1] * n)).low is None
+    assert interval(sample([0, 1] * n)).low is not None
+
+
+def test_one_video_has_no_interval():
+    found = interval(sample([1, 1, 0], units=["a", "a", "a"]))
+    assert (found.mean, found.low, found.high) == (pytest.approx(2 / 3), None, None)
+    assert compare(sample([0]), sample([1])).difference.low is None
+
+
+def test_many_videos_are_resampled_and_few_of_them_agree_with_that():
+    rng = np.random.default_rng(4)
+    gains = rng.normal(0.2, 0.4, 17)
+    resampled = compare(sample(np.zeros(17)), sample(gains), n=20000).p
+    exact = compare(sample(np.zeros(16)), sample(gains[:16])).p
+    assert 0.005 < exact < 0.2
+    assert resampled == pytest.approx(exact, abs=0.08)
