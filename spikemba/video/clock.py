@@ -16,7 +16,6 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from spikemba.video.decoding import (
-    EXACT_FORMATS,
     Join,
     Threads,
     TimedFrame,
@@ -24,6 +23,7 @@ from spikemba.video.decoding import (
     opened,
     rate,
     seek_before,
+    seekable,
     start_of,
     timed_frames,
 )
@@ -102,7 +102,7 @@ def measured_end(path: Path) -> Fraction:
     Raises VideoError when the file cannot be read as a video.
     """
     with opened(path, "AUTO") as (container, stream):
-        if container.format.name not in EXACT_FORMATS:
+        if not seekable(container):
             return max((shown.end for shown in shown_frames(container, stream)), default=Fraction(0))
         tick = stream.time_base or Fraction(1, av.time_base)
         offset = math.floor(start_of(container) / tick + Fraction(1, 2))

@@ -15,7 +15,7 @@ import av
 from spikemba.errors import OutputError, VideoError
 from spikemba.files import writing
 from spikemba.video.clock import shown_from
-from spikemba.video.decoding import EXACT_FORMATS, Join, TimedFrame, opened, rate
+from spikemba.video.decoding import Join, TimedFrame, opened, rate, seekable
 from spikemba.video.picture import PictureWriter
 from spikemba.video.sampling import exact
 from spikemba.video.sound import Chunk, SoundReader, SoundWriter
@@ -64,13 +64,13 @@ def cut_parts(source: Path, parts: Sequence[Part], *, crf: int = 20) -> list[Cut
     for folder in {part.out.parent for part in parts}:
         _make(folder)
     with opened(source, "NONE") as (container, stream):
-        seekable = container.format.name in EXACT_FORMATS
+        one_by_one = seekable(container)
         shape = _Shape(Fraction(stream.sample_aspect_ratio or 1), _sensible(rate(stream)))
     firsts: dict[tuple[float, float], Part] = {}
     for part in parts:
         firsts.setdefault((part.start_s, part.end_s), part)
     made: dict[tuple[float, float], Cut] = {}
-    for together in _passes(list(firsts.values()), 1 if seekable else AT_ONCE):
+    for together in _passes(list(firsts.values()), 1 if one_by_one else AT_ONCE):
         for cut in _Pass(source, together, shape, crf).cuts():
             made[cut.start_s, cut.end_s] = cut
     return [_as(made[part.start_s, part.end_s], part.out) for part in parts]

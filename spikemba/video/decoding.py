@@ -132,10 +132,15 @@ def declared_end(container: InputContainer, stream: VideoStream) -> Fraction | N
     return whole - start_of(container)  # Matroska counts from 0, whenever the first frame comes
 
 
+def seekable(container: InputContainer) -> bool:
+    """Whether a part can be read without what lies before it."""
+    # Elsewhere a frame's time depends on the frames before it: a clock restarts, a stamp is missing and guessed.
+    return container.format.name in EXACT_FORMATS
+
+
 def seek_before(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
     """Move to a key frame at or before `time`; False where that is not possible."""
-    # Elsewhere a frame's time depends on the frames before it: a clock restarts, a stamp is missing and guessed.
-    if stream.time_base is None or container.format.name not in EXACT_FORMATS:
+    if stream.time_base is None or not seekable(container):
         return False
     try:
         container.seek(math.floor((start_of(container) + time) / stream.time_base), stream=stream)

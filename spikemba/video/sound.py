@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.video.decoding import EXACT_FORMATS, Join, opened, start_of
+from spikemba.video.decoding import Join, opened, seekable, start_of
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _MARGIN_S = 1
@@ -138,7 +138,7 @@ class SoundReader:
     def _decoded(self, from_s: Fraction) -> Iterator[tuple[int, Any]]:
         """(place of its packet in the file, frame), from a little before a time on where the file can be sought."""
         early = from_s - _MARGIN_S
-        if early > 0 and self._container.format.name in EXACT_FORMATS:
+        if early > 0 and seekable(self._container):
             self._container.seek(int((self._origin + early) * av.time_base))
         place, packets = 0, self._container.demux(self.track)
         while True:
