@@ -33,6 +33,10 @@ def ground(
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Folder for one file of that format per video.")] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
+    cut_mode: Annotated[
+        Literal["exact", "copy"],
+        typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
+    ] = "exact",
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
     weights: WeightsOption = None,
@@ -66,9 +70,11 @@ def ground(
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
         events = AnswerEvents(clips=report, failed=lambda _, problem: print_error(problem))
-        outputs = Outputs("csv" if form == "table" else form, out, cut, plot)
+        outputs = Outputs("csv" if form == "table" else form, out, cut, cut_mode, plot)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, to_files=out is not None)
+    for note in answers.notes:
+        print_note(note)
     for path in answers.written:
         print_note(f"wrote {path}")
     if answers.failed:
@@ -77,11 +83,12 @@ def ground(
 
 def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> None:
     from pipelines.grounding.formats import FORMATS
+    from pipelines.grounding.moment_cuts import with_cuts
 
     if to_files or (answers.failed and not several):
         return
     if form == "json":
-        documents = [one.to_dict() for one in answers.found]
+        documents = [with_cuts(one, answers.cuts) for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
         sys.stdout.write(FORMATS[form][1](answers.found))
@@ -90,14 +97,18 @@ def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> N
 
 
 def _print_tables(answers: "Answers", several: bool) -> None:
-    if not several:
+    from pipelines.grounding.moment_cuts import real_times
+
+    titles, rows = ["video", "query", "start_s", "end_s", "score"], []
+    real = [real_times(answers.cuts, one) for one in answers.found]
+    for one, cuts in zip(answers.found, real, strict=True):
+        for rank, m in enumerate(one.moments, start=1):
+            rows.append([one.video.name, one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"])
+            if any(real):  # copies begin where a key frame lies
+                rows[-1] += [f"{time:.2f}" for time in cuts[rank]] if rank in cuts else ["", ""]
+    titles += ["cut_start_s", "cut_end_s"] if any(real) else []
+    if several:
+        print_table("", titles, rows)
+    else:
         (one,) = answers.found
-        rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.moments]
-        print_table(f"{one.video.name}: {one.query}", ["start_s", "end_s", "score"], rows)
-        return
-    rows = [
-        [one.video.name, one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
-        for one in answers.found
-        for m in one.moments
-    ]
-    print_table("", ["video", "query", "start_s", "end_s", "score"], rows)
+        print_table(f"{one.video.name}: {one.query}", titles[2:], [row[2:] for row in rows])

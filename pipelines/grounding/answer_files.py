@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pipelines.events import unheard
 from pipelines.grounding.formats import FORMATS
+from pipelines.grounding.moment_cuts import MomentCut, cut_moments, json_with_cuts
 from pipelines.grounding.timeline import SUFFIXES, draw_timeline
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import write_text
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.progress import Report, silent
-from spikemba.video.cuts import cut_video
+from spikemba.video.cuts import CutMode
 from spikemba.video.files import find_videos
 
 
@@ -27,6 +28,8 @@ class Outputs:
     """Folder for one file per video."""
     cut: Path | None = None
     """Folder for one video file per moment."""
+    cut_mode: CutMode = "exact"
+    """`exact` to the frame, encoded anew; `copy`: packets as they are, from the key frame before."""
     plot: Path | None = None
     """Picture of one video, or a folder for one per video."""
 
@@ -41,6 +44,10 @@ class Answers:
     """Videos that could not be read, and why."""
     written: list[Path] = field(default_factory=list)
     """Files that were made."""
+    cuts: list[MomentCut] = field(default_factory=list)
+    """Where each cut really begins and ends."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of the files, each once."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def answer(
     for path in files:
         try:
             found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
-            answers.written += _write(path, found, outputs)
+            answers.written += _write(path, found, outputs, answers)
         except VideoError as error:
             answers.failed[path] = str(error)
             events.failed(path, str(error))
@@ -84,18 +91,32 @@ def answer(
     return answers
 
 
-def _write(video: Path, found: Sequence[Grounding], outputs: Outputs) -> list[Path]:
+def _write(video: Path, found: Sequence[Grounding], outputs: Outputs, answers: Answers) -> list[Path]:
     """Write, cut and draw what was found in one video; returns the files made."""
     made = []
+    if outputs.cut is not None:
+        folder = outputs.cut
+        faults: list[SpikeMbaError] = []
+
+        def name(query: str, rank: int) -> Path:
+            return folder / f"{video.stem}_{_slug(query)}_{rank}.mp4"
+
+        for done in cut_moments(video, found, name, outputs.cut_mode):
+            if done.cut.fault is not None:
+                faults.append(done.cut.fault)
+                continue
+            answers.cuts.append(done)
+            answers.written.append(done.cut.out)
+            note = f"{video.name}: {done.cut.note}"
+            if done.cut.note and note not in answers.notes:
+                answers.notes.append(note)
+        if faults:
+            raise faults[0]
     if outputs.out is not None:
         suffix, render = FORMATS[outputs.format]
         made.append(outputs.out / f"{video.stem}{suffix}")
-        write_text(made[-1], render(found))
-    if outputs.cut is not None:
-        for one in found:
-            for rank, moment in enumerate(one.moments, start=1):
-                made.append(outputs.cut / f"{video.stem}_{_slug(one.query)}_{rank}.mp4")
-                cut_video(video, made[-1], moment.start_s, moment.end_s)
+        text = json_with_cuts(found, answers.cuts) if outputs.format == "json" else render(found)
+        write_text(made[-1], text)
     if outputs.plot is not None:
         single = outputs.plot.suffix in SUFFIXES
         made.append(outputs.plot if single else outputs.plot / f"{video.stem}.png")

@@ -3,7 +3,6 @@
 Reading, preparing and cutting all take their times from here.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -21,10 +20,10 @@ from spikemba.video.decoding import (
     TimedFrame,
     declared_end,
     opened,
+    origin_ticks,
     rate,
     seek_before,
     seekable,
-    start_of,
     timed_frames,
 )
 
@@ -104,8 +103,7 @@ def measured_end(path: Path) -> Fraction:
     with opened(path, "AUTO") as (container, stream):
         if not seekable(container):
             return max((shown.end for shown in shown_frames(container, stream)), default=Fraction(0))
-        tick = stream.time_base or Fraction(1, av.time_base)
-        offset = math.floor(start_of(container) / tick + Fraction(1, 2))
+        tick, offset = stream.time_base or Fraction(1, av.time_base), origin_ticks(container, stream)
         spans = sorted(_spans(container, stream))
         if not spans:
             return Fraction(0)
