@@ -15,6 +15,7 @@ from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
 from spikemba.reading.lines import broken_character, read_lines, split_lines
+from spikemba.reading.printable import written_out_halves
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -105,7 +106,7 @@ def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("be
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:
-        temporary.write_text(printable(text), encoding="utf-8")
+        temporary.write_text(written_out_halves(text), encoding="utf-8")
 
 
 _LEFT_RAW = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -1,5 +1,6 @@
 """`spikemba ground`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -37,6 +38,10 @@ def ground(
     relative: RelativeOption = False,
     out: Annotated[Path | None, typer.Option(help="Folder for a file per video, or FILE of a timeline of all.")] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
+    cut_mode: Annotated[
+        Literal["exact", "copy"],
+        typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
+    ] = "exact",
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
     weights: WeightsOption = None,
@@ -77,9 +82,12 @@ def ground(
             failed=lambda _, problem: print_error(problem),
             refused=lambda _, problem: print_error(problem),
         )
-        outputs = Outputs("csv" if form == "table" else form, out, cut=cut, plot=plot, shape=shape, relative=relative)
+        outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
+        outputs = replace(outputs, shape=shape, relative=relative)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, outputs)
+    for note in answers.notes:
+        print_note(note)
     for path in answers.written:
         print_note(f"wrote {path}")
     if answers.failed or answers.refused:
@@ -88,11 +96,12 @@ def ground(
 
 def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
     from pipelines.grounding.formats import rendered
+    from pipelines.grounding.moment_cuts import with_cuts
 
     if outputs.out is not None or not (answers.found or several):
         return
     if form == "json":
-        documents = [one.to_dict() for one in answers.found]
+        documents = [with_cuts(one, answers.cuts) for one in answers.found]
         print_json(documents if several else documents[0])
     elif form != "table":
         print_text(rendered(form, answers.found, outputs.layout(Path.cwd())))
@@ -101,14 +110,18 @@ def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") 
 
 
 def _print_tables(answers: "Answers", several: bool) -> None:
-    if not several:
+    from pipelines.grounding.moment_cuts import real_times
+
+    titles, rows = ["video", "query", "start_s", "end_s", "score"], []
+    real = [real_times(answers.cuts, one) for one in answers.found]
+    for one, cuts in zip(answers.found, real, strict=True):
+        for rank, m in enumerate(one.moments, start=1):
+            rows.append([answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"])
+            if any(real):  # copies begin where a key frame lies
+                rows[-1] += [f"{time:.2f}" for time in cuts[rank]] if rank in cuts else ["", ""]
+    titles += ["cut_start_s", "cut_end_s"] if any(real) else []
+    if several:
+        print_table("", titles, rows)
+    else:
         (one,) = answers.found
-        rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in one.moments]
-        print_table(f"{answers.names[one.video]}: {one.query}", ["start_s", "end_s", "score"], rows)
-        return
-    rows = [
-        [answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"]
-        for one in answers.found
-        for m in one.moments
-    ]
-    print_table("", ["video", "query", "start_s", "end_s", "score"], rows)
+        print_table(f"{answers.names[one.video]}: {one.query}", titles[2:], [row[2:] for row in rows])

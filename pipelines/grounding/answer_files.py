@@ -1,6 +1,6 @@
 """Several videos and queries: ask, write the answers, cut the moments out, draw them. One bad video stops no other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.events import unheard
 from pipelines.grounding.formats import FORMATS, rendered
+from pipelines.grounding.moment_cuts import MomentCut, cut_moments, json_with_cuts
 from pipelines.grounding.output_names import OutputNames
 from pipelines.grounding.timeline import SUFFIXES, draw_timeline
 from pipelines.timelines.forms import TIMELINES, check_form
@@ -17,7 +18,7 @@ from spikemba.files import write_text
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.progress import Report, silent
-from spikemba.video.cuts import cut_video
+from spikemba.video.cuts import CutMode
 from spikemba.video.folders import FoundVideo, search
 from spikemba.video.names import shown_name, video_ids
 
@@ -36,6 +37,8 @@ class Outputs:
     """Timelines name the videos from the folder that they lie in themselves."""
     cut: Path | None = None
     """Folder for one video file per moment."""
+    cut_mode: CutMode = "exact"
+    """`exact` to the frame, encoded anew; `copy`: packets as they are, from the key frame before."""
     plot: Path | None = None
     """Picture of one video, or a folder for one per video."""
 
@@ -70,6 +73,10 @@ class Answers:
     """Sentences that cannot be asked, and why; the others were."""
     written: list[Path] = field(default_factory=list)
     """Files that were made."""
+    cuts: list[MomentCut] = field(default_factory=list)
+    """Where each cut really begins and ends."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of the files, each once."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,11 @@ def answer(
         with _reported(path, answers, events, alone=not folders and len(files) == 1):
             found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
             answers.found += found
-            for made, make in _files_of(video_id, path, found, outputs, names):
+            if outputs.cut is not None:
+                name = partial(names.of_moment, outputs.cut, video_id, suffix=".mp4")
+                with _reported(path, answers, events, alone=False):
+                    _cut_out(cut_moments(path, found, name, outputs.cut_mode), answers)
+            for made, make in _files_of(video_id, found, outputs, names, answers.cuts):
                 with _reported(path, answers, events, alone=False):
                     make()
                     answers.written.append(made)
@@ -158,24 +169,38 @@ def _reported(path: Path, answers: Answers, events: AnswerEvents, *, alone: bool
         events.failed(path, problem)
 
 
+def _cut_out(cuts: Iterable[MomentCut], answers: Answers) -> None:
+    """Note what became of each moment. Raises the first fault, after the others."""
+    faults: list[SpikeMbaError] = []
+    for done in cuts:
+        if done.cut.fault is not None:
+            faults.append(done.cut.fault)
+            continue
+        answers.cuts.append(done)
+        answers.written.append(done.cut.out)
+        note = f"{done.video.name}: {done.cut.note}"
+        if done.cut.note and note not in answers.notes:
+            answers.notes.append(note)
+    if faults:
+        raise faults[0]
+
+
 def _files_of(
-    video_id: str, video: Path, found: Sequence[Grounding], outputs: Outputs, names: OutputNames
-) -> Iterator[tuple[Path, Callable[[], object]]]:
-    """The files about one video that are to be made, each with what makes it."""
+    video_id: str, found: Sequence[Grounding], outputs: Outputs, names: OutputNames, cuts: Sequence[MomentCut]
+) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The files about all answers of one video that are to be made, each with what makes it."""
     if outputs.out is not None and outputs.timeline_of_all() is None:
         suffix, _ = FORMATS[outputs.format]
         path = names.of_video(outputs.out, video_id, suffix)
-        yield path, partial(_write_rendered, path, found, outputs)
-    if outputs.cut is not None:
-        for one in found:
-            for rank, moment in enumerate(one.moments, start=1):
-                path = names.of_moment(outputs.cut, video_id, one.query, rank, ".mp4")
-                yield path, partial(cut_video, video, path, moment.start_s, moment.end_s)
+        yield path, partial(_write_rendered, path, found, outputs, cuts)
     if outputs.plot is not None:
         single = outputs.plot.suffix in SUFFIXES
         path = outputs.plot if single else names.of_video(outputs.plot, video_id, ".png")
         yield path, partial(draw_timeline, path, found)
 
 
-def _write_rendered(path: Path, found: Sequence[Grounding], outputs: Outputs) -> None:
-    write_text(path, rendered(outputs.format, found, outputs.layout(path.parent)))
+def _write_rendered(path: Path, found: Sequence[Grounding], outputs: Outputs, cuts: Sequence[MomentCut]) -> None:
+    if outputs.format == "json":
+        write_text(path, json_with_cuts(found, cuts))
+    else:
+        write_text(path, rendered(outputs.format, found, outputs.layout(path.parent)))

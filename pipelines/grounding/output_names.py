@@ -29,7 +29,7 @@ class OutputNames:
         """The file about all answers of a video."""
         return self._free(folder, video_id, suffix)
 
-    def of_moment(self, folder: Path, video_id: str, sentence: str, rank: int, suffix: str) -> Path:
+    def of_moment(self, folder: Path, video_id: str, sentence: str, rank: int, *, suffix: str) -> Path:
         """The file of one moment, the rank-th best for the sentence."""
         return self._free(folder, video_id, f"_{self._slugs[sentence]}_{rank}{suffix}")
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.grounding.lettering import lettering, on_one_line, shortened, wrapped
 from pipelines.reports.html_page import page, table
 from spikemba.files import write_text, writing
 from spikemba.grounding import Answer
 from spikemba.moments import Moment, Window
-from spikemba.video.sampling import FrameRule, VideoReader
+from spikemba.video.sampling import VideoReader, probe
 
 TRUE, PREDICTED, CURVE, SPIKE = "#2a9d5c", "#2f6fde", "#c2410c", "#111827"
 N_FRAMES = 6
@@ -44,10 +45,20 @@ def draw_case(path: Path, case: Case) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    title = wrapped(f"“{case.query.strip()}”", 80)
+    with lettering([title, on_one_line(case.video.name)]):
+        figure = _figure(plt, case, title)
+        with writing(path) as temporary:
+            figure.savefig(temporary)
+        plt.close(figure)
+
+
+def _figure(plt: Any, case: Case, title: str) -> Any:
+    height = 6.2 + 0.3 * title.count("\n")
     figure, rows = plt.subplots(
-        4, 1, figsize=(10, 6.2), height_ratios=(2.1, 1.1, 1.5, 1.3), layout="constrained", dpi=110
+        4, 1, figsize=(10, height), height_ratios=(2.1, 1.1, 1.5, 1.3), layout="constrained", dpi=110
     )
-    figure.suptitle(f"“{case.query}”", fontsize=14, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(title, fontsize=14, x=0.01, ha="left", fontweight="bold")
     _draw_frames(rows[0], case)
     _draw_timeline(rows[1], case)
     _draw_saliency(rows[2], case)
@@ -57,19 +68,14 @@ def draw_case(path: Path, case: Case) -> None:
         row.spines[["top", "right"]].set_visible(False)
     for row in rows[1:3]:
         row.tick_params(labelbottom=False)
-    rows[3].set_xlabel(f"seconds of {case.video.name}")
-    with writing(path) as temporary:
-        figure.savefig(temporary)
-    plt.close(figure)
+    rows[3].set_xlabel(f"seconds of {shortened(case.video.name, 80)}")
+    return figure
 
 
 def moment_frames(video: Path, moment: Moment, n: int = N_FRAMES, size_px: int = 160) -> list[NDArray[np.uint8]]:
     """n frames spread over a moment, (H, Wd, 3) each."""
     length = max(moment.end_s - moment.start_s, 0.2)
-    rule = FrameRule(fps=n / length, size_px=size_px)
-    # k / fps lies in the limits for the n frames whose periods fill the moment
-    frames = VideoReader(video).frames(rule, start_s=moment.start_s, end_s=moment.end_s)
-    return [frame.image for frame in frames][:n]
+    return VideoReader(video).at([moment.start_s + (k + 0.5) * length / n for k in range(n)], size_px)
 
 
 def _draw_frames(row: Any, case: Case) -> None:
@@ -80,7 +86,7 @@ def _draw_frames(row: Any, case: Case) -> None:
     images = moment_frames(case.video, best)
     gap = np.full((images[0].shape[0], 6, 3), 255, np.uint8)
     strip = [part for image in images for part in (image, gap)][:-1]
-    row.imshow(np.concatenate(strip, axis=1))
+    row.imshow(np.concatenate(strip, axis=1), aspect=1 / probe(case.video).pixel_aspect)
     row.set_title(
         f"best moment: {best.start_s:.1f}–{best.end_s:.1f} s, score {best.score:.2f}", fontsize=10, loc="left"
     )

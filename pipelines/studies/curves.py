@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.grounding.lettering import lettering
 from pipelines.reports.html_page import page, table
 from pipelines.runs.overview import Run
 from pipelines.scoring.scores import main_metrics, short_name
@@ -176,7 +177,8 @@ def _figure(panels: Sequence[Panel], title: str, form: str, n_columns: int = 4) 
 
     n_columns = min(n_columns, {4: 2, 5: 3, 6: 3}.get(len(panels), len(panels)))
     n_rows = -(-len(panels) // n_columns)
-    with mpl.rc_context({"svg.hashsalt": "spikemba", "font.size": 9}):
+    words = [title, *(panel.title for panel in panels), *(line.label for panel in panels for line in panel.lines)]
+    with lettering(words), mpl.rc_context({"svg.hashsalt": "spikemba", "font.size": 9}):
         figure, grid = plt.subplots(
             n_rows, n_columns, figsize=(4.6 * n_columns, 3.3 * n_rows), layout="constrained", squeeze=False, dpi=110
         )

@@ -5,6 +5,7 @@ import re
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]"
 )
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -13,6 +14,11 @@ def printable(text: str) -> str:
     Line ends and tabs stay. Bytes of a file name that is not UTF-8, which Python keeps as halves, are written as bytes.
     """
     return _UNSEEN.sub(_written_out, text)
+
+
+def written_out_halves(text: str) -> str:
+    """The text as a file in UTF-8 may hold it: halves of characters, of names that are not UTF-8, alone are written out."""
+    return _HALVES.sub(_written_out, text)
 
 
 def one_cell(text: str) -> str:

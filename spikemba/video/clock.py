@@ -3,7 +3,6 @@
 Reading, preparing and cutting all take their times from here.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,15 +15,15 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from spikemba.video.decoding import (
-    EXACT_FORMATS,
     Join,
     Threads,
     TimedFrame,
     declared_end,
     opened,
+    origin_ticks,
     rate,
     seek_before,
-    start_of,
+    seekable,
     timed_frames,
 )
 
@@ -102,10 +101,9 @@ def measured_end(path: Path) -> Fraction:
     Raises VideoError when the file cannot be read as a video.
     """
     with opened(path, "AUTO") as (container, stream):
-        if container.format.name not in EXACT_FORMATS:
+        if not seekable(container):
             return max((shown.end for shown in shown_frames(container, stream)), default=Fraction(0))
-        tick = stream.time_base or Fraction(1, av.time_base)
-        offset = math.floor(start_of(container) / tick + Fraction(1, 2))
+        tick, offset = stream.time_base or Fraction(1, av.time_base), origin_ticks(container, stream)
         spans = sorted(_spans(container, stream))
         if not spans:
             return Fraction(0)

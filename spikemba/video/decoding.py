@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -24,9 +24,10 @@ from spikemba.video.playlists import PLAYLIST_FORMATS, refuse_playlist
 
 Threads = Literal["AUTO", "NONE"]
 
+_MICROSECOND = Fraction(1, av.time_base)
 AGAIN = "copy or download it again"
 EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
-_BROADCAST = ("mpegts", "mpeg")  # joined end to end, each part with its own clock
+BROADCAST = ("mpegts", "mpeg")  # joined end to end, each part with its own clock
 
 # A forked process, such as one that loads data, leaves alone what its parent had open: closing it there, FFmpeg would
 # wait for ever for threads that only the parent has.
@@ -119,6 +120,17 @@ def start_of(container: InputContainer) -> Fraction:
     return Fraction(container.start_time or 0, av.time_base)
 
 
+def origin_ticks(container: InputContainer, stream: Stream) -> int:
+    """The container's start on the clock of a stream."""
+    # The start is known in microseconds only: in whole ticks, as in ffmpeg, the first frame is at 0 and not at 3e-7.
+    return math.floor(start_of(container) / (stream.time_base or _MICROSECOND) + Fraction(1, 2))
+
+
+def broken_clock(jump: Fraction | int) -> bool:
+    """Whether between two pictures of a broadcast file another clock begins, by the lines that ffmpeg draws."""
+    return not -0.1 < jump < 10
+
+
 def declared_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """When the video stream says it ends, in seconds from the container's start; None when it does not say."""
     if container.format.name not in (*EXACT_FORMATS, "avi"):
@@ -136,10 +148,15 @@ def declared_end(container: InputContainer, stream: VideoStream) -> Fraction | N
     return whole - start_of(container)  # Matroska counts from 0, whenever the first frame comes
 
 
+def seekable(container: InputContainer) -> bool:
+    """Whether a part can be read without what lies before it."""
+    # Elsewhere a frame's time depends on the frames before it: a clock restarts, a stamp is missing and guessed.
+    return container.format.name in EXACT_FORMATS
+
+
 def seek_before(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
     """Move to a key frame at or before `time`; False where that is not possible."""
-    # Elsewhere a frame's time depends on the frames before it: a clock restarts, a stamp is missing and guessed.
-    if stream.time_base is None or container.format.name not in EXACT_FORMATS:
+    if stream.time_base is None or not seekable(container):
         return False
     try:
         container.seek(math.floor((start_of(container) + time) / stream.time_base), stream=stream)
@@ -155,7 +172,7 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
     """
     packets = container.demux(stream)
     packet = None
-    placed = container.format.name in _BROADCAST
+    placed = container.format.name in BROADCAST
     stream.codec_context.copy_opaque = placed
     while True:
         try:
@@ -177,9 +194,7 @@ def timed_frames(
     container: InputContainer, stream: VideoStream, joins: list[Join] | None = None
 ) -> Iterator[TimedFrame]:
     """Decoded frames with their times from the container's start. joins: takes up where another clock begins."""
-    tick = stream.time_base or Fraction(1, av.time_base)
-    # The start is known in microseconds only: in whole ticks, as in ffmpeg, the first frame is at 0 and not at 3e-7.
-    offset = math.floor(start_of(container) / tick + Fraction(1, 2))
+    tick, offset = stream.time_base or _MICROSECOND, origin_ticks(container, stream)
     gap = 1 / rate(stream) if rate(stream) else Fraction(0)
     form, shift, last = container.format.name, Fraction(0), None
     for frame in decoded(container, stream):
@@ -189,7 +204,7 @@ def timed_frames(
         jump = start - last.start if last else 0
         # The same lines as ffmpeg draws: broadcast streams are joined end to end, each with its own clock; and a jump
         # of more than 30 hours is a damaged stamp, which would otherwise be filled with copies of one frame.
-        if form in _BROADCAST and not -0.1 < jump < 10:
+        if form in BROADCAST and broken_clock(jump):
             shift, start = shift + due - start, due
             if joins is not None:
                 joins.append(Join(frame.opaque if isinstance(frame.opaque, int) else 0, shift))

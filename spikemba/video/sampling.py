@@ -28,6 +28,7 @@ from spikemba.video.decoding import (
     decoded,
     opened,
     rate,
+    seekable,
 )
 from spikemba.video.orientation import Orientation, orientation
 
@@ -54,6 +55,8 @@ class VideoInfo:
     rotation: int
     """Degrees, counter-clockwise, that the stored picture is turned for display."""
     has_audio: bool
+    pixel_aspect: float = 1.0
+    """Width of a pixel over its height, as displayed."""
 
 
 class Frame(NamedTuple):
@@ -168,7 +171,7 @@ class VideoReader:
             first = next(decoded(container, stream), None)
             if first is None:
                 raise self._undecodable()
-            self._declared_end = declared_end(container, stream)
+            self._declared_end, self._seekable = declared_end(container, stream), seekable(container)
             self.info = _describe(self.path, container, stream, first, self._declared_end)
 
     def measured_end_s(self) -> float:
@@ -226,6 +229,12 @@ class VideoReader:
         if shown is None:
             raise self._undecodable()
         return images + _while_shown(shown, resizer, wanted[len(images) :], None)
+
+    def stills(self, times_s: Sequence[float | Fraction], size_px: int, resize: str = "short_side") -> list[Image]:
+        """What `at` gives, for times all over the file: sought where it can be, or else in one pass."""
+        if not self._seekable:
+            return self.at(times_s, size_px, resize)
+        return [image for time in times_s for image in self.at([time], size_px, resize)]
 
     def source_frames(self, size_px: int, resize: str = "short_side") -> Iterator[Image]:
         """Every frame of the file as an image, however long each is shown. Raises VideoError when there is none."""
@@ -341,8 +350,9 @@ def _describe(
 ) -> VideoInfo:
     if end is None and container.duration is not None:
         end = Fraction(container.duration, av.time_base)
-    sides = (first.width, first.height)
-    width, height = sides[::-1] if orientation(first).swaps_sides else sides
+    sides, aspect = (first.width, first.height), stream.sample_aspect_ratio or Fraction(1)
+    turned = orientation(first).swaps_sides
+    width, height = sides[::-1] if turned else sides
     return VideoInfo(
         path=path,
         width=width,
@@ -352,4 +362,5 @@ def _describe(
         codec=stream.codec_context.codec.canonical_name,
         rotation=first.rotation,
         has_audio=bool(container.streams.audio),
+        pixel_aspect=float(1 / aspect if turned else aspect),
     )

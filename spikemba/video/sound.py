@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from spikemba.video.decoding import EXACT_FORMATS, Join, opened, start_of
+from spikemba.video.decoding import Join, opened, seekable, start_of
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _MARGIN_S = 1
@@ -24,6 +26,27 @@ class Chunk(NamedTuple):
 
     time: Fraction
     samples: NDArray[np.float32]
+
+
+def default_track(container: InputContainer, video: VideoStream) -> Any:
+    """The sound track that a player takes with the pictures, of those that can be decoded; None where there is none."""
+    tracks = [one for one in container.streams.audio if one.codec_context is not None]
+    best = container.streams.best("audio", related=video)
+    return next((one for one in tracks if one is best), next(iter(tracks), None))
+
+
+def tracks_note(container: InputContainer, track: Any) -> str:
+    """Which of several sound tracks was taken, or why there is none, for people."""
+    tracks = list(container.streams.audio)
+    if track is None:
+        return "its sound cannot be decoded, and its cuts are silent" if tracks else ""
+    if len(tracks) < 2:
+        return ""
+    called = [track.metadata.get(key, "") for key in ("language", "title")]
+    words = ", ".join(word for word in called if word and word != "und")
+    number = next(k for k, one in enumerate(tracks, start=1) if one is track)
+    chosen = f"number {number} ({words})" if words else f"number {number}"
+    return f"of its {len(tracks)} sound tracks the cuts carry the default one, {chosen}"
 
 
 class SoundReader:
@@ -40,10 +63,8 @@ class SoundReader:
     def __init__(self, path: Path, from_s: Fraction, joins: list[Join]) -> None:
         self._stack = ExitStack()
         self._container, video = self._stack.enter_context(opened(path, "NONE"))
-        tracks = [one for one in self._container.streams.audio if one.codec_context is not None]
-        best = self._container.streams.best("audio", related=video)
-        self.track = best if best in tracks else next(iter(tracks), None)
-        self.n_tracks = len(self._container.streams.audio)
+        self.track = default_track(self._container, video)
+        self.note = tracks_note(self._container, self.track)
         self._joins, self._origin = joins, start_of(self._container)
         self._resampler: tuple[object, Any] | None = None
         self._stamps: tuple[int, Fraction] = (0, Fraction(0))
@@ -58,16 +79,6 @@ class SoundReader:
 
     def close(self) -> None:
         self._stack.close()
-
-    @property
-    def name(self) -> str:
-        """The track for people: its number, and what the file calls it."""
-        if self.track is None:
-            return "none"
-        number = list(self._container.streams.audio).index(self.track) + 1
-        called = [self.track.metadata.get(key, "") for key in ("language", "title")]
-        words = ", ".join(word for word in called if word and word != "und")
-        return f"{number} ({words})" if words else str(number)
 
     def until(self, time: Fraction, position: float) -> Iterator[Chunk]:
         """The chunks that begin before a time.
@@ -138,7 +149,7 @@ class SoundReader:
     def _decoded(self, from_s: Fraction) -> Iterator[tuple[int, Any]]:
         """(place of its packet in the file, frame), from a little before a time on where the file can be sought."""
         early = from_s - _MARGIN_S
-        if early > 0 and self._container.format.name in EXACT_FORMATS:
+        if early > 0 and seekable(self._container):
             self._container.seek(int((self._origin + early) * av.time_base))
         place, packets = 0, self._container.demux(self.track)
         while True:
