@@ -30,10 +30,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stem, suffix = (
-            os.fsencode(path.stem)[:100].decode("utf-8", "ignore"),
-            path.suffix if len(path.suffix) < 32 else "",
-        )
+        stem = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
+        suffix = path.suffix if len(path.suffix) < 32 else ""
         prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         os.close(handle)

@@ -129,15 +129,10 @@ class _Times:
                     "seconds; call the columns start_frame and end_frame, or start_s and end_s"
                 )
         units: set[Unit] = {unit or "s" for unit in self.units.values()}
-        words = {
-            "s": "seconds",
-            "ms": "milliseconds",
-            "min": "minutes",
-            "frames": "frames",
-            "mm:ss": "m:ss",
-            "hh:mm": "h:mm",
-        }
-        return " and ".join(sorted(words[unit] for unit in units))
+        return " and ".join(sorted(_UNIT_WORDS.get(unit, unit) for unit in units))
+
+
+_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "min": "minutes", "mm:ss": "m:ss", "hh:mm": "h:mm"}
 
 
 def _is_whole(cell: Cell) -> bool:
