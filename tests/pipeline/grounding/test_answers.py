@@ -187,9 +187,7 @@ def test_the_command_line_asks_a_folder_the_queries_of_a_file(two, random_mini, 
     assert sorted(path.name for path in (tmp_path / "edl").iterdir()) == ["one.edl", "two.edl"]
 
 
-def test_outputs_of_videos_and_sentences_that_look_alike_lie_beside_each_other(
-    make_video, grounder, tmp_path, monkeypatch
-):
+def test_outputs_of_videos_and_sentences_that_look_alike_lie_apart(make_video, grounder, tmp_path, monkeypatch):
     monkeypatch.setattr(answer_files, "draw_timeline", lambda path, found: write_text(path, ""))
     for i, name in enumerate(("v/a/clip.mp4", "v/b/clip.mp4", "v/x.mov", "v/x.mp4")):
         make_video(name, images(10 + 5 * i), fps=5)
