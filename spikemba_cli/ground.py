@@ -66,11 +66,7 @@ def ground(
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
-        events = AnswerEvents(
-            clips=report,
-            failed=lambda _, problem: print_error(problem),
-            refused=lambda _, problem: print_error(problem),
-        )
+        events = AnswerEvents(report, failed=_say, refused=_say)
         outputs = Outputs("csv" if form == "table" else form, out, cut, plot)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, to_files=out is not None)
@@ -78,6 +74,10 @@ def ground(
         print_note(f"wrote {path}")
     if answers.failed or answers.refused:
         raise typer.Exit(1)
+
+
+def _say(what: object, problem: str) -> None:  # noqa: ARG001
+    print_error(problem)
 
 
 def _print(answers: "Answers", form: Format, several: bool, to_files: bool) -> None:

@@ -235,7 +235,7 @@ REFUSED = {
     "a drop-frame code that is left out": (
         "a.csv",
         "video,in,out,query,fps\nk.mp4,00:01:00;00,90,x,29.97\n",
-        "left out by",
+        "drop-frame codes leave out",
     ),
     "61 seconds": ("a.csv", TWO + "k.mp4,0:61,2:00,x\n", "minutes and seconds end at 59"),
     "a date": ("a.csv", TWO + "k.mp4,01. Mai,2,x\n", "line 2: start is '01. Mai'; expected seconds"),
@@ -369,3 +369,55 @@ def test_without_the_package_the_command_that_installs_it_is_named(read, monkeyp
 def test_windows_of_one_sentence_are_one_annotation(read):
     data, _ = read("a.csv", TWO + "k.mp4,5,6,x\nKüche.mp4,1,2,x\nk.mp4,1,2,x\n")
     assert data == [("k", "x", Window(1.0, 2.0), Window(5.0, 6.0)), ("Küche", "x", Window(1.0, 2.0))]
+
+
+DECIDED = {
+    "a rating with a comma": ("video;start;end;query;rating\nk.mp4;1;2;x;3,0\n", (1.0, 2.0), "commas before decimals"),
+    "points and semicolons": ("video;start;end;query\nk.mp4;1.234;2.345;x\n", (1.234, 2.345), "points before decimals"),
+    "hours and minutes, as the title says": (
+        "video,start (hh:mm),end (hh:mm),query\nk.mp4,0:01,0:01:30,x\n",
+        (60.0, 90.0),
+        "0:12 is 12 minutes, as the column says",
+    ),
+    "minutes": ("video,start (min),end (min),query\nk.mp4,0.5,1,x\n", (30.0, 60.0), "times in minutes"),
+    "seconds beside a rate": ("video,start_s,end_s,query,fps\nk.mp4,1,2,x,25\n", (1.0, 2.0), "times in seconds"),
+    "a line break in the sentence": ('video,start,end,query\nk.mp4,1,2,"x\r\n"\n', (1.0, 2.0), "times in seconds"),
+    "a minus that is none": ('video,start,end,query\nk.mp4,0,2.0 s,"x"\n', (0.0, 2.0), "times in seconds"),
+}
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_what_could_mean_two_things_is_decided_by_a_rule_and_said(read, name):
+    content, window, how = DECIDED[name]
+    rows, said = read("a.csv", content)
+    assert rows == [("k", "x", window)]
+    assert how in said
+
+
+def test_files_are_found_by_the_end_of_their_path_or_refused_with_both(read, tmp_path):
+    for name in ("A/C1.mp4", "B/C1.mp4", "B/only.mov"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    rows, _ = read("a.csv", TWO + "A/C1.mp4,1,2,x\nB\\C1,1,2,x\nonly.mov,1,2,x\n")
+    assert [row[0] for row in rows] == ["A/C1", "B/C1", "only"]
+    with pytest.raises(
+        AnnotationError, match=r"line 2: video 'C1' could be .*A/C1.mp4 or .*B/C1.mp4; write more of its"
+    ):
+        read("a.csv", TWO + "C1,1,2,x\n")
+
+
+def test_the_ids_are_those_that_encoding_the_same_inputs_gives(tmp_path):
+    from spikemba.video.names import named_videos
+
+    for name in ("f/A/C1.mp4", "f/B/C1.mp4", "f/unused.mp4", "elsewhere/C1.mp4", "elsewhere/unused.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "f/link.mp4").symlink_to("A/C1.mp4")
+    (tmp_path / "a.csv").write_text(
+        TWO + f"A/C1.mp4,1,2,x\nB/../B/C1.mp4,1,2,x\nlink.mp4,1,2,x\n{tmp_path}/elsewhere/C1.mp4,1,2,x\n"
+    )
+    data = read_custom(tmp_path / "a.csv", tmp_path / "f", duration_of)
+    assert data.videos == [tmp_path / "f", tmp_path / "elsewhere/C1.mp4"]
+    ids = [one.video_id for one in data.annotations]
+    assert len(set(ids)) == 4
+    assert set(ids) < set(named_videos(data.videos))
