@@ -100,10 +100,10 @@ def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("be
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:
-        temporary.write_text(printable(text), encoding="utf-8")
+        temporary.write_text(utf8_text(text), encoding="utf-8")
 
 
-def printable(text: str) -> str:
+def utf8_text(text: str) -> str:
     """A text that may hold names that are not UTF-8, halves of surrogate pairs to Python; their bytes as \\xe9."""
     if text.isascii():
         return text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spikemba.files import json_text, printable
+from spikemba.files import json_text, utf8_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def print_json(document: Any) -> None:
 def print_text(text: str) -> None:
     """Text as it is on stdout; what its encoding has no sign for is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(utf8_text(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_error(message: str) -> None:
@@ -122,4 +122,4 @@ def _plain(text: str) -> str:
     """Text whose square brackets are not markup."""
     from rich.markup import escape
 
-    return escape(printable(text))
+    return escape(utf8_text(text))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spikemba.files import printable, writing
+from spikemba.files import utf8_text, writing
 from spikemba.grounder.result import Grounding
 from spikemba.video.sampling import FrameRule, Image, VideoReader
 
@@ -32,7 +32,7 @@ def draw_timeline(path: Path, found: Sequence[Grounding]) -> None:
         _draw_answer(row, one)
     for row in rows[1:-1]:
         row.tick_params(labelbottom=False)
-    rows[-1].set_xlabel(f"seconds of {printable(first.video.name)}")
+    rows[-1].set_xlabel(f"seconds of {utf8_text(first.video.name)}")
     with writing(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or "png")
     plt.close(figure)

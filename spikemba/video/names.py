@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from spikemba.files import printable
+from spikemba.files import utf8_text
 from spikemba.video.folders import FoundVideo, absolute, search
 
 LONGEST_NAME = 255
@@ -87,4 +87,4 @@ def digest(text: str) -> str:
 def shown_name(path: Path, video_id: str) -> str:
     """The end of a path that stands in tables: the file's name, with the folders that its identifier needs."""
     parts = absolute(path).parts
-    return printable("/".join(parts[-1 - video_id.count("/") :]))
+    return utf8_text("/".join(parts[-1 - video_id.count("/") :]))

@@ -8,7 +8,7 @@ import pytest
 
 from spikemba.errors import VideoError
 from spikemba.features import FeatureFolder, Manifest, write_manifest, write_video_features
-from spikemba.files import printable, writing
+from spikemba.files import utf8_text, writing
 from spikemba.video.folders import find_videos
 from spikemba.video.names import LONGEST_NAME, file_about, fitting, named_videos, shown_name
 
@@ -157,6 +157,6 @@ def test_names_that_are_not_utf8_can_be_printed(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     assert shown_name(path, "caf\udce9") == "caf\\xe9.mp4"
     assert shown_name(tmp_path / "A/x.mp4", "A/x") == "A/x.mp4"
-    assert printable("é \udce9 工") == "é \\xe9 工"
-    assert printable("\ud800") == "\\ud800"
+    assert utf8_text("é \udce9 工") == "é \\xe9 工"
+    assert utf8_text("\ud800") == "\\ud800"
     assert file_about(tmp_path, "A/x", ".npz") == tmp_path / "A/x.npz"
