@@ -15,7 +15,7 @@ from typing import Any
 
 from spikemba.errors import AnnotationError, OutputError
 from spikemba.reading.lines import broken_character, read_lines, split_lines
-from spikemba.reading.printable import written_out_halves
+from spikemba.reading.printable import utf8_text
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -34,10 +34,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stem, suffix = (
-            os.fsencode(path.stem)[:100].decode("utf-8", "ignore"),
-            path.suffix if len(path.suffix) < 32 else "",
-        )
+        stem = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
+        suffix = path.suffix if len(path.suffix) < 32 else ""
         prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         os.close(handle)
@@ -106,7 +104,7 @@ def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("be
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:
-        temporary.write_text(written_out_halves(text), encoding="utf-8")
+        temporary.write_text(utf8_text(text), encoding="utf-8")
 
 
 _LEFT_RAW = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from spikemba.files import json_text
-from spikemba.reading.printable import one_cell, printable
+from spikemba.reading.printable import one_cell, printable, utf8_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def print_json(document: Any) -> None:
 def print_text(text: str) -> None:
     """Text as it is on stdout; what its encoding has no sign for is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(utf8_text(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_error(message: str) -> None:

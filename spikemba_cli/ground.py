@@ -77,11 +77,7 @@ def ground(
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
-        events = AnswerEvents(
-            clips=report,
-            failed=lambda _, problem: print_error(problem),
-            refused=lambda _, problem: print_error(problem),
-        )
+        events = AnswerEvents(report, failed=_say, refused=_say)
         outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
         outputs = replace(outputs, shape=shape, relative=relative)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
@@ -92,6 +88,10 @@ def ground(
         print_note(f"wrote {path}")
     if answers.failed or answers.refused:
         raise typer.Exit(1)
+
+
+def _say(what: object, problem: str) -> None:  # noqa: ARG001
+    print_error(problem)
 
 
 def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikemba_cli.console import err, print_error, print_json, print_table, progress
+from spikemba_cli.console import print_error, print_json, print_line, print_table, progress
 from spikemba_cli.encoder_options import DeviceOption
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def recognize(
     Example: spikemba recognize clip.mp4 --checkpoint runs/motions
     """
     from pipelines.recognition.recognize import Recognizer
-    from spikemba.errors import VideoError
-    from spikemba.video.folders import find_videos
+    from spikemba.errors import SpikeMbaError, problem_with
+    from spikemba.video.names import named_videos, shown_name
 
-    files = find_videos(videos)
+    files = {path: shown_name(path, video_id) for video_id, path in named_videos(videos).items()}
+    several = len(files) > 1 or videos[0].is_dir()
     recognizer = Recognizer(checkpoint, device=device, segments=segments, crops=crops)
     found: list[Recognized] = []
     failed = False
@@ -42,22 +43,23 @@ def recognize(
         for file in files:
             try:
                 found.append(recognizer.recognize(file, top=top, window_s=window or None, report=report))
-            except VideoError as error:
-                print_error(str(error))
+            except Exception as error:
+                if not several and not isinstance(error, SpikeMbaError):
+                    raise
+                print_error(problem_with(file, error))
                 failed = True
-    several = len(files) > 1 or videos[0].is_dir()
     if as_json and (found or several):
         print_json([one.to_dict() for one in found] if several else found[0].to_dict())
     elif found:
-        _print(found, several)
+        _print(found, files, several)
     if failed:
         raise typer.Exit(1)
 
 
-def _print(found: list["Recognized"], several: bool) -> None:
+def _print(found: list["Recognized"], names: dict[Path, str], several: bool) -> None:
     """The whole of each video and its windows, one line per class."""
     rows = [
-        [one.video.name, f"{start_s:.2f}", f"{end_s:.2f}", row["label"], f"{row['probability']:.3f}"]
+        [names[one.video], f"{start_s:.2f}", f"{end_s:.2f}", row["label"], f"{row['probability']:.3f}"]
         for one in found
         for start_s, end_s, top in [
             (0.0, one.duration_s, one.top),
@@ -67,6 +69,6 @@ def _print(found: list["Recognized"], several: bool) -> None:
     ]
     columns = ["video", "start_s", "end_s", "label", "probability"]
     if not several:
-        err.print(f"{found[0].video.name}")
+        print_line(names[found[0].video])
         rows, columns = [row[1:] for row in rows], columns[1:]
     print_table("", columns, rows)

@@ -38,7 +38,7 @@ def encode_on_ray(
         sent = _absolute(job)
         videos = list(todo.items())
         parts = [dict(videos[i : i + VIDEOS_PER_TASK]) for i in range(0, len(videos), VIDEOS_PER_TASK)]
-        running = [task.remote(sent, {name: path.resolve() for name, path in part.items()}) for part in parts]
+        running = [task.remote(sent, {name: path.absolute() for name, path in part.items()}) for part in parts]
         while running:
             done, running = ray.wait(running)
             for video_id, problem in ray.get(done[0]):

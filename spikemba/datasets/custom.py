@@ -7,6 +7,7 @@ Rows with the same video and query are windows of one annotation. Tables and tim
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,20 +98,25 @@ class _Times:
     def __init__(self, table: Table, fps: float | None) -> None:
         """fps: the times count frames of this rate. Raises TableFault when the table does not say what is meant."""
         names = ("start", "end")
-        cells = [(record.row, record.cells.get(name)) for record in table.records for name in (*names, "fps")]
+        cells = [(record.row, record.cells.get(name)) for record in table.records for name in (*names, *OPTIONAL)]
         self.mark = decimal_mark(cells, table.delimiter == ";", table.kind)
         self.fps = None if fps is None else rate(fps)
         self.units = {name: table.units.get(name) for name in names}
         self.how = [f"times in {self._unit_in_words(table, fps)}"]
         if self.mark == ",":
             self.how.append("commas before decimals")
+        elif table.delimiter == ";" and any("." in str(cell) for _, cell in cells):
+            self.how.append("points before decimals")
         if looks_like_clock([record.cells.get(name) for record in table.records for name in names]):
             hours = "hh:mm" in self.units.values()
             self.how.append("0:12 is 12 minutes, as the column says" if hours else "0:12 is 12 seconds")
 
     def of(self, record: Record, name: str) -> float:
         """The start or end of a row, in seconds. Raises TableFault, which names the column."""
-        fps = self.fps if record.cells.get("fps") is None else rate(record.cells["fps"], self.mark)
+        try:
+            fps = self.fps if record.cells.get("fps") is None else rate(record.cells["fps"], self.mark)
+        except TableFault as fault:
+            raise TableFault(f"fps is {fault}") from None
         try:
             return seconds(record.cells[name], self.units[name] or "s", self.mark, fps)
         except TableFault as fault:
@@ -129,15 +135,10 @@ class _Times:
                     "seconds; call the columns start_frame and end_frame, or start_s and end_s"
                 )
         units: set[Unit] = {unit or "s" for unit in self.units.values()}
-        words = {
-            "s": "seconds",
-            "ms": "milliseconds",
-            "min": "minutes",
-            "frames": "frames",
-            "mm:ss": "m:ss",
-            "hh:mm": "h:mm",
-        }
-        return " and ".join(sorted(words[unit] for unit in units))
+        return " and ".join(sorted(_UNIT_WORDS.get(unit, unit) for unit in units))
+
+
+_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "min": "minutes", "mm:ss": "m:ss", "hh:mm": "h:mm"}
 
 
 def _is_whole(cell: Cell) -> bool:
@@ -149,7 +150,7 @@ def _parse(record: Record, videos: NamedVideos, times: _Times) -> _Row:
     missing = [name for name in COLUMNS if cells.get(name) is None]
     if missing:
         raise _Fault(f"has no {', '.join(missing)}")
-    query = _text(cells["query"]).strip()
+    query = re.sub(r"\s*[\r\n]\s*", " ", _text(cells["query"]).strip())
     start_s, end_s = times.of(record, "start"), times.of(record, "end")
     if not 0 <= start_s < end_s:
         raise _Fault(f"start {start_s:g} and end {end_s:g} are not a window; expected 0 <= start < end, in seconds")

@@ -16,8 +16,8 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(_written_out, text)
 
 
-def written_out_halves(text: str) -> str:
-    """The text as a file in UTF-8 may hold it: halves of characters, of names that are not UTF-8, alone are written out."""
+def utf8_text(text: str) -> str:
+    """The text as a file in UTF-8 can hold it: halves of characters, as of names that are not UTF-8, written out."""
     return _HALVES.sub(_written_out, text)
 
 

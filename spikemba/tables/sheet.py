@@ -70,7 +70,7 @@ def sheets_of_workbook(path: Path) -> list[Sheet]:
     from openpyxl import load_workbook
 
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        book = load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True)
         return [
             Sheet(rows, f"sheet {sheet.title!r}", kind="row")
             for sheet in book.worksheets

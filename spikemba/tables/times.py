@@ -20,12 +20,12 @@ Unit = Literal["s", "ms", "min", "frames", "mm:ss", "hh:mm"]
 
 _CLEAN = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "−": "-", "’": "'", "′": "'", "″": '"'})
 _GROUPED = r"\d{1,3}(?:[ ']\d{3})+"
-_NUMBER = re.compile(rf"[+-]?(?:{_GROUPED}|[\d.,]*\d[.,]?)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(rf"[+-]?(?:{_GROUPED}(?:[.,]\d+)?|[\d.,]*\d[.,]?)(?:[eE][+-]?\d+)?")
 _SECONDS = re.compile(r"(?<=[\d.,])\s*(?:s|sec|secs|sek|seconds?|sekunden?|segundos?|secondes?)\.?", re.IGNORECASE)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2})(?:[.,](\d+))?\s*([AaPp]\.?[Mm]\.?)?")
 _FRAMES = re.compile(r"(\d+)[:;](\d{1,2})[:;](\d{1,2})([:;])(\d{2,3})")
 _WORDS = re.compile(
-    r"(?:(\d+)\s*h(?:r|rs|ours?)?)?[ ,]*(?:(\d+)\s*(?:m|min|minutes?|'))?[ ,]*"
+    r"(?:(\d+)\s*h(?:r|rs|ours?)?)?[ ,]*(?:(\d+)\s*(?:m|min|minutes?|'(?!\d{3})))?[ ,]*"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|sec|seconds?|\"|'')?)?",
     re.IGNORECASE,
 )
@@ -84,7 +84,7 @@ def number(cell: Cell, mark: Mark) -> float:
         plain = re.sub(r"[ ']", "", text)
         groups = rf"[+-]?\d{{1,3}}(?:{re.escape(other)}\d{{3}})+(?:{re.escape(mark)}\d*)?"
         if other in plain and not re.fullmatch(groups, plain):
-            raise TableFault(f"{str(cell)!r} is not a number where {_name(mark)} stand before decimals")
+            raise TableFault(f"{str(cell)!r}, which is no number where {_name(mark)} stand before decimals")
         plain = plain.replace(other, "").replace(mark, ".")
         if plain.count(".") <= 1:
             return float(plain)
@@ -116,7 +116,7 @@ def seconds(cell: Cell, unit: Unit, mark: Mark, fps: Fraction | None) -> float:
                 f"{_cleaned(cell)}, in frames, and nothing says of which rate; add a column fps, or --fps 25"
             )
         if value != int(value):
-            raise TableFault(f"{str(cell)!r} counts frames; expected a whole number")
+            raise TableFault(f"{str(cell)!r}, which counts frames; expected a whole number")
         return float(Fraction(int(value)) / fps)
     return value * {"s": 1.0, "ms": 0.001, "min": 60.0}[unit]
 
@@ -129,7 +129,7 @@ def rate(cell: Cell, mark: Mark = ".") -> Fraction:
         Fraction(int(ratio[1]), int(ratio[2]) or 1) if ratio else Fraction(number(text, mark)).limit_denominator(100000)
     )
     if not 0.01 <= found <= 1000:
-        raise TableFault(f"{str(cell)!r} is no frame rate; expected frames per second, as 25 or 29.97")
+        raise TableFault(f"{str(cell)!r}, which is no frame rate; expected frames per second, as 25 or 29.97")
     return next((exact for exact in _NTSC.values() if abs(found - exact) < Fraction(6, 1000)), found)
 
 
@@ -146,15 +146,15 @@ def _clock(text: str, unit: Unit, fps: Fraction | None) -> float:
         raise TableFault(f"{text!r}; expected seconds, or a time such as 0:12 or 00:01:02.5")
     hours, minutes, rest = found[1], int(found[2]), float(f"{found[3]}.{found[4] or 0}")
     if hours is None and found[5]:
-        raise TableFault(f"{text!r} is a time of day; format the column as [h]:mm:ss or as text")
+        raise TableFault(f"{text!r}, a time of day; format the column as [h]:mm:ss or as text")
     if hours is None and unit == "hh:mm":
         hours, minutes, rest = found[2], int(found[3]), 0.0
     if found[5] and hours is not None:
         if not 1 <= int(hours) <= 12:
-            raise TableFault(f"{text!r} is no time of day")
+            raise TableFault(f"{text!r}, which is no time of day")
         hours = str(int(hours) % 12 + (12 if found[5].lower().startswith("p") else 0))
     if rest >= 60 or (hours is not None and minutes >= 60):
-        raise TableFault(f"{text!r} is no time: minutes and seconds end at 59")
+        raise TableFault(f"{text!r}, which is no time: minutes and seconds end at 59")
     return int(hours or 0) * 3600 + minutes * 60 + rest
 
 
@@ -165,13 +165,13 @@ def _timecode(parts: list[int], dropping: bool, text: str, fps: Fraction | None)
     hours, minutes, whole, frame = parts
     base = round(fps)
     if minutes > 59 or whole > 59 or frame >= base:
-        raise TableFault(f"{text!r} is no time code at {float(fps):g} frames per second")
+        raise TableFault(f"{text!r}, which is no time code at {float(fps):g} frames per second")
     count = ((hours * 60 + minutes) * 60 + whole) * base + frame
     if dropping:
         if base not in (30, 60):
-            raise TableFault(f"{text!r} is a drop-frame code, which {float(fps):g} frames per second has not")
+            raise TableFault(f"{text!r}, a drop-frame code, which {float(fps):g} frames per second has not")
         if not whole and minutes % 10 and frame < base // 15:
-            raise TableFault(f"{text!r} is left out by drop-frame codes, which begin a minute with {base // 15}")
+            raise TableFault(f"{text!r}, which drop-frame codes leave out; they begin a minute with {base // 15}")
         gone = hours * 60 + minutes
         count -= base // 15 * (gone - gone // 10)
     return float(count / fps)

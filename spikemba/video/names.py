@@ -9,11 +9,11 @@ Identifiers with a slash lie in folders of that name: features/mini/A/C0001.npz.
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from spikemba.reading.printable import printable
+from spikemba.reading.printable import utf8_text
 from spikemba.video.folders import FoundVideo, absolute, search
 
 LONGEST_NAME = 255
@@ -41,11 +41,14 @@ def video_ids(found: Sequence[FoundVideo]) -> dict[str, Path]:
     level = dict.fromkeys(deepest, 0)
     while True:
         named = {one: _name(one, path, level[path.stem], deepest[path.stem]) for one, path in paths.items()}
+        claims: dict[str, set[str]] = defaultdict(set)
+        for one, name in named.items():
+            claims[name].add(paths[one].stem)
         times = Counter(named.values())
-        clashing = {paths[one].stem for one, name in named.items() if times[name] > 1}
+        clashing = [stems for name, stems in claims.items() if times[name] > 1]
         if not clashing:
             return {name: one.path for one, name in named.items()}
-        for stem in clashing:
+        for stem in {min(stems, key=lambda stem: (level[stem], stem)) for stems in clashing}:
             level[stem] += 1
 
 
@@ -84,4 +87,4 @@ def digest(text: str) -> str:
 def shown_name(path: Path, video_id: str) -> str:
     """The end of a path that stands in tables: the file's name, with the folders that its identifier needs."""
     parts = absolute(path).parts
-    return printable("/".join(parts[-1 - video_id.count("/") :]))
+    return utf8_text("/".join(parts[-1 - video_id.count("/") :]))

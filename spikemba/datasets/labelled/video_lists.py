@@ -18,11 +18,11 @@ from spikemba.datasets.labelled.videos import (
     several_numbers,
     sorted_classes,
 )
-from spikemba.errors import AnnotationError, UnknownName
+from spikemba.errors import AnnotationError, UnknownName, VideoError
 from spikemba.reading.lines import read_text, split_lines, table_records, table_rows
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
-from spikemba.video.folders import VIDEO_SUFFIXES
+from spikemba.video.folders import VIDEO_SUFFIXES, find_videos
 
 Row = tuple[str, LabelledVideo]
 """Place in the lists, as `trainlist01.txt, line 12`, and what stands there."""
@@ -288,7 +288,10 @@ def _file_if_there(folder: Path, *names: str) -> Path | None:
 
 
 def _all_videos(folder: Path) -> Iterable[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    try:
+        return find_videos([folder])
+    except VideoError:
+        return []
 
 
 def _with_suffix(path: Path, usual: str) -> Path:

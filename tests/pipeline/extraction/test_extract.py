@@ -1,7 +1,6 @@
 """Extraction: bad files among good ones, breaking off, provenance."""
 
 import json
-import shutil
 from itertools import islice
 
 import numpy as np
@@ -102,12 +101,6 @@ def test_nothing_starts_with_what_cannot_work(ten, tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         extract([ten], "mini", tmp_path / "file")
     assert not (tmp_path / "f").exists()
-
-
-def test_two_videos_of_one_name_are_refused(ten, tmp_path):
-    shutil.copytree(ten, tmp_path / "videos" / "copy")
-    with pytest.raises(VideoError, match="has the same name as"):
-        extract([ten], "mini", tmp_path / "f")
 
 
 def test_queries_are_encoded_once_and_bad_ones_named(tmp_path, corpus):

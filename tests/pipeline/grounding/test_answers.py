@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import re
 
 import av
 import numpy as np
@@ -12,10 +14,13 @@ import srt
 import webvtt
 from typer.testing import CliRunner
 
-from pipelines.grounding.answer_files import Outputs, answer
+from pipelines.grounding import answer_files
+from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer
 from pipelines.grounding.formats import FORMATS, cues
+from pipelines.grounding.output_names import OutputNames
 from pipelines.grounding.queries import read_queries
-from spikemba.errors import AnnotationError, SpikeMbaError, WeightsMissing
+from spikemba.errors import AnnotationError, QueryError, SpikeMbaError, WeightsMissing
+from spikemba.files import write_text
 from spikemba.grounder import grounder as grounder_module
 from spikemba.grounder.grounder import load
 from spikemba.grounder.result import Grounding
@@ -212,6 +217,106 @@ def test_options_of_timelines_with_another_format_and_other_names_of_files_are_r
     assert wrong.exit_code == 1
     assert "a.fcpxml does not end as --format xml does, in .xml" in " ".join(wrong.stderr.split())
     assert not (tmp_path / "a.fcpxml").exists()
+
+
+def test_outputs_of_videos_and_sentences_that_look_alike_lie_apart(make_video, grounder, tmp_path, monkeypatch):
+    monkeypatch.setattr(answer_files, "draw_timeline", lambda path, found: write_text(path, ""))
+    for i, name in enumerate(("v/a/clip.mp4", "v/b/clip.mp4", "v/x.mov", "v/x.mp4")):
+        make_video(name, images(10 + 5 * i), fps=5)
+    long = "a red dog that runs along the beach and then "
+    sentences = ["🙂", "🙃", "A dog!", "a dog?", long + "swims", long + "sleeps"]
+    outputs = Outputs("csv", tmp_path / "out", cut=tmp_path / "cuts", plot=tmp_path / "plots")
+    answers = answer(grounder, [tmp_path / "v"], sentences, top=1, outputs=outputs)
+    assert not answers.failed
+    made = [path for path in tmp_path.rglob("*") if path.is_file() and "v" not in path.relative_to(tmp_path).parts]
+    assert sorted(made) == sorted(answers.written)
+    assert len(made) == len(set(made)) == 4 * (1 + len(sentences) + 1)
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.csv")} == {
+        *("a/clip.csv", "b/clip.csv", "x.mov.csv", "x.mp4.csv")
+    }
+    again = answer(grounder, [tmp_path / "v"], sentences, top=1, outputs=outputs)
+    assert again.written == answers.written
+    assert answers.names[tmp_path / "v/a/clip.mp4"] == "a/clip.mp4"
+
+
+def test_no_output_is_written_over_a_video_that_is_asked(make_video, tmp_path):
+    videos = {"clip": tmp_path / "clip.mp4", "clip_a-dog_1": tmp_path / "clip_a-dog_1.mp4"}
+    names = OutputNames(videos, ["a dog"])
+    first = names.of_moment(tmp_path, "clip", "a dog", 1, suffix=".mp4")
+    assert first not in videos.values()
+    assert names.of_video(tmp_path, "Ä", ".csv") != names.of_video(tmp_path, "ä", ".csv")  # one file on some disks
+
+
+def test_one_sentence_of_several_that_cannot_be_asked_stops_no_other(two, grounder):
+    told = []
+    events = AnswerEvents(refused=lambda sentence, problem: told.append(problem))
+    answers = answer(grounder, [two], ["a dog", "word " * 500, "a cat"], top=1, events=events)
+    assert [one.query for one in answers.found] == ["a dog", "a cat"] * 2
+    assert told == list(answers.refused.values())
+    assert re.match(r"'word word .*…': the query has 500 words; this encoder reads at most \d+", told[0])
+    with pytest.raises(QueryError, match="500 words"):
+        answer(grounder, [two], ["word " * 500])
+
+
+def test_whatever_fails_about_one_video_or_output_stops_no_other(two, grounder, tmp_path, monkeypatch):
+    def failing(path, found):
+        if path.stem == "one":
+            raise ZeroDivisionError("a bug")
+        path.write_bytes(b"x")
+
+    monkeypatch.setattr(answer_files, "draw_timeline", failing)
+    (two / "gone.mp4").symlink_to("nowhere.mp4")
+    (tmp_path / "p").mkdir()
+    answers = answer(grounder, [two], ["a dog"], top=1, outputs=Outputs("srt", tmp_path / "o", plot=tmp_path / "p"))
+    assert [path.name for path in answers.written] == ["one.srt", "two.srt", "two.png"]
+    assert {path.name for path in answers.failed} == {"one.mp4", "gone.mp4"}
+    assert "failed unexpectedly (ZeroDivisionError: a bug)" in answers.failed[two / "one.mp4"]
+    assert len(answers.found) == 2
+    with pytest.raises(ZeroDivisionError):
+        monkeypatch.setattr(grounder, "ground", lambda *args, **how: 1 / 0)
+        answer(grounder, [two / "one.mp4"], ["a dog"])
+
+
+def test_names_that_are_not_utf8_stand_in_every_form(two, random_mini, tmp_path):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    (two / "one.mp4").rename(two / name)
+    how = ("ground", two, "a dog", "--encoder", "mini", "--weights", f"mini={random_mini}", "--top", 1)
+    for form, seen in {"csv": "caf\\xe9.mp4", "srt": "a dog", "json": "caf\\udce9.mp4"}.items():
+        assert run(*how, "--format", form, "--out", tmp_path / form).exit_code == 0
+        (path,) = [path for path in (tmp_path / form).iterdir() if path.name.startswith("caf")]
+        assert seen in path.read_text("utf-8")
+    document = json.loads((tmp_path / "json" / f"{name[:-4]}.json").read_text("utf-8"))
+    assert document[0]["video"] == str(two / name)
+    assert "caf\\xe9.mp4" in run(*how).stdout
+    assert json.loads(run(*how, "--json").stdout)[0]["video"] == str(two / name)
+    assert run(*how, "--plot", tmp_path / "p").exit_code == 0
+
+
+QUERY_FILES = {
+    "capitals": ("q.CSV", "Query\r\na dog\r\na cat\r\n"),
+    "tabs": ("q.tsv", "id\tquery\n1\ta dog\n2\ta cat\n"),
+    "semicolons": ("q.csv", "Nr;Satz\r\n1;a dog\r\n2;a cat\r\n"),
+    "a column alone": ("q.csv", "sentence\na dog\na cat\n"),
+    "line breaks in a cell": ("q.csv", 'query\n"a\ndog"\n"a\r\ncat"\n'),
+    "UTF-16": ("q.txt", "a dog\r\na cat\r\n".encode("utf-16")),
+    "null": ("q.jsonl", '{"query": null}\n{"query": "a dog"}\n{"query": "a cat"}\n'),
+    "a list": ("q.json", '[{"query": "a dog"}, {"query": "a cat"}]'),
+}
+
+
+@pytest.mark.parametrize("name", QUERY_FILES)
+def test_files_of_sentences_are_read_as_they_come(name, tmp_path):
+    file, content = QUERY_FILES[name]
+    (tmp_path / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert read_queries(tmp_path / file) == ["a dog", "a cat"]
+
+
+def test_a_comma_in_a_column_of_sentences_alone_is_part_of_the_sentence(tmp_path):
+    (tmp_path / "q.csv").write_text("query\nshe cuts, then eats\n")
+    assert read_queries(tmp_path / "q.csv") == ["she cuts, then eats"]
+    (tmp_path / "q.csv").write_text("query,id\nshe cuts, then eats,1\n")
+    with pytest.raises(AnnotationError, match=r"line 2: '1' stands in a column without a name"):
+        read_queries(tmp_path / "q.csv")
 
 
 def test_a_sentence_or_a_file_of_them_and_not_both(two, tmp_path):
