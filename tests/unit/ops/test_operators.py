@@ -1,4 +1,4 @@
-"""The kernels as torch sees them: operators with shapes and gradients, which compiling and exporting leave as they are."""
+"""The kernels as torch sees them: operators with shapes and gradients, left as they are by compile and export."""
 
 import os
 import shutil
