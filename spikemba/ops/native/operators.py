@@ -46,11 +46,15 @@ def operator(
 def differentiated(*tensors: Tensor | None) -> bool:
     """Whether a gradient with respect to one of these may be asked for.
 
-    Raises OperatorError in forward-mode differentiation, which the kernels do not know.
+    Raises OperatorError in forward-mode differentiation and under torch.func's transforms: without this question they
+    would take an operator's result for a constant, or end in a message about torch's own insides.
     """
     given = [tensor for tensor in tensors if tensor is not None]
-    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in given):
-        raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
+    if not torch.compiler.is_compiling():
+        if torch._C._are_functorch_transforms_active():
+            raise OperatorError("the compiled kernels know no torch.func transform; set SPIKEMBA_NATIVE=0 for it")
+        if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in given):
+            raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
 
 
