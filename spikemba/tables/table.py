@@ -134,7 +134,7 @@ def _table(sheet: Sheet, required: Sequence[str], optional: Sequence[str], how: 
     ):
         how.append("the first column, which has no name, left out")
     table = Table([], dict(header.units), how, sheet.kind, sheet.delimiter)
-    for row, cells in sheet.rows[header.index + 1 :]:
+    for row, cells in below:
         try:
             table.records.append(_record(row, cells, header, sheet))
         except TableFault as fault:

@@ -156,7 +156,7 @@ READ = {
     "pandas": (
         "a.csv",
         ",video,start,end,query\n0,k.mp4,12.5,15,she cuts\n",
-        "the first column, which has no name, left",
+        "the first column, which has no name",
     ),
     "names in capitals": ("a.csv", "video,start,end,query\nK.MP4,12.5,15,she cuts\n", "times in seconds"),
     "a list of objects": (
