@@ -71,7 +71,7 @@ def ground(
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, to_files=out is not None)
     for path in answers.written:
-        print_note(f"wrote {path}")
+        print_note("wrote " + str(path).replace("\n", "\\n"))
     if answers.failed or answers.refused:
         raise typer.Exit(1)
 

@@ -129,9 +129,8 @@ def _table(sheet: Sheet, required: Sequence[str], optional: Sequence[str], how: 
     above = sheet.rows[: header.index]
     if above:
         how.append(f"the names of the columns in {sheet.kind} {header.row}, and what is above left out")
-    if 0 not in header.named and any(
-        cells and str(cells[0] or "").strip() for _, cells in sheet.rows[header.index + 1 :]
-    ):
+    below = sheet.rows[header.index + 1 :]
+    if 0 not in header.named and any(cells and str(cells[0] or "").strip() for _, cells in below):
         how.append("the first column, which has no name, left out")
     table = Table([], dict(header.units), how, sheet.kind, sheet.delimiter)
     for row, cells in below:
