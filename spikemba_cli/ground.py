@@ -85,7 +85,7 @@ def ground(
     for note in answers.notes:
         print_note(note)
     for path in answers.written:
-        print_note(f"wrote {path}")
+        print_note("wrote " + str(path).replace("\n", "\\n"))
     if answers.failed or answers.refused:
         raise typer.Exit(1)
 

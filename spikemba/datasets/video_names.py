@@ -1,6 +1,7 @@
 """The video files that a table's cells name, and the ids that they and their features have."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePath, PureWindowsPath
@@ -61,14 +62,23 @@ class NamedVideos:
         if path.is_file():
             return path
         wanted: PurePath = PureWindowsPath(name) if "\\" in name else PurePath(name)
-        fits = [one.path for one in self._found.values() if wanted.parts and _ends_with(one.path, wanted)]
+        if not wanted.parts:
+            return path
+        fits = [one.path for one in self._found.values() if _ends_with(one.path, wanted)] or [
+            one.path for one in self._found.values() if _ends_with(PurePath(_alike(one.path)), PurePath(_alike(wanted)))
+        ]
         if len(fits) > 1:
             seen = " or ".join(str(one) for one in fits[:3])
             raise VideoNotFound(f"video {name!r} could be {seen}; write more of its path")
         return fits[0] if fits else path
 
 
-def _ends_with(path: Path, wanted: PurePath) -> bool:
+def _alike(path: PurePath) -> str:
+    """The same for names that some systems take for one: in capitals, with accents as one sign or two."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
+
+
+def _ends_with(path: PurePath, wanted: PurePath) -> bool:
     """Whether a path ends in the parts that a cell names, whose last may lack its suffix."""
     n = len(wanted.parts)
     own = path.parts[-n:]

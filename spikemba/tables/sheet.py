@@ -113,6 +113,6 @@ def _value(value: object, form: str) -> Cell:
         return str(value)
     total = value.total_seconds()
     whole, fraction = divmod(round(total * 1000), 1000)
-    if "s" not in form.casefold().replace("[$", ""):
+    if "s" not in re.sub(r"\[\$[^\]]*\]|\"[^\"]*\"", "", form.casefold()):
         return f"{whole // 3600}:{whole // 60 % 60:02d}"
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}" + (f".{fraction:03d}" if fraction else "")

@@ -129,8 +129,11 @@ def _table(sheet: Sheet, required: Sequence[str], optional: Sequence[str], how: 
     above = sheet.rows[: header.index]
     if above:
         how.append(f"the names of the columns in {sheet.kind} {header.row}, and what is above left out")
+    below = sheet.rows[header.index + 1 :]
+    if 0 not in header.named and any(cells and str(cells[0] or "").strip() for _, cells in below):
+        how.append("the first column, which has no name, left out")
     table = Table([], dict(header.units), how, sheet.kind, sheet.delimiter)
-    for row, cells in sheet.rows[header.index + 1 :]:
+    for row, cells in below:
         try:
             table.records.append(_record(row, cells, header, sheet))
         except TableFault as fault:
@@ -142,7 +145,8 @@ def _table(sheet: Sheet, required: Sequence[str], optional: Sequence[str], how: 
 
 def _record(row: int, cells: Sequence[Cell], header: Header, sheet: Sheet) -> Record:
     for place, cell in enumerate(cells):
-        if cell is None or not str(cell).strip() or place in header.named:
+        # what stands first is no part of a sentence with a comma: a number of the row, as pandas writes it
+        if place in header.named or place == 0 or cell is None or not str(cell).strip():
             continue
         cure = (
             f'put text that holds {sheet.how.split()[0]} into "quotes"' if sheet.kind == "line" else "name that column"

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from contextlib import suppress
 
 from spikemba.tables.fault import TableFault
 
@@ -71,7 +72,11 @@ def _western(word: str) -> bool:
     run = r"[" + "".join(_WESTERN) + r"]"
     if re.search(run + "{3}", word) or (re.fullmatch(run + "{2,}", word)):
         return False
-    inside = r"(?<=[A-Za-z])[" + re.escape("".join(_SIGNS - set("’´·\u00ad\u00a0–—…°"))) + r"](?=[A-Za-z])"
+    with suppress(UnicodeError):
+        word.encode("cp1252").decode("utf-8")
+        return False  # UTF-8 after all, in a file that has other bytes elsewhere
+    letter = "[A-Za-z" + "".join(_WESTERN) + "]"
+    inside = f"(?<={letter})[" + re.escape("".join(_SIGNS - set("’´·\u00ad\u00a0–—…°"))) + f"](?={letter})"
     if re.search(inside, word):
         return False
     return not any(unicodedata.category(letter) == "Cc" for letter in foreign)

@@ -24,7 +24,7 @@ def test_two_cards_lead_from_a_table_to_moments(make_video, tmp_path, monkeypatc
         make_video(name, rng.integers(0, 255, (30 + 10 * i, 32, 32, 3), dtype=np.uint8), fps=5)
     (tmp_path / "m.csv").write_text(
         "Datei;Von;Bis;Satz\nA/C1.MP4;0:01;0:03,5;schneidet\nB\\C1.MP4;1,5;3;schneidet\nC1.mov;1;2;isst\n"
-        "../my else/D 1.mp4;1;2;isst\n"
+        "../else/D 1.mp4;1;2;isst\n"
     )
     prepared = run("prepare", "custom", "--source", "m.csv", "--videos", "my cards", "--out", "p", "--encoder", "mini")
     assert "read m.csv: semicolons between cells" in prepared.stderr

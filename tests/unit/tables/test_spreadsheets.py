@@ -1,5 +1,6 @@
 """Exports of spreadsheets and annotation tools as people have them: the exact rows, or the exact refusal."""
 
+import unicodedata
 from datetime import time, timedelta
 from pathlib import Path
 
@@ -152,6 +153,12 @@ READ = {
         "video;start;end;query\nk.mp4;12,5;15;she cuts\nk.mp4;1\u202f012,5;1\u00a0015;later\n",
         "commas before decimals",
     ),
+    "pandas": (
+        "a.csv",
+        ",video,start,end,query\n0,k.mp4,12.5,15,she cuts\n",
+        "the first column, which has no name",
+    ),
+    "names in capitals": ("a.csv", "video,start,end,query\nK.MP4,12.5,15,she cuts\n", "times in seconds"),
     "a list of objects": (
         "a.json",
         '[{"video": "k.mp4", "start": 12.5, "end": "0:15", "query": "she cuts"}]',
@@ -248,6 +255,11 @@ REFUSED = {
         "save it as UTF-8",
     ),
     "letters of a Mac": ("a.csv", (TWO + "k.mp4,1,2,die Küche\n").encode("mac_roman"), "not UTF-8"),
+    "two encodings in one file": (
+        "a.csv",
+        (TWO + "k.mp4,1,2,in der Küche\n").encode() + "k.mp4,3,4,öffnet\n".encode("cp1252"),
+        "line 3: its letters are not UTF-8, and read as Windows-1252 they would be 'KÃ¼che'",
+    ),
     "polish of Windows": ("a.csv", (TWO + "k.mp4,1,2,kroi chleb łyżką\n").encode("cp1250"), "not UTF-8"),
     "turkish of Windows": ("a.csv", (TWO + "k.mp4,1,2,kız keser\n").encode("cp1254"), "not UTF-8"),
     "japanese of Windows": ("a.csv", (TWO + "k.mp4,1,2,包丁で切る\n").encode("cp932"), "UTF-8"),
@@ -421,3 +433,9 @@ def test_the_ids_are_those_that_encoding_the_same_inputs_gives(tmp_path):
     ids = [one.video_id for one in data.annotations]
     assert len(set(ids)) == 4
     assert set(ids) < set(named_videos(data.videos))
+
+
+def test_names_of_a_mac_and_of_a_table_are_the_same(read, tmp_path):
+    (tmp_path / unicodedata.normalize("NFD", "Gärten.mp4")).touch()
+    rows, _ = read("a.csv", TWO + "Gärten.mp4,1,2,x\n")
+    assert [query for _, query, _ in rows] == ["x"]
