@@ -22,6 +22,10 @@ CheckpointOption = Annotated[
 EncoderOption = Annotated[
     str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")
 ]
+CutModeOption = Annotated[
+    Literal["exact", "copy"],
+    typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
+]
 
 
 def ground(
@@ -38,10 +42,7 @@ def ground(
     relative: RelativeOption = False,
     out: Annotated[Path | None, typer.Option(help="Folder for a file per video, or FILE of a timeline of all.")] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
-    cut_mode: Annotated[
-        Literal["exact", "copy"],
-        typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
-    ] = "exact",
+    cut_mode: CutModeOption = "exact",
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
     weights: WeightsOption = None,

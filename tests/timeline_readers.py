@@ -89,7 +89,9 @@ def read_edl(text, shape, start):
     """start: the timecode of the file's first picture."""
     if not re.search(r"^\d", text, re.M):
         return []
-    fps = fps_of(re.search(r"\* FRAME RATE: (\S+)", text)[1])
+    fps = fps_of(
+        re.search(r"\* FRAME RATE: (\S+)|^TITLE: .*\((\S+) fps\)$", text, re.M).group(1 if shape == "cut" else 2)
+    )
     origin = frames(start or "00:00:00:00", fps)
     day = 86_400 * round(fps)
     if shape == "cut":

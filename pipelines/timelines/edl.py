@@ -8,10 +8,13 @@ from spikemba.video.timecode import Timecode
 def as_edl(timeline: Timeline) -> str:
     """The clips as events, or each mark as an event of one frame with Resolve's comment.
 
-    A list counts at one rate, the timeline's, which stands in the comments of its first event, since readers take no
-    comment before it; so do the timecodes of a source of another rate, from the second of its first picture on.
+    A list counts at one rate, the timeline's; so do the timecodes of a source of another rate, from the second of its
+    first picture on. The rate stands in the comments of the first event, since readers take none before it; of markers,
+    whose comments are Resolve's, in the title.
     """
-    lines = [f"TITLE: {timeline.name}", f"FCM: {_count(timeline.start)}"]
+    marked = timeline.layout.shape == "markers"
+    title = f"{timeline.name} ({timeline.rate} fps)" if marked else timeline.name
+    lines = [f"TITLE: {title}", f"FCM: {_count(timeline.start)}"]
     parts = [(clip, mark) for clip in timeline.clips for mark in ([clip.moment] if clip.moment else clip.marks)]
     counted = timeline.start.drop
     for number, (clip, mark) in enumerate(parts, start=1):
@@ -21,7 +24,7 @@ def as_edl(timeline: Timeline) -> str:
             counted = first.drop
             lines.append(f"FCM: {_count(first)}")
         lines += (_cut if clip.moment else _marker)(number, clip, mark, first, timeline)
-        if number == 1:
+        if number == 1 and not marked:
             lines.append(f"* FRAME RATE: {timeline.rate}")
     return "\n".join(lines) + "\n"
 

@@ -156,11 +156,11 @@ def _rows(source: Path) -> Iterator[tuple[int, list[str]]]:
             for number, row in table_records(text):
                 yield number, [row.get(name, "").strip() for name in COLUMNS]
             return
-    except OSError as error:
-        raise AnnotationError(source, [(error.strerror or str(error)).lower()]) from None
         for number, line in enumerate(split_lines(text), start=1):
             if line.strip():
                 yield number, [*path_and_class(line), "", ""]
+    except OSError as error:
+        raise AnnotationError(source, [(error.strerror or str(error)).lower()]) from None
     except Unreadable as fault:
         raise AnnotationError(source, [f"{fault}; expected a list of videos and classes"]) from None
 

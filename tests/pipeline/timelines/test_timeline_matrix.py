@@ -104,3 +104,17 @@ def test_clips_follow_each_other_without_gaps_on_frames_of_the_timeline(files):
     assert edges[0][0] == 0
     assert all(a[1] == b[0] for a, b in pairwise(edges))
     assert edges[-1][1] / fps_of(29.97) == due
+
+
+def test_markers_of_several_videos_stand_on_whole_videos_one_after_the_other(files):
+    videos = [files(25, ONE, None), files(N30, DROP, None)]
+    timeline = plan([answered(video, "a sentence", SECONDS, *MOMENTS) for video in videos], Layout("markers"))
+    first, second = timeline.clips
+    assert (first.at, first.length, second.at, str(timeline.start)) == (0, 300, 300, "00:00:00:00")
+    rows = TIMELINES["markers.csv"].written(timeline).splitlines()[1:]
+    starts = [Fraction(int(row.split(",")[8]), 25) for row in rows]
+    expected = [Fraction(start) + 12 * k for k in range(2) for start, _, _ in MOMENTS]
+    assert all(abs(a - b) <= Fraction(1, 25) for a, b in zip(starts, expected, strict=True))
+    events = [line.split() for line in TIMELINES["edl"].written(timeline).splitlines() if line[:1].isdigit()]
+    assert [event[4][:8] for event in events[::4]] == ["01:00:00", "00:59:59"]
+    assert [event[6][:8] for event in events[::4]] == ["00:00:00", "00:00:12"]

@@ -108,7 +108,7 @@ def test_odd_words_split_no_event_and_come_back_whole(form, shape, tmp_path):
         assert (clips[0].name if shape == "cut" else clips[0].markers[0].name) == f"{SHOWN} (0.50)"
     elif form == "edl":
         assert (SHOWN if shape == "cut" else SHOWN.replace("|", "/")) + " (0.50)" in text
-        assert len(text.splitlines()) == (13 if shape == "cut" else 9)
+        assert len(text.splitlines()) == (13 if shape == "cut" else 8)
     elif form == "markers.csv":
         assert [row["Marker Name"] for row in csv.DictReader(io.StringIO(text))] == [SHOWN, SHOWN]
     else:
