@@ -79,7 +79,9 @@ def test_a_small_file_of_many_equal_numbers_is_read_and_a_bomb_is_not(tmp_path):
 @pytest.mark.parametrize("line", ["a 1 x", "a 1 nan", "a 1 1e999", "a", "a 1 2 3"])
 def test_a_line_that_is_no_word_vector_is_named(tmp_path, line):
     (tmp_path / "glove.txt").write_text(f"b 1 2\n{line}\n")
-    with pytest.raises(FeaturesMismatch, match=r"glove.txt: line 2 is not a word and 2 numbers"):
+    with pytest.raises(
+        FeaturesMismatch, match=r"glove.txt: line 2 (is not a word and 2 numbers|holds a number that is not finite)"
+    ):
         WordVectors(tmp_path / "glove.txt")
 
 
