@@ -19,7 +19,8 @@ class ConfigError(SpikeMbaError):
 
     def __init__(self, source: str, faults: list[str]) -> None:
         head = f"{source} has {len(faults)} fault{'s' if len(faults) != 1 else ''}"
-        super().__init__(f"{head}: {faults[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *faults]))
+        lines = [_cut(fault) for fault in faults]
+        super().__init__(f"{head}: {lines[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *lines]))
         self.faults = faults
 
 
@@ -44,7 +45,8 @@ class AnnotationError(SpikeMbaError):
     def __init__(self, path: Path | str, faults: list[str], shown: int = 10) -> None:
         more = [f"... and {len(faults) - shown} more"] if len(faults) > shown else []
         head = f"{path}: {len(faults)} bad row{'s' if len(faults) != 1 else ''}"
-        body = f"{head}: {faults[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *faults[:shown], *more])
+        lines = [_cut(fault) for fault in faults[:shown]]
+        body = f"{head}: {lines[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *lines, *more])
         super().__init__(body)
         self.faults = faults
 
@@ -109,3 +111,14 @@ class OutputError(SpikeMbaError):
 
     def __init__(self, path: Path | str, problem: str) -> None:
         super().__init__(f"cannot write {path}: {problem}; choose another folder with --out")
+
+
+LONGEST_FAULT = 500
+"""Characters of a fault in a message."""
+
+
+def _cut(fault: str) -> str:
+    """A fault that quotes a value of thousands of characters, without most of them."""
+    if len(fault) <= LONGEST_FAULT:
+        return fault
+    return f"{fault[: LONGEST_FAULT - 100]} ... ({len(fault):,} characters) ... {fault[-50:]}"

@@ -177,7 +177,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:
 def check_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Raise CheckpointError that names a tensor with a number in it that is none: all that it touches would be NaN."""
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not _all_finite(tensor):
+        if tensor.is_floating_point() and not tensor.is_meta and not _all_finite(tensor):
             n = int((~torch.isfinite(tensor)).sum())
             raise CheckpointError(
                 f"{path}: {n:,} of the {tensor.numel():,} numbers of {name} are NaN or infinite; expected numbers "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spikemba.errors import AnnotationError
 from spikemba.files import read_jsonl, write_jsonl
 from spikemba.moments import Moment, Window
+from spikemba.reading.lines import broken_character
 
 QueryId = int | str
 
@@ -155,6 +156,8 @@ def _collect(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> tuple[lis
             rows.append((number, parse(raw)))
         except _BadRow as fault:
             faults.append(f"line {number}: {fault}")
+        except (TypeError, ValueError, OverflowError) as error:
+            faults.append(f"line {number}: a value is of another kind than it should be ({error})")
     return rows, faults
 
 
@@ -229,6 +232,8 @@ def _get(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
         raise _BadRow(f"has no {key!r}")
     if not isinstance(row[key], kinds) or isinstance(row[key], bool):
         raise _BadRow(f"{key} is {row[key]!r}; expected {' or '.join(kind.__name__ for kind in kinds)}")
+    if key == "query" and (half := broken_character(row[key])):
+        raise _BadRow(f"query holds {half}, half of a character, which no encoder reads")
     return row[key]
 
 

@@ -35,6 +35,8 @@ class WordVectors:
         if not vectors:
             raise FeaturesMismatch(f"{path} is empty; expected a file of word vectors such as GloVe's")
         self._table = np.stack(vectors)
+        if (wrong := np.flatnonzero(~np.isfinite(self._table).all(1))).size:
+            raise FeaturesMismatch(f"{path}: line {wrong[0] + 1} holds a number that is not finite")
         self.manifest = Manifest(
             encoder=path.stem, kind="text", dim=self._table.shape[1], weights=digest.hexdigest(), dtype="float32"
         )
@@ -52,10 +54,9 @@ class WordVectors:
 
 
 def _numbers(text: str) -> NDArray[np.float32]:
-    """Finite numbers between spaces, (F,); none where something else stands among them."""
+    """Numbers between spaces, (F,); none where something else stands among them."""
     try:
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused with that
-            found = np.array(text.split(), dtype=np.float32)
+            return np.array(text.split(), dtype=np.float32)
     except ValueError:
         return np.empty(0, np.float32)
-    return found if np.isfinite(found).all() else found[:0]

@@ -14,6 +14,7 @@ from spikemba.encoders.weights import Source, problem_on_hub
 from spikemba.errors import CheckpointError, LibraryBroken, SpikeMbaError, WeightsMissing
 from spikemba.hub_problem import HubProblem, is_network, what_failed
 from spikemba.libraries import broken, cause, importing, library, root_cause
+from spikemba.weight_files import check_finite
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -49,7 +50,9 @@ def load_model(name: str, encoder: str, options: EncoderOptions, kinds: tuple[st
     config = from_hub(AutoConfig.from_pretrained, name, encoder, options, SETTINGS)
     if config.model_type not in kinds:
         raise SpikeMbaError(f"{name} is a model of kind {config.model_type!r}; expected {' or '.join(kinds)}")
-    return from_hub(AutoModel.from_pretrained, name, encoder, options, WEIGHTS)
+    model = from_hub(AutoModel.from_pretrained, name, encoder, options, WEIGHTS)
+    check_finite(dict(model.named_parameters()), Path(options.weights or name))
+    return model
 
 
 def load_tokenizer(name: str, encoder: str, options: EncoderOptions) -> Any:

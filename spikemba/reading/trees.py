@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ MAX_DEPTH = 50
 """Lists and objects inside each other."""
 MAX_YAML_VALUES = 100_000
 """Values of a YAML file, with every alias written out."""
+MAX_YAML_CHARACTERS = 2_000_000
 MAX_INTEGER = 2**63 - 1
 """Of either sign: what tensors, C and other JSON readers hold."""
 
+_BRACKETS = re.compile(r"[\[\]{}]")
 _LONG_NUMBER = re.compile(r"\d{19}")
 
 
@@ -59,6 +62,11 @@ _Loader.add_implicit_resolver(
 
 def parse_yaml(text: str) -> Any:
     """The document in a text. Raises Unreadable."""
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise Unreadable(f"holds {len(text):,} characters; expected settings, of at most {MAX_YAML_CHARACTERS:,}")
+    steps = (1 if mark in "[{" else -1 for mark in _BRACKETS.findall(text))
+    if max(accumulate(steps), default=0) > 2 * MAX_DEPTH:  # PyYAML takes seconds to find that out
+        raise Unreadable(f"nests deeper than {MAX_DEPTH}")
     try:
         tree = yaml.load(text, _Loader)
     except yaml.YAMLError as error:

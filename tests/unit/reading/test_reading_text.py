@@ -173,3 +173,30 @@ def test_merges_of_merges_end():
     """Older PyYAML doubles what each merges, newer does not."""
     with suppress(Unreadable):
         assert parse_yaml(MERGES)["a39"] == {"x": 1}
+
+
+ROW = {"qid": 1, "query": "a", "vid": "v", "duration": 10, "relevant_windows": [[0, 2]]}
+RATED = ROW | {"relevant_clip_ids": [0], "saliency_scores": [[1, 2, 3]]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"relevant_clip_ids": 5},
+        {"relevant_clip_ids": ["x"]},
+        {"relevant_clip_ids": [[1]]},
+        {"relevant_clip_ids": [float("inf")]},
+        {"relevant_clip_ids": [float("nan")]},
+        {"saliency_scores": {"a": 1}},
+        {"saliency_scores": 3},
+        {"relevant_windows": 7},
+        {"label": "x"},
+        {"duration": "9"},
+        {"qid": None},
+        {"query": "\ud800"},
+    ],
+)
+def test_a_row_of_other_kinds_of_values_is_named_by_its_line(tmp_path, change):
+    write_jsonl(tmp_path / "a.jsonl", [ROW, RATED | {"qid": 2} | change])
+    with pytest.raises(AnnotationError, match=r"a.jsonl: 1 bad row: line 2: "):
+        read_annotations(tmp_path / "a.jsonl")
