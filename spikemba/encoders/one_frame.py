@@ -45,7 +45,7 @@ class OneFramePerClip(PlacedModel, ABC):
         """One frame per clip; `published`: very short videos are read faster, as by the published pipelines."""
         rule = self.frame_rule(clip_s)
         if self.options.frames == "published":
-            rule = FrameRule(published_fps(float(rule.fps), source.duration_s), rule.size_px, rule.resize)
+            rule = FrameRule(published_fps(float(rule.fps), source), rule.size_px, rule.resize)
         return ClipRule(rule, 1)
 
     @torch.inference_mode()

@@ -7,6 +7,7 @@ public checkpoint. Source: Feichtenhofer et al. 2019, arXiv 1812.03982, table 1 
 
 # Shapes: n clips, C channels, T frames of a clip, H, Wd pixels, F feature width.
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -204,22 +205,25 @@ class SlowFastEncoder:
         return self._rule(clip_s, DECODED_FPS).frames
 
     def clip_rule(self, clip_s: float, source: VideoInfo) -> ClipRule:
-        """32 frames of each clip of 30 fps; whatever has begun of a last clip is filled up with its last frame.
+        """32 frames of each clip of 30 fps; whatever has begun of a last clip is filled up.
 
         `published`: every second frame for twice the clip's length in a source of 30 fps, held at the clip's end; in
-        a source of fewer fps only the beginning of the clip, since indices at its own rate are applied to frames that
-        were resampled to 30. `corrected`: spread over the clip, whatever the source.
-        Source of the quirk: linjieli222/HERO_Video_Feature_Extractor, slowfast/extract_feature/preprocessing.py.
+        a source of fewer fps only the beginning of the clip, and in one of more every fourth and then the last, since
+        indices at its own rate are applied to frames that were resampled to 30. A last clip is filled with the last
+        frame to a whole second and then with that second, again and again. `corrected`: spread over the clip, whatever
+        the source; filled with the last frame.
+        Source of the quirks: linjieli222/HERO_Video_Feature_Extractor, slowfast/extract_feature/preprocessing.py.
         """
         return self._rule(clip_s, source.fps or DECODED_FPS)
 
     def _rule(self, clip_s: float, source_fps: float) -> ClipRule:
-        n = max(1, round(DECODED_FPS * clip_s))
-        end = n - 1.0 if self.options.frames == "corrected" else 64 * int(source_fps) / DECODED_FPS - 1
+        n, published = max(1, round(DECODED_FPS * clip_s)), self.options.frames == "published"
+        end = 64 * int(source_fps) / DECODED_FPS - 1 if published else n - 1.0
         picks = torch.linspace(0, end, N_FAST).clamp(0, n - 1).long().tolist()
-        wanted = tuple(sorted(set(picks)))
+        wanted = tuple(sorted({*picks, *(_seconds_earlier(picks, n) if published else ())}))
         resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
-        frames = FrameRule(DECODED_FPS, self.size_px, resize, cycle=n, wanted=wanted, fill=True)
+        repeat = DECODED_FPS if published else 1
+        frames = FrameRule(DECODED_FPS, self.size_px, resize, cycle=n, wanted=wanted, fill=True, repeat=repeat)
         return ClipRule(frames, len(wanted), tuple(wanted.index(pick) for pick in picks))
 
     @torch.inference_mode()
@@ -230,6 +234,15 @@ class SlowFastEncoder:
         x = ((x - 0.45) / 0.225).to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
         out: Array = self.network(x).float().cpu().numpy()
         return out
+
+
+def _seconds_earlier(picks: Sequence[int], n: int) -> set[int]:
+    """Places, in clips of n frames, of the frames that are whole seconds before the picks: what may be repeated there.
+
+    Where clips are no whole seconds, that may be in the clip before.
+    """
+    earlier = (pick - DECODED_FPS * seconds for pick in picks for seconds in range(1, -(-n // DECODED_FPS) + 1))
+    return {place % n for place in earlier if place >= 0 or n % DECODED_FPS}
 
 
 def load(name: str, model: str | None, options: EncoderOptions) -> SlowFastEncoder:  # noqa: ARG001

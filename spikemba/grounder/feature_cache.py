@@ -17,6 +17,9 @@ from spikemba.reading.arrays import read_arrays
 from spikemba.reading.unreadable import Unreadable
 from spikemba.user_folders import cache_folder
 
+FRAMES = 2
+"""Raised when an encoder takes other frames of the same file than before."""
+
 
 def cached_features(
     video: Path, encoders: Sequence[VideoEncoder], clip_s: float, report: Report = silent
@@ -39,7 +42,7 @@ def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str:
         status = video.stat()
     except OSError:
         return "missing"  # decoding will say what is wrong
-    parts = [str(video.resolve()), status.st_size, status.st_mtime_ns]
+    parts: list[object] = [FRAMES, str(video.resolve()), status.st_size, status.st_mtime_ns]
     parts += [video_manifest(encoder, clip_s, "float32").model_dump_json() for encoder in encoders]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 

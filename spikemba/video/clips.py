@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.video.sampling import Frame, FrameRule, Image
+from spikemba.video.sampling import Frame, FrameRule, Image, VideoInfo
 
 Clip = NDArray[np.uint8]  # (T, H, Wd, 3), RGB
 
@@ -32,11 +32,13 @@ class ClipRule:
         return np.stack(images if self.order is None else [images[k] for k in self.order])
 
 
-def published_fps(fps: float, duration_s: float | None) -> float:
+def published_fps(fps: float, source: VideoInfo) -> float:
     """The rate at which the published pipelines read a video: more often when it is hardly longer than one frame.
 
-    Source: the loaders of linjieli222/HERO_Video_Feature_Extractor; such a video has two rows per whole second.
+    Source: clip/video_loader.py of linjieli222/HERO_Video_Feature_Extractor; such a video has two rows a second.
+    They know the duration only of files that count their frames, so a WebM or MKV is read like any other.
     """
+    duration_s = source.duration_s if source.counts_frames else None
     if duration_s is not None and 0 < duration_s < 1 / fps + 0.1:
         return 2 / max(int(duration_s), 1)
     return fps

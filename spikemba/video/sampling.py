@@ -57,6 +57,8 @@ class VideoInfo:
     has_audio: bool
     pixel_aspect: float = 1.0
     """Width of a pixel over its height, as displayed."""
+    counts_frames: bool = True
+    """Whether the container says how many frames there are, as MP4 and AVI do, and how long their stream is."""
 
 
 class Frame(NamedTuple):
@@ -135,7 +137,10 @@ class FrameRule:
     wanted: tuple[int, ...] = (0,)
     """... of which only these are made into images."""
     fill: bool = False
-    """Fill the last group with the video's last frame."""
+    """Fill the last group with the video's last frame, ..."""
+    repeat: int = 1
+    """... or, if more than 1, with the last frame that was taken, and only up to a multiple of this many; the last so
+    many are then repeated until it is full. The frames that they come from must be wanted too."""
 
     def __post_init__(self) -> None:
         if not (0 < self.fps < math.inf and self.size_px > 0):
@@ -275,6 +280,8 @@ class _Sampler:
         self.fps, self.resize, self.rule = exact(rule.fps), _Resizer(rule), rule
         self.index = max(0, math.ceil(exact(start_s or 0) * self.fps))
         self.stop = math.inf if end_s is None else math.ceil(exact(end_s) * self.fps)
+        self._latest: dict[int, Frame] = {}
+        self._shown: TimedFrame | None = None
 
     @property
     def boundary(self) -> Fraction:
@@ -292,15 +299,32 @@ class _Sampler:
             if self.index % self.rule.cycle in self.rule.wanted:
                 if image is None:
                     image = self.resize(shown.frame)
-                yield Frame(self.index, float(shown.start), image)
+                yield self._kept(Frame(self.index, float(shown.start), image))
             self.index += 1
+            self._shown = shown
 
     def filled(self, last: TimedFrame) -> Iterator[Frame]:
         """The wanted frames that the last group still lacks, if the rule asks for them."""
         missing = -self.index % self.rule.cycle
-        if self.rule.fill and missing and not self.done:
-            until = (2 * (self.index + missing) - 1) / (2 * self.fps)
-            yield from self.until(until, last)
+        if not self.rule.fill or not missing or self.done:
+            return
+        end, repeat = self.index + missing, self.rule.repeat
+        held = end if repeat == 1 else min(end, math.ceil(self.index / repeat) * repeat)
+        if held > self.index:
+            # what is repeated are frames of the rule's rate, of which the file's last need not be one
+            held_frame = last if repeat == 1 else self._shown or last
+            yield from self.until(Fraction(2 * held - 1) / (2 * self.fps), held_frame)
+        for index in range(held, end):
+            if index % self.rule.cycle in self.rule.wanted:
+                again = self._latest[held - repeat + (index - held) % repeat]
+                yield Frame(index, again.time_s, again.image)
+
+    def _kept(self, frame: Frame) -> Frame:
+        """The frame, remembered for as long as it may have to be repeated."""
+        if self.rule.repeat > 1:
+            oldest = frame.index - self.rule.repeat
+            self._latest = {k: one for k, one in self._latest.items() if k > oldest} | {frame.index: frame}
+        return frame
 
 
 class _Resizer:
@@ -363,4 +387,5 @@ def _describe(
         rotation=first.rotation,
         has_audio=bool(container.streams.audio),
         pixel_aspect=float(1 / aspect if turned else aspect),
+        counts_frames=stream.frames > 0 and stream.duration is not None,
     )

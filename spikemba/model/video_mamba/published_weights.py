@@ -30,6 +30,7 @@ PREFIXES = r"^(module\.|_orig_mod\.|model\.|backbone\.|encoder\.)+"
 TEACHER = r"clip_(decoder|pos_embed|projector|norm)\b"
 """What OpenGVLab's masked pretraining has beside the network: it learns to give CLIP's features, and is left out."""
 K710, K400 = 710, 400
+_IMAGE_SIZES = (224, 256, 384, 448, 512)
 
 _MIXER = {
     # (how the public code names it, how the mixer here does); the backward direction is marked by _b
@@ -71,6 +72,7 @@ def read_weights(path: Path, layout: Layout = "opengvlab") -> Weights:
         del state[name]
     if "patch_embed.proj.weight" not in state:
         raise CheckpointError(f"{path}: no weights of VideoMamba; expected a tensor patch_embed.proj.weight")
+    _refuse_overlapping_patches(state, path, layout)
     if layout == "vim":
         state = _from_vim(state)
     left_out = (f"the decoder of masked pretraining left out ({len(teacher)} tensors)",) if teacher else ()
@@ -158,6 +160,26 @@ def config_of(state: State, path: Path) -> VideoMambaConfig:
     except (KeyError, IndexError, ValueError) as error:
         raise CheckpointError(f"{path}: not the tensors of a VideoMamba ({error} is missing or misshapen)") from None
     return VideoMambaConfig.parse(settings, str(path))
+
+
+def _refuse_overlapping_patches(state: State, path: Path, layout: Layout) -> None:
+    """Raise CheckpointError for image weights whose patches overlap by half, such as Vim's of stride 8.
+
+    No tensor tells the stride, but the number of places does: without overlap a picture of 32 n pixels has an even
+    number of patches of 16 a side, with half of it an odd one.
+    """
+    proj, table = state["patch_embed.proj.weight"], state.get("pos_embed")
+    if table is None or table.dim() != 3 or "temporal_pos_embedding" in state:
+        return
+    patch, places = proj.shape[-1], table.shape[1] - int("cls_token" in state)
+    side = math.isqrt(places)
+    size_px = (side + 1) * patch // 2
+    if side * side == places and side % 2 and (layout == "vim" or size_px in _IMAGE_SIZES):
+        raise CheckpointError(
+            f"{path}: its {side} x {side} places are those of patches of {patch} pixels that overlap by half, as in "
+            f"Vim's weights of stride {patch // 2} for {size_px} pixels; such a network is not built here: take the "
+            f"weights of stride {patch}, without `stride{patch // 2}` in their name"
+        )
 
 
 def _from_vim(state: State) -> State:

@@ -178,6 +178,11 @@ def test_frames_are_those_of_the_published_pipeline_also_in_very_short_videos(en
     assert (rule.n_frames, float(rule.frames.fps), rule.frames.resize) == (1, 0.5, "short_side_crop")
     short = VideoReader(make_video("b.mp4", frames(17)[:, 0], fps=10)).info
     assert float(encoder.clip_rule(2.0, short).frames.fps) == 2.0  # 2 / max(int(1.7), 1)
+    for name in ("b.mkv", "b.webm"):  # their headers count no frames, so the published loader knows no duration
+        codec = {"codec": "libvpx-vp9"} if name.endswith("webm") else {}
+        uncounted = VideoReader(make_video(name, frames(17)[:, 0], fps=10, **codec)).info
+        assert (uncounted.duration_s, uncounted.counts_frames) == (pytest.approx(1.7, abs=0.1), False)
+        assert float(encoder.clip_rule(2.0, uncounted).frames.fps) == 0.5
     fixed = ClipEncoder("clip", encoder.model, encoder.tokenizer, EncoderOptions(frames="corrected"))
     assert float(fixed.clip_rule(2.0, short).frames.fps) == 0.5
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections import OrderedDict
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -172,18 +173,20 @@ def test_features_are_the_means_of_both_pathways_slow_first_alone_or_in_a_batch(
 
 
 def by_hand(n_frames, source_fps, clip_s):
-    """The published rule, literally: all frames at 30 fps, padded to whole seconds and clips, cut, indexed."""
+    """The published rule, literally: frames at 30 fps, whole seconds, the last as often as fills clips, indexed."""
     frames = list(range(n_frames)) + [n_frames - 1] * (-n_frames % 30)
-    length = int(30 * clip_s)
-    frames += [frames[-1]] * (-len(frames) % length)
+    length, seconds = int(30 * clip_s), Fraction(clip_s).numerator  # of as many seconds they make whole clips
+    frames += frames[-30:] * (-(len(frames) // 30) % seconds)
     clips = np.array(frames).reshape(-1, length)[: int(np.ceil(n_frames / 30 / clip_s - 1e-9))]
     index = torch.linspace(0, 32 * 2 * int(source_fps) / 30 - 1, 32).clamp(0, length - 1).long().numpy()
     return clips[:, index]
 
 
-@pytest.mark.parametrize("fps", [30, 15, 24])
-@pytest.mark.parametrize("clip_s", [1.0, 2.0])
-@pytest.mark.parametrize("seconds", [4.0, 4.4, 0.5])
+@pytest.mark.parametrize("fps", [30, 15, 24, 60])
+@pytest.mark.parametrize(
+    ("clip_s", "seconds"),
+    [(1.0, 4.0), (1.0, 2.4), (2.0, 4.0), (2.0, 2.4), (2.0, 3.0), (2.0, 0.5), (1.5, 3.6), (3.0, 3.2)],
+)
 def test_frames_are_those_of_the_published_pipeline(small, make_video, fps, clip_s, seconds):
     n = round(seconds * fps)
     bits = (np.arange(n)[:, None] >> np.arange(8)) & 1
@@ -201,6 +204,19 @@ def test_frames_are_those_of_the_published_pipeline(small, make_video, fps, clip
     # which source frame stands at each 30th of a second: the last one before the middle of its slot
     at_30 = [max(0, int(np.ceil((k + 0.5) / 30 * fps - 1e-9)) - 1) for k in range(max(1, round(30 * seconds)))]
     np.testing.assert_array_equal(numbers, np.minimum(np.array(at_30), n - 1)[by_hand(len(at_30), fps, clip_s)])
+
+
+def test_a_last_second_that_stands_alone_is_seen_twice(small, make_video):
+    """As published: 3 s in clips of 2 s are (0, 1) and (2, 2), and not (2, its last frame)."""
+    images = np.repeat(np.arange(0, 180, 2, np.uint8), 32 * 32 * 3).reshape(90, 32, 32, 3)
+    reader = VideoReader(make_video("a.mp4", images, fps=30, options={"crf": "1"}))
+    for frames, last in (("published", 128), ("corrected", 178)):
+        encoder = SlowFastEncoder("slowfast", small, EncoderOptions(frames=frames), size_px=32)
+        rule = encoder.clip_rule(2.0, reader.info)
+        seen = [frame.image for frame in reader.frames(rule.frames)]
+        clip = rule.arrange(seen[rule.n_frames :])[:, 0, 0, 0].astype(int)
+        assert clip[0] == pytest.approx(120, abs=3)
+        assert clip[17] == pytest.approx(last, abs=3)
 
 
 def test_corrected_frames_spread_over_the_clip_whatever_the_source(small, make_video):

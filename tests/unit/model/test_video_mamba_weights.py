@@ -169,6 +169,23 @@ def test_vims_class_token_stands_in_the_middle_and_its_sum_is_halved(image_file)
     assert vim.state[name].equal(plain.state[name] / 2)
 
 
+@pytest.mark.parametrize("layout", ["vim", "opengvlab"])
+@pytest.mark.parametrize(("side", "size_px"), [(27, 224), (47, 384)])
+def test_weights_of_overlapping_patches_are_refused(published, tmp_path, layout, side, size_px):
+    """27 x 27 places are 224 pixels in steps of 8, and not 432 pixels in steps of 16."""
+    path = save(published(32, 1, n_places=side * side, image=True), tmp_path / "vim_s_stride8.pth")
+    with pytest.raises(
+        CheckpointError, match=f"{side} x {side} places are .* stride 8 for {size_px} pixels; .*stride 16"
+    ):
+        read_weights(path, layout)
+
+
+@pytest.mark.parametrize(("side", "size_px"), [(14, 224), (24, 384), (28, 448)])
+def test_weights_of_patches_side_by_side_are_read(published, tmp_path, side, size_px):
+    path = save(published(32, 1, n_places=side * side, image=True), tmp_path / "vim_s.pth")
+    assert read_weights(path, "vim").config.size_px == size_px
+
+
 def test_joint_tables_are_resized_but_not_taken_apart(image_file):
     sizes = {"preset": "park-ti", "width": 32, "n_blocks": 2, "size_px": 32, "n_classes": 6, "norm": "rms"}
     model = VideoMamba(VideoMambaConfig.parse({**sizes, "n_frames": 4}))
