@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,11 +37,12 @@ class EncodedVideo:
 
 
 def encode_video(path: Path, encoders: Sequence[VideoEncoder], clip_s: float, report: Report = silent) -> EncodedVideo:
-    """Decode the video once and encode its clips. Raises VideoError when it cannot be read to its end.
+    """Decode the video once and encode its clips, each row `clip_s` seconds, also where published features have more.
 
+    Raises VideoError when the video cannot be read to its end.
     report counts clips; their number is that of the declared duration, where the file declares one.
     """
-    ((_, found),) = encode_videos([path], encoders, clip_s, report=report)
+    ((_, found),) = encode_videos([path], encoders, clip_s, steady=True, report=report)
     if isinstance(found, VideoError):
         raise found
     return found
@@ -53,15 +54,17 @@ def encode_videos(
     clip_s: float,
     *,
     decoders: int = 1,
+    steady: bool = False,
     report: Report = silent,
 ) -> Generator[tuple[Path, EncodedVideo | VideoError]]:
     """Every video with its features, or with the reason why it could not be read, as each is done.
 
     decoders: videos decoded at once, each in a thread of its own; they wait when the encoders are slower.
+    steady: every row stands for `clip_s` seconds; published features have more of them for very short videos.
     report counts the clips of the first encoder, over all videos.
     Every call of an encoder gets a full batch, so a video's features are the same whatever is encoded with it.
     """
-    work = _Decoding(iter(paths), encoders, clip_s, decoders)
+    work = _Decoding(iter(paths), encoders, clip_s, decoders, steady)
     batches = [_Batch(encoder) for encoder in encoders]
     pending: dict[int, _Pending] = {}
     n_clips = 0
@@ -109,8 +112,10 @@ class _Ended(NamedTuple):
 class _Decoding:
     """Threads that take videos one after the other and hand over their clips, as fast as these are taken."""
 
-    def __init__(self, paths: Iterator[Path], encoders: Sequence[VideoEncoder], clip_s: float, n: int) -> None:
-        self.encoders, self.clip_s = encoders, clip_s
+    def __init__(
+        self, paths: Iterator[Path], encoders: Sequence[VideoEncoder], clip_s: float, n: int, steady: bool
+    ) -> None:
+        self.encoders, self.clip_s, self.steady = encoders, clip_s, steady
         self._paths, self._lock, self._stopped = enumerate(paths), threading.Lock(), threading.Event()
         self._queue: queue.Queue[_Decoded | _Ended | None] = queue.Queue(WAITING_CLIPS)
         self._several = n > 1
@@ -152,7 +157,8 @@ class _Decoding:
     def _decode(self, video: int, path: Path) -> float:
         """Hand over the clips of one video; returns its duration."""
         reader = VideoReader(path, threads="NONE" if self._several else "AUTO")
-        rules = [clip_rule(encoder, self.clip_s, reader.info) for encoder in self.encoders]
+        source = replace(reader.info, duration_s=None) if self.steady else reader.info
+        rules = [clip_rule(encoder, self.clip_s, source) for encoder in self.encoders]
         cutters = [ClipCutter(rule.n_frames) for rule in rules]
         declared = reader.info.duration_s
         expected = max(1, round(declared / self.clip_s)) if declared else None

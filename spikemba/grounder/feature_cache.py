@@ -16,6 +16,8 @@ from spikemba.files import writing
 from spikemba.progress import Report, silent
 from spikemba.user_folders import cache_folder
 
+_READING = 2  # which frames make a row, and how they are turned; another number where the same file gives others
+
 
 def cached_features(
     video: Path, encoders: Sequence[VideoEncoder], clip_s: float, report: Report = silent
@@ -38,7 +40,7 @@ def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str:
         status = video.stat()
     except OSError:
         return "missing"  # decoding will say what is wrong
-    parts = [str(video.resolve()), status.st_size, status.st_mtime_ns]
+    parts = [_READING, str(video.resolve()), status.st_size, status.st_mtime_ns]
     parts += [video_manifest(encoder, clip_s, "float32").model_dump_json() for encoder in encoders]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
