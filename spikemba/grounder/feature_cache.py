@@ -18,7 +18,7 @@ from spikemba.reading.unreadable import Unreadable
 from spikemba.user_folders import cache_folder
 
 FRAMES = 2
-"""Raised when an encoder takes other frames of the same file than before."""
+"""Raised when an encoder takes other frames of the same file than before, or they are turned another way."""
 
 
 def cached_features(

@@ -68,7 +68,7 @@ def _copied(source: Path, part: Part) -> Cut:
             if seek and not seek_before(container, video, start - SEEK_MARGIN_S):
                 continue
             wanted = [container.streams[index] for index in indices]
-            found = _from_key(_timed(source, container, wanted), video, start, end)
+            found = _needed(_from_key(_timed(source, container, wanted), video, start, end), video, end)
             first = next(found, None)
             if first is not None and not (seek and first.shown > start):
                 return _write(source, part, container, wanted, chain([first], found), note)
@@ -136,6 +136,19 @@ def _from_key(packets: Iterator[_Timed], video: VideoStream, start: Fraction, en
     # the last picture of a file is on screen until its end
     if held and key is not None and (settled or start < measured_end(Path(video.container.name))):
         yield from (one for one in held if one.shown >= key and one.decoded < end)
+
+
+def _needed(packets: Iterator[_Timed], video: VideoStream, end: Fraction) -> Iterator[_Timed]:
+    """Without the last pictures that are shown from `end` on, on which no other leans."""
+    late: list[_Timed] = []
+    for timed in packets:
+        if timed.packet.stream is video and timed.shown >= end:
+            late.append(timed)
+            continue
+        if timed.packet.stream is video:
+            yield from late
+            late = []
+        yield timed
 
 
 def _write(

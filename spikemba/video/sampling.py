@@ -35,6 +35,7 @@ from spikemba.video.orientation import Orientation, orientation
 Image = NDArray[np.uint8]  # (H, Wd, 3), RGB
 
 _SEEK_MARGIN_S = SEEK_MARGIN_S
+_SHORT_S = 3  # what claims to be so short is measured
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,10 @@ class VideoReader:
             first = next(decoded(container, stream), None)
             if first is None:
                 raise self._undecodable()
-            self._declared_end, self._seekable = declared_end(container, stream), seekable(container)
+            declared, self._seekable = declared_end(container, stream), seekable(container)
+            if declared is not None and declared < _SHORT_S:  # or the writer was stopped before it could say more
+                declared = max(declared, measured_end(self.path))
+            self._declared_end = declared
             self.info = _describe(self.path, container, stream, first, self._declared_end)
 
     def measured_end_s(self) -> float:

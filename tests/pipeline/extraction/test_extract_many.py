@@ -101,7 +101,7 @@ def test_batches_are_full_and_cross_the_borders_of_files(many):
 
 def test_several_encoders_share_one_decode(many, random_mini, monkeypatch):
     opened, real = [], decoding.timed_frames
-    monkeypatch.setattr("spikemba.video.sampling.timed_frames", lambda *a: opened.append(1) or real(*a))
+    monkeypatch.setattr("spikemba.video.clock.timed_frames", lambda *a: opened.append(1) or real(*a))
     mini = load_encoder("mini", EncoderOptions(weights=random_mini))
     found = encode_video(many / "v03.mp4", [mini, Recorder()], 2.0)
     assert len(opened) == 1
