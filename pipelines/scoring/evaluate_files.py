@@ -45,6 +45,8 @@ class Evaluation:
     """95 % intervals of the main numbers, if they were asked for."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with the predictions."""
+    n_queries: int = 0
+    """That were scored."""
     published: str | None = None
     """The benchmark, by name, whose published numbers these may stand beside; None: the data are a person's own."""
 
@@ -77,4 +79,4 @@ def evaluate_files(
         return Evaluation(benchmark, {}, {}, faults=faults)
     document = score(rows, truth, str(predictions), protocol)
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
-    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)
+    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults, n_queries=len(truth))

@@ -90,5 +90,6 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
         document,
         brief(document),
         intervals=found,
+        n_queries=len(rows),
         published=how.benchmark or data.published(config.name),
     )

@@ -131,7 +131,8 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
             found = intervals(rows, truth, protocol_of(name), how.resamples)
     mean, spread = mean_and_spread([brief(document) for document in documents])
     document = documents[0] if len(documents) == 1 else seeds_document(documents, mean, spread)
-    return Evaluation(name, document, mean, spread, found, published=how.benchmark or _published(data, runs[0]))
+    named = how.benchmark or _published(data, runs[0])
+    return Evaluation(name, document, mean, spread, found, n_queries=len(truth), published=named)
 
 
 def _published(data: DataConfig, run: Path) -> str | None:
