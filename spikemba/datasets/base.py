@@ -184,12 +184,10 @@ class GroundingDataset(Dataset[Pair]):
 
     def check_features(self, report: Report = silent) -> None:
         """Read the features of every pair once. Raises FeaturesMismatch that names the file and row of a fault."""
-        memory, self._memory = self._memory, {}
         for done in range(len(self)):
             self._video(self.annotations[done])
             self._tokens(self.annotations[done])
             report(done + 1, len(self))
-        self._memory = memory
 
     def _row_s(self, annotation: Annotation, n_rows: int) -> float:
         """Seconds of a row of a video of n_rows."""
