@@ -53,13 +53,17 @@ class VideoRows:
 def videos_with_rows(
     annotations: Iterable[Annotation], n_rows: Sequence[tuple[str, dict[str, int]]], clip_s: float
 ) -> Iterator[VideoRows]:
-    """Each video once.  n_rows: name of each stream, and L by video; those whose rows are not known are left out."""
-    seen: set[str] = set()
+    """Each video once, as often as it is said to last otherwise; those whose rows are not known are left out.
+
+    n_rows: name of each stream, and L by video.
+    """
+    seen: set[tuple[str, float, int]] = set()
     for one in annotations:
         rows = tuple((name, of_stream[one.video_id]) for name, of_stream in n_rows if one.video_id in of_stream)
-        if one.video_id in seen or not rows:
+        key = one.video_id, one.duration_s, len(one.labels)
+        if key in seen or not rows:
             continue
-        seen.add(one.video_id)
+        seen.add(key)
         if one.labels:
             yield VideoRows(one.video_id, rows, len(one.labels), f"has {len(one.labels)} labelled clips")
         else:

@@ -35,6 +35,8 @@ class WordVectors:
         if not vectors:
             raise FeaturesMismatch(f"{path} is empty; expected a file of word vectors such as GloVe's")
         self._table = np.stack(vectors)
+        if (wrong := np.flatnonzero(~np.isfinite(self._table).all(1))).size:
+            raise FeaturesMismatch(f"{path}: line {wrong[0] + 1} holds a number that is not finite")
         self.manifest = Manifest(
             encoder=path.stem, kind="text", dim=self._table.shape[1], weights=digest.hexdigest(), dtype="float32"
         )

@@ -161,7 +161,7 @@ def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> tuple[list[
     if own is None:
         folder = run_around(run)
         own = DataConfig() if how.settings.get("data") and not folder.exists else folder.config(RunConfig).data
-    dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split)
+    dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split, to_train=False)
     loaded.features.check(dataset.spec, f"split {split!r}")
     return predict(loaded.model, dataset, with_settings(loaded.grounding, how.settings, "grounding")), dataset
 

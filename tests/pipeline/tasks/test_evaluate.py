@@ -173,3 +173,11 @@ def test_saliency_is_written_in_clips_of_the_length_that_was_rated(corpus, train
 )
 def test_data_are_a_benchmark_only_where_they_say_so(name, run, benchmark, published):
     assert DataConfig(name=name, benchmark=benchmark).published(run) == published
+
+
+def test_the_training_split_is_evaluated_whole_however_long_videos_were_cut(corpus, trained, tmp_path):
+    own = RunDir(trained).config(RunConfig).data
+    short = own.model_copy(update={"max_clips": 3})
+    assert max(len(GroundingDataset(short, "train")[i].video) for i in range(5)) == 3
+    whole = GroundingDataset(short, "train", to_train=False)
+    assert all(len(whole[i].video) == round(whole.annotations[i].duration_s / 2) for i in range(5))
