@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
-from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, with_settings
+from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, refuse_unused, with_settings
 from pipelines.scoring.comparisons import intervals
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.scoring.scores import brief, protocol_of, score
@@ -173,8 +173,7 @@ def data_as_trained(data: Any, settings: Tree, spec: FeatureSpec) -> DataConfig:
     """
     if not isinstance(data, DataConfig):
         raise ConfigError("--config", ["data: is that of another task; expected that of a grounding run"])
-    if "domains" in settings.get("data", {}):
-        raise ConfigError("--set", ["data.domains: says what a study trains; evaluate one domain with data.domain"])
+    refuse_unused(settings, "data", ("domains",))
     asked = with_settings(data, settings, "data")
     used = asked.read_as(spec)
     refuse_ignored(settings, "data", asked, used)

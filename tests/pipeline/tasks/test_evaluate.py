@@ -109,7 +109,7 @@ def test_a_setting_that_the_checkpoint_decides_is_refused_with_both_values(train
         ({"grounding": {"n_momets": 1}}, "grounding.n_momets: no such key; did you mean 'n_moments'"),
         ({"grounding": {"max_iou": 2}}, "grounding.max_iou"),
         ({"data": {"vall": "x"}}, "data.vall: no such key; did you mean 'val'"),
-        ({"data": {"domains": ["BK"]}}, "data.domains: says what a study trains"),
+        ({"data": {"domains": ["BK"]}}, "data.domains: is for training and changes nothing here"),
     ],
 )
 def test_a_setting_that_cannot_act_is_refused(trained, settings, problem):
