@@ -36,18 +36,20 @@ class VideoRows:
     @property
     def worst(self) -> str:
         """What does not fit, in words; empty when all fits to a row."""
+        if self.is_short:
+            return ""
         name, n = max(self.rows, key=lambda row: abs(row[1] - self.wanted))
         lengths = [length for _, length in self.rows]
         if max(lengths) - min(lengths) > SLACK:
             return f"{' and '.join(f'{length} rows in {stream}' for stream, length in self.rows)}"
-        return f"{n} rows in {name}, and it {self.what}" if abs(n - self.wanted) > SLACK and not self.is_short else ""
+        return f"{n} rows in {name}, and it {self.what}" if abs(n - self.wanted) > SLACK else ""
 
     @property
     def is_wrong(self) -> bool:
         """Whether they cannot be rows of this video, or not of one video."""
         lengths = [float(n) for _, n in self.rows]
-        pairs = [(max(lengths), min(lengths)), *((n, self.wanted) for n in lengths if not self.is_short)]
-        return any(abs(a - b) > SLACK and not LEAST <= a / b <= MOST for a, b in pairs)
+        pairs = [(max(lengths), min(lengths)), *((n, self.wanted) for n in lengths)]
+        return not self.is_short and any(abs(a - b) > SLACK and not LEAST <= a / b <= MOST for a, b in pairs)
 
 
 def videos_with_rows(
