@@ -55,7 +55,7 @@ def evaluate(
         from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
         result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
-        result = replace(result, published=dataset)
+        result = replace(result, published=dataset or OWN)
     else:
         assert checkpoint is not None
         result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap)
@@ -115,13 +115,15 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:
     """The numbers, beside the published ones where the data are a published set's."""
-    from pipelines.scoring.published_table import render, results_table
+    from pipelines.scoring.published_table import render, results_table, size_warning
 
     if result.published is None:
         print_warning(
             "these are your own data, so no published numbers stand beside them; if they are those of "
             f"{result.benchmark}, say so with --dataset {result.benchmark}"
         )
+    elif warning := size_warning(result.published, result.n_queries):
+        print_warning(warning)
     table = results_table(
         result.benchmark, split, result.brief, name, result.spread, alone=result.published != result.benchmark
     )

@@ -1,6 +1,6 @@
 """Settings that are given after training: each acts, or is refused in a line that names both values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from spikemba.config import Config, Tree, flat, merge
@@ -20,6 +20,12 @@ def refuse_other_sections(settings: Tree, sections: tuple[str, ...]) -> None:
     ]
     if faults:
         raise ConfigError(SOURCE, faults)
+
+
+def refuse_unused(settings: Tree, name: str, unused: Collection[str]) -> None:
+    """Raise ConfigError for settings of a section that only a training reads."""
+    if found := sorted(set(settings.get(name, {})) & set(unused)):
+        raise ConfigError(SOURCE, [f"{name}.{key}: is for training and changes nothing here" for key in found])
 
 
 def with_settings(section: C, settings: Tree, name: str) -> C:

@@ -52,6 +52,8 @@ class Evaluation:
     """95 % intervals of the main numbers, if they were asked for."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with the predictions."""
+    n_queries: int = 0
+    """That were scored."""
     published: str | None = None
     """The benchmark, by name, whose published numbers these may stand beside; None: the data are a person's own."""
 

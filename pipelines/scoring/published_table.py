@@ -48,6 +48,16 @@ def results_table(
     return pd.DataFrame(rows, columns=["method", *map(short_name, table.columns), "source"])
 
 
+def size_warning(benchmark: str, n_queries: int) -> str:
+    """What is to be said when no split of the benchmark has so many queries; empty when one has."""
+    about = find_benchmark(benchmark)
+    sizes = {split: size.rows for split, size in about.sizes.items()}
+    if not sizes or n_queries in sizes.values():
+        return ""
+    known = ", ".join(f"{n} in {split}" for split, n in sizes.items())
+    return f"these are {n_queries} queries and {about.title} has {known}: the numbers below them are of other queries"
+
+
 def render(table: "pd.DataFrame", form: Form) -> str:
     """The table as text that is printed or kept."""
     if form == "csv":

@@ -130,13 +130,17 @@ class ClipStream(Protocol):
 class GroundingDataset(Dataset[Pair]):
     """The pairs of one split, in the order of its annotation file."""
 
-    def __init__(self, config: DataConfig, split: Split, streams: Sequence[ClipStream] | None = None) -> None:
+    def __init__(
+        self, config: DataConfig, split: Split, streams: Sequence[ClipStream] | None = None, *, to_train: bool = True
+    ) -> None:
         """streams: in place of the folders that the configuration names.
+
+        to_train: the training split is learned from: long videos are cut, rows without truth are faults.
 
         Raises AnnotationError, FeaturesMissing or ConfigError, each naming what is missing and how to make it.
         """
-        self.config, self.split = config, split
-        self.annotations = _of_domain(_usable_rows(config, split), config)
+        self.config, self.split, self.to_train = config, split, to_train and split == "train"
+        self.annotations = _of_domain(_usable_rows(config, split, to_train=self.to_train), config)
         folders = (FeatureFolder(folder) for folder in config.video_features)
         self._streams: list[ClipStream] = [*folders] if streams is None else [*streams]
         self._text = text_source(_required(config.text_features, "text_features"))
@@ -184,12 +188,10 @@ class GroundingDataset(Dataset[Pair]):
 
     def check_features(self, report: Report = silent) -> None:
         """Read the features of every pair once. Raises FeaturesMismatch that names the file and row of a fault."""
-        memory, self._memory = self._memory, {}
         for done in range(len(self)):
             self._video(self.annotations[done])
             self._tokens(self.annotations[done])
             report(done + 1, len(self))
-        self._memory = memory
 
     def _row_s(self, annotation: Annotation, n_rows: int) -> float:
         """Seconds of a row of a video of n_rows."""
@@ -214,7 +216,7 @@ class GroundingDataset(Dataset[Pair]):
             joined = self.spec.join(stored, len(annotation.labels) or None, annotation.duration_s)
         except FeaturesMismatch as error:
             raise FeaturesMismatch(f"{annotation.video_id}: {error}") from None
-        return joined[: self.config.max_clips] if self.split == "train" else joined
+        return joined[: self.config.max_clips] if self.to_train else joined
 
     def _tokens(self, annotation: Annotation) -> Array:
         if isinstance(self._text, WordVectors):
@@ -234,10 +236,10 @@ class GroundingDataset(Dataset[Pair]):
         return array
 
 
-def _usable_rows(config: DataConfig, split: Split) -> list[Annotation]:
+def _usable_rows(config: DataConfig, split: Split, *, to_train: bool) -> list[Annotation]:
     """The rows of a split's file, checked as `spikemba prepare` checks them. Raises AnnotationError, ConfigError."""
     path = _required(getattr(config, split), split)
-    rows, faults = read_checked(path, to_train=split == "train")
+    rows, faults = read_checked(path, to_train=to_train)
     if faults and not (config.drop_faulty and rows):
         cure = "; mend such rows, or leave them out with --set data.drop_faulty=true" if rows else ""
         raise AnnotationError(path, [faults[0] + cure, *faults[1:]], shown=30)

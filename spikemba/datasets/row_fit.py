@@ -36,30 +36,36 @@ class VideoRows:
     @property
     def worst(self) -> str:
         """What does not fit, in words; empty when all fits to a row."""
+        if self.is_short:
+            return ""
         name, n = max(self.rows, key=lambda row: abs(row[1] - self.wanted))
         lengths = [length for _, length in self.rows]
         if max(lengths) - min(lengths) > SLACK:
             return f"{' and '.join(f'{length} rows in {stream}' for stream, length in self.rows)}"
-        return f"{n} rows in {name}, and it {self.what}" if abs(n - self.wanted) > SLACK and not self.is_short else ""
+        return f"{n} rows in {name}, and it {self.what}" if abs(n - self.wanted) > SLACK else ""
 
     @property
     def is_wrong(self) -> bool:
         """Whether they cannot be rows of this video, or not of one video."""
         lengths = [float(n) for _, n in self.rows]
-        pairs = [(max(lengths), min(lengths)), *((n, self.wanted) for n in lengths if not self.is_short)]
-        return any(abs(a - b) > SLACK and not LEAST <= a / b <= MOST for a, b in pairs)
+        pairs = [(max(lengths), min(lengths)), *((n, self.wanted) for n in lengths)]
+        return not self.is_short and any(abs(a - b) > SLACK and not LEAST <= a / b <= MOST for a, b in pairs)
 
 
 def videos_with_rows(
     annotations: Iterable[Annotation], n_rows: Sequence[tuple[str, dict[str, int]]], clip_s: float
 ) -> Iterator[VideoRows]:
-    """Each video once.  n_rows: name of each stream, and L by video; those whose rows are not known are left out."""
-    seen: set[str] = set()
+    """Each video once, as often as it is said to last otherwise; those whose rows are not known are left out.
+
+    n_rows: name of each stream, and L by video.
+    """
+    seen: set[tuple[str, float, int]] = set()
     for one in annotations:
         rows = tuple((name, of_stream[one.video_id]) for name, of_stream in n_rows if one.video_id in of_stream)
-        if one.video_id in seen or not rows:
+        key = one.video_id, one.duration_s, len(one.labels)
+        if key in seen or not rows:
             continue
-        seen.add(one.video_id)
+        seen.add(key)
         if one.labels:
             yield VideoRows(one.video_id, rows, len(one.labels), f"has {len(one.labels)} labelled clips")
         else:

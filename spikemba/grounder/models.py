@@ -44,7 +44,7 @@ class TrainedModel:
         spec, config = self.checkpoint.features, self.checkpoint.grounding
         if top is not None:
             config = config.model_copy(update={"n_moments": top})
-        clips = spec.join(video.features)
+        clips = spec.join(video.features, duration_s=video.duration_s)
         questions = [Question(clips, spec.tokens(text.tokens, text.pooled), video.duration_s) for text in texts]
         return answer_questions(self.checkpoint.model, questions, spec.clip_s, config)
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from fake_hub import serving
 
 from pipelines.runs.study_folder import Study, StudyRun, write_study
@@ -150,3 +151,28 @@ def test_a_loaded_checkpoint_can_be_asked_directly(trained):
     found = load(model.checkpoint).ground(EXAMPLE, "a red circle enters", top=2, cache=False)
     expected = load(str(trained)).ground(EXAMPLE, "a red circle enters", top=2, cache=False)
     assert found.answer == expected.answer
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "kitchens"),
+        ({"name": "Kitchens of Rome"}, "Kitchens of Rome"),
+        ({"name": "Charades-STA", "benchmark": "charades_sta"}, "Charades-STA"),
+        ({"benchmark": "charades_sta"}, "kitchens"),
+    ],
+)
+def test_a_card_names_the_data_and_no_benchmark_that_they_are_not(trained, tmp_path, settings, named):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    tree["name"] = "kitchens"
+    tree["data"] |= settings
+    (run / "config.yaml").write_text(yaml.safe_dump(tree))
+    share(run, str(tmp_path / "given"))
+    card = (tmp_path / "given" / "README.md").read_text()
+    (result, *_) = yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]
+    assert result["dataset"]["name"] == named
+    assert f"| data set | {named} |" in card
+    assert "qvhighlights" not in card.lower()
+    assert ("charades" in card.lower()) == (named == "Charades-STA")

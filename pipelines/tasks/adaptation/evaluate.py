@@ -75,7 +75,7 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     encoder = opened.model if isinstance(opened.model, AdaptedVideoMamba) else adapt_model(opened.model, "full")
     model = EncoderAndGrounder(encoder, loaded.model, opened.preprocessing, config.encoder).eval()
     clips = raw_clips(config, encoder)
-    dataset = RawVideoDataset(config.data, split, clips)
+    dataset = RawVideoDataset(config.data, split, clips, to_train=False)
     config = config.model_copy(update={"grounding": with_settings(loaded.grounding, how.settings, "grounding")})
     rows = answers(model, dataset, clips, config, Shard())
     found = evaluate_rows(rows, dataset.annotations, how.benchmark or data.benchmark, how)

@@ -65,9 +65,9 @@ class RawClips:
 class RawVideoDataset(GroundingDataset):
     """Pairs whose videos have no features yet, (L, 0), but the numbers of their clips."""
 
-    def __init__(self, config: DataConfig, split: Split, clips: RawClips) -> None:
-        """Raises what GroundingDataset raises, and VideoError."""
-        super().__init__(config, split, [clips])
+    def __init__(self, config: DataConfig, split: Split, clips: RawClips, *, to_train: bool = True) -> None:
+        """to_train: see GroundingDataset. Raises what it raises, and VideoError."""
+        super().__init__(config, split, [clips], to_train=to_train)
         self._clips = clips
 
     def clip_numbers(self, index: int) -> NDArray[np.int64]:
@@ -75,4 +75,4 @@ class RawVideoDataset(GroundingDataset):
         annotation = self.annotations[index]
         n_clips = self._clips.n_clips(annotation.video_id)
         (numbers,) = self.spec.rows([n_clips], len(annotation.labels) or None, annotation.duration_s)
-        return (numbers[: self.config.max_clips] if self.split == "train" else numbers).astype(np.int64)
+        return (numbers[: self.config.max_clips] if self.to_train else numbers).astype(np.int64)

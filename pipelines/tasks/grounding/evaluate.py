@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
-from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, with_settings
+from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, refuse_unused, with_settings
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig
@@ -18,6 +18,7 @@ from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.datasets.clip_lengths import at_clip_length, whole_clips
+from spikemba.datasets.registry import OWN
 from spikemba.errors import ConfigError
 from spikemba.features import FeatureSpec, row_length_s
 from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
@@ -70,23 +71,25 @@ def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[Predicted
 
     Saliency is brought to the length of the clips that were rated, so that a number stands beside its rating.
     """
-    clip_s = questions.dataset.config.clip_s
+    data = questions.dataset.config
     return [
         PredictedRow(
             query_id=annotation.query_id,
             video_id=annotation.video_id,
             query=annotation.query,
             moments=answer.moments,
-            saliency=_saliency(answer, annotation, clip_s),
+            saliency=_saliency(answer, annotation, data),
         )
         for annotation, answer in zip(questions.annotations, answers, strict=True)
     ]
 
 
-def _saliency(answer: Answer, annotation: Annotation, clip_s: float) -> tuple[float, ...]:
+def _saliency(answer: Answer, annotation: Annotation, data: DataConfig) -> tuple[float, ...]:
     """A number per clip of the length that was rated; per clip of the features where nobody rated."""
-    row_s, wanted_s = row_length_s(len(answer.saliency), annotation.duration_s, clip_s), annotation.rating_clip_s
-    if not annotation.ratings or row_s == wanted_s:
+    row_s, wanted_s = row_length_s(len(answer.saliency), annotation.duration_s, data.clip_s), annotation.rating_clip_s
+    # QVHighlights hides the ratings of its test split; whoever scores a submission reads clips of their length
+    hidden = annotation.windows is None and not annotation.labels and data.published() == OWN
+    if not (annotation.ratings or hidden) or row_s == wanted_s:
         return tuple(answer.saliency.tolist())
     n = max(1, whole_clips(annotation.duration_s, wanted_s))
     return tuple(at_clip_length(answer.saliency.astype(np.float64), row_s, wanted_s, n).tolist())
@@ -156,7 +159,7 @@ def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> tuple[list[
     if own is None:
         folder = run_around(run)
         own = DataConfig() if how.settings.get("data") and not folder.exists else folder.config(RunConfig).data
-    dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split)
+    dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split, to_train=False)
     loaded.features.check(dataset.spec, f"split {split!r}")
     return predict(loaded.model, dataset, with_settings(loaded.grounding, how.settings, "grounding")), dataset
 
@@ -168,8 +171,7 @@ def data_as_trained(data: Any, settings: Tree, spec: FeatureSpec) -> DataConfig:
     """
     if not isinstance(data, DataConfig):
         raise ConfigError("--config", ["data: is that of another task; expected that of a grounding run"])
-    if "domains" in settings.get("data", {}):
-        raise ConfigError("--set", ["data.domains: says what a study trains; evaluate one domain with data.domain"])
+    refuse_unused(settings, "data", ("domains",))
     asked = with_settings(data, settings, "data")
     used = asked.read_as(spec)
     refuse_ignored(settings, "data", asked, used)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.runs.run_dir import run_around
-from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, with_settings
+from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, refuse_unused, with_settings
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.tasks.recognition.config import RunConfig
 from pipelines.tasks.recognition.task import predict
@@ -42,6 +42,7 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     if not isinstance(wanted, VideoDataConfig):
         raise ConfigError("--config", ["data: is that of another task; expected that of a recognition run"])
     refuse_other_sections(how.settings, ("data",))
+    refuse_unused(how.settings, "data", ("short_side_px", "repeats", "augment", "labels"))
     asked = with_settings(wanted, how.settings, "data")
     used = fitted(asked, loaded)
     refuse_ignored(how.settings, "data", asked, used)

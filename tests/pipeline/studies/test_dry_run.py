@@ -1,7 +1,9 @@
 """`train --dry-run`: what it says is so, and nothing is written."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +13,8 @@ from pipelines.studies import dry_run as module
 from pipelines.studies.dry_run import Memory, dry_run
 from pipelines.tasks.grounding.config import load_config
 from pipelines.training.device_memory import available, rising
+from spikemba.datasets.annotations import read_annotations
+from spikemba.errors import FeaturesMismatch
 from spikemba.model import SpikeMba
 from spikemba_cli.main import app
 
@@ -137,3 +141,18 @@ def test_of_a_study_the_first_domain_is_shown(config):
     data = config.data.model_copy(update={"domains": ("A", "B")})
     assert module._first_of_study(config.model_copy(update={"data": data})).data.domain == "A"
     assert module._first_of_study(config) is config
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_feature_that_is_no_number_is_named_before_anything_is_trained(corpus, config, tmp_path, split):
+    annotations = read_annotations(corpus / f"{split}.jsonl")
+    stream = tmp_path / "mini"
+    shutil.copytree(corpus / "features" / "mini", stream)
+    path = stream / f"{annotations[-1].video_id}.npz"
+    with np.load(path) as arrays:
+        x = arrays["features"].copy()
+    x[3, 2] = np.nan
+    np.savez(path, features=x)
+    spoilt = config.model_copy(update={"data": config.data.model_copy(update={"video_features": (stream,)})})
+    with pytest.raises(FeaturesMismatch, match=rf"{path.name} holds nan in row 3"):
+        dry_run(spoilt)

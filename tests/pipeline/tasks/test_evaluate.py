@@ -109,7 +109,7 @@ def test_a_setting_that_the_checkpoint_decides_is_refused_with_both_values(train
         ({"grounding": {"n_momets": 1}}, "grounding.n_momets: no such key; did you mean 'n_moments'"),
         ({"grounding": {"max_iou": 2}}, "grounding.max_iou"),
         ({"data": {"vall": "x"}}, "data.vall: no such key; did you mean 'val'"),
-        ({"data": {"domains": ["BK"]}}, "data.domains: says what a study trains"),
+        ({"data": {"domains": ["BK"]}}, "data.domains: is for training and changes nothing here"),
     ],
 )
 def test_a_setting_that_cannot_act_is_refused(trained, settings, problem):
@@ -173,3 +173,11 @@ def test_saliency_is_written_in_clips_of_the_length_that_was_rated(corpus, train
 )
 def test_data_are_a_benchmark_only_where_they_say_so(name, run, benchmark, published):
     assert DataConfig(name=name, benchmark=benchmark).published(run) == published
+
+
+def test_the_training_split_is_evaluated_whole_however_long_videos_were_cut(corpus, trained, tmp_path):
+    own = RunDir(trained).config(RunConfig).data
+    short = own.model_copy(update={"max_clips": 3})
+    assert max(len(GroundingDataset(short, "train")[i].video) for i in range(5)) == 3
+    whole = GroundingDataset(short, "train", to_train=False)
+    assert all(len(whole[i].video) == round(whole.annotations[i].duration_s / 2) for i in range(5))

@@ -99,6 +99,11 @@ def test_evaluation_finds_what_training_found(trained, footage, tmp_path):
     assert evaluate_run(trained, "val", EvaluateOptions(data=more)).document["videos"] == 6
     with pytest.raises(ConfigError, match="leave it out for recognition"):
         evaluate_run(trained, "val", EvaluateOptions(resamples=10))
+    for settings in ({"train": {"seed": 1}}, {"data": {"size_px": 999}}, {"data": {"repeats": 3}}, {"data": {"x": 1}}):
+        with pytest.raises(ConfigError, match="--set has 1 fault"):
+            evaluate_run(trained, "val", EvaluateOptions(settings=settings))
+    views = evaluate_run(trained, "val", EvaluateOptions(settings={"data": {"test_crops": 3}}))
+    assert views.document["videos"] == found.document["videos"]
 
 
 def test_a_run_that_was_broken_off_goes_on_to_the_same_weights(trained, footage, tmp_path):
