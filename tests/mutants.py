@@ -119,27 +119,41 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("spikemba/grounding.py", GROUNDING): [
         (
             "times follow the duration, not the clips",
-            "total_s = len(clips.foreground) * clip_s",
-            "total_s = duration_s",
+            "clips.boundaries * (len(score) * clip_s)",
+            "clips.boundaries * duration_s",
         ),
+        ("a short moment rounds to nothing", "rounded[gone] = np.stack(", "_ = np.stack("),
         ("both scores are multiplied", "(clips.foreground + clips.saliency) / 2", "clips.foreground * clips.saliency"),
     ],
     ("spikemba/datasets/base.py", DATA): [
+        (
+            "training reads clips past the limit",
+            "joined[: self.config.max_clips] if self.to_train else joined",
+            "joined",
+        ),
+    ],
+    ("spikemba/datasets/targets.py", DATA): [
         (
             "targets look at the clip's begin",
             "(np.arange(n_clips) + 0.5) * clip_s",
             "(np.arange(n_clips) + 0.0) * clip_s",
         ),
         (
-            "training reads clips past the limit",
-            'joined[: self.config.max_clips] if self.split == "train" else joined',
-            "joined",
-        ),
-        (
             "a window between two centres is lost",
             "foreground[clip], boundaries[clip] = True, windows[k] / total_s",
             "pass",
         ),
+    ],
+    ("spikemba/datasets/targets.py", "unit/datasets/test_clip_lengths.py"): [
+        ("every rated clip lasts 2 s", "at_clip_length(x, annotation.rating_clip_s,", "at_clip_length(x, 2.0,"),
+        ("what nobody rated is irrelevant", "max(1.0, float(grades[rated > 0].mean()))", "0.0"),
+    ],
+    ("spikemba/datasets/row_fit.py", "unit/datasets/test_row_fit.py"): [
+        ("streams need not be as long as each other", "pairs = [(max(lengths), min(lengths)), *", "pairs = [*"),
+    ],
+    ("spikemba/features.py", "unit/test_features.py"): [
+        ("a checkpoint takes longer queries than it read", '"max_tokens", "sentence_token"', '"sentence_token"'),
+        ("infinity is a feature", "fine = np.isfinite(found)", "fine = ~np.isnan(found)"),
     ],
     ("spikemba/config.py", CONFIG): [
         (

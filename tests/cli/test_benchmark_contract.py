@@ -147,6 +147,8 @@ def prepared_with(about, pack, clip_s, folder, **more):
     options = "--features", folder / "features", "--pack", pack.name
     prepared = printed("prepare", about.name, "--source", folder / "raw", "--out", folder / "data", *options)
     assert prepared["pack"] == pack.name
+    alone = load_config(Path(prepared["config"]))  # scored and named as the benchmark without configs/NAME.yaml, too
+    assert (alone.name, alone.data.benchmark, alone.data.name) == (about.name, about.name, about.title)
     return GroundingDataset(load_config(config_path(about.name), prepared=Path(prepared["config"])).data, "train")
 
 

@@ -128,3 +128,8 @@ def test_a_split_without_truth_can_be_answered_and_not_trained_on(make):
     assert GroundingDataset(config.model_copy(update={"test": config.train}), "test")[0].targets is None
     with pytest.raises(AnnotationError, match="has no relevant_windows"):
         GroundingDataset(config, "train")
+
+
+def test_streams_that_fit_the_video_and_not_each_other_are_refused(make):
+    with pytest.raises(FeaturesMismatch, match="'v0': 58 rows in stream0 and 42 rows in stream1"):
+        GroundingDataset(make([row(0, 100.0)], [(58, 42)]), "train")
