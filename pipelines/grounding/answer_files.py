@@ -178,7 +178,7 @@ def _cut_out(cuts: Iterable[MomentCut], answers: Answers) -> None:
             continue
         answers.cuts.append(done)
         answers.written.append(done.cut.out)
-        note = f"{done.video.name}: {done.cut.note}"
+        note = f"{answers.names[done.video]}: {done.cut.note}"
         if done.cut.note and note not in answers.notes:
             answers.notes.append(note)
     if faults:
