@@ -53,13 +53,10 @@ def ground(
     form, video = "json" if as_json else form, example_or(video)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
-    from pipelines.grounding.queries import read_queries_of
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
-    asked, how = read_queries_of(queries) if queries else ([text or ""], "")
-    if how:
-        print_note(f"read {how}")
+    asked = _read(queries) if queries else [text or ""]
     options = encoder_options("published", "published", precision, device)
     grounder = spikemba.load(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
     if not grounder.trained and checkpoint is None and encoder is None:
@@ -74,6 +71,15 @@ def ground(
         print_note("wrote " + str(path).replace("\n", "\\n"))
     if answers.failed or answers.refused:
         raise typer.Exit(1)
+
+
+def _read(queries: Path) -> list[str]:
+    """The sentences of a file; says how it was read."""
+    from pipelines.grounding.queries import read_queries_of
+
+    asked, how = read_queries_of(queries)
+    print_note(f"read {how}")
+    return asked
 
 
 def _say(what: object, problem: str) -> None:  # noqa: ARG001

@@ -193,7 +193,7 @@ def test_outputs_of_videos_and_sentences_that_look_alike_lie_apart(make_video, g
         make_video(name, images(10 + 5 * i), fps=5)
     long = "a red dog that runs along the beach and then "
     sentences = ["🙂", "🙃", "A dog!", "a dog?", long + "swims", long + "sleeps"]
-    outputs = Outputs("csv", tmp_path / "out", tmp_path / "cuts", tmp_path / "plots")
+    outputs = Outputs("csv", tmp_path / "out", cut=tmp_path / "cuts", plot=tmp_path / "plots")
     answers = answer(grounder, [tmp_path / "v"], sentences, top=1, outputs=outputs)
     assert not answers.failed
     made = [path for path in tmp_path.rglob("*") if path.is_file() and "v" not in path.relative_to(tmp_path).parts]
