@@ -89,6 +89,7 @@ def ground(
 
 
 def _read(queries: Path) -> list[str]:
+    """The sentences of a file; says how it was read."""
     from pipelines.grounding.queries import read_queries_of
 
     asked, how = read_queries_of(queries)
