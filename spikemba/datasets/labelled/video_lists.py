@@ -12,6 +12,7 @@ from typing import Any
 
 from spikemba.datasets.labelled.videos import LabelledVideo
 from spikemba.errors import AnnotationError, UnknownName
+from spikemba.files import is_file
 from spikemba.reading.lines import read_text, split_lines, table_records, table_rows
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
@@ -266,9 +267,9 @@ def _all_videos(folder: Path) -> Iterable[Path]:
 
 def _with_suffix(path: Path, usual: str) -> Path:
     """The file under its usual suffix, or under another one if it was converted."""
-    others = (path.with_name(path.name + suffix) for suffix in VIDEO_SUFFIXES)
-    usual_path = path.with_name(path.name + usual)
-    return usual_path if usual_path.is_file() else next((one for one in others if one.is_file()), usual_path)
+    others = (Path(f"{path}{suffix}") for suffix in VIDEO_SUFFIXES)
+    usual_path = Path(f"{path}{usual}")
+    return usual_path if is_file(usual_path) else next((one for one in others if is_file(one)), usual_path)
 
 
 def _plain(template: str) -> str:
