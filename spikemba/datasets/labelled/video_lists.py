@@ -94,8 +94,12 @@ def read_ucf101(lists: Path, videos: Path, split: int) -> PublishedLists:
 
 def read_ssv2(lists: Path, videos: Path, split: int) -> PublishedLists:  # noqa: ARG001
     """something-something-v2-{labels,train,validation}.json, or labels.json and so on; videos are <id>.webm."""
-    numbers = _json(_file(lists, "something-something-v2-labels.json", "labels.json"), dict)
-    found = PublishedLists({}, sorted(numbers, key=lambda label: int(numbers[label])))
+    classes = _file(lists, "something-something-v2-labels.json", "labels.json")
+    numbers = _json(classes, dict)
+    try:
+        found = PublishedLists({}, sorted(numbers, key=lambda label: int(numbers[label])))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AnnotationError(classes, [f"expected the number of each class ({error})"]) from None
     known = {_plain(label): label for label in found.labels}
     for part, name in {"train": "train", "val": "validation"}.items():
         path = _file(lists, f"something-something-v2-{name}.json", f"{name}.json")
