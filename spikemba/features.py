@@ -23,7 +23,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.files import write_json, writing
+from spikemba.files import is_file, write_json, writing
 from spikemba.libraries import one_line
 from spikemba.reading.arrays import array_names, read_array
 from spikemba.reading.trees import read_json
@@ -250,13 +250,13 @@ class FeatureFolder:
     def _video_files(self, video_id: str) -> list[Path]:
         for endings in VIDEO_ENDINGS:
             files = [file_about(self.folder, video_id, ending) for ending in endings]
-            if all(path.is_file() for path in files):
+            if all(map(is_file, files)):
                 return files
         return []
 
     def _text_files(self, query_id: str | int) -> list[Path]:
         names = (f"qid{query_id}.npz", f"{query_id}.npz")  # both forms are in circulation
-        return [self.folder / name for name in names if (self.folder / name).is_file()]
+        return [self.folder / name for name in names if is_file(self.folder / name)]
 
     def _guess(self) -> Manifest:
         """A published pack has no manifest: its name and the width of its first file are all there is to know."""

@@ -101,6 +101,14 @@ def folder_with(folder: Path, files: Iterable[str], places: Iterable[str] = ("be
     return next((one for one in candidates if all((one / name).is_file() for name in wanted)), None)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not where its name, out of somebody's list, is none that a file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OutputError."""
     with writing(path) as temporary:

@@ -13,6 +13,7 @@ from pipelines.training.distributed import all_gather, ranks
 from pipelines.training.ema import EMA
 from pipelines.training.epoch_sums import EpochSums
 from spikemba.errors import CheckpointError
+from spikemba.libraries import cause
 
 FORMAT = 3
 """Layout of train_state.pt; that of version 0.1.0 was 2 and is still read."""
@@ -76,14 +77,19 @@ class TrainState:
         try:
             self.module.load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError):
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
             raise CheckpointError(f"{source} holds a run of another model; choose another folder with --out") from None
-        self.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None and state["ema"] is not None:
-            self.ema.load_state_dict(state["ema"])
-        self.progress = Progress(**state["progress"])
-        self.sums.load_state_dict(state["sums"], next(self.module.parameters()).device)
-        _restore_random(state["random"], seed + self.progress.epoch)
+        try:
+            self.scaler.load_state_dict(state["scaler"])
+            if self.ema is not None and state["ema"] is not None:
+                self.ema.load_state_dict(state["ema"])
+            self.progress = Progress(**state["progress"])
+            self.sums.load_state_dict(state["sums"], next(self.module.parameters()).device)
+            _restore_random(state["random"], seed + self.progress.epoch)
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{source} holds a damaged state ({cause(error)}); start a new run with --out"
+            ) from None
 
 
 def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:

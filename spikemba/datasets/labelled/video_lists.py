@@ -19,6 +19,7 @@ from spikemba.datasets.labelled.videos import (
     sorted_classes,
 )
 from spikemba.errors import AnnotationError, UnknownName, VideoError
+from spikemba.files import is_file
 from spikemba.reading.lines import read_text, split_lines, table_records, table_rows
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
@@ -104,8 +105,12 @@ def read_ucf101(lists: Path, videos: Path, split: int) -> PublishedLists:
 
 def read_ssv2(lists: Path, videos: Path, split: int) -> PublishedLists:  # noqa: ARG001
     """something-something-v2-{labels,train,validation}.json, or labels.json and so on; videos are <id>.webm."""
-    numbers = _json(_file(lists, "something-something-v2-labels.json", "labels.json"), dict)
-    found = PublishedLists({}, sorted(numbers, key=lambda label: int(numbers[label])))
+    classes = _file(lists, "something-something-v2-labels.json", "labels.json")
+    numbers = _json(classes, dict)
+    try:
+        found = PublishedLists({}, sorted(numbers, key=lambda label: int(numbers[label])))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AnnotationError(classes, [f"expected the number of each class ({error})"]) from None
     known = {_plain(label): label for label in found.labels}
     for part, name in {"train": "train", "val": "validation"}.items():
         path = _file(lists, f"something-something-v2-{name}.json", f"{name}.json")
@@ -296,9 +301,9 @@ def _all_videos(folder: Path) -> Iterable[Path]:
 
 def _with_suffix(path: Path, usual: str) -> Path:
     """The file under its usual suffix, or under another one if it was converted."""
-    others = (path.with_name(path.name + suffix) for suffix in VIDEO_SUFFIXES)
-    usual_path = path.with_name(path.name + usual)
-    return usual_path if usual_path.is_file() else next((one for one in others if one.is_file()), usual_path)
+    others = (Path(f"{path}{suffix}") for suffix in VIDEO_SUFFIXES)
+    usual_path = Path(f"{path}{usual}")
+    return usual_path if is_file(usual_path) else next((one for one in others if is_file(one)), usual_path)
 
 
 def _plain(template: str) -> str:

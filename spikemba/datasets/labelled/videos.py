@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikemba.errors import AnnotationError
-from spikemba.files import write_text
+from spikemba.files import is_file, write_text
 from spikemba.reading.lines import read_lines, read_text, split_lines, table_records, table_rows
 from spikemba.reading.unreadable import Unreadable
 from spikemba.video.folders import VIDEO_SUFFIXES, find_videos
@@ -173,7 +173,7 @@ def _parse(cells: Sequence[str], root: Path) -> LabelledVideo:
     if several_numbers(label):
         raise ValueError(f"has {label!r} behind {name}; expected one class")
     path = root / name
-    if not path.is_file():
+    if not is_file(path):
         raise ValueError(f"there is no {path}")
     start_s = _seconds(start, "start") or 0.0
     end_s = _seconds(end, "end")
