@@ -48,9 +48,8 @@ def _run_both(u: Tensor, mask: Tensor | None, *parameters: Tensor) -> tuple[Tens
 
 def _forward(u: Tensor, mask: Tensor | None, *how: Any) -> tuple[Tensor, ...]:
     inputs = _inputs(u, mask, *how)
-    outs = [
-        torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(1 if inputs["weight2"] is None else 2)
-    ]
+    directions = 1 if inputs["weight2"] is None else 2
+    outs = [torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(directions)]
     call("conv_forward", **inputs, out=outs[0], out2=outs[1] if len(outs) > 1 else None, parts=parts(u.shape[1]))
     return tuple(outs)
 
