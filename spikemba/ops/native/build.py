@@ -89,7 +89,8 @@ def _check_owner(path: Path, status: os.stat_result, *, last: bool) -> None:
 
 def _key(compiler: str) -> str:
     digest = hashlib.sha256()
-    for part in (_version(compiler), _processor(), repr((BASE_FLAGS, FLAG_SETS, _more_flags())), repr(_openmp_runtime())):
+    flags = repr((BASE_FLAGS, FLAG_SETS, _more_flags()))
+    for part in (_version(compiler), _processor(), flags, repr(_openmp_runtime())):
         digest.update(part.encode() + b"\0")
     for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.read_bytes() + b"\0")
