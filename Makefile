@@ -36,11 +36,11 @@ golden: $(VENV)/installed
 
 slow: mutants sanitize
 
-# gcc's address and undefined-behaviour sanitizers; Python's own leaks are not looked for.
+# gcc's address and undefined-behaviour sanitizers; libstdc++ is named so that torch's exceptions are seen to be thrown.
 SANITIZED := door axes_of_one shapes_that_do_not_fit selective_scan official_scan causal_conv spiking spiking_attention \
 	streaming threads
 sanitize: $(VENV)/installed
-	LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 CC=gcc SPIKEMBA_NATIVE=1 \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 CC=gcc SPIKEMBA_NATIVE=1 \
 	SPIKEMBA_KERNEL_FLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" \
 	$(BIN)/python -m pytest -q $(SANITIZED:%=tests/unit/ops/test_%.py)
 
