@@ -5,11 +5,12 @@
 #   make golden         tests/golden/made/ anew, where a change is meant to change its numbers
 #   make slow           the checks that take longer than make test should
 #   make fuzz           broken files of every kind, 2,000 for each reader, in about half an hour
+#   make sanitize       the kernels' tests on kernels that check every address and every overflow as they run
 #   make mutants        whether the tests notice known one-line faults, each planted in a copy
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint golden slow fuzz mutants weights newest oldest lock
+.PHONY: demo test lint golden slow fuzz sanitize mutants weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,10 +35,17 @@ lint: $(VENV)/installed
 golden: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m golden.make
 
-slow: mutants fuzz
+slow: mutants fuzz sanitize
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/run.py --found --mutations 2000
+# gcc's address and undefined-behaviour sanitizers; libstdc++ is named so that torch's exceptions are seen to be thrown.
+SANITIZED := door axes_of_one shapes_that_do_not_fit selective_scan official_scan causal_conv spiking spiking_attention \
+	streaming threads
+sanitize: $(VENV)/installed
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 CC=gcc SPIKEMBA_NATIVE=1 \
+	SPIKEMBA_KERNEL_FLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+	$(BIN)/python -m pytest -q $(SANITIZED:%=tests/unit/ops/test_%.py)
 
 mutants: $(VENV)/installed
 	$(BIN)/python tests/mutants.py --processes 2

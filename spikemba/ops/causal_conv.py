@@ -11,7 +11,7 @@ from spikemba.ops.cuda_kernels import causal_conv_cuda, official_conv
 from spikemba.ops.native.conv import MAX_TAPS, conv_both_native, conv_native, gate_native
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32
-from spikemba.ops.shapes import check_floating, fitted, fitted_mask, together
+from spikemba.ops.shapes import check_floating, expanded, fitted, fitted_mask, together
 
 
 def causal_conv_silu(
@@ -46,10 +46,8 @@ def gated_sum(first: Tensor, second: Tensor | None, gate: Tensor) -> Tensor:
     """(first + second) * silu(gate), broadcast to one shape. Raises ShapeError when they do not fit."""
     shape = together(first=first, second=second, gate=gate)
     if on_native(first, second, gate):
-        y, y2, z = (None if tensor is None else tensor.float().expand(shape) for tensor in (first, second, gate))
-        assert y is not None
-        assert z is not None
-        return gate_native(y, y2, z).to(first.dtype)
+        y2 = None if second is None else expanded(second.float(), shape)
+        return gate_native(expanded(first.float(), shape), y2, expanded(gate.float(), shape)).to(first.dtype)
     return (first if second is None else first + second) * F.silu(gate)
 
 

@@ -22,7 +22,7 @@ from spikemba.ops.native.build import BuildError
 from spikemba.ops.native.library import load, on_native, usable
 from spikemba.ops.native.scan import MAX_STATES, scan_native, scan_native_with_state
 from spikemba.ops.precision import at_least_float32, in_full_precision
-from spikemba.ops.shapes import check_floating, fitted, fitted_mask
+from spikemba.ops.shapes import check_device, check_floating, fitted, fitted_mask
 
 
 def selective_scan_reference(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -175,5 +175,4 @@ def check_shapes(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> N
         if tensor.shape != expected:
             raise ShapeError(f"{name} is {tuple(tensor.shape)}; expected {expected}")
     for name, tensor in {"delta": delta, "a": a, "b": b, "c": c}.items():
-        if tensor.device != x.device:
-            raise ShapeError(f"{name} is on {tensor.device}; expected {x.device}")
+        check_device(name, tensor, x)

@@ -24,7 +24,7 @@ from spikemba.ops.batch_norm import BatchNorm
 from spikemba.ops.native import spiking as compiled
 from spikemba.ops.native.library import on_native
 from spikemba.ops.precision import at_least_float32, in_full_precision
-from spikemba.ops.shapes import check_floating, fitted
+from spikemba.ops.shapes import check_device, check_floating, fitted
 
 # in the order of the enumeration in native/spiking.c
 SurrogateName = Literal[
@@ -105,7 +105,7 @@ def spiking_layer(x: Tensor, mask: Tensor, neuron: NeuronConfig, norm: BatchNorm
     if x.dim() != 4 or len(x) < 1:
         raise ShapeError(f"x is {tuple(x.shape)}; expected (S, B, M, D) with S >= 1")
     check_floating("x", x)
-    mask = fitted("mask", mask, tuple(x.shape[1:3]), x).bool()
+    mask = _mask_for(mask, x)
     _check_norm(norm, x)
     if len(x) <= compiled.MAX_STEPS and on_native(x):
         return Layer(*compiled.spikes_native(x.float(), mask, _struct(neuron), norm, None))
@@ -136,7 +136,7 @@ def spiking_attention(
     if n_spike_steps < 1:
         raise ShapeError(f"{n_spike_steps} spike steps; expected at least 1")
     check_floating("x", x)
-    mask = fitted("mask", mask, tuple(x.shape[:2]), x).bool()
+    mask = _mask_for(mask, x)
     factor = fitted("factor", factor, (len(x),), x)
     _check_norm(norm, x)
     small = n_spike_steps <= compiled.MAX_STEPS and width // n_heads <= compiled.MAX_HEAD
@@ -153,15 +153,22 @@ def spiking_attention(
         return attended * factor[:, None, None], spikes.sum((0, 1, 2))
 
 
+def _mask_for(mask: Tensor, x: Tensor) -> Tensor:
+    """The mask as (B, M) of bool for x, (..., B, M, D)."""
+    mask = fitted("mask", mask, x.shape[-3:-1], x)
+    return mask if mask.dtype is torch.bool else mask.bool()
+
+
 def _check_norm(norm: BatchNorm | None, x: Tensor) -> None:
     """Raises ShapeError when a norm is not one of x's channels."""
     if norm is None:
         return
+    shape = x.shape[-1:]
     parts = {"weight": norm.weight, "bias": norm.bias, "mean": norm.mean, "var": norm.var}
     for name, tensor in parts.items():
-        if tensor.shape != x.shape[-1:] or tensor.device != x.device:
-            found = f"{tuple(tensor.shape)} on {tensor.device}"
-            raise ShapeError(f"the norm's {name} is {found}; expected {tuple(x.shape[-1:])} on {x.device}")
+        check_device(f"the norm's {name}", tensor, x)
+        if tensor.shape != shape:
+            raise ShapeError(f"the norm's {name} is {tuple(tensor.shape)}; expected {tuple(shape)}")
 
 
 def _struct(neuron: NeuronConfig) -> compiled.Neuron:

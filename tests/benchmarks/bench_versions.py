@@ -5,7 +5,7 @@
 
 A process of each checkout stands ready; the two take turns, so what disturbs the machine disturbs both. Counted is the
 time of the processor, which other programs on it hardly touch. Cases: a training step of `configs/shapes.yaml`, the
-smallest that is trained, on one pair and on 32; an answer at 75 clips of the benchmarks' network and of that of `shapes`.
+smallest that is trained, on one pair and on 32; an answer at 75 clips of the benchmarks' network and of `shapes`.
 """
 
 import argparse

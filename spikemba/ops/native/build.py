@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import stat
 import subprocess
@@ -27,6 +28,9 @@ BASE_FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fn
 
 FLAG_SETS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))
 """Tried in this order; a compiler without OpenMP, as Apple's, builds a library that runs on one thread."""
+
+MORE_FLAGS = "SPIKEMBA_KERNEL_FLAGS"
+"""A variable of the environment with flags that come last, as those of a sanitizer; they make another library."""
 
 TIMEOUT_S = 120
 
@@ -85,7 +89,8 @@ def _check_owner(path: Path, status: os.stat_result, *, last: bool) -> None:
 
 def _key(compiler: str) -> str:
     digest = hashlib.sha256()
-    for part in (_version(compiler), _processor(), repr((BASE_FLAGS, FLAG_SETS)), repr(_openmp_runtime())):
+    flags = repr((BASE_FLAGS, FLAG_SETS, _more_flags()))
+    for part in (_version(compiler), _processor(), flags, repr(_openmp_runtime())):
         digest.update(part.encode() + b"\0")
     for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.read_bytes() + b"\0")
@@ -149,4 +154,8 @@ def _commands(compiler: str, out: Path) -> Iterator[list[str]]:
     source = str(SOURCES / "kernels.c")
     for flags in FLAG_SETS:
         runtime = _openmp_runtime() if "-fopenmp" in flags else []
-        yield [compiler, *BASE_FLAGS, *flags, source, *runtime, "-o", str(out)]
+        yield [compiler, *BASE_FLAGS, *flags, *_more_flags(), source, *runtime, "-o", str(out)]
+
+
+def _more_flags() -> list[str]:
+    return shlex.split(os.environ.get(MORE_FLAGS, ""))

@@ -4,6 +4,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from spikemba.ops.native.door import call, summed
@@ -47,7 +48,8 @@ def _run_both(u: Tensor, mask: Tensor | None, *parameters: Tensor) -> tuple[Tens
 
 def _forward(u: Tensor, mask: Tensor | None, *how: Any) -> tuple[Tensor, ...]:
     inputs = _inputs(u, mask, *how)
-    outs = [u.new_empty(u.shape) for _ in range(1 if inputs["weight2"] is None else 2)]
+    directions = 1 if inputs["weight2"] is None else 2
+    outs = [torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(directions)]
     call("conv_forward", **inputs, out=outs[0], out2=outs[1] if len(outs) > 1 else None, parts=parts(u.shape[1]))
     return tuple(outs)
 
@@ -120,7 +122,7 @@ def _taps(weight: Tensor) -> Tensor:
 
 
 def _run_gate(y: Tensor, y2: Tensor | None, z: Tensor) -> Tensor:
-    out = y.new_empty(y.shape)
+    out = torch.empty_like(y, memory_format=torch.contiguous_format)
     call(
         "gate_forward", y=_flat(y), y2=None if y2 is None else _flat(y2), z=_flat(z), out=out.view(-1), count=y.numel()
     )
@@ -136,7 +138,7 @@ def _run_gate_backward(grad: Tensor, y: Tensor, y2: Tensor | None, z: Tensor) ->
 
 
 def _flat(x: Tensor) -> Tensor:
-    return x.reshape(-1).contiguous()
+    return x.reshape(-1)
 
 
 def _like(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -2,11 +2,9 @@
 
 import ctypes
 from collections.abc import Callable
-from functools import partial
 from operator import itemgetter
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from spikemba.errors import ShapeError
@@ -41,6 +39,8 @@ def row_stride(tensor: Tensor) -> int | None:
 def summed(rows: Tensor) -> Tensor:
     """The sum over the last axis but one, (..., R, D) -> (..., D), in an order that no number of threads changes."""
     count, width = rows.shape[-2:]
+    if count == 1:
+        return rows.reshape(*rows.shape[:-2], width)
     out = rows.new_empty(*rows.shape[:-2], width)
     flat, sums = rows.view(-1, count, width), out.view(-1, width)
     call("sum_over_rows", rows=flat, out=sums, outer=len(sums), count=count, width=width)
@@ -49,56 +49,52 @@ def summed(rows: Tensor) -> Tensor:
 
 def _values(kernel: Kernel, given: Given) -> list[int | float | None]:
     """A structure's fields in their order."""
-    if given.keys() != kernel.names:
+    if len(given) != len(kernel.fields) or given.keys() != kernel.names:
         raise TypeError(f"{kernel.name} takes {sorted(kernel.names)}; given are {sorted(given)}")
-    numbers, arrays = _CHECKS[kernel.name]
-    for check in numbers:
-        check(given)
+    whole, arrays = _CHECKS[kernel.name]
+    for name, least, most, multiple in whole:
+        if not least <= given[name] <= most or given[name] % multiple:
+            raise ValueError(f"{kernel.name}: {name} is {given[name]}; expected {least} to {most}")
     for group in kernel.together:
         if len({given[one] is None for one in group}) > 1:
             raise ShapeError(f"{kernel.name}: {', '.join(group)} go together; some are None")
-    sizes = {**given, **{one: FOLLOWING[one](given) for one in kernel.following}}
     if kernel.heads and (given["width"] % given["heads"] or given["width"] > MAX_HEAD * given["heads"]):
-        raise ShapeError(
-            f"{given['heads']} heads of {given['width']} channels; expected equal ones of at most {MAX_HEAD}"
-        )
-    addresses = {one: read(given[one], sizes) for one, read in arrays}
-    return [addresses[one.name] if isinstance(one, Array) else given[one.name] for one in kernel.fields]
+        found = f"{given['heads']} heads of {given['width']} channels"
+        raise ShapeError(f"{found}; expected equal ones of at most {MAX_HEAD}")
+    values = given.copy()
+    for one in kernel.following:
+        given[one] = FOLLOWING[one](given)
+    for name, shape, dtype, array in arrays:  # in one place and by cheap questions: this runs before every kernel
+        tensor = given[name]
+        if tensor is None and array.optional:
+            continue
+        if (
+            not isinstance(tensor, Tensor)
+            or tensor.dtype is not dtype
+            or tensor.shape != shape(given)
+            or not tensor.is_cpu
+            or not (tensor.is_contiguous() if not array.rows else row_stride(tensor) == given["row_stride"])
+        ):
+            _check(kernel.name, array, tensor, shape(given), given)
+        values[name] = tensor.data_ptr()
+        if array.aligned > 1 and values[name] % array.aligned:
+            raise ShapeError(f"{kernel.name}: {name} has no memory at a multiple of {array.aligned}")
+    return [values[one.name] for one in kernel.fields]
 
 
-def _in_range(kernel: str, number: Number, given: Given) -> None:
-    value = given[number.name]
-    if number.kind is ctypes.c_float:
-        if not isinstance(value, float | int):
-            raise TypeError(f"{kernel}: {number.name} is {value!r}; expected a number")
-        return
-    if not isinstance(value, int):
-        raise TypeError(f"{kernel}: {number.name} is {value!r}; expected a whole number")
-    if not number.least <= value <= number.most or value % number.multiple:
-        raise ValueError(f"{kernel}: {number.name} is {value}; expected {number.least} to {number.most}")
-
-
-def _address(kernel: str, array: Array, shape: Callable[[Given], Any], tensor: Any, sizes: Given) -> int | None:
-    """The address that C gets; None is null."""
-    if tensor is None and array.optional:
-        return None
+def _check(kernel: str, array: Array, tensor: Any, shape: tuple[int, ...], given: Given) -> None:
+    """Raises the error that says what is wrong about a tensor, if anything is: one of no numbers lies anyhow."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{kernel}: {array.name} is {type(tensor).__name__}; expected a tensor")
-    if tensor.shape != shape(sizes):
-        raise ShapeError(f"{kernel}: {array.name} is {tuple(tensor.shape)}; expected {shape(sizes)}")
+    if tensor.shape != shape:
+        raise ShapeError(f"{kernel}: {array.name} is {tuple(tensor.shape)}; expected {shape}")
     if tensor.dtype is not array.dtype:
         raise ShapeError(f"{kernel}: {array.name} is of {tensor.dtype}; expected {array.dtype}")
     if not tensor.is_cpu:
         raise ShapeError(f"{kernel}: {array.name} is on {tensor.device}; expected cpu")
-    if tensor.layout is not torch.strided or tensor.is_neg():
-        raise ShapeError(f"{kernel}: {array.name} is a view that is computed when it is read; expected plain memory")
-    laid_out = row_stride(tensor) == sizes["row_stride"] if array.rows else tensor.is_contiguous()
-    if tensor.numel() and not laid_out:
-        raise ShapeError(f"{kernel}: {array.name} has strides {tensor.stride()} for {tuple(tensor.shape)}")
-    address = tensor.data_ptr()
-    if tensor.numel() and (not address or address % array.aligned):
-        raise ShapeError(f"{kernel}: {array.name} has no memory at a multiple of {array.aligned}")
-    return address
+    if tensor.numel():
+        rows = f", rows {given['row_stride']} apart" if array.rows else ""
+        raise ShapeError(f"{kernel}: {array.name} has strides {tensor.stride()}; expected {shape} packed{rows}")
 
 
 def _shape_of(array: Array) -> Callable[[Given], tuple[int, ...]]:
@@ -111,9 +107,13 @@ def _shape_of(array: Array) -> Callable[[Given], tuple[int, ...]]:
 
 _CHECKS = {
     name: (
-        [partial(_in_range, name, one) for one in kernel.fields if isinstance(one, Number)],
-        [(a.name, partial(_address, name, a, _shape_of(a))) for a in kernel.fields if isinstance(a, Array)],
+        [
+            (one.name, one.least, one.most, one.multiple)
+            for one in kernel.fields
+            if isinstance(one, Number) and one.kind is not ctypes.c_float
+        ],
+        [(one.name, _shape_of(one), one.dtype, one) for one in kernel.fields if isinstance(one, Array)],
     )
     for name, kernel in KERNELS.items()
 }
-"""What `_values` asks of each kernel's arguments, put together once."""
+"""What `_values` asks of each kernel's arguments, put together once; of a real number ctypes asks."""

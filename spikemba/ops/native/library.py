@@ -92,8 +92,11 @@ def usable() -> bool:
 
 def on_native(*tensors: Tensor | None) -> bool:
     """Whether the kernels can take these tensors: floats on a CPU, none in float64, and there are kernels."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    return all(tensor.device.type == "cpu" and tensor.dtype in FLOATS for tensor in given) and usable()
+    for tensor in tensors:
+        if tensor is not None and (tensor.dtype not in FLOATS or not tensor.is_cpu):
+            return False
+    allowed: bool = usable()
+    return allowed
 
 
 def kernels() -> ctypes.CDLL:

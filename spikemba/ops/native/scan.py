@@ -90,7 +90,7 @@ def _forward(
     final: Tensor | None = None,
 ) -> Tensor:
     """initial, final: states before and after; starts: those between, kept for the backward pass."""
-    y = x.new_empty(x.shape)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
     inputs = _inputs(x, step, a, b, c, skip, mask)
     how = {"softplus": softplus, "reverse": reverse, "block": _block(x.shape[0], x.shape[2], 2 * threads())}
     call("scan_forward", **inputs, initial=initial, y=y, starts=starts, final=final, **how)
@@ -113,7 +113,7 @@ def _backward(
     """The gradients of x, step, a, b, c and skip; the last also where skip is None."""
     (batch, length, width), states = x.shape, a.shape[1]
     pitch, block = padded(width), _block(batch, width, BACKWARD_TASKS)
-    grad_x, grad_step = x.new_empty(x.shape), x.new_empty(x.shape)
+    grad_x, grad_step = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
     grad_rate, grad_skip = x.new_empty(batch, states, pitch), x.new_empty(batch, pitch)
     grad_b, grad_c = x.new_empty(2, -(-width // block), batch, length, states)
     call(

@@ -225,7 +225,7 @@ def _sizes(steps: int, batch: int, positions: int, width: int) -> dict[str, int]
 
 
 def _neuron(numbers: tuple[Any, ...]) -> dict[str, Any]:
-    return Neuron(*numbers)._asdict()
+    return dict(zip(Neuron._fields, numbers, strict=True))
 
 
 def _packed(mask: Tensor | None) -> Tensor | None:

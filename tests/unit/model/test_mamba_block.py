@@ -38,3 +38,17 @@ def test_the_step_sizes_projection_keeps_the_variance_of_what_it_reads():
     bound = weight.shape[1] ** -0.5
     assert 0.99 * bound < weight.abs().max() <= bound
     torch.testing.assert_close(weight.square().mean().item(), bound**2 / 3, rtol=0.02, atol=0)
+
+
+def test_the_bias_of_the_step_is_added_in_float32_also_under_autocast():
+    torch.manual_seed(0)
+    scan = DirectionalScan(16, MixerConfig(), reverse=False)
+    x = torch.randn(2, 5, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        step = scan.parameters_for(x)[0]
+        low_rank = scan.x_proj(x)[..., : scan.dt_proj.in_features]
+        product = torch.nn.functional.linear(low_rank, scan.dt_proj.weight)
+    assert product.dtype == torch.bfloat16
+    assert torch.equal(step, product.float() + scan.dt_proj.bias)
+    exact = scan.parameters_for(x)[0]
+    assert torch.equal(exact, scan.dt_proj(scan.x_proj(x)[..., : scan.dt_proj.in_features]))

@@ -95,3 +95,14 @@ def test_what_does_not_fit_is_named():
         selective_scan_fn(u, delta, a, b[..., :-1], c)
     with pytest.raises(ShapeError, match="as many groups"):
         selective_scan_fn(u, delta, a, b[:, None].expand(-1, 5, -1, -1), c)
+
+
+def test_the_bias_of_a_half_step_is_added_in_float32():
+    """The official kernel reads the step in half precision and its bias in float32."""
+    needed, options = tensors(VARYING, VARYING)
+    u, delta, a, b, c = (t.bfloat16() for t in needed)
+    bias = options["delta_bias"].float() - 4.003
+    y = selective_scan_fn(u, delta, a, b, c, delta_bias=bias, delta_softplus=True)
+    ready = delta.float() + bias[:, None]
+    assert torch.equal(y, selective_scan_fn(u, ready, a, b, c, delta_softplus=True))
+    assert not torch.equal(y, selective_scan_fn(u, ready.bfloat16(), a, b, c, delta_softplus=True))
