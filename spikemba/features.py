@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from spikemba.config import Config
-from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
+from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing, QueryError
 from spikemba.files import write_json, writing
 
 Array = NDArray[np.float32]
@@ -208,8 +208,9 @@ class FeatureFolder:
         return []
 
     def _text_files(self, query_id: str | int) -> list[Path]:
-        names = (f"qid{query_id}.npz", f"{query_id}.npz")  # both forms are in circulation
-        return [self.folder / name for name in names if (self.folder / name).is_file()]
+        own = query_file(self.folder, query_id)
+        files = (own, own.with_name(own.name.removeprefix("qid")))  # both forms are in circulation
+        return [path for path in files if path.is_file()]
 
     def _guess(self) -> Manifest:
         """A published pack has no manifest: its name and the width of its first file are all there is to know."""
@@ -231,8 +232,23 @@ VIDEO_ENDINGS = ((".npz",), (".npy",), ("_rgb.npy", "_opt.npy"))
 TOKEN_KEYS = ("last_hidden_state", "token")
 """Names of the token states in a query's npz."""
 
+LONGEST_ID = 200
+"""Bytes of a query's identifier, so that file systems take its file's name."""
+
 POOLED_KEY = "pooler_output"
 """Name of the sentence's embedding there."""
+
+
+def query_file(folder: Path, query_id: str | int) -> Path:
+    """The file of a query in a folder. Raises QueryError for an identifier that cannot name one, such as a path."""
+    text = str(query_id)
+    if not text or set(text) & set("/\\\0") or len(text.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise QueryError(
+            f"qid {shown!r} cannot name a file of features; expected 1 to {LONGEST_ID} bytes without / and \\: "
+            "give it another qid in the annotations"
+        )
+    return folder / f"qid{text}.npz"
 
 
 def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
@@ -245,7 +261,7 @@ def write_query_features(
     folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32"
 ) -> None:
     """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError."""
-    with writing(folder / f"qid{query_id}.npz") as temporary:
+    with writing(query_file(folder, query_id)) as temporary:
         np.savez(temporary, last_hidden_state=tokens.astype(dtype), pooler_output=pooled.astype(dtype))
 
 
