@@ -16,11 +16,11 @@ import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing, QueryError
@@ -30,6 +30,10 @@ Array = NDArray[np.float32]
 Dtype = Literal["float16", "float32"]
 
 MANIFEST = "manifest.json"
+
+
+ClipLength = Annotated[float, Field(ge=0.01, le=3600)]
+"""Seconds of video per row: at least one frame of the fastest cameras, at most an hour."""
 
 
 class Manifest(Config):
@@ -42,7 +46,7 @@ class Manifest(Config):
     """F, numbers per clip or token."""
     weights: str | None = None
     """SHA-256 of the encoder's weights; None when it is not known, as for published packs."""
-    clip_s: PositiveFloat | None = None
+    clip_s: ClipLength | None = None
     """Seconds of video per row; None for text."""
     frames: str | None = None
     """Which frames were taken and how they were resized, in words."""
@@ -55,7 +59,7 @@ class FeatureSpec(Config):
 
     video: tuple[Manifest, ...]
     text: Manifest
-    clip_s: PositiveFloat
+    clip_s: ClipLength
     """Seconds of video per clip."""
     normalise_video: bool = True
     """Scale each stream's rows to length 1 before joining."""

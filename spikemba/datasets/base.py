@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
@@ -18,7 +18,7 @@ from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
 from spikemba.datasets.registry import OWN, benchmark_names
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.features import Array, FeatureFolder, FeatureSpec, Manifest
+from spikemba.features import Array, ClipLength, FeatureFolder, FeatureSpec, Manifest
 
 Split = Literal["train", "val", "test"]
 
@@ -48,7 +48,7 @@ class DataConfig(Config):
     """Folders of clip features, in the order in which they are joined."""
     text_features: Path | None = None
     """Folder of query features, or a text file of word vectors such as glove.6B.300d.txt."""
-    clip_s: PositiveFloat = 2.0
+    clip_s: ClipLength = 2.0
     """Seconds of video per clip."""
     max_clips: PositiveInt | None = None
     """Longer videos are cut to this many clips in training; None keeps all. Evaluation reads long videos in chunks."""
