@@ -141,3 +141,15 @@ def test_unknown_weights_are_trusted_when_the_width_fits():
         update={"video": (Manifest(encoder="slowfast_features", dim=4), Manifest(encoder="clip_features", dim=6))}
     )
     SPEC.check(published, "here")
+
+
+def test_missing_features_name_the_command_that_makes_them(tmp_path):
+    """For sentences another one than for videos: the same for both would lead in a circle."""
+    for name, command in {
+        "mini": f"spikemba extract VIDEOS --encoder mini --out {tmp_path}",
+        "mini_text": f"spikemba extract --queries ANNOTATIONS --encoder mini --out {tmp_path}",
+    }.items():
+        (tmp_path / name).mkdir()
+        with pytest.raises(FeaturesMissing) as raised:
+            FeatureFolder(tmp_path / name)
+        assert f"run `{command}`" in str(raised.value)
