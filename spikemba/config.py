@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from spikemba.errors import ConfigError
 from spikemba.reading.lines import read_text
@@ -19,7 +19,7 @@ Tree = dict[str, Any]
 class Config(BaseModel):
     """Base of every configuration section: frozen, unknown keys refused, each field documented by the line below it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, tree: Mapping[str, Any], source: str = "the configuration") -> Self:
@@ -28,6 +28,19 @@ class Config(BaseModel):
             return cls.model_validate(tree)
         except ValidationError as error:
             raise ConfigError(source, [_describe(cls, fault) for fault in error.errors()]) from None
+
+    @model_validator(mode="after")
+    def _numbers_can_be_counted_with(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            most = _LARGEST_FLOAT if isinstance(value, float) else 2**63 - 1
+            if isinstance(value, int | float) and abs(value) > most:
+                raise ValueError(f"{name} is larger than a number can be; expected at most {most:.3g}")
+        return self
+
+
+_LARGEST_FLOAT = 3.4e38
+"""Of float32."""
 
 
 def load_yaml(path: Path) -> Tree:
@@ -87,6 +100,8 @@ def parse_overrides(assignments: Iterable[str]) -> Tree:
         *parents, leaf = key.split(".")
         for parent in parents:
             branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise ConfigError("--set", [f"{assignment!r}: {parent} was set to {branch!r} before, and is a section"])
         try:
             branch[leaf] = parse_yaml(value)
         except Unreadable:

@@ -3,6 +3,7 @@
 Any other exception is a bug and keeps its traceback.
 """
 
+import re
 from pathlib import Path
 
 
@@ -39,14 +40,19 @@ def problem_with(path: Path | str, error: Exception) -> str:
     return f"{path}: failed unexpectedly ({type(error).__name__}: {reason}); alone, it shows where: please report that"
 
 
+_ROW = r"([^:]*\b)?(line|row|entry) \d|qid "
+"""How a fault begins that is one row's."""
+
+
 class AnnotationError(SpikeMbaError):
     """Rows of an annotation or prediction file cannot be used; each is named by its line."""
 
     def __init__(self, path: Path | str, faults: list[str], shown: int = 10) -> None:
         more = [f"... and {len(faults) - shown} more"] if len(faults) > shown else []
-        head = f"{path}: {len(faults)} bad row{'s' if len(faults) != 1 else ''}"
-        lines = [_cut(fault) for fault in faults[:shown]]
-        body = f"{head}: {lines[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *lines, *more])
+        in_rows = any(re.match(_ROW, fault) for fault in faults)  # that there is no file is no row
+        head = f"{path}: {len(faults)} {'bad row' if in_rows else 'fault'}{'s' if len(faults) != 1 else ''}"
+        head = f"{path}" if len(faults) == 1 and not in_rows else head
+        body = f"{head}: {faults[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *faults[:shown], *more])
         super().__init__(body)
         self.faults = faults
 
@@ -54,8 +60,13 @@ class AnnotationError(SpikeMbaError):
 class FeaturesMissing(SpikeMbaError):
     """A video or query has no extracted features."""
 
-    def __init__(self, item: str, folder: Path) -> None:
-        super().__init__(f"no features for {item} in {folder}; run `spikemba extract VIDEOS --out {folder.parent}`")
+    def __init__(self, item: str, folder: Path, command: str | None = None) -> None:
+        """folder: of one encoder, by its name; of sentences with `_text`.  command: another one that makes them."""
+        sentences = folder.name.endswith("_text")
+        encoder = folder.name.removesuffix("_text")
+        source = "--queries ANNOTATIONS" if sentences else "VIDEOS"
+        usual = f"spikemba extract {source} --encoder {encoder} --out {folder.parent}"
+        super().__init__(f"no features for {item} in {folder}; run `{command or usual}`")
 
 
 class FeaturesMismatch(SpikeMbaError):

@@ -15,14 +15,14 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from spikemba.config import Config
-from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing
+from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing, QueryError
 from spikemba.files import is_file, write_json, writing
 from spikemba.libraries import one_line
 from spikemba.reading.arrays import array_names, read_array
@@ -36,6 +36,10 @@ Dtype = Literal["float16", "float32"]
 MANIFEST = "manifest.json"
 
 
+ClipLength = Annotated[float, Field(ge=0.01, le=3600)]
+"""Seconds of video per row: at least one frame of the fastest cameras, at most an hour."""
+
+
 class Manifest(Config):
     """What made one folder of features; a checkpoint keeps a copy and refuses features that differ."""
 
@@ -46,7 +50,7 @@ class Manifest(Config):
     """F, numbers per clip or token."""
     weights: str | None = None
     """SHA-256 of the encoder's weights; None when it is not known, as for published packs."""
-    clip_s: PositiveFloat | None = None
+    clip_s: ClipLength | None = None
     """Seconds of video per row; None for text."""
     frames: str | None = None
     """Which frames were taken and how they were resized, in words."""
@@ -59,7 +63,7 @@ class FeatureSpec(Config):
 
     video: tuple[Manifest, ...]
     text: Manifest
-    clip_s: PositiveFloat
+    clip_s: ClipLength
     """Seconds of video per clip."""
     normalise_video: bool = True
     """Scale each stream's rows to length 1 before joining."""
@@ -255,8 +259,9 @@ class FeatureFolder:
         return []
 
     def _text_files(self, query_id: str | int) -> list[Path]:
-        names = (f"qid{query_id}.npz", f"{query_id}.npz")  # both forms are in circulation
-        return [self.folder / name for name in names if is_file(self.folder / name)]
+        own = query_file(self.folder, query_id)
+        files = (own, own.with_name(own.name.removeprefix("qid")))  # both forms are in circulation
+        return [path for path in files if is_file(path)]
 
     def _guess(self) -> Manifest:
         """A published pack has no manifest: its name and the width of its first file are all there is to know."""
@@ -278,8 +283,23 @@ VIDEO_ENDINGS = ((".npz",), (".npy",), ("_rgb.npy", "_opt.npy"))
 TOKEN_KEYS = ("last_hidden_state", "token")
 """Names of the token states in a query's npz."""
 
+LONGEST_ID = 200
+"""Bytes of a query's identifier, so that file systems take its file's name."""
+
 POOLED_KEY = "pooler_output"
 """Name of the sentence's embedding there."""
+
+
+def query_file(folder: Path, query_id: str | int) -> Path:
+    """The file of a query in a folder. Raises QueryError for an identifier that cannot name one, such as a path."""
+    text = str(query_id)
+    if not text or set(text) & set("/\\\0") or len(text.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise QueryError(
+            f"qid {shown!r} cannot name a file of features; expected 1 to {LONGEST_ID} bytes without / and \\: "
+            "give it another qid in the annotations"
+        )
+    return folder / f"qid{text}.npz"
 
 
 def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
@@ -292,7 +312,7 @@ def write_query_features(
     folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32"
 ) -> None:
     """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError."""
-    with writing(folder / f"qid{query_id}.npz") as temporary:
+    with writing(query_file(folder, query_id)) as temporary:
         np.savez(temporary, last_hidden_state=tokens.astype(dtype), pooler_output=pooled.astype(dtype))
 
 

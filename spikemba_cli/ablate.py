@@ -44,7 +44,11 @@ def ablate(
     from pipelines.studies import ablations as pipeline  # torch loads here, not for --help
 
     if show:
-        print_table("", ["part", "value", "setting"], pipeline.settings_of())
+        columns, rows = ["part", "value", "setting"], pipeline.settings_of(only or [])
+        if as_json:
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        else:
+            print_table("", columns, rows)
         return
     path = config_file(dataset, config, called="NAME")
     from pipelines.runs.config import prepared_config

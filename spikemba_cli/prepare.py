@@ -95,8 +95,20 @@ def custom(
             seed=seed,
             report=report,
         )
+    if val_share and "val" not in prepared.n_queries:
+        print_warning(
+            "one video cannot be split: there is no validation, so no epoch is chosen and nothing says how good it is; "
+            "annotate a second video, or better ten"
+        )
+    elif val_share and prepared.n_videos("val") < FEW:
+        print_warning(
+            f"{prepared.n_videos('val')} of the videos validate: numbers from so few say little; expected {FEW} or more"
+        )
     _print(prepared, encoder, as_json)
 
+
+FEW = 3
+"""Validation videos below which a person is told that they are few."""
 
 SourceOption = Annotated[Path, typer.Option(help="Folder that is searched for the annotation files.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder to write to; by default data/<name>.")]

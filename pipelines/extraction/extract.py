@@ -123,7 +123,11 @@ def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtyp
     for file in files:
         faults = []
         for annotation in read_annotations(file):
-            if folder.has_text(annotation.query_id):
+            try:
+                if folder.has_text(annotation.query_id):
+                    continue
+            except QueryError as error:  # which names the identifier
+                faults.append(str(error))
                 continue
             try:
                 (encoded,) = encoder.encode_texts([annotation.query])

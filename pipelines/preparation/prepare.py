@@ -8,9 +8,11 @@ from pathlib import Path
 from pipelines.preparation.data_config import write_data_config
 from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus
 from spikemba.config import Tree
-from spikemba.datasets.annotations import Annotation, write_annotations
+from spikemba.datasets.annotations import Annotation, read_annotations, write_annotations
 from spikemba.datasets.custom import read_custom
-from spikemba.errors import AnnotationError
+from spikemba.encoders.base import folder_name
+from spikemba.encoders.registry import find_encoder
+from spikemba.errors import AnnotationError, SpikeMbaError
 from spikemba.progress import Report, silent
 from spikemba.video.sampling import VideoReader
 
@@ -30,6 +32,10 @@ class Prepared:
     """Folders and files to encode in one command: the videos' ids hold for these together."""
     how: str | None = None
     """How a person's own file was read."""
+
+    def n_videos(self, split: str) -> int:
+        """Videos of an annotation file."""
+        return len({row.video_id for row in read_annotations(self.out / f"{split}.jsonl")})
 
 
 def prepare_shapes(out: Path, config: ShapesConfig, report: Report = silent) -> Prepared:
@@ -53,10 +59,12 @@ def prepare_custom(
 ) -> Prepared:
     """A person's table or jsonl of video, start, end, query to annotations in `out`, split by video.
 
-    encoder: what the features will be made with; it only decides the folders that the configuration names.
     fps: frames per second, where the table's times are frames.
+    encoder: what the features will be made with; it only decides the folders that the configuration names, those of
+    the sentences by the first that reads text. Raises UnknownName, and SpikeMbaError when none does.
     Raises AnnotationError that names every line with a fault.
     """
+    _text_reader(encoder)
     looked_at = 0
 
     def duration_of(path: Path) -> float:
@@ -96,11 +104,20 @@ def video_duration_s(path: Path) -> float:
     return VideoReader(path).measured_end_s()
 
 
+def _text_reader(encoder: str) -> str:
+    """The first of the encoders joined by + that reads text. Raises UnknownName, SpikeMbaError."""
+    names = encoder.split("+")
+    readers = [one for one in names if find_encoder(one).reads_text]
+    if not readers:
+        raise SpikeMbaError(f"no encoder of {encoder} reads text; add one that does, as in --encoder clip+{encoder}")
+    return readers[0]
+
+
 def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dict[str, int]) -> Path:
     """The configuration that trains on what was prepared; features are expected in `out/features`."""
     data: Tree = {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test") if split in splits}
-    data["video_features"] = [str(out / "features" / one) for one in encoder.split("+")]
-    data["text_features"] = str(out / "features" / f"{encoder.split('+')[0]}_text")
+    data["video_features"] = [str(out / "features" / folder_name(one)) for one in encoder.split("+")]
+    data["text_features"] = str(out / "features" / f"{folder_name(_text_reader(encoder))}_text")
     data["clip_s"] = clip_s
     path = out / "config.yaml"
     return write_data_config(out, f"spikemba train --config {path}", data, name)

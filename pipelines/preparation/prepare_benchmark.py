@@ -160,7 +160,8 @@ def _features(about: Benchmark, root: Path, wanted: str | None, *, required: boo
     if wanted is not None and wanted not in known and not root.is_dir():
         raise UnknownName("feature pack", wanted, sorted(known))
     layouts = "; ".join(f"{one.name}: {', '.join('|'.join(n) for n in (*one.video, one.text))}" for one in packs)
-    raise FeaturesMissing(f"{about.title} (looked for {layouts})", root)
+    make = f"spikemba extract VIDEOS --encoder {packs[0].name} --queries ANNOTATIONS --out {root}"
+    raise FeaturesMissing(f"{about.title} (looked for {layouts})", root, make)
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path | None:

@@ -1,11 +1,12 @@
 """What the configurations of all kinds of training have, and where their YAML files lie."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from spikemba.config import Config, Tree, load_over_base, merge
+from spikemba.config import Config, Tree, load_over_base, merge, parse_overrides
 from spikemba.errors import ConfigError, UnknownName
 
 GROUNDING = "grounding"
@@ -79,10 +80,36 @@ class AnyRunConfig(Config):
     train: TrainConfig = TrainConfig()
 
 
+C = TypeVar("C", bound=Config)
+
+
 def config_tree(path: Path | None, prepared: Path | None = None) -> Tree:
     """A YAML file over its base, if there is one, under the data section of the one that `spikemba prepare` wrote."""
     tree, written = ({} if one is None else load_over_base(one, config_folder()) for one in (path, prepared))
     return merge(tree, {"data": written.get("data", {})}) if prepared is not None else tree
+
+
+def parse_over(kind: type[C], tree: Tree, overrides: Sequence[str], source: str) -> C:
+    """The configuration of a tree under `section.key=value` overrides.
+
+    Raises ConfigError with every fault: of --set where the tree alone has none, else of the source.
+    """
+    given = parse_overrides(overrides)
+    try:
+        return kind.parse(merge(tree, given), source)
+    except ConfigError as error:
+        if not given or not _is_whole(kind, tree):
+            raise
+        raise ConfigError("--set", error.faults) from None
+
+
+def _is_whole(kind: type[Config], tree: Tree) -> bool:
+    """Whether there is no fault in a tree."""
+    try:
+        kind.parse(tree)
+    except ConfigError:
+        return False
+    return True
 
 
 def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | None:

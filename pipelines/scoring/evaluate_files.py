@@ -16,7 +16,7 @@ from spikemba.datasets.annotations import (
     read_predictions,
     write_predictions,
 )
-from spikemba.datasets.registry import find_benchmark
+from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Interval
 
@@ -63,7 +63,13 @@ def read_truth(path: Path, benchmark: str) -> list[Annotation]:
     if path.suffix in (".jsonl", ""):
         return read_annotations(path)
     about = find_benchmark(benchmark)
-    found = about.read(path, path.parent, "test")
+    try:
+        found = about.read(path, path.parent, "test")
+    except AnnotationError as error:
+        others = ", ".join(name for name in benchmark_names() if name != benchmark)
+        raise AnnotationError(
+            path, [f"{error.faults[0]}, as {about.title} has; of another benchmark, give --dataset: {others}"]
+        ) from None
     rows = [row for _, row in found.rows]
     if path.name in about.files.get("all", ()) and about.is_test is not None:
         rows = [row for row in rows if about.is_test(row)]

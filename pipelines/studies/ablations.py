@@ -90,11 +90,7 @@ def variants(path: Path | None, settings: Sequence[str], only: Sequence[str], pr
 
     only: parts of ABLATIONS, or part=value; all when empty. Raises UnknownName, ConfigError.
     """
-    names = {f"{part}={value}": setting for part, values in ABLATIONS.items() for value, setting in values.items()}
-    for name in only:
-        if name not in ABLATIONS and name not in names:
-            raise UnknownName("ablation", name, [*ABLATIONS, "or one value of them, as slots=0"])
-    chosen = {k: v for k, v in names.items() if not only or k in only or k.partition("=")[0] in only}
+    chosen = {f"{part}={value}": setting for part, value, setting in settings_of(only)}
     found: list[Variant] = []
     for name, setting in {BASE: "", **chosen}.items():
         config = load_config(path, [*settings, *([setting] if setting else [])], prepared=prepared)
@@ -212,6 +208,14 @@ def plus_minus(mean: float | None, std: float | None, sign: str = "") -> str:
     return f"{mean:{sign}.2f}" + ("" if std is None else f" ± {std:.2f}")
 
 
-def settings_of() -> list[list[str]]:
-    """Part, value and setting of each variant there is."""
-    return [[part, value, setting] for part, values in ABLATIONS.items() for value, setting in values.items()]
+def settings_of(only: Sequence[str] = ()) -> list[list[str]]:
+    """Part, value and setting of each variant there is, or of the parts and single values named.
+
+    only: parts of ABLATIONS, or part=value; all when empty. Raises UnknownName.
+    """
+    rows = [[part, value, setting] for part, values in ABLATIONS.items() for value, setting in values.items()]
+    names = {name for part, value, _ in rows for name in (part, f"{part}={value}")}
+    for name in only:
+        if name not in names:
+            raise UnknownName("ablation", name, [*ABLATIONS, "or one value of them, as slots=0"])
+    return [row for row in rows if not only or row[0] in only or f"{row[0]}={row[1]}" in only]

@@ -7,7 +7,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from pipelines.runs.config import GROUNDING, AnyRunConfig, config_tree
+from pipelines.runs.config import GROUNDING, AnyRunConfig, config_tree, parse_over
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.training.task import Task
 from spikemba.config import load_yaml, merge, parse_overrides
@@ -61,9 +61,9 @@ def kind(name: str) -> Kind:
 
 def load_run_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: Path | None = None) -> AnyRunConfig:
     """The same for any kind of training, by its `task`. Raises UnknownName for a task that there is not."""
-    tree = merge(config_tree(path, prepared), parse_overrides(overrides))
-    config_class: type[AnyRunConfig] = kind(str(tree.get("task", GROUNDING))).config
-    return config_class.parse(tree, str(path or "the configuration"))
+    tree = config_tree(path, prepared)
+    task = merge(tree, parse_overrides(overrides)).get("task", GROUNDING)
+    return parse_over(kind(str(task)).config, tree, overrides, str(path or "the configuration"))
 
 
 def kind_of_run(folder: Path) -> Kind:

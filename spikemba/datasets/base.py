@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from numpy.typing import NDArray
-from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
@@ -21,7 +21,7 @@ from spikemba.datasets.row_fit import check_rows, videos_with_rows
 from spikemba.datasets.targets import N_GRADES, ClipTargets, clip_targets, is_graded
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
-from spikemba.features import RULES, Array, FeatureFolder, FeatureSpec, Manifest, row_length_s
+from spikemba.features import RULES, Array, ClipLength, FeatureFolder, FeatureSpec, Manifest, row_length_s
 from spikemba.progress import Report, silent
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class DataConfig(Config):
     """Folders of clip features, in the order in which they are joined."""
     text_features: Path | None = None
     """Folder of query features, or a text file of word vectors such as glove.6B.300d.txt."""
-    clip_s: PositiveFloat = 2.0
+    clip_s: ClipLength = 2.0
     """Seconds of video per clip."""
     max_clips: PositiveInt | None = None
     """Longer videos are cut to this many clips in training; None keeps all. Evaluation reads long videos in chunks."""

@@ -202,3 +202,34 @@ def test_faults_of_a_file_and_its_base_are_reported_together(write):
     write("low.yaml", "train: {batch_size: -3}\n")
     with pytest.raises(ConfigError, match=r"(?s)2 faults.*train.batch_size: -3.*model.width: 'wide'"):
         load_config(write("mine.yaml", "base: low.yaml\nmodel: {width: wide}\n"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("train.learning_rate=.inf", "train.learning_rate: inf: input should be a finite number"),
+        ("train.warmup=.nan", "train.warmup: nan: input should be"),
+        ("train.weight_decay=1e300", "train: weight_decay is larger than a number can be; expected at most 3.4e+38"),
+        (f"train.seed={10**400}", "train: seed is larger than a number can be; expected at most 9.22e+18"),
+        ("data.clip_s=1e9", "data.clip_s: 1000000000.0: input should be less than or equal to 3600"),
+        ("data.clip_s=1e-300", "data.clip_s: 1e-300: input should be greater than or equal to 0.01"),
+    ],
+)
+def test_numbers_that_nothing_can_be_counted_with_are_refused(setting, said):
+    with pytest.raises(ConfigError) as raised:
+        load_run_config(config_path("shapes"), [setting])
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("setting", ["train.epoch=3", "train.epochs=none", "model.width=-1", "trein.epochs=1"])
+def test_a_faulty_setting_is_blamed_on_set_and_not_on_a_file_without_faults(write, setting):
+    with pytest.raises(ConfigError, match=rf"^--set has 1 fault: {setting[:5]}"):
+        load_run_config(config_path("shapes"), [setting])
+    own = write("mine.yaml", "train: {epochs: 0}\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml has 2 faults"):
+        load_run_config(own, [setting if "epochs" not in setting else "model.width=-1"])
+
+
+def test_a_section_cannot_be_set_to_a_value_and_have_keys():
+    with pytest.raises(ConfigError, match=r"'train.epochs=2': train was set to 5 before, and is a section"):
+        parse_overrides(["train=5", "train.epochs=2"])

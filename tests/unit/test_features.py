@@ -218,3 +218,15 @@ def test_frames_taken_otherwise_are_refused():
     mine, theirs = (SPEC.model_copy(update={"video": (SLOWFAST, clip)}) for clip in taken)
     with pytest.raises(FeaturesMismatch, match=r"other frames \(eight per clip\).*trained on one per clip"):
         mine.check(theirs, "here")
+
+
+def test_missing_features_name_the_command_that_makes_them(tmp_path):
+    """For sentences another one than for videos: the same for both would lead in a circle."""
+    for name, command in {
+        "mini": f"spikemba extract VIDEOS --encoder mini --out {tmp_path}",
+        "mini_text": f"spikemba extract --queries ANNOTATIONS --encoder mini --out {tmp_path}",
+    }.items():
+        (tmp_path / name).mkdir()
+        with pytest.raises(FeaturesMissing) as raised:
+            FeatureFolder(tmp_path / name)
+        assert f"run `{command}`" in str(raised.value)

@@ -59,7 +59,7 @@ def test_every_line_that_is_no_object_is_named(tmp_path):
 def test_what_is_no_text_file_is_named(tmp_path, make):
     path = tmp_path / "a.jsonl"
     make(path)
-    with pytest.raises(AnnotationError, match=r"a.jsonl: 1 bad row: "):
+    with pytest.raises(AnnotationError, match=r"a.jsonl: (?!1 bad row)"):
         read_jsonl(path)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.runs.config import config_tree
+from pipelines.runs.config import config_tree, parse_over
 from pipelines.tasks.adaptation.config import RunConfig
 from pipelines.tasks.adaptation.model import make_encoder
 from pipelines.tasks.registry import ADAPTATION
-from spikemba.config import Tree, merge, parse_overrides
+from spikemba.config import Tree, merge
 from spikemba.model.video_mamba.adaptation import Method, ParameterCount
 
 BATCH_SIZE = 8
@@ -43,8 +43,7 @@ def adaptation_config(
         tree = merge(tree, {"train": {"batch_size": BATCH_SIZE}, "model": {"query_similarity": False}})
     given: Tree = {"task": ADAPTATION, "data": {"video_features": []}, "encoder": encoder}
     given |= {name: str(value) for name, value in (("videos", videos), ("start", start)) if value is not None}
-    tree = merge(tree, given, parse_overrides(overrides))
-    return RunConfig.parse(tree, str(path or "the configuration"))
+    return parse_over(RunConfig, merge(tree, given), overrides, str(path or "the configuration"))
 
 
 def parameter_count(config: RunConfig) -> ParameterCount:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from pipelines.runs.config import AnyRunConfig, config_tree
-from spikemba.config import Tree, from_preset, merge, parse_overrides
+from pipelines.runs.config import AnyRunConfig, config_tree, parse_over
+from spikemba.config import Tree, from_preset
 from spikemba.datasets.base import DataConfig
 from spikemba.grounding import GroundingConfig
 from spikemba.losses import LossConfig
@@ -65,5 +65,4 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), *, prepared: P
 
     prepared: the YAML that `spikemba prepare` wrote; its data section stands over that of the file.
     """
-    tree = merge(config_tree(path, prepared), parse_overrides(overrides))
-    return RunConfig.parse(tree, str(path or "the configuration"))
+    return parse_over(RunConfig, config_tree(path, prepared), overrides, str(path or "the configuration"))

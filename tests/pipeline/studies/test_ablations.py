@@ -184,6 +184,12 @@ def test_the_command_lists_what_there_is():
     assert "slots\t32\tmodel.slots.n_slots=32" in done.stdout
     assert run("ablate").exit_code == 2
     assert len(done.stdout.splitlines()) == 1 + len(ablations.settings_of())
+    chosen = run("ablate", "--list", "--only", "slots=0", "--only", "scan").stdout.splitlines()[1:]
+    assert [line.split("\t")[:2] for line in chosen] == [["slots", "0"], ["scan", "both"], ["scan", "forward"]]
+    listed = json.loads(run("ablate", "--list", "--only", "slots=0", "--json").stdout)
+    assert listed == [{"part": "slots", "value": "0", "setting": "model.slots.n_slots=0"}]
+    unknown = run("ablate", "--list", "--only", "slot")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""A person's own table: what its features are made with exists, and what few videos cannot give is said."""
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from spikemba.video.files import write_video
+from spikemba_cli.main import app
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    def run(n_videos, *more):
+        for i in range(n_videos):
+            write_video(tmp_path / f"v{i}.mp4", np.zeros((20, 16, 16, 3), np.uint8), fps=5)
+        rows = [f"v{i}.mp4,0,2,a dog" for i in range(n_videos)]
+        (tmp_path / "t.csv").write_text("\n".join(["video,start,end,query", *rows]) + "\n")
+        command = ["prepare", "custom", "--source", tmp_path / "t.csv", "--out", tmp_path / "out", *more]
+        return CliRunner().invoke(app, [str(part) for part in command])
+
+    return run
+
+
+def test_an_encoder_that_there_is_not_is_refused(prepare, tmp_path):
+    for name in ("mimi", "clip+mimi", ""):
+        result = prepare(3, "--encoder", name)
+        assert result.exit_code == 1
+        assert "no encoder is called" in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "text", "video"),
+    [("slowfast+clip", "clip_text", ["slowfast", "clip"]), ("clip:ViT-L-14", "clip_ViT-L-14_text", ["clip_ViT-L-14"])],
+)
+def test_the_configuration_names_the_folders_that_extraction_makes(prepare, tmp_path, encoder, text, video):
+    assert prepare(3, "--encoder", encoder).exit_code == 0
+    data = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["data"]
+    assert data["text_features"] == str(tmp_path / "out" / "features" / text)
+    assert data["video_features"] == [str(tmp_path / "out" / "features" / name) for name in video]
+
+
+def test_encoders_that_read_no_text_ask_for_one_that_does(prepare):
+    result = prepare(3, "--encoder", "slowfast")
+    assert result.exit_code == 1
+    assert "no encoder of slowfast reads text; add one that does, as in --encoder clip+slowfast" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(1, "one video cannot be split: there is no validation"), (2, "1 of the videos validate"), (20, "")]
+)
+def test_few_videos_are_said_to_be_few(prepare, n, said):
+    result = prepare(n)
+    assert result.exit_code == 0
+    assert ("warning" in result.stderr) == bool(said)
+    assert said in " ".join(result.stderr.split())
+    assert "warning" not in prepare(n, "--val-share", "0").stderr
