@@ -240,7 +240,7 @@ def judged(combination: Combination, folder: Path, k: int) -> list[str]:
     ends = [*starts[1:], float("inf")]
     due = [
         (number, max(at, start) - start)
-        for number, (at, over) in enumerate(zip(starts, ends))
+        for number, (at, over) in enumerate(zip(starts, ends, strict=False))
         if over > start + 2e-3 and at < end - 2e-3
     ]
     images, at = decoded(cut)
@@ -248,7 +248,7 @@ def judged(combination: Combination, folder: Path, k: int) -> list[str]:
     if numbers != [number for number, _ in due]:
         faults.append(f"shows {numbers[:6]}…, expected {[n for n, _ in due][:6]}… ({len(numbers)} of {len(due)})")
     else:
-        late = max(abs(a - b) for a, (_, b) in zip(at, due))
+        late = max(abs(a - b) for a, (_, b) in zip(at, due, strict=False))
         if late > 0.0025:
             faults.append(f"pictures are {late:.4f} s off")
     info = probed(cut)
@@ -260,9 +260,9 @@ def judged(combination: Combination, folder: Path, k: int) -> list[str]:
         pix_fmt, _ = COLOURS[combination.colour]
         own = next(s for s in probed(source)["streams"] if s["codec_type"] == "video")
         unsaid = "tv"  # as good as no word about the range; nothing else is called so
-        for tag in ("color_range", "color_space", "color_transfer", "color_primaries"):
-            if stream.get(tag, unsaid) != own.get(tag, unsaid):
-                faults.append(f"{tag} is {stream.get(tag)}, expected {own.get(tag)}")
+        tags = ("color_range", "color_space", "color_transfer", "color_primaries")
+        changed = [tag for tag in tags if stream.get(tag, unsaid) != own.get(tag, unsaid)]
+        faults += [f"{tag} is {stream.get(tag)}, expected {own.get(tag)}" for tag in changed]
         if ("10" in stream["pix_fmt"]) != ("10" in pix_fmt):
             faults.append(f"pix_fmt is {stream['pix_fmt']} from {pix_fmt}")
     grey = np.median([image[HEIGHT // 2 + 8 : -8, 8 : WIDTH // 2 - 8].mean() for image in images]) if images else 0
