@@ -252,6 +252,24 @@ def test_a_joined_recording_is_cut_on_one_clock(tmp_path):
         check_tones(tmp_path / f"{name}.mp4", start, end)
 
 
+def test_a_part_without_sound_between_two_with_sound_stays_silent(tmp_path):
+    parts = [
+        make(tmp_path / f"{k}.ts", Kind("a.ts", "libx264", "25", AAC if k != 1 else None), 100 * k, 4 * k)
+        for k in range(3)
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    cut_video(joined, tmp_path / "cut.mp4", 2.51, 11.5)
+    wave, rate = heard(tmp_path / "cut.mp4")
+    for second in range(3, 11):
+        part = wave[int((second + 0.2 - 2.51) * rate) : int((second + 0.8 - 2.51) * rate)]
+        peak = np.argmax(np.abs(np.fft.rfft(part * np.hanning(len(part))))) * rate / len(part)
+        if second in (3, 8, 9, 10):
+            assert peak == pytest.approx(tone(second), abs=15), second
+        elif second > 5:  # the first part's sound is longer than its pictures
+            assert np.abs(part).max() < 0.01, second
+
+
 @pytest.mark.parametrize("turn", MATRICES)
 def test_turned_and_mirrored_pictures_are_read_upright(tmp_path, turn):
     source = make(tmp_path / "a.mp4", Kind("a.mp4", "libx264", turn=turn))
