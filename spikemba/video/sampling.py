@@ -174,7 +174,8 @@ class VideoReader:
                 raise self._undecodable()
             declared, self._seekable = declared_end(container, stream), seekable(container)
             if declared is not None and declared < _SHORT_S:  # or the writer was stopped before it could say more
-                declared = max(declared, measured_end(self.path))
+                measured = measured_end(self.path)
+                declared = measured if claims_more(measured, declared) else declared
             self._declared_end = declared
             self.info = _describe(self.path, container, stream, first, self._declared_end)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.grounding import lettering as letters
-from pipelines.grounding.timeline import _in_lanes, clock, draw_timeline, frames_over
+from pipelines.grounding.timeline import _in_lanes, _strip, clock, draw_timeline, frames_over
 from spikemba.grounder.result import Grounding
 from spikemba.grounding import Answer
 from spikemba.moments import Moment
@@ -95,7 +95,7 @@ def test_long_files_are_read_in_hours_minutes_and_seconds(make_video, tmp_path):
 @pytest.mark.parametrize("duration_s", [4.0, 4.02, 4.023, 3.98, 4.1, 3.7, 1.333])
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
 def test_a_strip_has_all_its_frames_at_any_length(make_video, name, duration_s):
-    images, _ = frames_over(make_video(name, grey(40), audio_s=4), duration_s, n=8)
+    images = frames_over(make_video(name, grey(40), audio_s=4), duration_s, n=8)
     levels = [int(image.mean()) for image in images]
     assert len(levels) == 8
     assert levels == sorted(levels)
@@ -119,7 +119,7 @@ def test_frames_keep_their_shape(tmp_path):
             for image in grey(20, height, width):
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
             file.mux(stream.encode(None))
-        images, pixel_aspect = frames_over(path, 2.0)
+        images, pixel_aspect = _strip(path, 2.0)
         assert pixel_aspect == aspect
         shape = images[0].shape[1] * pixel_aspect / images[0].shape[0]
         assert shape == pytest.approx(width * aspect / height, rel=0.03)
