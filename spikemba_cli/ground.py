@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pipelines.grounding.answer_files import Answers
 
 Format = Literal["table", "json", "csv", "srt", "vtt", "edl", "chapters"]
+CutModeOption = Annotated[
+    Literal["exact", "copy"],
+    typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
+]
 
 
 def ground(
@@ -33,10 +37,7 @@ def ground(
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Folder for one file of that format per video.")] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
-    cut_mode: Annotated[
-        Literal["exact", "copy"],
-        typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
-    ] = "exact",
+    cut_mode: CutModeOption = "exact",
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
     weights: WeightsOption = None,
@@ -73,10 +74,8 @@ def ground(
         outputs = Outputs("csv" if form == "table" else form, out, cut, cut_mode, plot)
         answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
     _print(answers, form, several or queries is not None, to_files=out is not None)
-    for note in answers.notes:
+    for note in [*answers.notes, *(f"wrote {path}" for path in answers.written)]:
         print_note(note)
-    for path in answers.written:
-        print_note(f"wrote {path}")
     if answers.failed:
         raise typer.Exit(1)
 

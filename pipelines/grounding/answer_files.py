@@ -82,12 +82,11 @@ def answer(
     for path in files:
         try:
             found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
+            answers.found += found
             answers.written += _write(path, found, outputs, answers)
         except VideoError as error:
             answers.failed[path] = str(error)
             events.failed(path, str(error))
-            continue
-        answers.found += found
     return answers
 
 

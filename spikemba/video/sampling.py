@@ -365,7 +365,7 @@ def _describe(
         fps=float(rate(stream)),
         duration_s=None if end is None else float(end),
         codec=stream.codec_context.codec.canonical_name,
-        rotation=first.rotation,
+        rotation=first.rotation if abs(first.rotation) <= 180 else 0,  # a matrix of zeros has no angle
         has_audio=bool(container.streams.audio),
         pixel_aspect=float(1 / aspect if turned else aspect),
     )
