@@ -10,8 +10,9 @@ from pipelines.grounding.lettering import lettering, on_one_line, shortened, wra
 from spikemba.files import writing
 from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
-from spikemba.video.sampling import Image, VideoReader
+from spikemba.video.sampling import Image, VideoReader, probe
 
+N_FRAMES = 10
 MOMENT, CURVE = "#2f6fde", "#c2410c"
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 LONG_S = 600
@@ -34,7 +35,7 @@ def draw_timeline(path: Path, found: Sequence[Grounding]) -> None:
 
     first = found[0]
     titles = [wrapped(f"“{one.query.strip()}”", _COLUMNS) for one in found]
-    images, pixel_aspect = frames_over(first.video, first.duration_s)
+    images, pixel_aspect = _strip(first.video, first.duration_s)
     tops = [_GAP / 2 + _STRIP]
     for title in titles:
         tops.append(tops[-1] + _GAP + _LINE * (title.count("\n") + 1) + _ROW)
@@ -52,14 +53,17 @@ def draw_timeline(path: Path, found: Sequence[Grounding]) -> None:
         plt.close(figure)
 
 
-def frames_over(video: Path, duration_s: float, n: int | None = None, size_px: int = 120) -> tuple[list[Image], float]:
-    """n frames spread over a video, and the width of their pixels over the height; None: as many as fill a strip."""
-    reader = VideoReader(video)
-    info = reader.info
+def frames_over(video: Path, duration_s: float, n: int = N_FRAMES, size_px: int = 120) -> list[Image]:
+    """n frames spread over a video, each from the middle of its part."""
+    return VideoReader(video).stills([(k + 0.5) * duration_s / n for k in range(n)], size_px)
+
+
+def _strip(video: Path, duration_s: float) -> tuple[list[Image], float]:
+    """As many frames as fill the width, and the width of their pixels over the height."""
+    info = probe(video)
     shape = info.width * info.pixel_aspect / info.height
-    n = n or max(3, min(20, round((_WIDTH - _LEFT - _RIGHT) / (_STRIP * shape))))
-    times = [(k + 0.5) * duration_s / n for k in range(n)]
-    return reader.stills(times, size_px), info.pixel_aspect
+    n = max(3, min(2 * N_FRAMES, round((_WIDTH - _LEFT - _RIGHT) / (_STRIP * shape))))
+    return frames_over(video, duration_s, n), info.pixel_aspect
 
 
 def _place(left: float, top: float, width: float, height: float, whole: float) -> tuple[float, float, float, float]:

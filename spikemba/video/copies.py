@@ -68,15 +68,15 @@ def _copied(source: Path, part: Part) -> Cut:
             if seek and not seek_before(container, video, start - SEEK_MARGIN_S):
                 continue
             wanted = [container.streams[index] for index in indices]
-            found = _needed(_from_key(_timed(source, container, wanted), video, start, end), video, end)
+            found = _needed(_from_key(_timed(source, container, wanted, end), video, start, end), video, end)
             first = next(found, None)
             if first is not None and not (seek and first.shown > start):
                 return _write(source, part, container, wanted, chain([first], found), note)
     raise VideoError(source, f"shows nothing {part}")
 
 
-def _timed(source: Path, container: Any, streams: list[Stream]) -> Iterator[_Timed]:
-    """The packets of the streams with their times. Raises VideoError where they do not say them."""
+def _timed(source: Path, container: Any, streams: list[Stream], end: Fraction) -> Iterator[_Timed]:
+    """The packets of the streams with their times. Raises VideoError where they do not say them before `end`."""
     broadcast, last, packets = container.format.name in BROADCAST, None, container.demux(*streams)
     origins = {stream.index: origin_ticks(container, stream) for stream in streams}
     guessed: int | None = None
@@ -103,6 +103,8 @@ def _timed(source: Path, container: Any, streams: list[Stream]) -> Iterator[_Tim
         timed = _Timed(packet, (packet.pts - origin) * tick, (packet.dts - origin) * tick)
         if broadcast and packet.stream is streams[0]:
             if last is not None and broken_clock(timed.decoded - last):
+                if last >= end:
+                    return
                 raise VideoError(source, f"has parts with clocks of their own, which cannot be copied; {_EXACTLY}")
             last = timed.decoded
         yield timed

@@ -3,8 +3,10 @@
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from spikemba.video.decoding import TimedFrame
 from spikemba.video.orientation import Orientation, orientation
@@ -17,7 +19,7 @@ _LIMITED, _FULL = 1, 2
 _MATRICES = frozenset(range(15)) - {3}
 _PRIMARIES = frozenset((*range(1, 13), 22)) - {3}
 _TRANSFERS = frozenset(range(1, 19)) - {3}
-_NAMED = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_NAMED = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 """Matrices between which swscale converts, as it calls them."""
 
 
@@ -87,6 +89,33 @@ def _written_colours(frame: VideoFrame) -> Colours:
     return own
 
 
+def top_field_first(frame: VideoFrame) -> bool:
+    """Whether the upper field of an interlaced frame is the earlier one; a filter changes the others, and only them."""
+    as_it_is, ordered = (_in_grey(frame, filters) for filters in ([], [("fieldorder", "tff")]))
+    return bool(np.array_equal(as_it_is, ordered))
+
+
+def _in_grey(frame: VideoFrame, filters: list[tuple[str, str]]) -> NDArray[np.uint8]:
+    """(H, W) after some filters, of which not all take pictures in colour."""
+    graph = Graph()
+    entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=TICK)
+    chain = [_sayable(colours(frame)).filter, ("format", "gray"), *filters, ("buffersink", "")]
+    graph.link_nodes(entry, *(graph.add(name, options) for name, options in chain)).configure()
+    _say(frame, _sayable(colours(frame)))
+    graph.vpush(frame)
+    return np.asarray(graph.vpull().to_ndarray(), np.uint8)
+
+
+def _sayable(seen: Colours) -> Colours:
+    """Colours as libavfilter takes them; it refuses matrices between which it cannot convert."""
+    return seen if seen.matrix == 0 or seen.matrix in _NAMED else seen._replace(matrix=_UNSAID)
+
+
+def _say(frame: VideoFrame, seen: Colours) -> None:
+    frame.color_range, frame.colorspace = seen.range, seen.matrix
+    frame.color_primaries, frame.color_trc = seen.primaries, seen.transfer
+
+
 class UprightPictures:
     """Source frames as one target wants them, whatever they turn into on the way."""
 
@@ -99,9 +128,7 @@ class UprightPictures:
         key = (frame.width, frame.height, frame.format.name, orientation(frame), colours(frame))
         if key != self._key:
             self._key, self._graph = key, self._made(frame, orientation(frame))
-        seen = colours(frame)
-        frame.color_range, frame.colorspace = seen.range, seen.matrix
-        frame.color_primaries, frame.color_trc = seen.primaries, seen.transfer
+        _say(frame, _sayable(colours(frame)))
         self._graph.vpush(frame)
         picture: VideoFrame = self._graph.vpull()
         picture.pict_type = 0  # the source's key frames mean nothing here
@@ -111,7 +138,7 @@ class UprightPictures:
         graph, to, seen = Graph(), self.target, colours(frame)
         width, height = (frame.height, frame.width) if turned.swaps_sides else (frame.width, frame.height)
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=TICK)
-        filters = [seen.filter, *turned.filters()]
+        filters = [_sayable(seen).filter, *turned.filters()]
         if 0 <= width - to.width < 4 and 0 <= height - to.height < 4:
             filters.append(("crop", f"{to.width}:{to.height}:0:0"))
         scale = [f"{to.width}:{to.height}", "flags=bicubic+accurate_rnd+full_chroma_int"]
@@ -155,7 +182,9 @@ class PictureWriter:
         # Without B-frames pictures lie in the file in the order in which they are shown, so that it can say of each how
         # long it stays, also of the last.
         options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
-        options |= {"flags": "+ildct+ilme"} if target.interlaced else {}
+        if target.interlaced:
+            order = "tff=1" if top_field_first(first) else "bff=1"
+            options |= {"flags": "+ildct+ilme", "x264-params": order}
         self.stream = container.add_stream("libx264", rate=fps, options=options)
         self.stream.width, self.stream.height, self.stream.pix_fmt = target.width, target.height, target.pix_fmt
         context = self.stream.codec_context

@@ -179,7 +179,8 @@ class VideoReader:
                 raise self._undecodable()
             declared, self._seekable = declared_end(container, stream), seekable(container)
             if declared is not None and declared < _SHORT_S:  # or the writer was stopped before it could say more
-                declared = max(declared, measured_end(self.path))
+                measured = measured_end(self.path)
+                declared = measured if claims_more(measured, declared) else declared
             self._declared_end = declared
             self.info = _describe(self.path, container, stream, first, self._declared_end)
 
@@ -388,7 +389,7 @@ def _describe(
         fps=float(rate(stream)),
         duration_s=None if end is None else float(end),
         codec=stream.codec_context.codec.canonical_name,
-        rotation=first.rotation,
+        rotation=first.rotation if abs(first.rotation) <= 180 else 0,  # a matrix of zeros has no angle
         has_audio=bool(container.streams.audio),
         pixel_aspect=float(1 / aspect if turned else aspect),
         counts_frames=stream.frames > 0 and stream.duration is not None,

@@ -18,6 +18,7 @@ AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64
 _MARGIN_S = 1
 _DRIFT_S = Fraction(1, 20)  # stamps are rounded, to a millisecond in Matroska; only a larger step is a gap
 _ASKEW_BYTES = 2_000_000  # by so much pictures and sound of the same time lie apart in a file, at most
+_NEAR_S = 2  # a pause in the sound, rather than another clock: it goes on where the pictures are
 _BACK_S, _FORTH_S = Fraction(-1, 2), Fraction(9)  # a larger step in stamps is another clock
 
 
@@ -90,7 +91,7 @@ class SoundReader:
             assert self._waiting is not None
             place, raw, frame = self._waiting
             if self._when is None:
-                if self._breaks(raw) and position < place + _ASKEW_BYTES:
+                if not self._decided(place, raw, position, time):
                     return
                 self._when = self._at(place, raw)
             at = self._when
@@ -113,9 +114,17 @@ class SoundReader:
         self._waiting = (place, raw, frame)
         return True
 
-    def _breaks(self, raw: Fraction) -> bool:
-        """Whether another clock seems to begin here, and no picture has told of it yet."""
-        return self._jumps(raw) and len(self._joins) <= self._join + 1
+    def _decided(self, place: int, raw: Fraction, position: float, time: Fraction) -> bool:
+        """Whether the pictures have told by which clock this frame is heard, where its stamp does not go on."""
+        if not self._jumps(raw):
+            return True
+        ahead = self._joins[self._join + 1 :]
+        if position >= place and (ahead or abs(raw + self._shift() - time) < _NEAR_S):
+            return True
+        return position >= place + _ASKEW_BYTES or any(place < join.position < place + _ASKEW_BYTES for join in ahead)
+
+    def _shift(self) -> Fraction:
+        return self._joins[self._join].shift if self._join >= 0 else Fraction(0)
 
     def _jumps(self, raw: Fraction) -> bool:
         return not _BACK_S < raw - self._stamps[1] < _FORTH_S
@@ -127,7 +136,7 @@ class SoundReader:
             near = (k for k, join in enumerate(self._joins) if k > self._join and join.position < place + _ASKEW_BYTES)
             passed = max(passed, next(near, passed))
         self._join = max(self._join, passed)
-        at = raw + (self._joins[self._join].shift if self._join >= 0 else 0)
+        at = raw + self._shift()
         return self._due if self._due is not None and abs(at - self._due) <= _DRIFT_S else at
 
     def _resampled(self, at: Fraction, frame: Any) -> Iterator[Chunk]:

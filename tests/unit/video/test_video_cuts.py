@@ -5,10 +5,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.filter import Graph
 
 from spikemba.errors import OutputError, VideoError
-from spikemba.video.cuts import cut_video
+from spikemba.video import decoding
+from spikemba.video.cuts import Part, cut_parts, cut_video
 from spikemba.video.sampling import probe
+from spikemba.video.sound import aac_rate
 
 
 def numbered(n, size=64):
@@ -107,3 +110,67 @@ def test_odd_sides_lose_a_row(make_video, tmp_path):
     cut_video(tmp_path / "odd.mp4", tmp_path / "cut.mp4", 0, 0.5)
     info = probe(tmp_path / "cut.mp4")
     assert (info.width, info.height) == (64, 50)
+
+
+def in_fields(image, order, k):
+    """The image as a frame whose fields come in an order."""
+    frame, graph = av.VideoFrame.from_ndarray(image), Graph()
+    chain = (("setfield", order), ("format", "yuv420p"), ("buffersink", ""))
+    entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=Fraction(1, 25))
+    graph.link_nodes(entry, *(graph.add(*one) for one in chain)).configure()
+    frame.pts, frame.time_base = k, Fraction(1, 25)
+    graph.vpush(frame)
+    return graph.vpull()
+
+
+def test_fields_and_pixel_proportions_are_kept(tmp_path):
+    """The rows of the two fields show the number of their own moment; a cut must neither mix nor exchange them."""
+    for order in ("tff", "bff"):
+        source = tmp_path / f"{order}.mkv"
+        with av.open(str(source), "w") as file:
+            options = {"flags": "+ildct+ilme", "x264-params": f"{order}=1", "crf": "5"}
+            stream = file.add_stream("libx264", rate=25, options=options)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+            images = numbered(80)
+            for k in range(40):
+                woven = images[2 * k].copy()
+                woven[1::2] = images[2 * k + 1][1::2]
+                file.mux(stream.encode(in_fields(woven, order, k)))
+            file.mux(stream.encode(None))
+        cut_video(source, tmp_path / "cut.mp4", 0.4, 1.2)
+        with av.open(str(tmp_path / "cut.mp4")) as file:
+            stream = file.streams.video[0]
+            frames = list(file.decode(stream))
+            assert stream.sample_aspect_ratio == Fraction(16, 11)
+            assert stream.codec_context.field_order == {"tff": 2, "bff": 3}[order]
+        assert all(frame.interlaced_frame for frame in frames)
+        fields = [(number(a[::2]), number(a[1::2])) for a in (frame.to_ndarray(format="rgb24") for frame in frames)]
+        assert fields == [(2 * k, 2 * k + 1) for k in range(10, 30)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(192_000, 96_000), (50_000, 64_000), (48_000, 48_000), (5500, 8000), (4000, 8000)]
+)
+def test_sound_goes_to_the_next_rate_that_aac_has(rate, expected):
+    assert aac_rate(rate) == expected
+
+
+def test_parts_at_the_same_time_share_one_pass_where_a_file_cannot_be_sought(make_video, tmp_path, monkeypatch):
+    source, passes, decoded = make_video("a.ts", numbered(60)), [], decoding.decoded
+    monkeypatch.setattr(decoding, "decoded", lambda *a: passes.append(1) or decoded(*a))
+    parts = [Part(tmp_path / f"{k}.mp4", k, k + 1.5) for k in range(4)] + [Part(tmp_path / "same.mp4", 1, 2.5)]
+    cuts = list(cut_parts(source, parts))
+    assert (len(passes), len(cuts)) == (1, 5)
+    for k in range(4):
+        assert [n for _, n in shown(tmp_path / f"{k}.mp4")] == list(range(10 * k, 10 * k + 15))
+    assert (tmp_path / "same.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
+
+
+def test_a_part_that_fails_stops_no_other(make_video, tmp_path):
+    for name in ("a.ts", "a.mp4"):
+        source = make_video(name, numbered(20))
+        parts = [Part(tmp_path / f"{k}.mp4", *span) for k, span in enumerate([(0, 1), (50, 51), (1, 2)])]
+        faults = {cut.part.out.stem: cut.fault for cut in cut_parts(source, parts)}
+        assert (faults["0"], faults["2"]) == (None, None)
+        assert "shows nothing from 50 to 51 s" in str(faults["1"])
