@@ -12,7 +12,6 @@ and ["token"] for the token states (TVSum's text). Everything that reads feature
 
 # Shapes: L clips, W query tokens, F feature width.
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,9 +22,9 @@ from pydantic import Field, PositiveInt
 
 from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing, QueryError
+from spikemba.feature_arrays import has_array, load_array, load_video, n_rows
 from spikemba.files import is_file, write_json, writing
 from spikemba.libraries import one_line
-from spikemba.reading.arrays import array_names, read_array
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 from spikemba.video.names import file_about
@@ -217,25 +216,25 @@ class FeatureFolder:
         files = self._video_files(video_id)
         if not files:
             raise FeaturesMissing(f"video {video_id!r}", self.folder)
-        return _load_video(files, self.manifest.dim)
+        return load_video(files, self.manifest.dim)
 
     def n_rows(self, video_id: str) -> int:
         """L of a video, without reading its features. Raises FeaturesMissing, FeaturesMismatch."""
         files = self._video_files(video_id)
         if not files:
             raise FeaturesMissing(f"video {video_id!r}", self.folder)
-        return min(map(_n_rows, files))
+        return min(map(n_rows, files))
 
     def text(self, query_id: str | int) -> NDArray[Any]:
         """(W, F) token states as stored. Raises FeaturesMissing, FeaturesMismatch."""
         for path in self._text_files(query_id):
-            return _load(path, _token_key(path), self.manifest.dim)
+            return load_array(path, _token_key(path), self.manifest.dim)
         raise FeaturesMissing(f"query {query_id!r}", self.folder)
 
     def sentence(self, query_id: str | int) -> NDArray[Any] | None:
         """(F,) embedding of the sentence as stored, None where the file has none. Raises FeaturesMismatch."""
         for path in self._text_files(query_id):
-            return _load(path, POOLED_KEY, n_axes=1) if _has(path, POOLED_KEY) else None
+            return load_array(path, POOLED_KEY, n_axes=1) if has_array(path, POOLED_KEY) else None
         return None
 
     def has_video(self, video_id: str) -> bool:
@@ -269,12 +268,12 @@ class FeatureFolder:
         if first is None:
             raise FeaturesMissing("any video or query", self.folder)
         name = self.folder.resolve().name
-        if first.suffix == ".npz" and not _has(first, "features"):
-            return Manifest(encoder=name, kind="text", dim=_load(first, _token_key(first)).shape[1])
+        if first.suffix == ".npz" and not has_array(first, "features"):
+            return Manifest(encoder=name, kind="text", dim=load_array(first, _token_key(first)).shape[1])
         video_id = first.name.removesuffix(first.suffix)
         for ending in ("_rgb", "_opt"):
             video_id = video_id.removesuffix(ending) if first.suffix == ".npy" else video_id
-        return Manifest(encoder=name, dim=_load_video(self._video_files(video_id) or [first]).shape[1])
+        return Manifest(encoder=name, dim=load_video(self._video_files(video_id) or [first]).shape[1])
 
 
 VIDEO_ENDINGS = ((".npz",), (".npy",), ("_rgb.npy", "_opt.npy"))
@@ -340,75 +339,5 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
 
 
-def _has(path: Path, key: str) -> bool:
-    try:
-        return key in array_names(path)
-    except (OSError, Unreadable):
-        return True  # reading it will say what is wrong
-
-
 def _token_key(path: Path) -> str:
-    return next((key for key in TOKEN_KEYS if _has(path, key)), TOKEN_KEYS[0])
-
-
-def _load_video(files: Sequence[Path], dim: int | None = None) -> NDArray[Any]:
-    if len(files) == 1:
-        return _load(files[0], "features", dim)
-    parts = [_load(path, "features") for path in files]
-    length = min(map(len, parts))
-    joined = np.concatenate([part[:length] for part in parts], axis=1)
-    if dim is not None and joined.shape[1] != dim:
-        raise FeaturesMismatch(f"{files[0]} holds rows of {joined.shape[1]} numbers; expected {dim}")
-    return joined
-
-
-def _load(path: Path, key: str, dim: int | None = None, n_axes: int = 2) -> NDArray[Any]:
-    """An array of an npz by its key, or the one of an npy."""
-    try:
-        found = read_array(path, key)
-    except KeyError:
-        raise FeaturesMismatch(f"{path} has no array {key!r}") from None
-    except OSError as error:
-        raise FeaturesMismatch(f"{path} cannot be read ({error.strerror or error})") from None
-    except Unreadable as fault:
-        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again ({fault})") from None
-    if found.dtype.kind not in "fiu":
-        raise FeaturesMismatch(f"{path} holds {key} of type {found.dtype}; expected numbers")
-    if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):
-        expected = f"(n, {dim or 'F'}) with n >= 1" if n_axes == 2 else "(F,)"
-        raise FeaturesMismatch(f"{path} holds {key} of shape {found.shape}; expected {expected}")
-    _check_finite(path, found)
-    return found
-
-
-LARGEST = 1e18
-"""Of a feature: of greater ones the squares, which scaling sums, pass what float32 can hold."""
-
-
-def _check_finite(path: Path, found: NDArray[Any]) -> None:
-    """Raise FeaturesMismatch that names the first row with NaN, infinity or a number that scaling cannot take."""
-    fine = np.isfinite(found)
-    if found.dtype.itemsize > 2:
-        fine &= np.abs(found) <= LARGEST
-    if fine.all():
-        return
-    bad = np.flatnonzero(~fine.reshape(len(found), -1).all(1))
-    row = int(bad[0])
-    value = found[row][~fine[row]].ravel()[0]
-    raise FeaturesMismatch(
-        f"{path} holds {value:g} in row {row} ({len(bad)} of {len(found)} rows hold such); expected finite numbers; "
-        "extract it again, or leave its rows out of the annotations"
-    )
-
-
-def _n_rows(path: Path) -> int:
-    """Length of an array by the head of its file, or by reading it where that is not plain."""
-    try:
-        if path.suffix == ".npy":
-            return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[0])
-        with zipfile.ZipFile(path) as archive, archive.open("features.npy") as file:
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, _, _ = read[np.lib.format.read_magic(file)](file)
-            return int(shape[0])
-    except Exception:  # whatever is wrong with it, reading it whole says what
-        return len(_load(path, "features"))
+    return next((key for key in TOKEN_KEYS if has_array(path, key)), TOKEN_KEYS[0])

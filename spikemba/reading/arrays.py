@@ -12,6 +12,8 @@ from spikemba.reading.unreadable import Unreadable
 from spikemba.reading.zips import Zip
 
 MAX_AXES = 8
+LONGEST_HEAD = 4096
+"""Bytes before the numbers, at most."""
 PLAIN = re.compile(r"[<>|=]?[fiub][1248]")
 """Types of numbers that are read: floats, integers and booleans; never objects."""
 
@@ -44,23 +46,40 @@ def array_names(path: Path) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.names]
 
 
+def array_length(path: Path, key: str) -> int:
+    """Rows of that array, by the head of its file alone. Raises as `read_array` does."""
+    if path.suffix == ".npy":
+        with path.open("rb") as file:
+            content = file.read(LONGEST_HEAD)
+    else:
+        with Zip(path) as archive:
+            content = archive.beginning(f"{key}.npy", LONGEST_HEAD)
+    _, _, axes, _ = _head(content)
+    return axes[0] if axes else 1
+
+
 def parse_array(content: bytearray) -> NDArray[Any]:
     """The array of an npy's bytes, which it shares. Raises Unreadable."""
-    if len(content) < 10 or not content.startswith(_MAGIC):
+    start, kind, axes, fortran = _head(content)
+    if start > len(content):
+        raise Unreadable("not an array of NumPy")
+    return shaped(memoryview(content)[start:], kind, axes, fortran=fortran)
+
+
+def _head(content: bytes | bytearray) -> tuple[int, str, tuple[int, ...], bool]:
+    """Where the numbers begin, their type, the shape, and whether the first axis runs fastest."""
+    if len(content) < 10 or not content.startswith(_MAGIC) or content[6] not in (1, 2, 3):
         raise Unreadable("not an array of NumPy")
     width = 2 if content[6] == 1 else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
-    if content[6] not in (1, 2, 3) or start > len(content):
-        raise Unreadable("not an array of NumPy")
-    header = bytes(content[8 + width : min(start, 4096)])
+    header = bytes(content[8 + width : min(start, LONGEST_HEAD)])
     kind, order, shape = (pattern.search(header) for pattern in (_TYPE, _ORDER, _SHAPE))
     if kind is None or order is None or shape is None:
         raise Unreadable("not an array of numbers: its header is none of NumPy's")
     numbers = shape[1].replace(b"L", b"").replace(b",", b" ").split()
     if len(numbers) > MAX_AXES or any(len(number) > 18 for number in numbers):
         raise Unreadable("not an array of numbers: its shape is none")
-    axes = tuple(map(int, numbers))
-    return shaped(memoryview(content)[start:], kind[1].decode("latin1"), axes, fortran=order[1] == b"True")
+    return start, kind[1].decode("latin1"), tuple(map(int, numbers)), order[1] == b"True"
 
 
 def shaped(content: memoryview, kind: str, axes: tuple[int, ...], *, fortran: bool = False) -> NDArray[Any]:

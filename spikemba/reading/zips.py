@@ -60,6 +60,14 @@ class Zip:
             raise Unreadable(f"its {name} has {len(content):,} of {info.file_size:,} bytes")
         return content
 
+    def beginning(self, name: str, n_bytes: int) -> bytes:
+        """The first bytes of a member. Raises as `read` does."""
+        try:
+            with self._archive.open(self._members[name]) as member:
+                return member.read(n_bytes)
+        except FAULTS as error:
+            raise Unreadable(f"its {name} is damaged ({_reason(error)})") from None
+
     def _spend(self, info: zipfile.ZipInfo) -> None:
         """Members may lie over each other in an archive, so that each is small and all together are not."""
         if info.compress_type == zipfile.ZIP_STORED:

@@ -13,7 +13,7 @@ import pytest
 
 from spikemba.datasets.benchmarks.tvsum import read_tvsum
 from spikemba.datasets.word_vectors import WordVectors
-from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError
+from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError, QueryError
 from spikemba.features import FeatureFolder
 from spikemba.files import writing
 from spikemba.reading.arrays import parse_array, read_array, read_arrays
@@ -193,7 +193,7 @@ def test_a_place_that_cannot_be_written_is_no_fault_of_the_archive(tmp_path):
 
 
 def test_what_a_name_holds_is_shown_and_not_done():
-    assert printable("a\x1b]0;x\x07\nb\x9b31m\u202e\udcff é中") == "a\\x1b]0;x\\x07\nb\\x9b31m\\u202e\\udcff é中"
+    assert printable("a\x1b]0;x\x07\nb\x9b31m\u202e\udcff é中") == "a\\x1b]0;x\\x07\nb\\x9b31m\\u202e\\xff é中"
     assert one_cell("a\tb\nc") == "a\\tb\\nc"
 
 
@@ -227,4 +227,5 @@ def test_a_name_that_no_file_can_have_is_of_a_file_that_is_not_there(tmp_path, n
     np.savez(tmp_path / "v.npz", features=np.ones((2, 3)))
     folder = FeatureFolder(tmp_path)
     assert not folder.has_video(name)
-    assert not folder.has_text(name)
+    with pytest.raises(QueryError, match="cannot name a file of features"):
+        folder.has_text(name)
