@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.video.clock import SEEK_MARGIN_S, measured_end
 from spikemba.video.decoding import BROADCAST, broken_clock, opened, origin_ticks, seek_before, seekable
+from spikemba.video.footage import timecodes
 from spikemba.video.parts import Cut, NewFile, Part
 from spikemba.video.sampling import exact
 from spikemba.video.sound import default_track, tracks_note
@@ -157,7 +158,7 @@ def _write(
     source: Path, part: Part, container: InputContainer, streams: list[Stream], found: Iterator[_Timed], note: str
 ) -> Cut:
     """The packets into a file that begins with the first of them."""
-    first = next(found)
+    first, clock = next(found), timecodes(source)
     form, suffix = _container(source, container, streams)
     file, last_end = NewFile(source, part, part.out.with_suffix(suffix), form), first.end
     origins = {stream.index: origin_ticks(container, stream) for stream in streams}
@@ -165,6 +166,8 @@ def _write(
         written = {}
         for stream in streams:
             written[stream.index] = file.container.add_stream_from_template(stream, opaque=True)
+        if clock is not None and (label := clock.at(first.shown)):
+            written[streams[0].index].metadata["timecode"] = label
         decoded: dict[int, int] = {}
         for timed in chain([first], found):
             packet, index = timed.packet, timed.packet.stream.index

@@ -14,6 +14,7 @@ from spikemba.files import writing
 from spikemba.video.clock import shown_from
 from spikemba.video.copies import copy_part
 from spikemba.video.decoding import Join, TimedFrame, opened, rate, seekable
+from spikemba.video.footage import FileClock, clock_of
 from spikemba.video.parts import Cut, NewFile, Part, make_folder
 from spikemba.video.picture import PictureWriter
 from spikemba.video.sampling import exact
@@ -31,7 +32,7 @@ def cut_video(source: Path, out: Path, start_s: float, end_s: float, *, crf: int
     """Write what is shown and heard from `start_s` to `end_s` into a file, whole or not at all.
 
     mode: `exact` encodes anew, as an MP4 of H.264 and AAC; the first frame is the one on screen at `start_s`. Colours,
-    their depth (8 or 10 bits), pixel proportions and fields are the source's; sound is that of its default track.
+    their depth (8 or 10 bits), pixel proportions, fields and timecode are the source's; sound is its default track's.
     `copy` copies packets, from the key frame before on, see `copy_part`.
     Raises VideoError when the source cannot be read or shows nothing there, OutputError.
     """
@@ -60,7 +61,8 @@ def cut_parts(source: Path, parts: Sequence[Part], *, crf: int = 20, mode: CutMo
 def _cuts(source: Path, parts: list[Part], crf: int, mode: CutMode) -> Iterator[Cut]:
     with opened(source, "NONE") as (container, stream):
         one_by_one = seekable(container)
-        shape = _Shape(Fraction(stream.sample_aspect_ratio or 1), _sensible(rate(stream)))
+        aspect, fps = Fraction(stream.sample_aspect_ratio or 1), _sensible(rate(stream))
+        shape = _Shape(aspect, fps, clock_of(container, stream))
     if mode == "copy":
         yield from (copy_part(source, part) for part in parts)
         return
@@ -73,6 +75,8 @@ class _Shape(NamedTuple):
 
     aspect: Fraction
     fps: Fraction
+    clock: FileClock | None
+    """Its timecode, which goes on in the cuts."""
 
 
 def _sensible(fps: Fraction) -> Fraction:
@@ -216,6 +220,8 @@ class _Writing:
         with self.file.faults():
             container = self.file.container
             self._picture = PictureWriter(container, first.frame, shape.aspect, shape.fps, span, crf)
+            if shape.clock is not None and (label := shape.clock.at(max(first.start, span[0]))):
+                self._picture.stream.metadata["timecode"] = label
             self._sound = SoundWriter(container, sound, span) if sound.rate_hz else None
 
     def show(self, shown: TimedFrame) -> None:

@@ -75,11 +75,10 @@ class FileClock:
         return str(self.start.plus(math.floor((exact(seconds) + Fraction(1, 2000)) * self.start.rate.fps)))
 
 
-def timecode_at(path: Path | str, seconds: float | Fraction) -> str | None:
-    """`FileClock.at` of a file; None for one that has no clock.  Raises VideoError."""
+def timecodes(path: Path | str) -> FileClock | None:
+    """The timecode of a file; None where it has none.  Raises VideoError."""
     with opened(Path(path), "NONE") as (container, stream):
-        clock = clock_of(container, stream)
-    return clock.at(seconds) if clock else None
+        return clock_of(container, stream)
 
 
 def clock_of(container: Any, stream: Any) -> FileClock | None:

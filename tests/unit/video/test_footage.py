@@ -9,7 +9,8 @@ from av.stream import Disposition
 from footage_files import write_footage
 
 from spikemba.errors import VideoError
-from spikemba.video.footage import footage, timecode_at
+from spikemba.video.cuts import cut_video
+from spikemba.video.footage import footage, timecodes
 from spikemba.video.timecode import EditRate
 
 N30 = Fraction(30000, 1001)
@@ -80,7 +81,7 @@ def test_a_track_that_counts_sixty_pictures_in_pairs(tmp_path):
     assert paired.count(number) == 1
     video.write_bytes(paired.replace(number, (3600 * 30 + 12).to_bytes(4, "big")))
     assert str(footage(video).start) == "01:00:00:24"
-    assert timecode_at(video, 1.0) == "01:00:01:23"
+    assert timecodes(video).at(1.0) == "01:00:01:23"
 
 
 @pytest.mark.parametrize(
@@ -98,17 +99,35 @@ def test_a_cut_carries_the_timecode_of_its_first_picture(tmp_path, fps, label, a
     """The picture that comes as many pictures later as a second of timecode has."""
     video = write_footage(tmp_path / "a.mov", fps, seconds=3, timecode=label)
     shown = round(Fraction(fps) + Fraction(1, 100)) / Fraction(fps)
-    assert timecode_at(video, shown) == after_a_second
-    assert timecode_at(video, float(shown) + 0.4 / float(fps)) == after_a_second
-    cut = write_footage(tmp_path / "cut.mov", fps, seconds=1, timecode=after_a_second)
-    with av.open(str(cut)) as file:
+    assert timecodes(video).at(shown) == after_a_second
+    start_s = float(shown) + 0.4 / float(fps)
+    cut = cut_video(video, tmp_path / "cut.mp4", start_s, start_s + 1)
+    with av.open(str(cut.out)) as file:
         assert file.streams.video[0].metadata["timecode"] == after_a_second
 
 
+def test_a_copy_carries_the_timecode_of_its_key_frame(tmp_path):
+    """In Matroska; PyAV gives a copied stream no rate, by which MP4 and MOV would count."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        video = file.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt, video.gop_size = 32, 32, "yuv420p", 12
+        video.metadata["timecode"] = "09:59:59:20"
+        for k in range(60):
+            file.mux(video.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), k, np.uint8))))
+        file.mux(video.encode(None))
+    cut = cut_video(tmp_path / "a.mkv", tmp_path / "cut.mp4", 1.0, 2.0, mode="copy")
+    assert (cut.out.name, cut.start_s) == ("cut.mkv", 0.96)
+    with av.open(str(cut.out)) as file:
+        assert file.streams.video[0].metadata["TIMECODE"] == "10:00:00:19"
+
+
 def test_a_file_without_a_timecode_gives_none_to_its_cuts(tmp_path):
-    assert timecode_at(write_footage(tmp_path / "a.mov", 25, seconds=1), 0.5) is None
+    assert timecodes(write_footage(tmp_path / "a.mov", 25, seconds=1)) is None
     odd = write_footage(tmp_path / "b.mkv", Fraction(25, 2), seconds=1, timecode="01:00:00:00")
-    assert timecode_at(odd, 0.5) is None
+    assert timecodes(odd).at(0.5) is None
+    cut = cut_video(odd, tmp_path / "cut.mp4", 0.2, 0.8)
+    with av.open(str(cut.out)) as file:
+        assert "timecode" not in file.streams.video[0].metadata
 
 
 def test_what_is_no_video_says_so(tmp_path):
