@@ -12,6 +12,8 @@ def video_manifest(encoder: VideoEncoder, clip_s: float, dtype: Dtype) -> Manife
     options: EncoderOptions | None = getattr(encoder, "options", None)
     if rule.cycle > 1:
         frames += f", {len(rule.wanted)} of {rule.cycle}"
+    if rule.repeat > 1:
+        frames += f", the last {rule.repeat} repeated"
     if options is not None and options.frames != "published":
         frames += f", {options.frames}"
     if options is not None and options.precision != "float32":
