@@ -105,6 +105,7 @@ class Combination(NamedTuple):
             and (self.sound != "5.1" or suffix in ("mp4", "mov", "mkv", "ts"))
             and (self.colour == "untagged" or self.form in TAGGED)
             and (self.sound != "mono" or suffix != "webm")
+            and (self.rate != "stills" or suffix != "flv")
             and (pix_fmt != "yuv422p" or self.form not in ("hevc.mp4", "h264.flv"))
         )
 
@@ -233,6 +234,8 @@ def judged(combination: Combination, folder: Path, k: int) -> list[str]:
 
     source, shown = make(combination, folder, k), times(combination.rate)
     starts = source_times(source)
+    if not np.isfinite(starts).all():  # MPEG programme streams have no stamp on some pictures
+        starts = [starts[0] + time - shown[0] for time in shown]
     cut = folder / f"{k}_cut.mp4"
     first = round(0.31 * len(starts))
     last = next((k for k, time in enumerate(starts) if time > starts[first] + 3.3), round(0.9 * len(starts)))
@@ -297,7 +300,7 @@ def stamps(path: Path) -> list[float]:
         "csv=p=0",
     ]
     lines = subprocess.run([*command, str(path)], check=True, capture_output=True, text=True).stdout.split()
-    return [float(line.strip(",")) for line in lines]
+    return [float(line.strip(",").replace("N/A", "nan")) for line in lines]
 
 
 def probed(path: Path) -> dict:
