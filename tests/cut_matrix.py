@@ -104,7 +104,9 @@ class Combination(NamedTuple):
             and (self.sound not in ("high", "low") or suffix in ("mov", "mkv"))
             and (self.sound != "5.1" or suffix in ("mp4", "mov", "mkv", "ts"))
             and (self.colour == "untagged" or self.form in TAGGED)
-            and (pix_fmt != "yuv422p" or self.form != "hevc.mp4")
+            and (self.sound != "mono" or suffix != "webm")
+            and (self.rate != "stills" or suffix != "flv")
+            and (pix_fmt != "yuv422p" or self.form not in ("hevc.mp4", "h264.flv"))
         )
 
 
@@ -232,6 +234,8 @@ def judged(combination: Combination, folder: Path, k: int) -> list[str]:
 
     source, shown = make(combination, folder, k), times(combination.rate)
     starts = source_times(source)
+    if not np.isfinite(starts).all():  # MPEG programme streams have no stamp on some pictures
+        starts = [starts[0] + time - shown[0] for time in shown]
     cut = folder / f"{k}_cut.mp4"
     first = round(0.31 * len(starts))
     last = next((k for k, time in enumerate(starts) if time > starts[first] + 3.3), round(0.9 * len(starts)))
@@ -251,7 +255,8 @@ def judged(combination: Combination, folder: Path, k: int) -> list[str]:
         faults.append(f"shows {numbers[:6]}…, expected {[n for n, _ in due][:6]}… ({len(numbers)} of {len(due)})")
     else:
         late = max(abs(a - b) for a, (_, b) in zip(at, due, strict=False))
-        if late > 0.0025:
+        # Versions of FFmpeg count a WebM's start before or after the 7 ms that Opus needs to begin.
+        if late > (0.008 if combination.form.endswith("webm") else 0.0025):
             faults.append(f"pictures are {late:.4f} s off")
     info = probed(cut)
     frame = max(0.001 + min(np.diff(shown)), 0.025)
@@ -283,9 +288,19 @@ def source_times(path: Path) -> list[float]:
 
 def stamps(path: Path) -> list[float]:
     """The time stamp of every picture."""
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time", "-of", "csv=p=0"]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "frame=best_effort_timestamp_time",
+        "-of",
+        "csv=p=0",
+    ]
     lines = subprocess.run([*command, str(path)], check=True, capture_output=True, text=True).stdout.split()
-    return [float(line.strip(",")) for line in lines]
+    return [float(line.strip(",").replace("N/A", "nan")) for line in lines]
 
 
 def probed(path: Path) -> dict:
