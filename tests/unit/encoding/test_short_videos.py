@@ -21,7 +21,7 @@ class AsPublished:
         return FrameRule(fps=1 / clip_s, size_px=16)
 
     def clip_rule(self, clip_s, source):
-        return ClipRule(FrameRule(published_fps(1 / clip_s, source.duration_s), 16), 1)
+        return ClipRule(FrameRule(published_fps(1 / clip_s, source), 16), 1)
 
     def encode_clips(self, frames):
         return frames.reshape(len(frames), -1).mean(1, keepdims=True).astype(np.float32)
