@@ -10,14 +10,13 @@ from torch import Tensor
 from spikemba.ops.native.door import call, summed
 from spikemba.ops.native.kernels import MAX_TAPS
 from spikemba.ops.native.library import parts
-from spikemba.ops.native.operators import differentiated, operator
+from spikemba.ops.native.operators import operator
 
 __all__ = ["MAX_TAPS", "conv_both_native", "conv_native", "gate_native"]
 
 
 def conv_native(u: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tensor:
     """Same result as `causal_conv_silu`, for float32 CPU tensors; the library must be there."""
-    differentiated(u, weight, bias)
     out: Tensor = _conv(u.contiguous(), mask, weight, bias, reverse)
     return out
 
@@ -26,14 +25,12 @@ def conv_both_native(
     u: Tensor, mask: Tensor | None, ahead: tuple[Tensor, Tensor], behind: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Same result as `causal_conv_silu_both`, for float32 CPU tensors; the library must be there."""
-    differentiated(u, *ahead, *behind)
     out, out2 = _conv_both(u.contiguous(), mask, *ahead, *behind)
     return out, out2
 
 
 def gate_native(y: Tensor, y2: Tensor | None, z: Tensor) -> Tensor:
     """(y + y2) silu(z), all float32 CPU tensors of one shape; the library must be there."""
-    differentiated(y, y2, z)
     out: Tensor = _gate(y.contiguous(), None if y2 is None else y2.contiguous(), z.contiguous())
     return out
 

@@ -2,14 +2,17 @@
 
 Every operator is defined here by its schema, the function that runs it on CPU tensors and the one that gives the shapes
 of its results. Those with a gradient keep what their backward operator reads; the others refuse when they are asked.
+Where nothing but the numbers is asked for, the function is run without the operator, whose dispatch costs more than some
+kernels: `_eager` says where.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from spikemba.errors import SpikeMbaError
 
@@ -26,61 +29,80 @@ def operator(
     shapes: Callable[..., Any],
     gradient: tuple[Callable[..., None], Callable[..., Any]] | None = None,
 ) -> Callable[..., Any]:
-    """Define `spikemba::schema` and return it as a function.
+    """Define `spikemba::schema` and return a function that gives what it gives.
 
     run: on CPU tensors.  shapes: the same arguments -> empty tensors like the results.  gradient: setup_context and
     backward, as torch.library.register_autograd takes them.
     """
     name = schema.partition("(")[0]
+    full = f"spikemba::{name}"
+    keep, backward = gradient or _no_gradient(full)
     _LIBRARY.define(schema)
     _LIBRARY.impl(name, run, "CPU")
-    full = f"spikemba::{name}"
     torch.library.register_fake(full, shapes, lib=_LIBRARY)
     torch.library.register_vmap(full, _no_vmap(full), lib=_LIBRARY)
-    found: Callable[..., Any] = getattr(torch.ops.spikemba, name).default
-    _LIBRARY.impl(name, _differentiable(found, *(gradient or _no_gradient(full))), "Autograd", with_keyset=True)
-    return found
+    torch.library.register_autograd(full, backward, setup_context=keep, lib=_LIBRARY)
+    traced = getattr(torch.ops.spikemba, name).default
+    function = _function(full, run, keep, backward)
+
+    def call(*given: Any) -> Any:
+        if not _eager(given):
+            return traced(*given)
+        if differentiated(*given):
+            return function.apply(*given)
+        return run(*given)
+
+    return call
 
 
-def _differentiable(op: Any, setup: Callable[..., None], backward: Callable[..., Any]) -> Callable[..., Any]:
-    """What torch.library.register_autograd makes, with less work for each call."""
-
-    def below(keys: Any, args: tuple[Any, ...]) -> Any:
-        with torch._C._AutoDispatchBelowAutograd():
-            return op.redispatch(keys & torch._C._after_autograd_keyset, *args)
-
-    class Differentiable(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, keys: Any, *args: Any) -> Any:
-            result = below(keys, args)
-            setup(ctx, args, result)
-            return result
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Any) -> Any:
-            return None, *backward(ctx, *grads)
-
-    def run(keys: Any, *args: Any) -> Any:
-        if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
-            return Differentiable.apply(keys, *args)
-        return below(keys, args)
-
-    return run
+def differentiated(*given: Any) -> bool:
+    """Whether a gradient with respect to one of these may be asked for; what is no tensor has none."""
+    if not torch.is_grad_enabled():
+        return False
+    return any(isinstance(one, Tensor) and one.requires_grad for one in given)
 
 
-def differentiated(*tensors: Tensor | None) -> bool:
-    """Whether a gradient with respect to one of these may be asked for.
+def _function(
+    name: str, run: Callable[..., Any], keep: Callable[..., None], backward: Callable[..., Any]
+) -> type[torch.autograd.Function]:
+    """What register_autograd makes of the same functions, without an operator."""
 
-    Raises OperatorError in forward-mode differentiation and under torch.func's transforms: without this question they
-    would take an operator's result for a constant, or end in a message about torch's own insides.
+    def forward(ctx: Any, *given: Any) -> Any:
+        result = run(*given)
+        keep(ctx, given, result)
+        return result
+
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(name, (torch.autograd.Function,), methods)
+
+
+_PLAIN = frozenset((Tensor, nn.Parameter))
+
+
+def _eager(given: tuple[Any, ...]) -> bool:
+    """Whether these are real tensors and nobody records what is done with them.
+
+    False while torch.compile, torch.export or torch.jit.trace trace, in a dispatch mode (make_fx, fake tensors, a counter
+    of operations), and for tensors of other kinds or with their sign still to be turned: torch then runs the operator as
+    it runs its own. Raises OperatorError in forward-mode differentiation and under torch.func's transforms, which would
+    take a kernel's result for a constant, or end in a message about torch's own insides.
     """
-    given = [tensor for tensor in tensors if tensor is not None]
-    if not torch.compiler.is_compiling():
-        if torch._C._are_functorch_transforms_active():
-            raise OperatorError("the compiled kernels know no torch.func transform; set SPIKEMBA_NATIVE=0 for it")
-        if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in given):
-            raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+    if torch.compiler.is_compiling():
+        return False
+    if torch._C._are_functorch_transforms_active():
+        raise OperatorError("the compiled kernels know no torch.func transform; set SPIKEMBA_NATIVE=0 for it")
+    if is_in_torch_dispatch_mode() or torch.jit.is_tracing():
+        return False
+    if forward_ad._current_level >= 0 and any(map(_has_tangent, given)):
+        raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
+    for one in given:
+        if isinstance(one, Tensor) and (type(one) not in _PLAIN or one.is_neg()):
+            return False
+    return True
+
+
+def _has_tangent(one: Any) -> bool:
+    return isinstance(one, Tensor) and forward_ad.unpack_dual(one).tangent is not None
 
 
 def _no_vmap(name: str) -> Callable[..., Any]:
@@ -91,10 +113,13 @@ def _no_vmap(name: str) -> Callable[..., Any]:
 
 
 def _no_gradient(name: str) -> tuple[Callable[..., None], Callable[..., Any]]:
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Nothing."""
+
     def refuse(*_: Any) -> Any:
         raise OperatorError(
             f"{name} has no gradient: no kernel is differentiated twice, nor what was traced without gradients once; "
             "set SPIKEMBA_NATIVE=0 for it"
         )
 
-    return lambda *_: None, refuse
+    return keep, refuse

@@ -46,7 +46,6 @@ def spikes_native(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x: (S, B, M, D), or (B, M, D) with `steps`.  Returns trains: (S, B, M, D), rates: (B, M, D), counts: (D,)."""
     tensors, eps, over_ranks = _parts_of(norm)
-    differentiated(x, *tensors[:2])
     trains, rates, counts = _spikes(x.contiguous(), *tensors, mask, steps or 0, eps, over_ranks, *neuron)
     return trains, rates, counts
 
