@@ -115,7 +115,7 @@ def _inputs(
 
 def _taps(weight: Tensor) -> Tensor:
     """(E, 1, K) as the kernel reads it, (K, E)."""
-    return weight[:, 0].t().contiguous()
+    return weight.squeeze(1).t().contiguous()
 
 
 def _run_gate(y: Tensor, y2: Tensor | None, z: Tensor) -> Tensor:

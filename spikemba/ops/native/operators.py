@@ -57,9 +57,11 @@ def operator(
 
 def differentiated(*given: Any) -> bool:
     """Whether a gradient with respect to one of these may be asked for; what is no tensor has none."""
-    if not torch.is_grad_enabled():
-        return False
-    return any(isinstance(one, Tensor) and one.requires_grad for one in given)
+    if torch.is_grad_enabled():
+        for one in given:
+            if isinstance(one, Tensor) and one.requires_grad:
+                return True
+    return False
 
 
 def _function(
