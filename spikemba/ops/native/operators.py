@@ -31,11 +31,11 @@ def operator(
 ) -> Callable[..., Any]:
     """Define `spikemba::schema` and return a function that gives what it gives.
 
-    run: on CPU tensors.  shapes: the same arguments -> empty tensors like the results.  gradient: setup_context and
-    backward, as torch.library.register_autograd takes them.
+    schema: tensors come before numbers.  run: on CPU tensors.  shapes: the same arguments -> empty tensors like the
+    results.  gradient: setup_context and backward, as torch.library.register_autograd takes them.
     """
-    name = schema.partition("(")[0]
-    full = f"spikemba::{name}"
+    name, _, arguments = schema.partition(" -> ")[0].partition("(")
+    full, n = f"spikemba::{name}", arguments.count("Tensor")
     keep, backward = gradient or _no_gradient(full)
     _LIBRARY.define(schema)
     _LIBRARY.impl(name, run, "CPU")
@@ -46,20 +46,21 @@ def operator(
     function = _function(full, run, keep, backward)
 
     def call(*given: Any) -> Any:
-        if not _eager(given):
+        tensors = given[:n]
+        if not _eager(tensors):
             return traced(*given)
-        if differentiated(*given):
-            return function.apply(*given)
+        if differentiated(*tensors):
+            return function.apply(given[n:], *tensors)
         return run(*given)
 
     return call
 
 
-def differentiated(*given: Any) -> bool:
-    """Whether a gradient with respect to one of these may be asked for; what is no tensor has none."""
+def differentiated(*tensors: Tensor | None) -> bool:
+    """Whether a gradient with respect to one of these may be asked for."""
     if torch.is_grad_enabled():
-        for one in given:
-            if isinstance(one, Tensor) and one.requires_grad:
+        for one in tensors:
+            if one is not None and one.requires_grad:
                 return True
     return False
 
@@ -67,21 +68,26 @@ def differentiated(*given: Any) -> bool:
 def _function(
     name: str, run: Callable[..., Any], keep: Callable[..., None], backward: Callable[..., Any]
 ) -> type[torch.autograd.Function]:
-    """What register_autograd makes of the same functions, without an operator."""
+    """(numbers, *tensors) -> what register_autograd makes of the same functions, without an operator."""
 
-    def forward(ctx: Any, *given: Any) -> Any:
+    def forward(ctx: Any, numbers: tuple[Any, ...], *tensors: Any) -> Any:
+        given = *tensors, *numbers
         result = run(*given)
         keep(ctx, given, result)
+        ctx.n = len(tensors)
         return result
 
-    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    def gradients(ctx: Any, *grads: Any) -> Any:
+        return None, *backward(ctx, *grads)[: ctx.n]
+
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(gradients)}
     return type(name, (torch.autograd.Function,), methods)
 
 
 _PLAIN = frozenset((Tensor, nn.Parameter))
 
 
-def _eager(given: tuple[Any, ...]) -> bool:
+def _eager(tensors: tuple[Tensor | None, ...]) -> bool:
     """Whether these are real tensors and nobody records what is done with them.
 
     False while torch.compile, torch.export or torch.jit.trace trace, in a dispatch mode (make_fx, fake tensors, a counter
@@ -95,16 +101,16 @@ def _eager(given: tuple[Any, ...]) -> bool:
         raise OperatorError("the compiled kernels know no torch.func transform; set SPIKEMBA_NATIVE=0 for it")
     if is_in_torch_dispatch_mode() or torch.jit.is_tracing():
         return False
-    if forward_ad._current_level >= 0 and any(map(_has_tangent, given)):
+    if forward_ad._current_level >= 0 and any(map(_has_tangent, tensors)):
         raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
-    for one in given:
-        if isinstance(one, Tensor) and (type(one) not in _PLAIN or one.is_neg()):
+    for one in tensors:
+        if one is not None and (type(one) not in _PLAIN or one.is_neg()):
             return False
     return True
 
 
-def _has_tangent(one: Any) -> bool:
-    return isinstance(one, Tensor) and forward_ad.unpack_dual(one).tangent is not None
+def _has_tangent(one: Tensor | None) -> bool:
+    return one is not None and forward_ad.unpack_dual(one).tangent is not None
 
 
 def _no_vmap(name: str) -> Callable[..., Any]:

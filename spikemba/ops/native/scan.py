@@ -115,7 +115,7 @@ def _backward(
     pitch, block = padded(width), _backward_block(batch, length, width, states)
     grad_x, grad_step = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
     grad_rate, grad_skip = x.new_empty(batch, states, pitch), x.new_empty(batch, pitch)
-    grad_b, grad_c = x.new_empty(2, -(-width // block), batch, length, states)
+    grad_b, grad_c = (x.new_empty(-(-width // block), batch, length, states) for _ in range(2))
     call(
         "scan_backward",
         **_inputs(x, step, a, b, c, skip, mask),
