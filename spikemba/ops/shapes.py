@@ -38,9 +38,9 @@ def together(**tensors: Tensor | None) -> tuple[int, ...]:
     first = next(iter(given.values()))
     shape: tuple[int, ...] = first.shape
     for name, tensor in given.items():
-        check_device(name, tensor, first)
-        if tensor.shape == shape:
+        if tensor.shape == shape and tensor.is_cpu and first.is_cpu:
             continue
+        check_device(name, tensor, first)
         longest = max(len(shape), tensor.dim())
         mine, theirs = ((1,) * (longest - len(one)) + tuple(one) for one in (tensor.shape, shape))
         if any(a != b and 1 not in (a, b) for a, b in zip(mine, theirs, strict=True)):

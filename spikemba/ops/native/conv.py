@@ -10,14 +10,13 @@ from torch import Tensor
 from spikemba.ops.native.door import call, summed
 from spikemba.ops.native.kernels import MAX_TAPS
 from spikemba.ops.native.library import parts
-from spikemba.ops.native.operators import differentiated, operator
+from spikemba.ops.native.operators import operator
 
 __all__ = ["MAX_TAPS", "conv_both_native", "conv_native", "gate_native"]
 
 
 def conv_native(u: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tensor:
     """Same result as `causal_conv_silu`, for float32 CPU tensors; the library must be there."""
-    differentiated(u, weight, bias)
     out: Tensor = _conv(u.contiguous(), mask, weight, bias, reverse)
     return out
 
@@ -26,14 +25,12 @@ def conv_both_native(
     u: Tensor, mask: Tensor | None, ahead: tuple[Tensor, Tensor], behind: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Same result as `causal_conv_silu_both`, for float32 CPU tensors; the library must be there."""
-    differentiated(u, *ahead, *behind)
     out, out2 = _conv_both(u.contiguous(), mask, *ahead, *behind)
     return out, out2
 
 
 def gate_native(y: Tensor, y2: Tensor | None, z: Tensor) -> Tensor:
     """(y + y2) silu(z), all float32 CPU tensors of one shape; the library must be there."""
-    differentiated(y, y2, z)
     out: Tensor = _gate(y.contiguous(), None if y2 is None else y2.contiguous(), z.contiguous())
     return out
 
@@ -49,7 +46,7 @@ def _run_both(u: Tensor, mask: Tensor | None, *parameters: Tensor) -> tuple[Tens
 def _forward(u: Tensor, mask: Tensor | None, *how: Any) -> tuple[Tensor, ...]:
     inputs = _inputs(u, mask, *how)
     directions = 1 if inputs["weight2"] is None else 2
-    outs = [torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(directions)]
+    outs = [_empty(u) for _ in range(directions)]
     call("conv_forward", **inputs, out=outs[0], out2=outs[1] if len(outs) > 1 else None, parts=parts(u.shape[1]))
     return tuple(outs)
 
@@ -70,7 +67,7 @@ def _backward(grad: Tensor, grad2: Tensor | None, u: Tensor, mask: Tensor | None
     """The gradients of u, and of weight and bias of each direction."""
     inputs = _inputs(u, mask, *how)
     (batch, _, width), n_taps = u.shape, inputs["taps"]
-    grad_u = u.new_empty(u.shape)
+    grad_u = _empty(u)
     sums = [(u.new_empty(batch, n_taps, width), u.new_empty(batch, width)) for _ in range(1 if grad2 is None else 2)]
     second = sums[1] if len(sums) > 1 else (None, None)
     call(
@@ -118,27 +115,31 @@ def _inputs(
 
 def _taps(weight: Tensor) -> Tensor:
     """(E, 1, K) as the kernel reads it, (K, E)."""
-    return weight[:, 0].t().contiguous()
+    return weight.squeeze(1).t().contiguous()
 
 
 def _run_gate(y: Tensor, y2: Tensor | None, z: Tensor) -> Tensor:
-    out = torch.empty_like(y, memory_format=torch.contiguous_format)
-    call(
-        "gate_forward", y=_flat(y), y2=None if y2 is None else _flat(y2), z=_flat(z), out=out.view(-1), count=y.numel()
-    )
+    out = _empty(y)
+    y2 = None if y2 is None else _flat(y2)
+    call("gate_forward", y=_flat(y), y2=y2, z=_flat(z), out=out.view(-1), count=y.numel())
     return out
 
 
 def _run_gate_backward(grad: Tensor, y: Tensor, y2: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of y, which is that of y2 too, and of z."""
-    grad_y, grad_z = y.new_empty(y.shape), y.new_empty(y.shape)
+    grad_y, grad_z = _empty(y), _empty(y)
     inputs = {"y": _flat(y), "y2": None if y2 is None else _flat(y2), "z": _flat(z), "grad": _flat(grad)}
     call("gate_backward", **inputs, grad_y=grad_y.view(-1), grad_z=grad_z.view(-1), count=y.numel())
     return grad_y, grad_z
 
 
 def _flat(x: Tensor) -> Tensor:
-    return x.reshape(-1)
+    return x.contiguous().view(-1)
+
+
+def _empty(x: Tensor) -> Tensor:
+    """Room for as much, packed."""
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _like(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -163,8 +164,9 @@ def _both_gradients(ctx: Any, grad: Tensor, grad2: Tensor) -> tuple[Tensor | Non
 
 
 def _gate_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    grad_y, grad_z = _gate_backward(grad, *ctx.saved_tensors)
-    return grad_y, None if ctx.saved_tensors[1] is None else grad_y, grad_z
+    y, y2, z = ctx.saved_tensors
+    grad_y, grad_z = _gate_backward(grad, y, y2, z)
+    return grad_y, None if y2 is None else grad_y, grad_z
 
 
 _INPUT = "Tensor u, Tensor? mask, Tensor weight, Tensor bias"

@@ -1,14 +1,14 @@
 """The one door from tensors to C: nothing passes that C would read or write past its end."""
 
 import ctypes
-from collections.abc import Callable
-from operator import itemgetter
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor
 
 from spikemba.errors import ShapeError
-from spikemba.ops.native.kernels import FOLLOWING, KERNELS, MAX_HEAD, Array, Given, Kernel, Number
+from spikemba.ops.native.kernels import FOLLOWING, KERNELS, MAX_HEAD, Array, Given, Kernel
 from spikemba.ops.native.library import kernels, threads
 
 
@@ -19,8 +19,11 @@ def call(name: str, **given: Any) -> None:
     the kernel's, ValueError for a number out of its range, MemoryError when there is no room for a thread's scratch.
     """
     kernel = KERNELS[name]
-    given.setdefault("threads", threads())
-    structure = kernel.structure(*_values(kernel, given))
+    if "threads" not in given:
+        given["threads"] = threads()
+    if given.keys() != kernel.names:
+        raise TypeError(f"{name} takes {sorted(kernel.names)}; given are {sorted(given)}")
+    structure = _filled(kernel, given)
     if getattr(kernels(), name)(ctypes.byref(structure)):
         raise MemoryError(f"no memory for {name}")
 
@@ -36,50 +39,92 @@ def row_stride(tensor: Tensor) -> int | None:
     return stride if rows else None
 
 
+SERIAL = 32768
+"""Fewer numbers than these torch sums on one thread, however many it has."""
+
+
 def summed(rows: Tensor) -> Tensor:
     """The sum over the last axis but one, (..., R, D) -> (..., D), in an order that no number of threads changes."""
     count, width = rows.shape[-2:]
     if count == 1:
-        return rows.reshape(*rows.shape[:-2], width)
+        return rows.squeeze(-2)
+    if rows.numel() < SERIAL:
+        return rows.sum(-2)
     out = rows.new_empty(*rows.shape[:-2], width)
     flat, sums = rows.view(-1, count, width), out.view(-1, width)
     call("sum_over_rows", rows=flat, out=sums, outer=len(sums), count=count, width=width)
     return out
 
 
-def _values(kernel: Kernel, given: Given) -> list[int | float | None]:
-    """A structure's fields in their order."""
-    if len(given) != len(kernel.fields) or given.keys() != kernel.names:
-        raise TypeError(f"{kernel.name} takes {sorted(kernel.names)}; given are {sorted(given)}")
-    whole, arrays = _CHECKS[kernel.name]
-    for name, least, most, multiple in whole:
-        if not least <= given[name] <= most or given[name] % multiple:
-            raise ValueError(f"{kernel.name}: {name} is {given[name]}; expected {least} to {most}")
+@dataclass(frozen=True)
+class _Plan:
+    """A call at certain sizes, which come again and again: what needs asking only once has been asked."""
+
+    sizes: ctypes.Structure
+    """The kernel's, filled with its whole numbers; to be copied."""
+    wanted: list[tuple[str, tuple[Any, ...], int, Array]]
+    """Of each tensor that is given: its name, what `_LOOK` must see, bytes that its address is a multiple of."""
+
+
+_LOOK = attrgetter("shape", "dtype", "is_cpu")
+_PLANS: dict[tuple[Any, ...], _Plan] = {}
+_MANY = 4096
+"""Plans that are kept, a few MB; lengths may come without end."""
+
+
+def _filled(kernel: Kernel, given: Given) -> ctypes.Structure:
+    """The kernel's structure. By cheap questions: this runs before every kernel."""
+    plan = _plan(kernel, given)
+    structure = kernel.structure.from_buffer_copy(plan.sizes)
+    for real in kernel.reals:
+        setattr(structure, real, given[real])
+    for name, look, aligned, array in plan.wanted:
+        tensor = given[name]
+        if (
+            not isinstance(tensor, Tensor)
+            or _LOOK(tensor) != look
+            or not (row_stride(tensor) == given["row_stride"] if array.rows else tensor.is_contiguous())
+        ):
+            _check(kernel.name, array, tensor, look[0], given)
+        address = tensor.data_ptr()
+        if address % aligned or not address:
+            _check_address(kernel.name, array, tensor)
+        setattr(structure, name, address)
+    return structure
+
+
+def _plan(kernel: Kernel, given: Given) -> _Plan:
+    """Raises ValueError, TypeError or ShapeError for numbers that are not right, and tensors that must be there."""
+    key = kernel.name, kernel.whole(given), *[given[one] is None for one in kernel.optional]
+    found = _PLANS.get(key)
+    if found is None:
+        found = _made(kernel, given)
+        if len(_PLANS) >= _MANY:
+            _PLANS.clear()
+        _PLANS[key] = found
+    return found
+
+
+def _made(kernel: Kernel, given: Given) -> _Plan:
+    for one in kernel.numbers:
+        value = given[one.name]
+        if not isinstance(value, int):
+            raise TypeError(f"{kernel.name}: {one.name} is {value!r}; expected a whole number")
+        if not one.least <= value <= one.most or value % one.multiple:
+            raise ValueError(f"{kernel.name}: {one.name} is {value}; expected {one.least} to {one.most}")
     for group in kernel.together:
         if len({given[one] is None for one in group}) > 1:
             raise ShapeError(f"{kernel.name}: {', '.join(group)} go together; some are None")
     if kernel.heads and (given["width"] % given["heads"] or given["width"] > MAX_HEAD * given["heads"]):
         found = f"{given['heads']} heads of {given['width']} channels"
         raise ShapeError(f"{found}; expected equal ones of at most {MAX_HEAD}")
-    values = given.copy()
-    for one in kernel.following:
-        given[one] = FOLLOWING[one](given)
-    for name, shape, dtype, array in arrays:  # in one place and by cheap questions: this runs before every kernel
-        tensor = given[name]
-        if tensor is None and array.optional:
-            continue
-        if (
-            not isinstance(tensor, Tensor)
-            or tensor.dtype is not dtype
-            or tensor.shape != shape(given)
-            or not tensor.is_cpu
-            or not (tensor.is_contiguous() if not array.rows else row_stride(tensor) == given["row_stride"])
-        ):
-            _check(kernel.name, array, tensor, shape(given), given)
-        values[name] = tensor.data_ptr()
-        if array.aligned > 1 and values[name] % array.aligned:
-            raise ShapeError(f"{kernel.name}: {name} has no memory at a multiple of {array.aligned}")
-    return [values[one.name] for one in kernel.fields]
+    sizes = {**given, **{name: follow(given) for name, follow in FOLLOWING.items() if name in kernel.following}}
+    wanted = [
+        (one.name, (tuple(sizes[axis] for axis in one.axes), one.dtype, True), one.aligned, one)
+        for one in kernel.arrays
+        if not one.optional or given[one.name] is not None
+    ]
+    return _Plan(kernel.structure(**{one.name: given[one.name] for one in kernel.numbers}), wanted)
 
 
 def _check(kernel: str, array: Array, tensor: Any, shape: tuple[int, ...], given: Given) -> None:
@@ -97,23 +142,9 @@ def _check(kernel: str, array: Array, tensor: Any, shape: tuple[int, ...], given
         raise ShapeError(f"{kernel}: {array.name} has strides {tensor.stride()}; expected {shape} packed{rows}")
 
 
-def _shape_of(array: Array) -> Callable[[Given], tuple[int, ...]]:
-    """A function from sizes to the array's shape."""
-    if len(array.axes) == 1:
-        (axis,) = array.axes
-        return lambda sizes: (sizes[axis],)
-    return itemgetter(*array.axes)
-
-
-_CHECKS = {
-    name: (
-        [
-            (one.name, one.least, one.most, one.multiple)
-            for one in kernel.fields
-            if isinstance(one, Number) and one.kind is not ctypes.c_float
-        ],
-        [(one.name, _shape_of(one), one.dtype, one) for one in kernel.fields if isinstance(one, Array)],
-    )
-    for name, kernel in KERNELS.items()
-}
-"""What `_values` asks of each kernel's arguments, put together once; of a real number ctypes asks."""
+def _check_address(kernel: str, array: Array, tensor: Tensor) -> None:
+    """Raises ShapeError for numbers that are not in memory, or not where they must be."""
+    if tensor.numel() and not tensor.data_ptr():
+        raise ShapeError(f"{kernel}: {array.name} has no memory behind its shape, {tuple(tensor.shape)}")
+    if tensor.data_ptr() % array.aligned:
+        raise ShapeError(f"{kernel}: {array.name} has no memory at a multiple of {array.aligned}")

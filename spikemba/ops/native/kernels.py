@@ -5,6 +5,8 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -107,17 +109,44 @@ class Kernel:
     """Whether `heads` must divide the width, into at most MAX_HEAD channels each."""
     fallible: bool = False
     """Whether it returns non-zero when there is no memory."""
-    names: frozenset[str] = field(init=False)
     structure: type[ctypes.Structure] = field(init=False)
-    following: tuple[str, ...] = field(init=False)
-    """The names in FOLLOWING that its shapes use."""
 
     def __post_init__(self) -> None:
         layout = [(one.name, one.kind) for one in self.fields]
-        used = {axis for one in self.fields if isinstance(one, Array) for axis in one.axes}
-        object.__setattr__(self, "names", frozenset(name for name, _ in layout))
         object.__setattr__(self, "structure", type(self.name, (ctypes.Structure,), {"_fields_": layout}))
-        object.__setattr__(self, "following", tuple(sorted(used & FOLLOWING.keys())))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(one.name for one in self.fields)
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        return tuple(one for one in self.fields if isinstance(one, Array))
+
+    @cached_property
+    def optional(self) -> tuple[str, ...]:
+        """The names of those arrays that may be null."""
+        return tuple(one.name for one in self.arrays if one.optional)
+
+    @cached_property
+    def numbers(self) -> tuple[Number, ...]:
+        """The whole ones."""
+        return tuple(one for one in self.fields if isinstance(one, Number) and one.kind is not ctypes.c_float)
+
+    @cached_property
+    def reals(self) -> tuple[str, ...]:
+        """The names of the real numbers."""
+        return tuple(one.name for one in self.fields if one.kind is ctypes.c_float)
+
+    @cached_property
+    def whole(self) -> Callable[[Given], tuple[Any, ...]]:
+        """From arguments to those that are whole numbers, in their order."""
+        return itemgetter(*(one.name for one in self.numbers))
+
+    @cached_property
+    def following(self) -> frozenset[str]:
+        """The names in FOLLOWING that its shapes use."""
+        return frozenset(axis for one in self.arrays for axis in one.axes) & FOLLOWING.keys()
 
 
 _THREADS = Number("threads", least=1, most=2**15, kind=ctypes.c_int32)
@@ -138,7 +167,7 @@ _SEQUENCE = "batch length width"
 _SCAN = (
     Array("x", _SEQUENCE),
     Array("step", _SEQUENCE),
-    Array("rate", "states width"),
+    Array("a", "width states"),
     Array("b", "batch length states", rows=True),
     Array("c", "batch length states", rows=True),
     Array("skip", "width", optional=True),
@@ -176,6 +205,7 @@ _ALL = (
             Array("final", "batch states pitch", optional=True),
             *_SCAN_SIZES,
         ),
+        fallible=True,
     ),
     Kernel(
         "scan_backward",

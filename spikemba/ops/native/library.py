@@ -8,7 +8,6 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -43,15 +42,18 @@ def native() -> ctypes.CDLL | None:
 
 
 _lock = threading.Lock()
+_loaded: Native | None = None
 
 
 def load() -> Native:
     """Build and load the library once per process, whatever $SPIKEMBA_NATIVE says."""
-    with _lock:
-        return _load()
+    global _loaded
+    if _loaded is None:
+        with _lock:
+            _loaded = _loaded or _load()
+    return _loaded
 
 
-@cache
 def _load() -> Native:
     log = logging.getLogger("spikemba")
     try:
@@ -67,7 +69,8 @@ def _load() -> Native:
 
 def forget() -> None:
     """Let the next call look for the library again; for tests."""
-    _load.cache_clear()
+    global _loaded
+    _loaded = None
 
 
 def threads() -> int:
@@ -135,7 +138,7 @@ def _self_test(library: ctypes.CDLL) -> None:
     numbers, y = [ctypes.pointer(ctypes.c_float(value)) for value in (1, 2, 3)], ctypes.c_float()
     x, b, c = (ctypes.cast(number, ctypes.c_void_p).value for number in numbers)
     sizes = {"batch": 1, "length": 1, "width": 1, "states": 1, "row_stride": 1, "block": 16, "threads": 1}
-    given = KERNELS["scan_forward"].structure(x=x, step=x, rate=x, b=b, c=c, y=ctypes.addressof(y), **sizes)
+    given = KERNELS["scan_forward"].structure(x=x, step=x, a=x, b=b, c=c, y=ctypes.addressof(y), **sizes)
     library.scan_forward(ctypes.byref(given))
     if y.value != 6.0:
         raise BuildError(f"the compiled library computes {y.value} where 6 is right")

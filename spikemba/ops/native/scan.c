@@ -2,11 +2,12 @@
 //
 //     h[t] = exp(delta[t] a) h[t-1] + delta[t] b[t] x[t],     y[t] = c[t] h[t] + skip x[t]
 //
-// Shapes, row-major: x, step, y (B, L, E); rate (N, E) = a log2(e); b, c (B, L, N) with rows `row_stride` floats apart.
-// delta is `step`, or softplus(step); 0 where the mask is. A task is one pair and up to BLOCK channels. It walks through
+// Shapes, row-major: x, step, y (B, L, E); a (E, N); b, c (B, L, N) with rows `row_stride` floats apart. delta is
+// `step`, or softplus(step); 0 where the mask is. A task is one pair and up to BLOCK channels. It walks through
 // segments of SEGMENT positions; within a segment GROUP states of LANES channels stay in registers. The state before
-// each segment is kept, everything else is computed again in the backward pass. Sums over channels are partial per block
-// and sums over pairs are partial per pair, so that no two tasks write one place and results do not depend on threads.
+// each segment is kept, everything else is computed again in the backward pass. Sums over channels are partial per
+// block and sums over pairs are partial per pair, so that no two tasks write one place and results do not depend on
+// threads.
 #include "vector.h"
 
 #define SEGMENT 32
@@ -20,8 +21,8 @@ LIMIT(STATES)
 #define PITCH (SEGMENT + 1) // rows of a power of two would all fall into the same few sets of the cache
 
 typedef struct {
-    const float *x, *step, *rate, *b, *c, *skip;
-    const uint8_t *mask; // (B, L) or null
+    const float *x, *step, *rate, *b, *c, *skip; // rate: (N, E), `rates_of`
+    const uint8_t *mask;                         // (B, L) or null
     long batch, length, width, states, row_stride, block;
     int softplus, reverse;
 } Scan;
@@ -36,6 +37,14 @@ INLINE long rows_of(const Scan *s, long pair, long index, long *rows) {
     for (long i = 0; i < count; i++)
         rows[i] = pair * s->length + (s->reverse ? s->length - 1 - position - i : position + i);
     return count;
+}
+
+// a log2(e), one row for each state; null when there is no memory.
+static float *rates_of(const float *a, long width, long states) {
+    float *rate = malloc(sizeof(float) * width * states + 1); // not of nothing, which may be null too
+    for (long e = 0; rate && e < width; e++)
+        for (long n = 0; n < states; n++) rate[n * width + e] = a[e * states + n] * LOG2_E;
+    return rate;
 }
 
 // Rows lie too far apart for the processor to guess which one comes next. Reading past an array is harmless here.
@@ -253,7 +262,7 @@ static void backward_task(const Scan *s, long pair, long block, const float *gra
 // Null: skip, mask, initial; starts and final where nobody wants them. pitch: E rounded up to 16. block: the channels of
 // a task, a multiple of 16; outputs do not depend on it.
 typedef struct {
-    const float *x, *step, *rate, *b, *c, *skip;
+    const float *x, *step, *a, *b, *c, *skip;
     const uint8_t *mask;
     const float *initial;     // (B, N, pitch)
     float *y, *starts, *final; // starts: (B, segments, N, pitch), aligned to the vector; final: (B, N, pitch)
@@ -262,10 +271,13 @@ typedef struct {
 } ScanForward;
 ARGUMENTS(scan_forward, ScanForward)
 
-void scan_forward(const ScanForward *given) {
+// Returns 0, or 1 when there is no memory.
+int scan_forward(const ScanForward *given) {
     const long batch = given->batch, width = given->width;
     const int threads = given->threads;
-    const Scan s = {given->x,      given->step,       given->rate,  given->b,        given->c,
+    float *rate = rates_of(given->a, width, given->states);
+    if (!rate) return 1;
+    const Scan s = {given->x,      given->step,       rate,         given->b,        given->c,
                     given->skip,   given->mask,       batch,        given->length,   width,
                     given->states, given->row_stride, given->block, given->softplus, given->reverse};
     const long blocks = (width + s.block - 1) / s.block;
@@ -273,12 +285,14 @@ void scan_forward(const ScanForward *given) {
     for (long pair = 0; pair < batch; pair++)
         for (long block = 0; block < blocks; block++)
             forward_task(&s, pair, block * s.block, given->initial, given->y, given->starts, given->final);
+    free(rate);
+    return 0;
 }
 
 // Gradients in the shapes of `Gradients`; b's and c's depend on `block`, their sums over channels being taken block by
 // block.
 typedef struct {
-    const float *x, *step, *rate, *b, *c, *skip;
+    const float *x, *step, *a, *b, *c, *skip;
     const uint8_t *mask;
     const float *grad_y, *starts;
     float *grad_x, *grad_step, *grad_rate, *grad_b, *grad_c, *grad_skip;
@@ -287,11 +301,13 @@ typedef struct {
 } ScanBackward;
 ARGUMENTS(scan_backward, ScanBackward)
 
-// Returns 0, or 1 when there is no memory for a thread's scratch.
+// Returns 0, or 1 when there is no memory.
 int scan_backward(const ScanBackward *given) {
     const long batch = given->batch, width = given->width;
     const int threads = given->threads;
-    const Scan s = {given->x,      given->step,       given->rate,  given->b,        given->c,
+    float *rate = rates_of(given->a, width, given->states);
+    if (!rate) return 1;
+    const Scan s = {given->x,      given->step,       rate,         given->b,        given->c,
                     given->skip,   given->mask,       batch,        given->length,   width,
                     given->states, given->row_stride, given->block, given->softplus, given->reverse};
     const Gradients out = {given->grad_x, given->grad_step, given->grad_rate,
@@ -308,5 +324,6 @@ int scan_backward(const ScanBackward *given) {
                 if (scratch) backward_task(&s, pair, block, given->grad_y, given->starts, &out, scratch);
         free(scratch);
     }
+    free(rate);
     return failed;
 }

@@ -2,7 +2,6 @@
 
 # Shapes: B pairs, L positions, E inner width, N state size.
 
-import math
 from typing import Any
 
 import torch
@@ -15,10 +14,11 @@ from spikemba.ops.native.operators import differentiated, operator
 
 __all__ = ["MAX_STATES", "scan_native", "scan_native_with_state"]
 
-LOG2_E = math.log2(math.e)
 BACKWARD_TASKS = 16
 """Tasks that a backward pass is cut into where it can be, whatever the number of threads: b's and c's gradients are
 sums over a task's channels, and have their roundings where the tasks end."""
+BACKWARD_WORK = 2**18
+"""Positions, channels and states of a task that is still cut: a narrow one sums b's and c's gradients more often."""
 
 
 def scan_native(
@@ -112,10 +112,10 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     """The gradients of x, step, a, b, c and skip; the last also where skip is None."""
     (batch, length, width), states = x.shape, a.shape[1]
-    pitch, block = padded(width), _block(batch, width, BACKWARD_TASKS)
+    pitch, block = padded(width), _backward_block(batch, length, width, states)
     grad_x, grad_step = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
     grad_rate, grad_skip = x.new_empty(batch, states, pitch), x.new_empty(batch, pitch)
-    grad_b, grad_c = x.new_empty(2, -(-width // block), batch, length, states)
+    grad_b, grad_c = (x.new_empty(-(-width // block), batch, length, states) for _ in range(2))
     call(
         "scan_backward",
         **_inputs(x, step, a, b, c, skip, mask),
@@ -133,7 +133,7 @@ def _backward(
     )
     grad_a = summed(grad_rate.view(batch, -1)).view(states, pitch)[:, :width].t().contiguous()
     rows = (_over_blocks(grad) for grad in (grad_b, grad_c))
-    return grad_x, grad_step, grad_a, *rows, summed(grad_skip)[:width].clone()
+    return grad_x, grad_step, grad_a, *rows, summed(grad_skip)[:width]
 
 
 def _over_blocks(grad: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ def _inputs(
     return {
         "x": x.contiguous(),
         "step": step.contiguous(),
-        "rate": (a.t() * LOG2_E).contiguous(),
+        "a": a.contiguous(),
         "b": b,
         "c": c,
         "skip": None if skip is None else skip.contiguous(),
@@ -165,11 +165,11 @@ def _inputs(
 
 def _rows(b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, int]:
     """b and c as the kernel reads them, rows of consecutive numbers that are equally far apart in both, and how far."""
-    strides = row_stride(b), row_stride(c)
-    if strides[0] is None or strides[0] != strides[1]:
+    stride = row_stride(b)
+    if stride is None or not (b.stride() == c.stride() or stride == row_stride(c)):
         b, c = (tensor.clone(memory_format=torch.contiguous_format) for tensor in (b, c))
         return b, c, b.shape[2]
-    return b, c, strides[0]
+    return b, c, stride
 
 
 def _block(batch: int, width: int, tasks: int) -> int:
@@ -177,6 +177,14 @@ def _block(batch: int, width: int, tasks: int) -> int:
     block = BLOCK
     while block > 16 and batch * -(-width // block) < tasks:
         block //= 2
+    return block
+
+
+def _backward_block(batch: int, length: int, width: int, states: int) -> int:
+    """The same by the shape alone."""
+    block = _block(batch, width, BACKWARD_TASKS)
+    while block < BLOCK and length * states * block < BACKWARD_WORK // 2:
+        block *= 2
     return block
 
 

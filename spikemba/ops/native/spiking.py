@@ -46,7 +46,6 @@ def spikes_native(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x: (S, B, M, D), or (B, M, D) with `steps`.  Returns trains: (S, B, M, D), rates: (B, M, D), counts: (D,)."""
     tensors, eps, over_ranks = _parts_of(norm)
-    differentiated(x, *tensors[:2])
     trains, rates, counts = _spikes(x.contiguous(), *tensors, mask, steps or 0, eps, over_ranks, *neuron)
     return trains, rates, counts
 
@@ -93,26 +92,32 @@ class _Norm(NamedTuple):
         scale = self.weight * torch.rsqrt(self.var + self.eps)
         return {"scale": scale, "shift": self.bias - self.mean * scale}
 
-    def backward(self, grad: Tensor, x: Tensor, mask: Tensor | None, sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(
+        self, grad: Tensor, x: Tensor, mask: Tensor | None, sums: Tensor, scale: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """From the gradient of the current to those of x (in place), weight and bias.
 
-        sums: (2, D), of that gradient, and of it times x. Without a norm: as of one that changes nothing.
+        sums: (2, D), of that gradient, and of it times x.  scale: of `affine`. Without a norm: as of one that changes
+        nothing.
         """
-        if self.weight is None or self.mean is None or self.var is None:
-            return grad, sums[1].clone(), sums[0].clone()
+        total, by_x = sums
+        if self.weight is None or self.mean is None or self.var is None or scale is None:
+            return grad, by_x.clone(), total
         inverse = torch.rsqrt(self.var + self.eps)
-        scale = self.weight * inverse
-        by_scale = sums[1] - self.mean * sums[0]
+        by_scale = by_x - self.mean * total
         constant = slope = None
         if self.n is not None:
-            every = all_reduce(sums) if self.over_ranks else sums
-            slope = -self.weight * (every[1] - self.mean * every[0]) * inverse.pow(3) / self.n
-            constant = -scale * every[0] / self.n - slope * self.mean
+            total_of_all, by_scale_of_all = total, by_scale
+            if self.over_ranks:
+                total_of_all, by_x = all_reduce(sums)
+                by_scale_of_all = by_x - self.mean * total_of_all
+            slope = -self.weight * by_scale_of_all * inverse.pow(3) / self.n
+            constant = -scale * total_of_all / self.n - slope * self.mean
         steps = x.shape[:-3].numel()
         shaped = {"grad": grad.view(steps, *x.shape[-3:]), "x": x.view(steps, *x.shape[-3:])}
         channel = {"scale": scale, "constant": constant, "slope": slope}
         call("norm_backward", **shaped, mask=mask, **channel, **_sizes(steps, *x.shape[-3:]))
-        return grad, by_scale * inverse, sums[0].clone()
+        return grad, by_scale * inverse, total
 
 
 def _run_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,8 +157,9 @@ def _run_spikes_backward(
     grads = {"grad_trains": grad_trains, "grad_rates": grad_rates, "grad_counts": grad_counts}
     given = {"x": _with_steps(x), "mask": mask, "grad_in": _with_steps(grad_x), "sums": sums}
     given |= {name: None if grad is None else grad.contiguous() for name, grad in grads.items()}
-    call("lif_backward", **given, **norm.affine(), **sizes, **neuron)
-    return norm.backward(grad_x, x, mask, summed(sums))
+    affine = norm.affine()
+    call("lif_backward", **given, **affine, **sizes, **neuron)
+    return norm.backward(grad_x, x, mask, summed(sums), affine["scale"])
 
 
 def _spike_arguments(rest: tuple[Any, ...]) -> tuple[_Norm, Tensor | None, int, dict[str, Any]]:
@@ -195,8 +201,9 @@ def _run_attention_backward(
     grad_x, sums = x.new_empty(x.shape), x.new_empty(2, len(x), x.shape[2])
     given = {"x": x, "mask": mask, "factor": factor, "grad": grad.contiguous(), "bits": bits.contiguous()}
     given |= {"grad_counts": None if grad_counts is None else grad_counts.contiguous(), "grad_in": grad_x, "sums": sums}
-    call("attention_backward", **given, **norm.affine(), **sizes, **neuron)
-    return norm.backward(grad_x, x, mask, summed(sums))
+    affine = norm.affine()
+    call("attention_backward", **given, **affine, **sizes, **neuron)
+    return norm.backward(grad_x, x, mask, summed(sums), affine["scale"])
 
 
 def _attention_arguments(
@@ -249,8 +256,9 @@ def _keep_spikes(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noq
 
 
 def _spike_gradients(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    found = _spikes_backward(*grads, *ctx.saved_tensors, *ctx.how)
-    grad_x, weight, bias = found if ctx.saved_tensors[1] is not None else (found[0], None, None)
+    tensors = ctx.saved_tensors
+    found = _spikes_backward(*grads, *tensors, *ctx.how)
+    grad_x, weight, bias = found if tensors[1] is not None else (found[0], None, None)
     return grad_x, weight, bias, *(None,) * (4 + len(ctx.how))
 
 
