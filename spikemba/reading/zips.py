@@ -60,6 +60,11 @@ class Zip:
             raise Unreadable(f"its {name} has {len(content):,} of {info.file_size:,} bytes")
         return content
 
+    def check_sizes(self) -> None:
+        """Hold the sizes of all members against the file's, before another program unpacks them. Raises Unreadable."""
+        for info in self._members.values():
+            self._spend(info)
+
     def beginning(self, name: str, n_bytes: int) -> bytes:
         """The first bytes of a member. Raises as `read` does."""
         try:

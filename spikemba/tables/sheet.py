@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 from spikemba.errors import PackageMissing
 from spikemba.libraries import is_installed
+from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.zips import Zip
 from spikemba.tables.fault import TableFault
 
 Cell = str | int | float | None
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ALONE = "\x1f"
 """Between the cells of a table of one column: nothing that stands in text."""
+LAST_ROW = 1_048_576
 _LONGEST_CELL = 1 << 24
 
 
@@ -70,22 +74,29 @@ def sheets_of_workbook(path: Path) -> list[Sheet]:
     from openpyxl import load_workbook
 
     try:
+        with Zip(path) as archive:
+            archive.check_sizes()
         book = load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True)
         return [
             Sheet(rows, f"sheet {sheet.title!r}", kind="row")
             for sheet in book.worksheets
             if (rows := list(_rows(sheet)))
         ]
-    except OSError:
+    except (OSError, TableFault):
         raise
+    except Unreadable as fault:
+        raise TableFault(f"it cannot be read as .xlsx: {fault}; save it again, or export it as CSV") from None
     except Exception as error:  # openpyxl raises whatever the damaged part gives
         raise TableFault(
             f"it cannot be read as .xlsx ({type(error).__name__}); save it again, or export it as CSV"
         ) from None
 
 
-def _rows(sheet: object) -> Iterator[tuple[int, list[Cell]]]:
-    for number, cells in enumerate(sheet.iter_rows(), start=1):  # type: ignore[attr-defined]
+def _rows(sheet: Any) -> Iterator[tuple[int, list[Cell]]]:
+    sheet.reset_dimensions()  # a sheet may say that it is as large as sheets can be
+    for number, cells in enumerate(sheet.iter_rows(), start=1):
+        if number > LAST_ROW:
+            raise TableFault(f"its {sheet.title!r} has a row past {LAST_ROW:,}, the last that a workbook has")
         values = [
             _value(cell.value, str(cell.number_format or "")) if cell.value is not None else None for cell in cells
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from openpyxl import Workbook
 from safetensors.torch import save_file
 
 from pipelines.extraction.failures import Failures
@@ -27,6 +28,7 @@ from spikemba.datasets.benchmarks.charades_sta import read_charades
 from spikemba.datasets.benchmarks.tacos import read_tacos
 from spikemba.datasets.benchmarks.tvsum import read_tvsum
 from spikemba.datasets.benchmarks.youtube_highlights import read_youtube
+from spikemba.datasets.custom import read_custom
 from spikemba.datasets.labelled.video_lists import read_kinetics, read_ssv2, read_ucf101
 from spikemba.datasets.labelled.videos import read_labelled_videos, read_labels
 from spikemba.datasets.word_vectors import WordVectors
@@ -225,8 +227,34 @@ text("tacos json", "t.json", json.dumps(TACOS), read_tacos)
 text("youtube json", "y.json", json.dumps(YOUTUBE), read_youtube)
 text("queries csv", "q.csv", 'query\na\n"b, c"\n', read_queries)
 text("queries jsonl", "q.jsonl", '{"query": "a"}\n{"query": "b"}\n', read_queries)
+text("queries semicolons", "q.csv", "sep=;\nNr;Satz\n1;ein Hund\n2;eine Katze\n", read_queries)
 text("queries", "q.txt", "a\nb\n", read_queries)
 text("classes", "labels.txt", "a\nb\n", read_labels)
+
+
+@reader("queries xlsx", "q.xlsx", read_queries)
+def _(path):
+    book = Workbook()
+    for row in (["query", "start"], ["a", 1.5], ["b", 2]):
+        book.active.append(row)
+    book.save(path)
+
+
+def _custom(path):
+    return read_custom(path, path.parent, lambda video: 60.0)
+
+
+@reader("own moments csv", "m.csv", _custom)
+def _(path):
+    (path.parent / "v.mp4").touch()
+    path.write_text("video,start,end,query\nv.mp4,0:01,0:02.5,a\nv.mp4,3,4,b\n")
+
+
+@reader("own moments jsonl", "m.jsonl", _custom)
+def _(path):
+    (path.parent / "v.mp4").touch()
+    rows = ({"video": "v.mp4", "start": k, "end": k + 1.5, "query": "a"} for k in range(3))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @reader("charades", "charades_sta_test.txt", lambda path: read_charades(path, path.parent, "test"))
