@@ -52,7 +52,8 @@ class AnnotationError(SpikeMbaError):
         in_rows = any(re.match(_ROW, fault) for fault in faults)  # that there is no file is no row
         head = f"{path}: {len(faults)} {'bad row' if in_rows else 'fault'}{'s' if len(faults) != 1 else ''}"
         head = f"{path}" if len(faults) == 1 and not in_rows else head
-        body = f"{head}: {faults[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *faults[:shown], *more])
+        lines = [_cut(fault) for fault in faults[:shown]]
+        body = f"{head}: {lines[0]}" if len(faults) == 1 else "\n  ".join([head + ":", *lines, *more])
         super().__init__(body)
         self.faults = faults
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePath, PureWindowsPath
 
 from spikemba.errors import VideoError
+from spikemba.files import is_file
 from spikemba.video.folders import FoundVideo, absolute, search
 from spikemba.video.names import video_ids
 
@@ -59,7 +60,7 @@ class NamedVideos:
 
     def _find(self, name: str) -> Path:
         path = self.folder / name
-        if path.is_file():
+        if is_file(path):
             return path
         wanted: PurePath = PureWindowsPath(name) if "\\" in name else PurePath(name)
         if not wanted.parts:

@@ -148,10 +148,9 @@ def _record(row: int, cells: Sequence[Cell], header: Header, sheet: Sheet) -> Re
         # what stands first is no part of a sentence with a comma: a number of the row, as pandas writes it
         if place in header.named or place == 0 or cell is None or not str(cell).strip():
             continue
-        cure = (
-            f'put text that holds {sheet.how.split()[0]} into "quotes"' if sheet.kind == "line" else "name that column"
-        )
-        if sheet.kind == "line" and sheet.how.startswith("commas"):
+        parted = sheet.kind == "line" and sheet.how
+        cure = f'put text that holds {sheet.how.split()[0]} into "quotes"' if parted else "name that column"
+        if parted and sheet.how.startswith("commas"):
             cure += ", and numbers such as 12,5"
         raise TableFault(f"{str(cell).strip()[:40]!r} stands in a column without a name (cell {place + 1}); {cure}")
     found = {name: _cell(cells[place]) if place < len(cells) else None for name, place in header.columns.items()}

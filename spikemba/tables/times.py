@@ -22,8 +22,8 @@ _CLEAN = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "−": "-",
 _GROUPED = r"\d{1,3}(?:[ ']\d{3})+"
 _NUMBER = re.compile(rf"[+-]?(?:{_GROUPED}(?:[.,]\d+)?|[\d.,]*\d[.,]?)(?:[eE][+-]?\d+)?")
 _SECONDS = re.compile(r"(?<=[\d.,])\s*(?:s|sec|secs|sek|seconds?|sekunden?|segundos?|secondes?)\.?", re.IGNORECASE)
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2})(?:[.,](\d+))?\s*([AaPp]\.?[Mm]\.?)?")
-_FRAMES = re.compile(r"(\d+)[:;](\d{1,2})[:;](\d{1,2})([:;])(\d{2,3})")
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,2})(?:[.,](\d{1,20}))?\s*([AaPp]\.?[Mm]\.?)?")
+_FRAMES = re.compile(r"(\d{1,9})[:;](\d{1,2})[:;](\d{1,2})([:;])(\d{2,3})")
 _WORDS = re.compile(
     r"(?:(\d+)\s*h(?:r|rs|ours?)?)?[ ,]*(?:(\d+)\s*(?:m|min|minutes?|'(?!\d{3})))?[ ,]*"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|sec|seconds?|\"|'')?)?",

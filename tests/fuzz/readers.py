@@ -34,7 +34,9 @@ from spikemba.datasets.labelled.videos import read_labelled_videos, read_labels
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.encoders import mini
 from spikemba.encoders.slowfast_weights import read_slowfast
+from spikemba.errors import VideoError
 from spikemba.features import FeatureFolder, FeatureSpec, Manifest
+from spikemba.files import is_file
 from spikemba.grounder import feature_cache
 from spikemba.grounding import GroundingConfig
 from spikemba.model import SpikeMba, SpikeMbaConfig
@@ -241,7 +243,12 @@ def _(path):
 
 
 def _custom(path):
-    return read_custom(path, path.parent, lambda video: 60.0)
+    def duration_of(video):
+        if not is_file(video):
+            raise VideoError(video, "no such file")
+        return 60.0
+
+    return read_custom(path, path.parent, duration_of)
 
 
 @reader("own moments csv", "m.csv", _custom)
