@@ -365,7 +365,7 @@ def test_a_workbook_under_another_name_is_known(workbook, read, tmp_path):
 
 def test_a_damaged_workbook_is_refused(read):
     pytest.importorskip("openpyxl")
-    with pytest.raises(AnnotationError, match=r"cannot be read as \.xlsx .*; save it again, or export it as CSV"):
+    with pytest.raises(AnnotationError, match=r"cannot be read as \.xlsx: .*; save it again, or export it as CSV"):
         read("a.xlsx", b"PK\x03\x04 xl/ broken")
 
 
