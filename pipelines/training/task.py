@@ -93,7 +93,7 @@ class Task(Protocol):
 
     @property
     def dense(self) -> Sequence[nn.Module]:
-        """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
+        """Parts for `train.compile`: those that torch.compile takes whole; the kernels stay in them as they are."""
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""

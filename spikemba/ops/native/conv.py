@@ -83,7 +83,7 @@ def _backward(grad: Tensor, grad2: Tensor | None, u: Tensor, mask: Tensor | None
     )
     grads = [grad_u]
     for weight, bias in sums:
-        grads += [summed(weight.view(batch, -1)).view(n_taps, width).t().contiguous()[:, None], summed(bias)]
+        grads += [summed(weight.flatten(1)).view(n_taps, width).t().contiguous()[:, None], summed(bias)]
     return tuple(grads)
 
 

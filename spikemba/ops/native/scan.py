@@ -131,14 +131,14 @@ def _backward(
         softplus=softplus,
         reverse=reverse,
     )
-    grad_a = summed(grad_rate.view(batch, -1)).view(states, pitch)[:, :width].t().contiguous()
+    grad_a = summed(grad_rate.view(batch, states * pitch)).view(states, pitch)[:, :width].t().contiguous()
     rows = (_over_blocks(grad) for grad in (grad_b, grad_c))
     return grad_x, grad_step, grad_a, *rows, summed(grad_skip)[:width]
 
 
 def _over_blocks(grad: Tensor) -> Tensor:
     """(blocks, B, L, N) -> (B, L, N)."""
-    return grad[0] if len(grad) == 1 else summed(grad.view(len(grad), -1)).view(grad.shape[1:])
+    return grad[0] if len(grad) == 1 else summed(grad.flatten(1)).view(grad.shape[1:])
 
 
 def _inputs(
