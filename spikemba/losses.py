@@ -131,13 +131,18 @@ def negative_places(
     return [next((j % n for j in range(i - 1, i - n, -1) if unrelated(i, j)), i) for i in range(n)]
 
 
+SILENT = 1e-2
+"""Norm of a mean of projected spikes below which it is not scaled to 1: where hardly a spike fires it is next to 0, and
+scaling would multiply its gradient without bound. Ordinary norms are 0.1 and more."""
+
+
 def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
     """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
 
     Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence.
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
-    moment, query = F.normalize(moment, dim=-1), F.normalize(prediction.query_embedding, dim=-1)
+    moment, query = (F.normalize(x, dim=-1, eps=SILENT) for x in (moment, prediction.query_embedding))
     all_queries, first = all_gather_rows(query)
     all_moments, _ = all_gather_rows(moment)
     video_group, query_group = all_gather_rows(targets.video_group)[0], all_gather_rows(targets.query_group)[0]

@@ -43,7 +43,7 @@ class TrainConfig(Config):
     checkpoint_blocks: bool = False
     """Keep only the inputs of blocks and compute them again in the backward pass: less memory, a third more time."""
     compile: bool = False
-    """Let torch.compile fuse the operations of the parts that are not kernels already; the first step takes longer."""
+    """Let torch.compile fuse what stands around the kernels, which stay in; the first step takes longer."""
     ema: float | None = Field(None, gt=0, lt=1)
     """Decay per step of an average of the weights, such as 0.999, which is then what is validated and saved."""
     validate_every: PositiveInt = 1

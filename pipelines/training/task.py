@@ -100,7 +100,7 @@ class Task(Protocol):
 
     @property
     def dense(self) -> Sequence[nn.Module]:
-        """Parts for `train.compile`: those without kernels of our own, which torch.compile can only stumble over."""
+        """Parts for `train.compile`: those that torch.compile takes whole; the kernels stay in them as they are."""
 
     def check_data(self) -> None:
         """Read what training will read, where that is quick, and raise SpikeMbaError for what is wrong with it."""

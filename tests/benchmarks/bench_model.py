@@ -49,9 +49,9 @@ CASES = {
 }
 PARTS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::mkldnn", "aten::convolution_backward"),
-    "scan": ("_Scan",),
-    "neurons and their attention": ("Spikes", "Attention", "_Lif"),
-    "convolution and gate": ("Conv", "Gate"),
+    "scan": ("spikemba::scan",),
+    "neurons and their attention": ("spikemba::spikes", "spikemba::attention"),
+    "convolution and gate": ("spikemba::conv", "spikemba::gate"),
 }
 
 

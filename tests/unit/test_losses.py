@@ -105,6 +105,17 @@ def test_pairs_of_one_video_or_one_sentence_are_no_negatives(shared):
     torch.testing.assert_close(contrastive_loss(p, t, config), ((rows + columns) / 2).mean())
 
 
+@pytest.mark.parametrize("amount", [0.0, 1e-9, 1e-3])
+def test_a_pair_whose_true_clips_hardly_fire_has_a_gradient_like_any_other(amount):
+    t, norms = targets(), []
+    for scale in (1.0, amount):
+        p = prediction()
+        embeddings = (p.clip_embeddings.detach() * scale).requires_grad_()
+        contrastive_loss(replace(p, clip_embeddings=embeddings), t, LossConfig()).backward()
+        norms.append(float(embeddings.grad.norm()))
+    assert norms[1] < 100 * norms[0]
+
+
 def test_a_pair_without_true_clips_has_no_contrastive_loss():
     empty = targets(foreground=torch.zeros(B, L, dtype=torch.bool))
     p = prediction(clip_embeddings=torch.randn(B, L, D).requires_grad_())

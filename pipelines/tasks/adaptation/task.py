@@ -82,10 +82,8 @@ class AdaptationTask(GroundingTask):
 
     @property
     def dense(self) -> list[nn.Module]:
-        """The patches' projection, and the grounding model's projections and convolutions."""
-        grounder = self.module.grounder
-        parts = [grounder.video_projection, grounder.query_projection, grounder.heads.foreground]
-        return [self.module.encoder.backbone.patch_embed, *parts, grounder.heads.distances]
+        """The patches' projection, and what the grounding model has."""
+        return [self.module.encoder.backbone.patch_embed, *self.module.grounder.traceable]
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """The encoder's, with their own learning rate, and the grounding model's."""

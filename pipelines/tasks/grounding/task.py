@@ -94,9 +94,9 @@ class GroundingTask(OfSplits):
 
     @property
     def dense(self) -> list[nn.Module]:
-        """Projections and convolutions; scans and neurons have their own kernels."""
-        heads = self.module.heads
-        return [self.module.video_projection, self.module.query_projection, heads.foreground, heads.distances]
+        """What the model has of them."""
+        found: list[nn.Module] = self.module.traceable
+        return found
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Weight decay spares biases, norms, slots, A_log and D."""

@@ -153,6 +153,18 @@ class SpikeMba(nn.Module):
         )
         self.heads = GroundingHeads(config.width, config.spiking_saliency.neuron)
 
+    @property
+    def traceable(self) -> list[nn.Module]:
+        """The parts that torch.compile takes whole, where they are now.
+
+        Not the detectors, whose batch norms ask for counts and for the numbers of other processes. On a GPU nothing
+        with a scan in it: torch does not know the official kernels.
+        """
+        parts = [self.video_projection, self.query_projection, self.heads.foreground, self.heads.distances]
+        if all(parameter.is_cpu for parameter in self.parameters()):
+            parts += [one for one in self.modules() if isinstance(one, (MomentReasoner, RelevantMamba))]
+        return parts
+
     def forward(self, batch: Batch) -> Prediction:
         """batch: B pairs, padded anywhere.  Raises ShapeError for features of other widths than the model's."""
         self._check(batch)

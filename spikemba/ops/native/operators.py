@@ -2,7 +2,7 @@
 
 Every operator is defined here by its schema, the function that runs it on CPU tensors and the one that gives the shapes
 of its results. Those with a gradient keep what their backward operator reads; the others refuse when they are asked.
-Where nothing but the numbers is asked for, the function is run without the operator, whose dispatch costs more than some
+Where only the numbers are asked for, the function runs without the operator, whose dispatch costs more than some
 kernels: `_eager` says where.
 """
 
@@ -90,20 +90,20 @@ _PLAIN = frozenset((Tensor, nn.Parameter))
 def _eager(tensors: tuple[Tensor | None, ...]) -> bool:
     """Whether these are real tensors and nobody records what is done with them.
 
-    False while torch.compile, torch.export or torch.jit.trace trace, in a dispatch mode (make_fx, fake tensors, a counter
-    of operations), and for tensors of other kinds or with their sign still to be turned: torch then runs the operator as
-    it runs its own. Raises OperatorError in forward-mode differentiation and under torch.func's transforms, which would
-    take a kernel's result for a constant, or end in a message about torch's own insides.
+    False while torch.compile, torch.export or torch.jit.trace trace, in a dispatch mode (make_fx, fake tensors, a
+    counter of operations), and for tensors of other kinds or with their sign still to be turned: torch then runs the
+    operator as it runs its own. Raises OperatorError in forward-mode differentiation and under torch.func's transforms,
+    which would take a kernel's result for a constant, or end in a message about torch's own insides.
     """
     if torch.compiler.is_compiling():
         return False
     if torch._C._are_functorch_transforms_active():
         raise OperatorError("the compiled kernels know no torch.func transform; set SPIKEMBA_NATIVE=0 for it")
-    if is_in_torch_dispatch_mode() or torch.jit.is_tracing():
+    if is_in_torch_dispatch_mode() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
     if forward_ad._current_level >= 0 and any(map(_has_tangent, tensors)):
         raise OperatorError("the compiled kernels have no forward-mode derivative; set SPIKEMBA_NATIVE=0 for it")
-    for one in tensors:
+    for one in tensors:  # noqa: SIM110 - this runs before every kernel
         if one is not None and (type(one) not in _PLAIN or one.is_neg()):
             return False
     return True

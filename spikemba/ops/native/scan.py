@@ -17,8 +17,8 @@ __all__ = ["MAX_STATES", "scan_native", "scan_native_with_state"]
 BACKWARD_TASKS = 16
 """Tasks that a backward pass is cut into where it can be, whatever the number of threads: b's and c's gradients are
 sums over a task's channels, and have their roundings where the tasks end."""
-BACKWARD_WORK = 2**18
-"""Positions, channels and states of a task that is still cut: a narrow one sums b's and c's gradients more often."""
+BACKWARD_WORK = 2**17
+"""Positions times channels times states of the smallest such task: narrow ones sum b's and c's gradients more often."""
 
 
 def scan_native(
@@ -131,7 +131,7 @@ def _backward(
         softplus=softplus,
         reverse=reverse,
     )
-    grad_a = summed(grad_rate.flatten(1)).view(states, pitch)[:, :width].t().contiguous()
+    grad_a = summed(grad_rate.view(batch, states * pitch)).view(states, pitch)[:, :width].t().contiguous()
     rows = (_over_blocks(grad) for grad in (grad_b, grad_c))
     return grad_x, grad_step, grad_a, *rows, summed(grad_skip)[:width]
 
@@ -181,9 +181,9 @@ def _block(batch: int, width: int, tasks: int) -> int:
 
 
 def _backward_block(batch: int, length: int, width: int, states: int) -> int:
-    """The same by the shape alone."""
+    """The same by the shape alone, which has a say in the last bits of b's and c's gradients."""
     block = _block(batch, width, BACKWARD_TASKS)
-    while block < BLOCK and length * states * block < BACKWARD_WORK // 2:
+    while block < BLOCK and length * states * block < BACKWARD_WORK:
         block *= 2
     return block
 

@@ -1,5 +1,7 @@
 """Half precision, averaged weights, recomputed blocks, compiled parts: what they may change and what not."""
 
+import re
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from pipelines.training.ema import EMA
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.losses import grounding_loss
 from spikemba.model.masked_norm import MaskedBatchNorm
-from spikemba.ops.native.library import ENVIRONMENT
+from spikemba.ops.native.library import ENVIRONMENT, usable
 from spikemba.ops.selective_scan import scan_block
 from spikemba.ops.spiking import NeuronConfig, spiking_attention, spiking_layer
 
@@ -134,9 +136,24 @@ def test_compiled_parts_change_neither_names_nor_gradients(corpus, tiny):
     task, pairs = a_step(corpus, [*tiny, "model.input_dropout=0"])
     names, expected = list(task.module.state_dict()), gradients(task, pairs)
     task.module.zero_grad()
+    graphs = []
+
+    def backend(graph, inputs):  # the default one needs minutes of a C++ compiler
+        graphs.append(str(graph.graph))
+        return graph
+
     for part in task.dense:
-        part.compile(dynamic=True, backend="eager")  # the default one needs minutes of a C++ compiler
+        part.compile(dynamic=True, backend=backend)
     found = gradients(task, pairs)
     assert list(task.module.state_dict()) == names
     for name, expected_gradient in expected.items():
         torch.testing.assert_close(found[name], expected_gradient)
+    if usable():
+        assert {f"spikemba.{name}" for name in ("scan_train", "conv_both", "gate")} <= kernels_of(graphs)
+    task.module.zero_grad()
+    nothing = type(pairs)(pairs.batch.first(0), pairs.negative.first(0))  # what a process without pairs is given
+    assert not any(gradient.any() for gradient in gradients(task, nothing).values())
+
+
+def kernels_of(graphs):
+    return set(re.findall(r"spikemba\.[a-z_]*", " ".join(graphs)))

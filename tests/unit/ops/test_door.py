@@ -112,6 +112,30 @@ def test_a_shape_error_names_both_shapes():
 
 
 @needs_kernels
+def test_a_tensor_without_memory_is_refused(called):
+    freed = torch.zeros(2, 40, 20)
+    freed.untyped_storage().resize_(0)
+    given = right("scan_forward")
+    with pytest.raises(ShapeError, match=r"^scan_forward: x has no memory behind its shape, \(2, 40, 20\)$"):
+        call("scan_forward", **{**given, "x": freed})
+    assert called == []
+
+
+@needs_kernels
+def test_what_was_right_once_is_asked_again(called):
+    """A second call of the same sizes takes the short way."""
+    given = right("scan_forward")
+    call("scan_forward", **given)
+    for one in ("x", "b", "starts"):
+        for what, tensor in wrong_tensors(given[one]):
+            with pytest.raises(REFUSED):
+                call("scan_forward", **{**given, one: tensor})
+            assert called == ["scan_forward"], what
+    call("scan_forward", **{**given, "skip": None, "mask": None})
+    assert called == ["scan_forward"] * 2
+
+
+@needs_kernels
 def test_a_library_whose_structures_are_others_is_not_used(monkeypatch):
     class Other(ctypes.Structure):
         _fields_ = (("x", ctypes.c_void_p),)

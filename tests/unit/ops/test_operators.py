@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikemba.batch import Batch
 from spikemba.model import SpikeMba, SpikeMbaConfig
@@ -164,16 +167,16 @@ def kernels_in(graph):
 
 
 class Watched:
-    """A backend that keeps the graphs it is given and runs them through AOT autograd."""
+    """A backend that keeps the graphs it is given, and runs them as they are or through AOT autograd."""
 
-    def __init__(self):
-        self.graphs = []
+    def __init__(self, aot=True):
+        self.graphs, self.aot = [], aot
 
     def __call__(self, graph, inputs):
         from torch._dynamo.backends.debugging import aot_eager
 
         self.graphs.append(graph)
-        return aot_eager(graph, inputs)
+        return aot_eager(graph, inputs) if self.aot else graph
 
 
 @BY_NAME
@@ -229,7 +232,7 @@ def test_the_whole_network_compiled_gives_the_eager_numbers_on_the_kernels():
     model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1}), 12, 10).eval()
     batch = Batch(random(B, 6, 12), torch.ones(B, 6).bool(), random(B, 5, 10), torch.ones(B, 5).bool())
     with torch.no_grad():
-        expected, watched = model(batch), Watched()
+        expected, watched = model(batch), Watched(aot=False)
         found = torch.compile(model, backend=watched)(batch)
     torch.testing.assert_close(found.saliency_logits, expected.saliency_logits)
     torch.testing.assert_close(found.boundaries, expected.boundaries)
@@ -239,29 +242,101 @@ def test_the_whole_network_compiled_gives_the_eager_numbers_on_the_kernels():
 
 FIRST = """
 import torch
-from spikemba.ops.native.library import load
+from spikemba.ops.native.library import forget, load
 from spikemba.ops.selective_scan import selective_scan
 ones = torch.ones(1, 5, 1)
 inputs = ones, ones, -torch.ones(1, 1), ones, ones
 class Module(torch.nn.Module):
     def forward(self, *inputs):
         return selective_scan(*inputs)
-if {export}:
-    run = torch.export.export(Module(), inputs).module()
-else:
-    run = torch.compile(selective_scan, backend="aot_eager")
-torch.testing.assert_close(run(*inputs)[0, :, 0], torch.exp(-torch.arange(5.0)).cumsum(0))
-print(load().library is not None)
+def compiled():
+    return torch.compile(selective_scan, backend="eager")
+def exported():
+    return torch.export.export(Module(), inputs).module()
+for trace in (compiled, exported):
+    forget()
+    torch.testing.assert_close(trace()(*inputs)[0, :, 0], torch.exp(-torch.arange(5.0)).cumsum(0))
+    print(load().library is not None)
 """
 
 
-@pytest.mark.parametrize("export", [False, True])
-def test_a_first_call_that_is_traced_finds_the_kernels_and_leaves_them_on(export):
+def test_a_first_call_that_is_traced_finds_the_kernels_and_leaves_them_on():
     built = Path(library.load().detail).parents[1]  # not to compile them again
     environment = {**os.environ, "SPIKEMBA_CACHE": str(built)}
-    command = [sys.executable, "-c", FIRST.format(export=export)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
+    done = subprocess.run([sys.executable, "-c", FIRST], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
+def traced_by_jit(run, inputs):
+    return torch.jit.trace(run, inputs, check_trace=False)
+
+
+def traced_by_make_fx(run, inputs):
+    return make_fx(run)(*inputs)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("trace", [traced_by_jit, traced_by_make_fx])
+@BY_NAME
+def test_what_is_recorded_from_real_tensors_holds_the_kernels_not_their_results(run, trace):
+    """Tensors look plain then: a kernel that ran past its operator would leave a constant."""
+    first, second = ([random(*shape) * scale for shape in FUNCTIONS[run]] for scale in (1.0, 0.5))
+    recorded = trace(run, tuple(first))
+    assert "spikemba" in str(recorded.graph)
+    torch.testing.assert_close(recorded(*second), run(*second))
+
+
+class Seen(TorchDispatchMode):
+    def __init__(self):
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+class Wrapped(torch.Tensor):
+    """A tensor of another kind."""
+
+
+@BY_NAME
+def test_the_operator_is_seen_by_all_who_look_on_and_runs_for_tensors_of_other_kinds(run):
+    plain = [random(*shape, grad=True) for shape in FUNCTIONS[run]]
+    expected = run(*plain)
+    with torch.profiler.profile() as profile:
+        run(*plain)
+    assert "spikemba" in profile.key_averages().table()  # under the operator's name
+    with Seen() as seen:
+        torch.testing.assert_close(run(*plain), expected)
+    assert any(name.startswith("spikemba.") for name in seen.names)
+    found = run(*(one.detach().as_subclass(Wrapped) for one in plain))
+    assert type(found) is Wrapped
+    torch.testing.assert_close(found.as_subclass(torch.Tensor), expected.detach())
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = run(*map(mode.from_tensor, plain))
+    assert isinstance(fake, FakeTensor)
+    assert fake.shape == expected.shape
+
+
+@BY_NAME
+def test_a_sign_that_is_still_to_be_turned_is_turned(run):
+    plain = [random(*shape) for shape in FUNCTIONS[run]]
+    turned = [torch.complex(one, -one).conj().imag.contiguous() for one in plain]
+    negative = [torch._neg_view(-one) for one in plain]
+    assert all(one.is_neg() for one in negative)
+    for given in (turned, negative):
+        torch.testing.assert_close(run(*given), run(*plain))
+
+
+@BY_NAME
+def test_a_gradient_that_is_one_number_expanded_is_taken_as_any_other(run):
+    found = []
+    for ones in (lambda out: out.sum(), lambda out: (out * torch.ones_like(out)).sum()):
+        leaves = [random(*shape, grad=True) for shape in FUNCTIONS[run]]
+        ones(run(*leaves)).backward()
+        found.append([leaf.grad for leaf in leaves])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @BY_NAME
