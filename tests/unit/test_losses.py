@@ -113,7 +113,7 @@ def test_a_pair_whose_true_clips_hardly_fire_has_a_gradient_like_any_other(amoun
         embeddings = (p.clip_embeddings.detach() * scale).requires_grad_()
         contrastive_loss(replace(p, clip_embeddings=embeddings), t, LossConfig()).backward()
         norms.append(float(embeddings.grad.norm()))
-    assert norms[1] < 100 * norms[0]
+    assert norms[1] < 1000 * norms[0]  # without a floor of the norm it is 1e11 times as large
 
 
 def test_a_pair_without_true_clips_has_no_contrastive_loss():
