@@ -72,7 +72,7 @@ def torchrun_part(environment: Environment) -> Shard | None:
 def _processes(environment: Environment) -> Shard:
     """The part among the processes that were started together."""
     together, step = torchrun_part(environment), _step(environment)
-    if together is None:
+    if together is None or together.count == 1:  # a launcher of one process tells no part
         return step
     machines = _number(environment, "GROUP_WORLD_SIZE")
     if step.count == 1 or machines is None or machines == step.count:

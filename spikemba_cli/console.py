@@ -39,9 +39,9 @@ def print_json(document: Any) -> None:
 
 
 def print_text(text: str) -> None:
-    """Text as it is on stdout; what its encoding has no sign for is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(utf8_text(text).encode(encoding, "backslashreplace").decode(encoding))
+    """Text as it is on stdout; what its encoding has no sign for is escaped, and on a terminal what would steer it."""
+    encoding, shown = sys.stdout.encoding or "utf-8", printable(text) if out.is_terminal else utf8_text(text)
+    sys.stdout.write(shown.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_error(message: str) -> None:

@@ -67,6 +67,8 @@ def ground(
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
+    if cut_mode != "exact" and cut is None:
+        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
     check_timeline(form, shape, relative)
     asked = [text or ""] if queries is None else _read(queries)
     options = encoder_options("published", "published", precision, device)

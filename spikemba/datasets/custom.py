@@ -8,7 +8,7 @@ Rows with the same video and query are windows of one annotation. Tables and tim
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,16 @@ from spikemba.moments import Window
 from spikemba.tables.fault import TableFault
 from spikemba.tables.sheet import Cell
 from spikemba.tables.table import Record, Table, read_table
-from spikemba.tables.times import Unit, decimal_mark, looks_like_clock, number, rate, seconds
+from spikemba.tables.times import (
+    Unit,
+    decimal_mark,
+    looks_like_clock,
+    number,
+    parts_of_a_day,
+    rate,
+    seconds,
+    thousands_or_decimals,
+)
 
 COLUMNS = ("video", "start", "end", "query")
 OPTIONAL = ("rating", "fps")
@@ -103,6 +112,7 @@ class _Times:
         self.fps = None if fps is None else rate(fps)
         self.units = {name: table.units.get(name) for name in names}
         self.how = [f"times in {self._unit_in_words(table, fps)}"]
+        self._check_meaning(table, names)
         if self.mark == ",":
             self.how.append("commas before decimals")
         elif table.delimiter == ";" and any("." in str(cell) for _, cell in cells):
@@ -110,6 +120,20 @@ class _Times:
         if looks_like_clock([record.cells.get(name) for record in table.records for name in names]):
             hours = "hh:mm" in self.units.values()
             self.how.append("0:12 is 12 minutes, as the column says" if hours else "0:12 is 12 seconds")
+
+    def _check_meaning(self, table: Table, names: Sequence[str]) -> None:
+        """Raises TableFault for numbers that cannot be what their columns say, or could be two things there."""
+        cells = {name: [record.cells.get(name) for record in table.records] for name in names}
+        bare = [cell for name in names if not self.units[name] for cell in cells[name]]
+        if part := parts_of_a_day(bare, self.mark):
+            raise TableFault(
+                f"start and end are parts of a day ({part}), as spreadsheets hold times; format the columns as "
+                "[h]:mm:ss, or call them start_s and end_s if they are seconds"
+            )
+        counted = [cell for name in names if self.units[name] in ("ms", "frames") for cell in cells[name]]
+        if table.delimiter == ";" and self.mark == "." and (seen := thousands_or_decimals(counted)):
+            whole = seen.replace(".", "")
+            raise TableFault(f"{seen} is {whole}, or a part of a millisecond or frame; write it as {whole}")
 
     def of(self, record: Record, name: str) -> float:
         """The start or end of a row, in seconds. Raises TableFault, which names the column."""
@@ -138,7 +162,7 @@ class _Times:
         return " and ".join(sorted(_UNIT_WORDS.get(unit, unit) for unit in units))
 
 
-_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "min": "minutes", "mm:ss": "m:ss", "hh:mm": "h:mm"}
+_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "min": "minutes", "h": "hours", "mm:ss": "m:ss", "hh:mm": "h:mm"}
 
 
 def _is_whole(cell: Cell) -> bool:

@@ -49,7 +49,7 @@ class VideoRows:
         """Whether they cannot be rows of this video, or not of one video."""
         lengths = [float(n) for _, n in self.rows]
         pairs = [(max(lengths), min(lengths)), *((n, self.wanted) for n in lengths)]
-        return not self.is_short and any(abs(a - b) > SLACK and not LEAST <= a / b <= MOST for a, b in pairs)
+        return not self.is_short and any(abs(a - b) > SLACK and not LEAST * b <= a <= MOST * b for a, b in pairs)
 
 
 def videos_with_rows(

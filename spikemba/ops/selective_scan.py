@@ -175,4 +175,5 @@ def check_shapes(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> N
         if tensor.shape != expected:
             raise ShapeError(f"{name} is {tuple(tensor.shape)}; expected {expected}")
     for name, tensor in {"delta": delta, "a": a, "b": b, "c": c}.items():
+        check_floating(name, tensor)
         check_device(name, tensor, x)

@@ -99,6 +99,13 @@ def _choose(
     name: str, claims: Sequence[tuple[int, Unit | None]], cells: Sequence[Cell], row: int, kind: str
 ) -> tuple[int, Unit | None]:
     """The column of a name: the only one, the one of just that name, or of times the one in seconds."""
+    parts = [place for place, unit in claims if unit in ("h", "min", "s", "ms")]
+    if len({unit for _, unit in claims if unit in ("h", "min", "s", "ms")}) > 1:
+        seen = " and ".join(f"{str(cells[place]).strip()!r}" for place in parts)
+        raise TableFault(
+            f"{kind} {row}: {seen} are parts of one time, or the same time twice; write one column {name}, in seconds "
+            "or as 0:12"
+        )
     for better in (
         claims,
         [one for one in claims if _plain(str(cells[one[0]])) == name],

@@ -16,7 +16,7 @@ from spikemba.tables.fault import TableFault
 from spikemba.tables.sheet import Cell
 
 Mark = Literal[".", ","]
-Unit = Literal["s", "ms", "min", "frames", "mm:ss", "hh:mm"]
+Unit = Literal["s", "ms", "min", "h", "frames", "mm:ss", "hh:mm"]
 
 _CLEAN = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "−": "-", "’": "'", "′": "'", "″": '"'})
 _GROUPED = r"\d{1,3}(?:[ ']\d{3})+"
@@ -118,7 +118,7 @@ def seconds(cell: Cell, unit: Unit, mark: Mark, fps: Fraction | None) -> float:
         if value != int(value):
             raise TableFault(f"{str(cell)!r}, which counts frames; expected a whole number")
         return float(Fraction(int(value)) / fps)
-    return value * {"s": 1.0, "ms": 0.001, "min": 60.0}[unit]
+    return value * {"s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0}[unit]
 
 
 def rate(cell: Cell, mark: Mark = ".") -> Fraction:
@@ -131,6 +131,22 @@ def rate(cell: Cell, mark: Mark = ".") -> Fraction:
     if not 0.01 <= found <= 1000:
         raise TableFault(f"{str(cell)!r}, which is no frame rate; expected frames per second, as 25 or 29.97")
     return next((exact for exact in _NTSC.values() if abs(found - exact) < Fraction(6, 1000)), found)
+
+
+def thousands_or_decimals(cells: Sequence[Cell]) -> str | None:
+    """A cell such as 1.500, which a table with semicolons may mean as 1500, too."""
+    texts = [_cleaned(cell) for cell in cells if isinstance(cell, str)]
+    return next((text for text in texts if re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", text)), None)
+
+
+def parts_of_a_day(cells: Sequence[Cell], mark: Mark) -> str | None:
+    """One of the cells where all are parts of a day, as spreadsheets hold times: 0.00144675925925926 is 0:02:05."""
+    texts = [_cleaned(cell) for cell in cells if cell is not None]
+    values = [text.replace(mark, ".") for text in texts]
+    small = r"0(\.\d+)?|\d(\.\d+)?e-\d+"
+    if not all(re.fullmatch(small, value, re.IGNORECASE) for value in values):
+        return None
+    return next((text for text, value in zip(texts, values, strict=True) if len(value) > 9), None)
 
 
 def looks_like_clock(cells: Sequence[Cell]) -> bool:

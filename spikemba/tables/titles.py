@@ -53,6 +53,8 @@ UNITS: dict[str, Unit] = {
     **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds", "millisekunden"), "ms"),
     **dict.fromkeys(("milisegundos", "millisecondes", "millisecondi"), "ms"),
     **dict.fromkeys(("min", "mins", "minute", "minutes", "minuten", "minutos", "minuti"), "min"),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours", "std", "stunde", "stunden", "hora", "horas"), "h"),
+    **dict.fromkeys(("heure", "heures", "ora", "ore"), "h"),
     **dict.fromkeys(("frame", "frames", "frame number", "frame no", "frame nr", "frame index", "frame id"), "frames"),
     **dict.fromkeys(("bild", "bilder", "fotograma", "fotogramas", "bildnummer"), "frames"),
     **dict.fromkeys(

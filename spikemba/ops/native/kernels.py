@@ -15,9 +15,7 @@ SEGMENT = 32
 """Positions between two kept states of the scan."""
 BLOCK = 128
 """Channels of one task of the scan, at most."""
-MAX_STATES = 256
-MAX_TAPS = 8
-MAX_STEPS = 64
+MAX_STATES, MAX_TAPS, MAX_STEPS = 256, 8, 64
 MAX_HEAD = 64
 """Channels of a head: its spikes are the bits of one word."""
 SURROGATES = 8

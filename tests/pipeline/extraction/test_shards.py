@@ -123,6 +123,8 @@ def test_where_the_part_cannot_be_told_the_answer_is_the_option(recipe):
 def test_a_few_variables_are_enough():
     assert launched_shard({}) == Shard(0, 1)
     assert launched_shard({"RANK": "3", "WORLD_SIZE": "4"}) == Shard(3, 4)
+    of_one = {"RANK": "0", "WORLD_SIZE": "1", "SLURM_PROCID": "2", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4"}
+    assert launched_shard(of_one) == Shard(2, 4)
     assert launched_shard({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}) == Shard(1, 2)
     names = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "3"}
     assert launched_shard(names) == Shard(2, 4)

@@ -199,6 +199,26 @@ def test_frames_become_seconds_by_their_rate(read, name):
 
 TWO = "video,start,end,query\n"
 REFUSED = {
+    "minutes and seconds in columns of their own": (
+        "a.csv",
+        "video,start_min,start_sec,end_min,end_sec,query\nk.mp4,1,5,1,9,x\n",
+        "line 1: 'start_min' and 'start_sec' are parts of one time, or the same time twice; write one column start",
+    ),
+    "hours and minutes in columns of their own": (
+        "a.csv",
+        "video,start hour,start min,end hour,end min,query\nk.mp4,1,5,1,9,x\n",
+        "'start hour' and 'start min' are parts of one time",
+    ),
+    "parts of a day": (
+        "a.csv",
+        "video,start,end,query\nk.mp4,0.000144675925925926,0.00144675925925926,x\n",
+        "start and end are parts of a day (0.000144675925925926), as spreadsheets hold times; format the columns",
+    ),
+    "milliseconds with a point before three digits": (
+        "a.csv",
+        "Video;Start (ms);Ende (ms);Satz\nk.mp4;1.500;2.500;x\n",
+        "1.500 is 1500, or a part of a millisecond or frame; write it as 1500",
+    ),
     "no query": ("a.csv", "video,start,end\nk.mp4,1,2\n", "line 1: no column query; found video, start, end"),
     "german, without the end": ("a.csv", "Video;Von\nk.mp4;1\n", "no column end, query; found Video, Von (semicolons"),
     "no titles": ("a.csv", "k.mp4,1,2,she cuts\n", "line 1: no column video, start, end, query; found k.mp4, 1, 2"),
