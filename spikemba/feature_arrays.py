@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMismatch
-from spikemba.reading.arrays import array_length, array_names, read_array
+from spikemba.reading.arrays import array_names, array_shape, read_array
 from spikemba.reading.unreadable import Unreadable
 
 VIDEO_KEY = "features"
@@ -75,8 +75,11 @@ def _check_finite(path: Path, found: NDArray[Any]) -> None:
 
 
 def n_rows(path: Path) -> int:
-    """Rows of a video's array by the head of its file, or by reading it where that is not plain."""
+    """Rows of a video's array, by the head of its file. Raises FeaturesMismatch."""
     try:
-        return array_length(path, VIDEO_KEY)
-    except (OSError, KeyError, Unreadable):  # whatever is wrong with it, reading it whole says what
-        return len(load_array(path, VIDEO_KEY))
+        shape = array_shape(path, VIDEO_KEY)
+    except (OSError, KeyError, Unreadable):
+        shape = ()
+    if len(shape) == 2 and shape[0]:
+        return shape[0]
+    return len(load_array(path, VIDEO_KEY))  # whatever is wrong with it, reading it whole says what

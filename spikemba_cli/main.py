@@ -1,5 +1,6 @@
 """`spikemba`: the command line. Nothing here imports torch, so that --help answers at once."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,15 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except SpikeMbaError as error:
             print_error(str(error))
+            raise typer.Exit(1) from None
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
+                raise
+            wanted = re.search(r"allocate (\d+) bytes", str(error))
+            size = f", which asked for {int(wanted[1]) / 2**30:,.1f} GB" if wanted else ""
+            print_error(
+                f"not enough memory for this{size}; lower what was asked for, such as a batch size or model.width"
+            )
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             # training writes its state first, and says so

@@ -46,8 +46,8 @@ def array_names(path: Path) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.names]
 
 
-def array_length(path: Path, key: str) -> int:
-    """Rows of that array, by the head of its file alone. Raises as `read_array` does."""
+def array_shape(path: Path, key: str) -> tuple[int, ...]:
+    """The shape of that array, by the head of its file alone. Raises as `read_array` does."""
     if path.suffix == ".npy":
         with path.open("rb") as file:
             content = file.read(LONGEST_HEAD)
@@ -55,7 +55,7 @@ def array_length(path: Path, key: str) -> int:
         with Zip(path) as archive:
             content = archive.beginning(f"{key}.npy", LONGEST_HEAD)
     _, _, axes, _ = _head(content)
-    return axes[0] if axes else 1
+    return axes
 
 
 def parse_array(content: bytearray) -> NDArray[Any]:

@@ -176,6 +176,13 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, video, corpus, tin
     assert "cannot write" in line
 
 
+def test_more_memory_than_there_is_is_one_line(corpus, tiny, tmp_path):
+    sets = [part for setting in tiny for part in ("--set", setting)]
+    wide = ("--set", "model.width=100000000", "--set", "model.spiking_saliency.n_heads=2")
+    said = fails_in_one_line("train", "--config", corpus / "config.yaml", *sets, *wide, "--out", tmp_path / "r")
+    assert "not enough memory for this, which asked for" in said
+
+
 def test_all_faults_of_a_configuration_are_reported_together(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("train: {epochs: 0, lr: 1}\nmodel: {width: x}\n")

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -178,6 +180,14 @@ def test_features_that_are_no_numbers_are_refused(tmp_path, dtype):
     np.savez(tmp_path / "v.npz", features=np.ones((4, 6)).astype(dtype))
     with pytest.raises(FeaturesMismatch, match="expected (one of )?numbers"):
         FeatureFolder(tmp_path).video("v")
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (1, 7, 6), (6,)])
+def test_rows_of_no_table_are_not_counted_but_refused_with_the_shape(tmp_path, shape):
+    features.write_manifest(tmp_path, CLIP)
+    np.savez(tmp_path / "v.npz", features=np.ones(shape))
+    with pytest.raises(FeaturesMismatch, match=re.escape(f"of shape {shape}; expected (n, F) with n >= 1")):
+        FeatureFolder(tmp_path).n_rows("v")
 
 
 def test_rows_are_counted_without_reading_them(tmp_path):
