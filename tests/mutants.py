@@ -153,7 +153,19 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ],
     ("spikemba/features.py", "unit/test_features.py"): [
         ("a checkpoint takes longer queries than it read", '"max_tokens", "sentence_token"', '"sentence_token"'),
+    ],
+    ("spikemba/feature_arrays.py", "unit/test_features.py"): [
         ("infinity is a feature", "fine = np.isfinite(found)", "fine = ~np.isnan(found)"),
+    ],
+    ("pipelines/shards.py", "pipeline/extraction/test_shards.py"): [
+        ("torchrun in each task of a step does all of the step", "return together.within(step)", "return together"),
+        ("every part does all names", '"surrogatepass")) % self.count ==', '"surrogatepass")) % self.count >='),
+    ],
+    ("spikemba/reading/lines.py", "unit/reading/test_reading_text.py"): [
+        ("a form feed ends a line", '.replace("\\r", "\\n").split("\\n")', ".splitlines()"),
+    ],
+    ("spikemba/tables/header.py", "unit/tables/test_spreadsheets.py"): [
+        ("minutes beside seconds are left out", 'if unit in ("h", "min", "s", "ms")}) > 1', 'if unit == "h"}) > 1'),
     ],
     ("spikemba/config.py", CONFIG): [
         (
