@@ -5,7 +5,7 @@
 #   make golden         tests/golden/made/ anew, where a change is meant to change its numbers
 #   make slow           the checks that take longer than make test should
 #   make fuzz           broken files of every kind, 2,000 for each reader, in about half an hour
-#   make sanitize       the kernels' tests on kernels that check every address and every overflow as they run
+#   make sanitize       the kernels' tests on kernels that check every address and every overflow as they run, in a minute
 #   make mutants        whether the tests notice known one-line faults, each planted in a copy
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
@@ -35,10 +35,11 @@ lint: $(VENV)/installed
 golden: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m golden.make
 
-slow: mutants fuzz sanitize
+slow: mutants fuzz
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/run.py --found --mutations 2000
+
 # gcc's address and undefined-behaviour sanitizers; libstdc++ is named so that torch's exceptions are seen to be thrown.
 SANITIZED := door axes_of_one shapes_that_do_not_fit selective_scan official_scan causal_conv spiking spiking_attention \
 	streaming threads
