@@ -21,6 +21,7 @@ from spikemba.video.decoding import (
     declared_end,
     opened,
     origin_ticks,
+    packets_of,
     rate,
     seek_before,
     seekable,
@@ -117,13 +118,6 @@ def measured_end(path: Path) -> Fraction:
 
 def _spans(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, int]]:
     """When each stored picture is shown and for how long, in ticks of the stream, in the order of the file."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, IndexError):
-            return
-        if packet is None:
-            return
+    for packet in packets_of(container, stream):
         if packet.pts is not None and not packet.is_discard:
             yield packet.pts, packet.duration or 0

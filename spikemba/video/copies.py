@@ -14,8 +14,8 @@ from av.video.stream import VideoStream
 
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.video.clock import SEEK_MARGIN_S, measured_end
-from spikemba.video.decoding import BROADCAST, broken_clock, opened, origin_ticks, seek_before, seekable
-from spikemba.video.footage import timecodes
+from spikemba.video.decoding import BROADCAST, broken_clock, opened, origin_ticks, packets_of, seek_before, seekable
+from spikemba.video.footage import FileClock
 from spikemba.video.parts import Cut, NewFile, Part
 from spikemba.video.sampling import exact
 from spikemba.video.sound import default_track, tracks_note
@@ -45,19 +45,20 @@ class _Timed(NamedTuple):
         return self.shown + (self.packet.duration or 0) * Fraction(self.packet.time_base)
 
 
-def copy_part(source: Path, part: Part) -> Cut:
+def copy_part(source: Path, part: Part, clock: FileClock | None = None) -> Cut:
     """Copy the packets from the key frame at or before the start until the end; its times say where it really begins.
 
     The suffix is that of a container which the codecs are at home in: mp4, else mov, else mkv. Sound is that of the
     default track. A file that cannot be copied so is refused with the reason, in the cut's fault.
+    clock: the timecode of the source, which goes on in the copy.
     """
     try:
-        return _copied(source, part)
+        return _copied(source, part, clock)
     except SpikeMbaError as error:
         return Cut.failed(part, error)
 
 
-def _copied(source: Path, part: Part) -> Cut:
+def _copied(source: Path, part: Part, clock: FileClock | None) -> Cut:
     start, end = exact(part.start_s), exact(part.end_s)
     with opened(source, "NONE") as (container, video):
         sound = default_track(container, video)
@@ -72,22 +73,16 @@ def _copied(source: Path, part: Part) -> Cut:
             found = _needed(_from_key(_timed(source, container, wanted, end), video, start, end), video, end)
             first = next(found, None)
             if first is not None and not (seek and first.shown > start):
-                return _write(source, part, container, wanted, chain([first], found), note)
+                return _write(source, part, container, wanted, chain([first], found), note, clock)
     raise VideoError(source, f"shows nothing {part}")
 
 
 def _timed(source: Path, container: Any, streams: list[Stream], end: Fraction) -> Iterator[_Timed]:
     """The packets of the streams with their times. Raises VideoError where they do not say them before `end`."""
-    broadcast, last, packets = container.format.name in BROADCAST, None, container.demux(*streams)
+    broadcast, last = container.format.name in BROADCAST, None
     origins = {stream.index: origin_ticks(container, stream) for stream in streams}
     guessed: int | None = None
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, IndexError):
-            return
-        if packet is None:
-            return
+    for packet in packets_of(container, *streams):
         if not packet.size:
             continue
         if packet.pts is None:
@@ -155,10 +150,16 @@ def _needed(packets: Iterator[_Timed], video: VideoStream, end: Fraction) -> Ite
 
 
 def _write(
-    source: Path, part: Part, container: InputContainer, streams: list[Stream], found: Iterator[_Timed], note: str
+    source: Path,
+    part: Part,
+    container: InputContainer,
+    streams: list[Stream],
+    found: Iterator[_Timed],
+    note: str,
+    clock: FileClock | None,
 ) -> Cut:
     """The packets into a file that begins with the first of them."""
-    first, clock = next(found), timecodes(source)
+    first = next(found)
     form, suffix = _container(source, container, streams)
     file, last_end = NewFile(source, part, part.out.with_suffix(suffix), form), first.end
     origins = {stream.index: origin_ticks(container, stream) for stream in streams}

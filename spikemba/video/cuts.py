@@ -64,7 +64,7 @@ def _cuts(source: Path, parts: list[Part], crf: int, mode: CutMode) -> Iterator[
         aspect, fps = Fraction(stream.sample_aspect_ratio or 1), _sensible(rate(stream))
         shape = _Shape(aspect, fps, clock_of(container, stream))
     if mode == "copy":
-        yield from (copy_part(source, part) for part in parts)
+        yield from (copy_part(source, part, shape.clock) for part in parts)
         return
     for together in _passes(parts, 1 if one_by_one else AT_ONCE):
         yield from _Pass(source, together, shape, crf).cuts()

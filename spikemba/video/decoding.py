@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -165,20 +166,27 @@ def seek_before(container: InputContainer, stream: VideoStream, time: Fraction) 
     return True
 
 
+def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Any]:
+    """The packets of some streams, in the order of the file; damage that the demuxer cannot pass ends them."""
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, IndexError):  # PyAV trips over streams that appear late
+            return
+        if packet is None:
+            return
+        yield packet
+
+
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Every frame that decodes, in display order. Damaged packets cost their own frames, not the file.
 
     `opaque` of a broadcast frame is where its packet lies in the file.
     """
-    packets = container.demux(stream)
-    packet = None
     placed = container.format.name in BROADCAST
     stream.codec_context.copy_opaque = placed
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, IndexError):  # PyAV trips over streams that appear late; frames may wait in the decoder
-            packet = None
+    for packet in chain(packets_of(container, stream), (None,)):  # frames may wait in the decoder at the end
         if packet is not None and placed:
             packet.opaque = packet.pos
         try:
@@ -186,8 +194,6 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
         except av.FFmpegError:
             frames = []
         yield from frames
-        if packet is None:
-            return
 
 
 def timed_frames(

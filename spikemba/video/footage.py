@@ -8,6 +8,7 @@ from typing import Any
 
 from spikemba.video.decoding import opened
 from spikemba.video.sampling import exact, probe
+from spikemba.video.sound import default_track
 from spikemba.video.timecode import EditRate, Timecode, edit_rate, own_count
 
 
@@ -101,8 +102,7 @@ def _sound(container: Any, stream: Any) -> tuple[list[Any], int]:
     tracks = [track for track in container.streams.audio if track.codec_context is not None]
     if all(track.channels == 1 for track in tracks):  # as cameras write the channels of one sound
         return tracks, 0
-    best = container.streams.best("audio", related=stream)
-    number = next((k for k, track in enumerate(tracks) if track is best), 0)
+    number = tracks.index(default_track(container, stream))
     return [tracks[number]], sum(track.channels for track in tracks[:number])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from spikemba.video.decoding import Join, opened, seekable, start_of
+from spikemba.video.decoding import Join, opened, packets_of, seekable, start_of
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _MARGIN_S = 1
@@ -160,12 +161,8 @@ class SoundReader:
         early = from_s - _MARGIN_S
         if early > 0 and seekable(self._container):
             self._container.seek(int((self._origin + early) * av.time_base))
-        place, packets = 0, self._container.demux(self.track)
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, IndexError):
-                packet = None
+        place = 0
+        for packet in chain(packets_of(self._container, self.track), (None,)):  # what waits in the decoder comes last
             if packet is not None and packet.pos is not None:
                 place = packet.pos
             try:
@@ -174,8 +171,6 @@ class SoundReader:
                 frames = []  # damaged sound costs its own time, not the rest
             for frame in frames:
                 yield place, frame
-            if packet is None:
-                return
 
 
 def aac_rate(rate_hz: int) -> int:
