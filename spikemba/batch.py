@@ -111,6 +111,8 @@ class Prediction:
     """(B, D): the query, projected for the contrastive loss."""
     spikes: tuple[Spikes, ...]
     """One per block, first block first; empty without a detector."""
+    quality_logits: Tensor | None = None
+    """(B, L): how well the clip's window fits a true one, any real number; None where no head tells."""
 
     @property
     def foreground(self) -> Tensor:
@@ -137,6 +139,7 @@ class Prediction:
             proposal_spikes=change(self.proposal_spikes),
             proposal_current=change(self.proposal_current),
             clip_embeddings=change(self.clip_embeddings),
+            quality_logits=None if self.quality_logits is None else change(self.quality_logits),
         )
 
 

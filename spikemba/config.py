@@ -134,6 +134,19 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Tree:
     return found
 
 
+def as_before(section: type[Config], tree: Any, before: Tree) -> Any:
+    """A section that an earlier version wrote, with what that version had where it knew no setting yet.
+
+    Files of runs and checkpoints name every setting, so one that lacks nothing but keys of `before` is of a version
+    that did not know these. Any other tree is a person's, and is returned as it is. For a validator that runs before the
+    fields'. before: those keys and their values then, and what subsections had.
+    """
+    if not isinstance(tree, Mapping):
+        return tree
+    missing = set(section.model_fields) - set(tree)
+    return merge(before, tree) if missing and missing <= set(before) else tree
+
+
 def to_yaml(config: Config) -> str:
     """The configuration as YAML, every key written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120)

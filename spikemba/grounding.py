@@ -28,8 +28,10 @@ Array = NDArray[np.float32]
 class GroundingConfig(Config):
     """How predictions per clip become moments."""
 
-    score: Literal["foreground", "saliency", "both"] = "foreground"
-    """What ranks the windows; `both` is the mean. Preset `paper` trains no foreground and ranks by saliency."""
+    score: Literal["foreground", "saliency", "both", "inside", "quality"] = "foreground"
+    """What ranks the windows; `both` is the mean. `inside`: saliency times its mean over the window. `quality`:
+    saliency times how well the window is told to fit (`model.heads.quality`). Preset `paper` trains no foreground and
+    ranks by saliency."""
     n_moments: PositiveInt = 10
     """Moments kept per query; the official evaluators read ten."""
     max_iou: float = Field(0.7, ge=0, le=1)
@@ -138,12 +140,14 @@ class _Clips:
     boundaries: NDArray[np.float64]
     foreground: Array
     saliency: Array
+    quality: Array
+    """How well the windows are told to fit; zeros where no head tells."""
     spikes: NDArray[np.bool_]
 
     @classmethod
     def empty(cls, n_clips: int) -> "_Clips":
         zeros = np.zeros(n_clips, np.float32)
-        return cls(np.zeros((n_clips, 2)), zeros, zeros.copy(), np.zeros((n_clips, 0), np.bool_))
+        return cls(np.zeros((n_clips, 2)), zeros, zeros.copy(), zeros.copy(), np.zeros((n_clips, 0), np.bool_))
 
     def fill(self, chunk: _Chunk, prediction: Prediction, row: int) -> None:
         """Take what row `row` of the prediction says about the chunk's own clips."""
@@ -154,6 +158,8 @@ class _Clips:
         self.boundaries[own] = (boundaries * n_read + read.start) / n_clips
         self.foreground[own] = prediction.foreground[row, part].float().cpu().numpy()
         self.saliency[own] = prediction.saliency[row, part].float().cpu().numpy()
+        if prediction.quality_logits is not None:
+            self.quality[own] = prediction.quality_logits[row, part].sigmoid().float().cpu().numpy()
         spikes = prediction.proposal_spikes[row, part].cpu().numpy() > 0
         if not self.spikes.size:
             self.spikes = np.zeros((n_clips, spikes.shape[1]), np.bool_)
@@ -178,12 +184,7 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
     clip_s = row_length_s(len(clips.foreground), duration_s, clip_s)
     fired = list(_fired(clips.spikes, model, clip_s, duration_s))
     proposals = tuple(_proposal(one, clips.spikes, clip_s, duration_s) for one in fired)
-    ranking: dict[str, NDArray[np.floating]] = {
-        "foreground": clips.foreground,
-        "saliency": clips.saliency,
-        "both": (clips.foreground + clips.saliency) / 2,
-    }
-    score = ranking[config.score]
+    score = _scores(clips, config)
     windows, scores = clips.boundaries * (len(score) * clip_s), score.astype(np.float64)
     if config.add_proposals and proposals:
         windows = np.concatenate((windows, [[p.start_s, p.end_s] for p in proposals]))
@@ -200,6 +201,19 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
         proposals=proposals,
         spikes=clips.spikes,
     )
+
+
+def _scores(clips: _Clips, config: GroundingConfig) -> Array:
+    """What ranks the window of each clip, (L,)."""
+    saliency = clips.saliency
+    if config.score == "both":
+        return (clips.foreground + saliency) / 2
+    if config.score == "inside":
+        edges = clips.boundaries.clip(0, 1) * len(saliency)
+        summed = np.concatenate(([0], saliency.cumsum(dtype=np.float64)))
+        begin, end = (np.interp(edges[:, side], np.arange(len(summed)), summed) for side in (0, 1))
+        return (saliency * (end - begin) / (edges[:, 1] - edges[:, 0]).clip(min=1e-6)).astype(np.float32)
+    return saliency * clips.quality if config.score == "quality" else getattr(clips, config.score)
 
 
 def _inside(windows: Windows, scores: NDArray[np.float64], latest_s: float) -> tuple[Windows, NDArray[np.float64]]:

@@ -5,17 +5,17 @@ L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, prop
 
 # Shapes: B pairs, L clips, D width, M relevance ranks.
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from spikemba.batch import Batch, Prediction, Targets
-from spikemba.config import Config
+from spikemba.config import Config, Tree, as_before
 from spikemba.ops.precision import in_full_precision
 from spikemba.ops.ranks import all_gather_rows, all_reduce, is_shared
 
@@ -31,6 +31,9 @@ class LossConfig(Config):
     """b of L_con; not stated by the source, value of TR-DETR and UniVTG."""
     boundary: NonNegativeFloat = 10.0
     """a_s, weight of L_s: L1 on begin and end of the moment, at the clips inside it."""
+    boundary_unit: Literal["video", "window"] = "video"
+    """What L_s is counted in: fractions of the video, as the ancestors do, or of the true window, so that a clip too
+    many counts more where the moment is short."""
     entropy: NonNegativeFloat = 1.0
     """a_e, weight of L_e: rank contrast of the saliency over the clips."""
     entropy_form: Literal["inside", "outside"] = "inside"
@@ -43,10 +46,18 @@ class LossConfig(Config):
     """Weight of a background clip beside a foreground clip in that term."""
     overlap: NonNegativeFloat = 1.0
     """Weight of 1 - generalised IoU of the window; not in the source."""
-    negative_pair: NonNegativeFloat = 1.0
-    """Weight of -log(1 - saliency) of clips under another pair's query; not in the source; a second forward pass."""
+    negative_pair: NonNegativeFloat = 0.0
+    """Weight of -log(1 - saliency) of clips under another pair's query; not in the source; a second forward pass, which
+    on planted sets cost half of the training and made the network worse. 1 is the ancestors' value."""
+    negatives_every: PositiveInt = 1
+    """Steps from one such pass to the next."""
+    negatives_norm: Literal["kept", "batch"] = "kept"
+    """Statistics of batch norms in that pass: the running ones, which learn nothing of wrong pairs, or its own."""
     negatives: Literal["unrelated", "previous"] = "unrelated"
     """Whose query: of the nearest pair before in the batch sharing neither video nor sentence, or of the one before."""
+    quality: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy of each window's quality with its intersection over union with a true one, where the
+    network tells it (`model.heads.quality`); not in the source."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current; not in the source."""
     firing_rate: NonNegativeFloat = 0.0
@@ -55,15 +66,22 @@ class LossConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _goes_on_as_it_was_begun(cls, tree: Any) -> Any:
-        """A section with every key but `negatives` is of a run of 0.1.0, which knew `previous` alone."""
-        if isinstance(tree, Mapping) and set(cls.model_fields) - set(tree) == {"negatives"}:
-            return {**tree, "negatives": "previous"}
-        return tree
+        return as_before(cls, tree, _BEFORE)
 
     @property
     def needs_negatives(self) -> bool:
         """Whether a prediction for other pairs' queries is wanted."""
         return self.negative_pair > 0
+
+
+_BEFORE: Tree = {
+    "negatives": "previous",
+    "negatives_every": 1,
+    "negatives_norm": "batch",
+    "boundary_unit": "video",
+    "quality": 1.0,
+}
+"""Of runs of 0.1.0 and soon after."""
 
 
 def grounding_loss(
@@ -99,14 +117,17 @@ def _loss(
     negative_mask = mask if has_negative is None else mask & has_negative[:, None]
     compute: dict[str, Callable[[], Tensor]] = {
         "contrastive": lambda: contrastive_loss(prediction, targets, config),
-        "boundary": lambda: boundary_loss(prediction.boundaries, targets),
+        "boundary": lambda: boundary_loss(prediction.boundaries, targets, config.boundary_unit),
         "entropy": lambda: entropy_loss(prediction, targets, mask, config, negative, negative_mask),
         "foreground": lambda: foreground_loss(prediction.foreground_logits, targets, mask, config.background_weight),
         "overlap": lambda: overlap_loss(prediction.boundaries, targets),
         "negative_pair": lambda: negative_pair_loss(negative, negative_mask),
+        "quality": lambda: quality_loss(prediction, targets, mask),
         "proposal": lambda: foreground_loss(prediction.proposal_current, targets, mask, config.background_weight),
         "firing_rate": lambda: firing_rate_loss(prediction, n_positions=mask.sum() + batch.query_mask.sum()),
     }
+    if prediction.quality_logits is None:
+        del compute["quality"]
     terms = {name: term() for name, term in compute.items() if getattr(config, name) > 0}
     total = sum((getattr(config, name) * term for name, term in terms.items()), prediction.boundaries.new_zeros(()))
     return total, terms
@@ -165,13 +186,17 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
     return _mean_of((ahead + back) / 2, usable)
 
 
-def boundary_loss(boundaries: Tensor, targets: Targets) -> Tensor:
+def boundary_loss(boundaries: Tensor, targets: Targets, unit: Literal["video", "window"] = "video") -> Tensor:
     """L_s: |begin - true begin| + |end - true end|, averaged over the clips inside true windows.
 
-    boundaries: (B, L, 2), fractions of the video.
+    boundaries: (B, L, 2), fractions of the video.  unit: see `LossConfig.boundary_unit`.
     """
     inside = targets.foreground & targets.has_windows[:, None]
-    return _mean_of((boundaries - targets.boundaries).abs().sum(-1), inside)
+    off = (boundaries - targets.boundaries).abs().sum(-1)
+    if unit == "window":
+        begin, end = targets.boundaries.unbind(-1)
+        off = off / torch.where(inside, end - begin, 1).clamp(min=1e-6)
+    return _mean_of(off, inside)
 
 
 def entropy_loss(
@@ -226,6 +251,23 @@ def overlap_loss(boundaries: Tensor, targets: Targets) -> Tensor:
     tiny = 1e-6
     giou = intersection / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
     return _mean_of(1 - giou, inside)
+
+
+def quality_loss(prediction: Prediction, targets: Targets, mask: Tensor) -> Tensor:
+    """Binary cross-entropy of each clip's quality with its window's overlap with the nearest true window.
+
+    Clips inside true windows and clips outside are averaged apart, for these are many; the windows learn nothing here.
+    """
+    assert prediction.quality_logits is not None
+    with torch.no_grad():
+        begin, end = prediction.boundaries.clamp(0, 1).unbind(-1)
+        true_begin, true_end = targets.boundaries.unbind(-1)
+        shared = (torch.minimum(end, true_end) - torch.maximum(begin, true_begin)).clamp(min=0)
+        union = (end - begin) + (true_end - true_begin) - shared
+        wanted = shared / union.clamp(min=1e-6)
+    loss = F.binary_cross_entropy_with_logits(prediction.quality_logits, wanted, reduction="none")
+    counts = mask & targets.has_windows[:, None]
+    return _mean_of(loss, counts & targets.foreground) + _mean_of(loss, counts & ~targets.foreground)
 
 
 def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:

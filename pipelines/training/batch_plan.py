@@ -20,6 +20,8 @@ class MicroBatch:
     """This process's own are indices[start:stop]; none, when there are fewer than processes."""
     seed: int = 0
     """Of the run."""
+    step: int = 0
+    """Optimiser steps of the run before it."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -57,14 +59,14 @@ class BatchPlan:
         The order depends on seed and epoch alone, and micro-batches do not depend on the number of processes.
         """
         order = shuffled(self.n_examples, self.seed * 100_003 + epoch)
-        for first in range(0, self.n_examples, self.batch_size):
+        for step, first in enumerate(range(0, self.n_examples, self.batch_size), start=epoch * self.n_steps):
             batch = order[first : first + self.batch_size]
             shares = [tuple(batch[a:b]) for a, b in _shares(len(batch), self.accumulate) if b > a]
-            yield [self._micro_batch(epoch, indices) for indices in shares]
+            yield [self._micro_batch(epoch, step, indices) for indices in shares]
 
-    def _micro_batch(self, epoch: int, indices: tuple[int, ...]) -> MicroBatch:
+    def _micro_batch(self, epoch: int, step: int, indices: tuple[int, ...]) -> MicroBatch:
         start, stop = _shares(len(indices), self.world_size)[self.rank]
-        return MicroBatch(epoch, indices, start, stop, self.seed)
+        return MicroBatch(epoch, indices, start, stop, self.seed, step)
 
 
 def shuffled(n: int, seed: int) -> list[int]:

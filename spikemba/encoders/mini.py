@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -59,6 +60,9 @@ class MiniConfig(Config):
     """Pixels per place of the video tower's grid; fixed by its convolutions."""
     n_text_layers: PositiveInt = 2
     """Scans over the sentence."""
+    tokens: Literal["states", "clauses"] = "states"
+    """What is handed out per word: the text tower's state, or the vector of the event that the word's clause describes
+    plus one for the word itself, in the space of clips. The first mini had states."""
     vocabulary: tuple[str, ...] = (UNKNOWN,)
     """Words it knows; the first stands for all others."""
 
@@ -143,7 +147,11 @@ def _over_time(width: int, dilation: int) -> nn.Sequential:
 
 
 class TextTower(nn.Module):
-    """Words -> scans in both directions -> a state per word; their strongest readings' product is the sentence."""
+    """Words -> scans in both directions -> a state per word; their strongest readings' product is the sentence.
+
+    A sentence has one main clause, which its vector is about, and others: "... before a blue square jumps". With
+    `clauses`, each word also reads the vector of its own clause's event, and whether it belongs to a clause at all.
+    """
 
     def __init__(self, config: MiniConfig) -> None:
         super().__init__()
@@ -152,9 +160,25 @@ class TextTower(nn.Module):
         self.mixers = nn.ModuleList(MambaMixer(config.dim, MixerConfig()) for _ in range(config.n_text_layers))
         self.norm = nn.LayerNorm(config.dim)
         self.out = Product(config.dim, config.dim, config.n_readings)
+        self.clause = Product(config.dim, config.dim, config.n_readings) if config.tokens == "clauses" else None
+        self.in_clause = nn.Linear(config.dim, 1) if config.tokens == "clauses" else None
 
     def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """words: (n, W) indices, padded on the right.  mask: (n, W) bool.  Returns (n, W, F) and (n, F)."""
+        x, sentence = self.states(words, mask)
+        if self.clause is None:
+            return x, sentence
+        clauses, belongs = self.clauses(x)
+        return F.normalize(self.words(words), dim=-1) + clauses * belongs.sigmoid()[..., None], sentence
+
+    def clauses(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """States of words, (n, W, F) -> unit vectors of their clauses' events, and logits (n, W) that there is one."""
+        assert self.clause is not None
+        assert self.in_clause is not None
+        return F.normalize(self.clause(x), dim=-1), self.in_clause(x).squeeze(-1)
+
+    def states(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The states of the words, (n, W, F), and the sentences' vectors, (n, F)."""
         x = self.words(words)
         for norm, mixer in zip(self.norms, self.mixers, strict=True):
             x = x + mixer(norm(x), mask)

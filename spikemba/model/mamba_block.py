@@ -93,9 +93,14 @@ class DirectionalScan(nn.Module):
             return step
         return F.linear(low_rank, self.dt_proj.weight).float() + self.dt_proj.bias.float()
 
-    def scan(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x: (B, L, E), behind the convolution.  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
-        return scan_block(x, *self.parameters_for(x), self.D, mask, reverse=self.reverse)
+    def scan(self, x: Tensor, mask: Tensor | None, step_offset: Tensor | None = None) -> Tensor:
+        """x: (B, L, E), behind the convolution.  mask: (B, L) bool, True = real.  Returns (B, L, E).
+
+        step_offset: (B, L), added to the step before its softplus: how much more of a position is written.
+        """
+        step, a, b, c = self.parameters_for(x)
+        step = step if step_offset is None else step + step_offset[..., None]
+        return scan_block(x, step, a, b, c, self.D, mask, reverse=self.reverse)
 
     def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
         """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
@@ -145,10 +150,16 @@ class MambaMixer(nn.Module):
         self.out_proj = nn.Linear(inner, width, bias=False)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None, order: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        gate: Tensor | None = None,
+        order: Tensor | None = None,
+        step_offset: Tensor | None = None,
     ) -> Tensor:
         """x: (B, L, D), already normalised.  mask: (B, L) bool, True = real.  gate: (B, L, D), for "other" only.
         order: (L,), how the backward scan reads the positions; None: from the last to the first.
+        step_offset: (B, L), added to the steps before their softplus; without `order` only.
 
         Returns (B, L, D). Real positions must stand together: padding between them leaks through the convolution.
         """
@@ -158,13 +169,15 @@ class MambaMixer(nn.Module):
         else:
             u, z = self.in_proj(x), self.gate_proj(gate)
         if self.backward_scan is None:
-            y, back = self.forward_scan(u, mask), None
+            ahead = causal_conv_silu(u, *self.forward_scan.convolution, mask)
+            y, back = self.forward_scan.scan(ahead, mask, step_offset), None
         elif order is not None:
             y, back = self.forward_scan(u, mask), self.backward_scan.along(u, mask, order)
         else:
             both = self.forward_scan.convolution, self.backward_scan.convolution
             ahead, behind = causal_conv_silu_both(u, *both, mask)
-            y, back = self.forward_scan.scan(ahead, mask), self.backward_scan.scan(behind, mask)
+            y = self.forward_scan.scan(ahead, mask, step_offset)
+            back = self.backward_scan.scan(behind, mask, step_offset)
         out: Tensor = self.out_proj(gated_sum(y, back, z))
         return out
 
@@ -210,7 +223,13 @@ class AttentionMixer(nn.Module):
         self.reads_other = gate == "other"
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        gate: Tensor | None = None,
+        step_offset: Tensor | None = None,  # noqa: ARG002 - there are no steps
+    ) -> Tensor:
         """Same arguments and result as MambaMixer; cost grows with the square of L."""
         q, k, v = (z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for z in self.qkv_proj(x).chunk(3, dim=-1))
         attend = None if mask is None else mask[:, None, None]

@@ -9,7 +9,7 @@ from spikemba.ops.batch_norm import BatchNorm, masked_moments, moments_over_rank
 from spikemba.ops.native.library import on_native
 from spikemba.ops.native.spiking import masked_moments as native_moments
 from spikemba.ops.ranks import is_shared
-from spikemba.ops.recompute import is_recomputing
+from spikemba.ops.recompute import are_statistics_kept, is_recomputing
 
 
 class MaskedBatchNorm(nn.Module):
@@ -17,7 +17,7 @@ class MaskedBatchNorm(nn.Module):
 
     Running statistics are plain averages for the first 1 / momentum updates and exponential ones after. With
     torch's rule, statistics after one update are mostly their initial values, and in evaluation no neuron fires.
-    Within `one_batch_over_ranks` the batch is that of all processes.
+    Within `one_batch_over_ranks` the batch is that of all processes; within `statistics_kept` nothing is learned.
     """
 
     running_mean: Tensor
@@ -39,7 +39,7 @@ class MaskedBatchNorm(nn.Module):
 
     def prepare(self, x: Tensor, mask: Tensor) -> BatchNorm:
         """The norm with the statistics that x is to be normalised by; in training, the running ones learn from x."""
-        if not self.training:
+        if not self.training or are_statistics_kept():
             return BatchNorm(self.weight, self.bias, self.running_mean, self.running_var, self.eps, None)
         with torch.no_grad():
             moments = native_moments if on_native(x) else masked_moments

@@ -13,9 +13,13 @@ from torch.utils.checkpoint import checkpoint
 _recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
 
 
+_kept: ContextVar[bool] = ContextVar("statistics_kept", default=False)
+
+
 def recomputed(run: Callable[..., Any], *args: Any) -> Any:
     """run(*args), whose intermediate values are computed again in the backward pass, with the same random numbers."""
-    return checkpoint(run, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), _again()))
+    kept = _kept.get()
+    return checkpoint(run, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), _again(kept)))
 
 
 def is_recomputing() -> bool:
@@ -24,9 +28,25 @@ def is_recomputing() -> bool:
 
 
 @contextmanager
-def _again() -> Iterator[None]:
-    token = _recomputing.set(True)
+def statistics_kept(on: bool = True) -> Iterator[None]:
+    """Within, in training too, batch norms use their running statistics, which learn nothing; also when run again."""
+    token = _kept.set(on)
     try:
         yield
+    finally:
+        _kept.reset(token)
+
+
+def are_statistics_kept() -> bool:
+    """Whether batch norms use their running statistics although the module is in training."""
+    return _kept.get()
+
+
+@contextmanager
+def _again(kept: bool) -> Iterator[None]:
+    token = _recomputing.set(True)
+    try:
+        with statistics_kept(kept):
+            yield
     finally:
         _recomputing.reset(token)

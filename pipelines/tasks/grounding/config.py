@@ -19,7 +19,7 @@ from spikemba.model import SpikeMbaConfig
 PRESETS: dict[str, Tree] = {
     # The source's three losses, its closed gate and its optimiser; saliency alone ranks the moments.
     "paper": {
-        "model": {"relevant_mamba": {"gate_bias": 0.0}},
+        "model": {"relevant_mamba": {"gate_bias": 0.0}, "proposals": {"read": "rates"}},
         "loss": {"foreground": 0.0, "overlap": 0.0, "negative_pair": 0.0, "proposal": 0.0},
         "train": {"optimizer": "adam"},
         "grounding": {"score": "saliency"},

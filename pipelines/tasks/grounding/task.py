@@ -27,6 +27,7 @@ from spikemba.datasets.collate import collate
 from spikemba.features import FeatureFolder
 from spikemba.losses import grounding_loss, negative_places
 from spikemba.model import SpikeMba
+from spikemba.ops.recompute import statistics_kept
 
 C = TypeVar("C", bound=GrounderConfig)
 
@@ -106,7 +107,7 @@ class GroundingTask(OfSplits):
         """This process's pairs, and their negatives when any pair of all processes has one."""
         pairs = [self.training[i] for i in micro_batch.own]
         batch = collate(pairs or [self.training[micro_batch.indices[0]]]).first(len(pairs))
-        if not self.config.loss.needs_negatives:
+        if not self.config.loss.needs_negatives or micro_batch.step % self.config.loss.negatives_every:
             return Pairs(batch)
         data, indices = self.training, micro_batch.indices
         groups = [data.video_groups[i] for i in indices], [data.query_groups[i] for i in indices]
@@ -127,7 +128,10 @@ class GroundingTask(OfSplits):
     def loss(self, pairs: Pairs) -> LossOutput:
         """The weighted losses; diagnostics are the neurons' firing rates."""
         prediction = self.module(pairs.batch)
-        negative = None if pairs.negative is None else self.module(pairs.negative)
+        negative = None
+        if pairs.negative is not None:
+            with statistics_kept(self.config.loss.negatives_norm == "kept"):
+                negative = self.module(pairs.negative)
         total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative, pairs.has_negative)
         return LossOutput(total, terms, firing.rates(prediction))
 

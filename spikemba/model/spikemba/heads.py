@@ -4,6 +4,7 @@
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -15,12 +16,28 @@ from spikemba.ops.spiking import NeuronConfig, lif_spikes
 
 
 class ProposalConfig(Config):
-    """The neuron that turns the detector's spikes into the proposal set."""
+    """What turns the detector's spikes into the proposal set."""
 
+    read: Literal["neuron", "rates"] = "neuron"
+    """A neuron per clip that reads the spikes through learned weights (`loss.proposal`), or, with nothing to learn, the
+    clip's share of firing channels: it proposes at a step in which that is above the mean of the video's clips."""
     min_rate: float = Field(0.5, gt=0, le=1)
-    """A clip is proposed when the proposal neuron fires at this share of the steps or more."""
+    """A clip is proposed when it fires so at this share of the steps or more."""
     max_gap: int = Field(1, ge=0)
     """Runs of proposed clips that are this many clips apart, or less, are one proposal."""
+
+
+class HeadsConfig(Config):
+    """The heads over the clips."""
+
+    reads: Literal["states", "spikes", "both"] = "states"
+    """What the heads see of a clip: the last block's states, the firing rates of its detector, or their sum, the rates
+    through a projection of their own. The source names no heads."""
+    clamp: bool = False
+    """Cut begin and end to the video before the loss sees them, where they then have no gradient; answers are cut in
+    either case."""
+    quality: bool = False
+    """Also tell how well each clip's window will fit (intersection over union with a true one), to rank windows by."""
 
 
 class ClipConvolutions(nn.Module):
@@ -65,24 +82,39 @@ class ProposalNeuron(nn.Module):
         self.neuron = neuron
         self.read = nn.Linear(width, 1)
 
-    def forward(self, trains: Tensor) -> tuple[Tensor, Tensor]:
-        """trains: (S, B, L, D) of 0 and 1.  Returns the neuron's spikes, (B, L, S), and its mean current, (B, L)."""
+    def forward(self, trains: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - of ProposalRates
+        """trains: (S, B, L, D) of 0 and 1.  mask: (B, L).  Returns the neuron's spikes, (B, L, S), and its mean current, (B, L)."""
         current = self.read(trains).squeeze(-1)  # (S, B, L)
         return lif_spikes(current, self.neuron).movedim(0, -1), current.mean(0)
+
+
+class ProposalRates(nn.Module):
+    """In place of the neuron: a clip fires at the steps in which more of its channels do than of the video's others."""
+
+    def forward(self, trains: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """trains: (S, B, L, D) of 0 and 1.  mask: (B, L).  As of the neuron, whose current is the share here."""
+        share = trains.mean(-1)
+        usual = (share * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+        return (share > usual).to(share.dtype).movedim(0, -1), share.mean(0)
 
 
 class GroundingHeads(nn.Module):
     """Dense, matching-free heads over the last block's video states; a head per clip, as UniVTG has them."""
 
-    def __init__(self, width: int, neuron: NeuronConfig) -> None:
+    def __init__(self, width: int, neuron: NeuronConfig, config: HeadsConfig, proposals: ProposalConfig) -> None:
         super().__init__()
+        self.config = config
         self.norm = nn.LayerNorm(width)
+        self.rates = nn.Linear(width, width) if config.reads != "states" else None
         self.foreground = ClipConvolutions(width, 1)
         self.distances = ClipConvolutions(width, 2)
+        self.quality = ClipConvolutions(width, 1) if config.quality else None
         self.query_pooling = QueryPooling(width)
         self.saliency_clip = nn.Linear(width, width, bias=False)
         self.saliency_query = nn.Linear(width, width, bias=False)
-        self.proposal_neuron = ProposalNeuron(width, neuron)
+        self.proposal_neuron: nn.Module = ProposalRates()
+        if proposals.read == "neuron":
+            self.proposal_neuron = ProposalNeuron(width, neuron)
         self.contrast_clip = nn.Linear(width, width, bias=False)
         self.contrast_query = nn.Linear(width, width, bias=False)
 
@@ -93,14 +125,16 @@ class GroundingHeads(nn.Module):
 
         Without a detector the states stand in for its spikes, at every one of one step.
         """
-        clips = self.norm(video)
+        clips = self._clips(video, spikes)
         left, right = self.distances(clips, video_mask).sigmoid().unbind(-1)
         centre = clip_centres(video_mask)
-        boundaries = torch.stack((centre - left, centre + right), dim=-1).clamp(0, 1)
+        boundaries = torch.stack((centre - left, centre + right), dim=-1)
+        if self.config.clamp:
+            boundaries = boundaries.clamp(0, 1)
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
         saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
         trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
-        proposal_spikes, proposal_current = self.proposal_neuron(trains)
+        proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
         return Prediction(
             foreground_logits=self.foreground(clips, video_mask).squeeze(-1),
             boundaries=boundaries,
@@ -110,7 +144,15 @@ class GroundingHeads(nn.Module):
             clip_embeddings=self.contrast_clip(trains.mean(0)),
             query_embedding=self.contrast_query(masked_mean(query, query_mask)),
             spikes=spikes,
+            quality_logits=None if self.quality is None else self.quality(clips, video_mask).squeeze(-1),
         )
+
+    def _clips(self, video: Tensor, spikes: tuple[Spikes, ...]) -> Tensor:
+        """What the heads see, (B, L, D). video: (B, L, D); the spikes' last positions are the clips'."""
+        if self.rates is None or not spikes:
+            return self.norm(video)
+        seen: Tensor = self.rates(spikes[-1].rates[:, -video.shape[1] :])
+        return seen if self.config.reads == "spikes" else self.norm(video) + seen
 
 
 def clip_centres(mask: Tensor) -> Tensor:

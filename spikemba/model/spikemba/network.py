@@ -8,16 +8,17 @@ docs/methods.md says what the source states and what was decided where it is sil
 # Shapes: B pairs, L clips, W query tokens, M = W + L positions, D width, R slots.
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from spikemba.batch import Batch, Prediction, Spikes
-from spikemba.config import Config
+from spikemba.config import Config, Tree, as_before
 from spikemba.errors import ShapeError
 from spikemba.model.mamba_block import MixerConfig
-from spikemba.model.spikemba.heads import GroundingHeads, ProposalConfig, clip_centres
+from spikemba.model.spikemba.heads import GroundingHeads, HeadsConfig, ProposalConfig, clip_centres
 from spikemba.model.spikemba.moment_reasoner import (
     MomentReasoner,
     MomentReasonerConfig,
@@ -25,9 +26,9 @@ from spikemba.model.spikemba.moment_reasoner import (
     new_slots,
     sine_position,
 )
-from spikemba.model.spikemba.packing import Packing, Side
+from spikemba.model.spikemba.packing import Packing
 from spikemba.model.spikemba.relevant_mamba import RelevantMamba, RelevantMambaConfig
-from spikemba.model.spikemba.spiking_saliency import SpikingSaliencyConfig, SpikingSaliencyDetector
+from spikemba.model.spikemba.spiking_saliency import SilentDetector, SpikingSaliencyConfig, SpikingSaliencyDetector
 from spikemba.ops.recompute import recomputed
 
 
@@ -43,6 +44,9 @@ class SpikeMbaConfig(Config):
     query_similarity: bool = False
     """Tell each clip how much its first features resemble the query's last token: for encoders that put clips and
     sentences in one space, with `data.sentence_token`. The source, whose encoders do not, has nothing of the kind."""
+    token_similarity: bool = False
+    """Let each clip read the states of all tokens, weighted by how much its first features resemble theirs, in every
+    block: for encoders whose tokens lie in the space of clips, as mini's do. Not in the source."""
     modality_embedding: bool = False
     """Add a learned vector per modality after the input projections."""
     n_input_layers: PositiveInt = 2
@@ -56,7 +60,13 @@ class SpikeMbaConfig(Config):
     moment_reasoner: MomentReasonerConfig = MomentReasonerConfig()
     spiking_saliency: SpikingSaliencyConfig = SpikingSaliencyConfig()
     relevant_mamba: RelevantMambaConfig = RelevantMambaConfig()
+    heads: HeadsConfig = HeadsConfig()
     proposals: ProposalConfig = ProposalConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_as_it_was(cls, tree: Any) -> Any:
+        return as_before(cls, tree, _BEFORE)
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "SpikeMbaConfig":
@@ -64,6 +74,18 @@ class SpikeMbaConfig(Config):
             if self.width % n_heads:
                 raise ValueError(f"width {self.width} is not a multiple of {name}.n_heads {n_heads}")
         return self
+
+
+_BEFORE: Tree = {
+    "token_similarity": False,
+    "heads": {"reads": "states", "clamp": True, "quality": False},
+    "slots": {"step_offset": None},
+    "moment_reasoner": {"position": "sine", "position_scale": 1.0},
+    "spiking_saliency": {"silent": False},
+    "relevant_mamba": {"spike_norm": "layer"},
+    "proposals": {"read": "neuron"},
+}
+"""Of networks of 0.1.0."""
 
 
 class InputProjection(nn.Module):
@@ -101,19 +123,26 @@ class SpikeMbaBlock(nn.Module):
     def __init__(self, config: SpikeMbaConfig) -> None:
         super().__init__()
         # Text is padded on the left and video on the right, so that [text, video] has its real positions together.
-        video_slots: Side = "left" if config.slots.place == "front" else "right"
-        sizes = config.width, config.moment_reasoner, config.mixer
-        self.video_reasoner = MomentReasoner(*sizes, slots_side=video_slots, padding_side="right")
-        self.query_reasoner = MomentReasoner(*sizes, slots_side="right", padding_side="left")
+        sizes = config.width, config.moment_reasoner, config.mixer, config.slots
+        self.video_reasoner = MomentReasoner(*sizes, padding_side="right")
+        self.query_reasoner = MomentReasoner(*sizes, padding_side="left")
+        self.token_reading = nn.Linear(config.width, config.width, bias=False) if config.token_similarity else None
         self.relevant_mamba = RelevantMamba(config.width, config.relevant_mamba, config.mixer)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, video: Stream, query: Stream, position: Tensor | None, detector: nn.Module | None
+        self,
+        video: Stream,
+        query: Stream,
+        position: Tensor | None,
+        detector: nn.Module | None,
+        similarity: Tensor | None,
     ) -> tuple[Stream, Stream, tuple[Spikes, ...]]:
-        """Returns the new states of both modalities, and what the detector fired."""
+        """similarity: (B, L, W) of clips and tokens.  Returns the new states of both, and what the detector fired."""
         video_x, video_slots = self.video_reasoner(video.x, video.mask, video.slots, position)
         query_x, query_slots = self.query_reasoner(query.x, query.mask, query.slots, None)
+        if self.token_reading is not None and similarity is not None:
+            video_x = video_x + similarity @ self.token_reading(query_x)
         joint, mask = torch.cat((query_x, video_x), dim=1), torch.cat((query.mask, video.mask), dim=1)
         fired: tuple[Spikes, ...] = (detector(joint, mask),) if detector is not None else ()
         joint = self.relevant_mamba(joint, mask, fired[0].rates if fired else joint)
@@ -148,10 +177,13 @@ class SpikeMba(nn.Module):
         self.blocks = nn.ModuleList(SpikeMbaBlock(config) for _ in range(config.n_blocks))
         n_detectors = {"per_block": config.n_blocks, "once": 1}[config.spiking_saliency.share]
         self.detectors = nn.ModuleList(
-            SpikingSaliencyDetector(config.width, config.spiking_saliency)
+            SilentDetector()
+            if config.spiking_saliency.silent
+            else SpikingSaliencyDetector(config.width, config.spiking_saliency)
             for _ in range(n_detectors if config.spiking_saliency.enabled else 0)
         )
-        self.heads = GroundingHeads(config.width, config.spiking_saliency.neuron)
+        neuron = config.spiking_saliency.neuron
+        self.heads = GroundingHeads(config.width, neuron, config.heads, config.proposals)
 
     @property
     def traceable(self) -> list[nn.Module]:
@@ -172,9 +204,14 @@ class SpikeMba(nn.Module):
         clips, tokens = video_packing.pack(batch.video), query_packing.pack(batch.query_tokens)
         video = self._enter_video(clips, video_packing.mask, tokens[:, -1])
         query = self._enter_query(tokens, query_packing.mask)
-        position = None
-        if self.config.moment_reasoner.position == "sine":
-            position = sine_position(video.mask, self.config.width)
+        position, where = None, self.config.moment_reasoner.position
+        if where != "none":
+            position = self.config.moment_reasoner.position_scale * sine_position(video.mask, self.config.width)
+        if position is not None and where == "once":
+            video, position = replace(video, x=video.x + position * video.mask[..., None]), None
+        similarity = None
+        if self.config.token_similarity:
+            similarity = clips[..., : tokens.shape[-1]] @ tokens.transpose(1, 2)
 
         spikes: tuple[Spikes, ...] = ()
         for i, block in enumerate(self.blocks):
@@ -183,9 +220,9 @@ class SpikeMba(nn.Module):
                 query = replace(query, slots=self._slots(self.query_slots, i, len(batch)))
             detector = self.detectors[i % len(self.detectors)] if self.detectors else None
             if self.recompute_blocks and self.training:
-                video, query, fired = recomputed(block, video, query, position, detector)
+                video, query, fired = recomputed(block, video, query, position, detector, similarity)
             else:
-                video, query, fired = block(video, query, position, detector)
+                video, query, fired = block(video, query, position, detector, similarity)
             spikes += fired
 
         prediction: Prediction = self.heads(video.x, video.mask, query.x, query.mask, spikes)

@@ -2,6 +2,8 @@
 
 # Shapes: B pairs, M positions of text and video, D width.
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from spikemba.config import Config
@@ -14,6 +16,9 @@ class RelevantMambaConfig(Config):
     gate_bias: float = OPEN_GATE_BIAS
     """Initial bias of the spike gate. 0 is the source's form, where silence closes the gate and the block does nothing;
     the default opens it fully at silence (SiLU = 1), so dead spikes cannot kill a block."""
+    spike_norm: Literal["layer", "none"] = "layer"
+    """What stands before the gate's projection: the source's LayerNorm, which keeps the pattern of a position's spikes
+    and drops their amount, or nothing."""
     spike_norm_eps: float = 1e-3
     """Floor of the variance in the normalisation of the spikes; a lone spike would otherwise become sqrt(width)."""
 
@@ -24,7 +29,9 @@ class RelevantMamba(nn.Module):
     def __init__(self, width: int, config: RelevantMambaConfig, mixer: MixerConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.spike_norm = nn.LayerNorm(width, eps=config.spike_norm_eps)
+        self.spike_norm: nn.Module = nn.Identity()
+        if config.spike_norm == "layer":
+            self.spike_norm = nn.LayerNorm(width, eps=config.spike_norm_eps)
         self.mixer = make_mixer(width, mixer, gate="other", gate_bias=config.gate_bias)
 
     def forward(self, x: Tensor, mask: Tensor, gate: Tensor) -> Tensor:

@@ -4,6 +4,7 @@
 
 from typing import Literal
 
+import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ class SpikingSaliencyConfig(Config):
 
     enabled: bool = True
     """Off: the relevant Mamba is gated by its own input instead of spikes (ablation)."""
+    silent: bool = False
+    """Its spikes are taken as 0 everywhere (ablation): the relevant Mamba's gates keep their bias alone."""
     share: Literal["per_block", "once"] = "per_block"
     """One detector per block, or one for all."""
     n_spike_steps: PositiveInt = 8
@@ -74,6 +77,14 @@ class SpikingSaliencyDetector(nn.Module):
         """What each pair's attention is multiplied by, (B,)."""
         factor = self.qkv_proj.weight.new_full((len(mask),), self.config.attention_scale)
         return factor * 64 / mask.sum(1).clamp(min=1) if self.config.scale_by_length else factor
+
+
+class SilentDetector(nn.Module):
+    """A detector of which no neuron ever fires, without a parameter: what the rest of the network does alone."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Spikes:  # noqa: ARG002 - whatever they are
+        """x: (B, M, D).  mask: (B, M).  Returns one step without a spike."""
+        return Spikes(trains=x.new_zeros((1, *x.shape)), rates=torch.zeros_like(x), layer_rates={})
 
 
 def _norm(width: int, config: SpikingSaliencyConfig) -> MaskedBatchNorm | nn.LayerNorm:

@@ -1,0 +1,136 @@
+"""The mini encoder's last lesson: each word learns the event that its clause describes, in the space of clips.
+
+The video tower stays as it is. Places of the corpus's clips are encoded once; sentences of two clauses are invented;
+and every word of a clause is matched with the places that show what the clause says. The sentence's own vector is kept at
+its lesson, of the main clause, meanwhile.
+"""
+
+# Shapes: p places, n sentences, W words of a sentence, t words of all sentences, F feature width.
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from pipelines.bundled.pretrain_mini import Corpus, Said, matching_loss, truth_of_places
+from spikemba.config import Config
+from spikemba.datasets.synthetic.shapes import ACTIONS, COLOURS, FORMS, Description, phrase
+from spikemba.encoders.mini import Mini, split_words
+from spikemba.progress import Report, silent
+
+
+class ClauseConfig(Config):
+    """How the words learn."""
+
+    n_steps: PositiveInt = 1200
+    """Optimiser steps."""
+    n_clips: PositiveInt = 4000
+    """Clips whose places are encoded."""
+    n_places: PositiveInt = 512
+    """Places per step."""
+    n_sentences: PositiveInt = 64
+    """Sentences per step."""
+    learning_rate: PositiveFloat = 1e-3
+    """Highest, after warm-up; falls to zero along a cosine."""
+    seed: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places in which something acts."""
+
+    events: Tensor
+    """(p, F), unit vectors."""
+    kinds: Tensor
+    """(p, 4), see `pretrain_mini.N_KINDS`."""
+
+
+@torch.no_grad()
+def encode_places(model: Mini, corpus: Corpus, config: ClauseConfig, report: Report = silent) -> Places:
+    """What the video tower says of the places where something acts, in clips spread evenly over the corpus."""
+    model.eval()
+    rows = torch.linspace(0, len(corpus.frames) - 1, min(config.n_clips, len(corpus.frames))).long().unique().tolist()
+    events, kinds = [], []
+    for first in range(0, len(rows), 64):
+        chosen = rows[first : first + 64]
+        states = model.video.places(torch.from_numpy(corpus.frames[chosen]))
+        kind = torch.from_numpy(corpus.places[chosen]).long().movedim(1, -1)
+        acting = (kind[..., 2] > 0) & (kind[..., 2] <= len(ACTIONS))
+        events.append(F.normalize(model.video.event(states[acting]), dim=-1))
+        kinds.append(kind[acting])
+        report(min(first + 64, len(rows)), len(rows))
+    return Places(torch.cat(events), torch.cat(kinds))
+
+
+@dataclass(frozen=True)
+class Clauses:
+    """A sentence, word by word."""
+
+    said: Said
+    """The sentence and its main clause."""
+    of_word: tuple[Description | None, ...]
+    """What the clause of each word describes; None for words that belong to none."""
+
+
+def invent(rng: random.Random) -> Clauses:
+    """A sentence of the corpus's grammar: one clause, one for the first or last time, or two in an order."""
+    main, rest = _description(rng), rng.random()
+    text = phrase(rng, main)
+    words: list[Description | None] = [main] * len(split_words(text))
+    if rest < 0.2:
+        more = f" for the {rng.choice(('first', 'last'))} time"
+        text, words = text + more, words + [None] * len(split_words(more))
+    elif rest < 0.8:
+        anchor, order = _description(rng), rng.choice(("after", "before"))
+        said = phrase(rng, anchor)
+        text, words = f"{text} {order} {said}", [*words, None, *[anchor] * len(split_words(said))]
+    return Clauses(Said(text, main, 0), tuple(words))
+
+
+def _description(rng: random.Random) -> Description:
+    """Anything, now and then with a part left out."""
+    colour, form, action = rng.choice(COLOURS), rng.choice(FORMS), rng.choice(ACTIONS)
+    left_out = rng.random()
+    return Description(None if left_out < 0.1 else colour, None if 0.1 <= left_out < 0.2 else form, action)
+
+
+def teach_clauses(model: Mini, places: Places, config: ClauseConfig, report: Report = silent) -> list[float]:
+    """Train the text tower, whose tokens are `clauses`. Returns the loss of every step; the video tower stays."""
+    torch.manual_seed(config.seed)
+    rng = random.Random(config.seed)
+    optimiser = torch.optim.AdamW(model.text.parameters(), config.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, config.n_steps, pct_start=0.1, cycle_momentum=False
+    )
+    losses = []
+    for step in range(1, config.n_steps + 1):
+        rows = torch.randint(len(places.kinds), (config.n_places,))
+        chosen = Places(places.events[rows], places.kinds[rows])
+        loss = _loss(model, chosen, [invent(rng) for _ in range(config.n_sentences)])
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.text.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+        report(step, config.n_steps)
+    return losses
+
+
+def _loss(model: Mini, places: Places, sentences: Sequence[Clauses]) -> Tensor:
+    """Of the words' clauses, of whether they have one, and of the sentences' main clauses."""
+    states, spoken = model.text.states(*model.words([one.said.text for one in sentences]))
+    clauses, belongs = model.text.clauses(states)
+    has = torch.tensor([[i < len(one.of_word) and one.of_word[i] is not None for i in range(states.shape[1])]
+                        for one in sentences])  # fmt: skip
+    real = torch.tensor([[i < len(one.of_word) for i in range(states.shape[1])] for one in sentences])
+    of_words = [Said("", what, 0) for one in sentences for what in one.of_word if what is not None]
+    true = truth_of_places(places.kinds, of_words)
+    matched = matching_loss(model.match(places.events, clauses[has]), true, ~true)
+    belonging = F.binary_cross_entropy_with_logits(belongs[real], has[real].float())
+    main = truth_of_places(places.kinds, [one.said for one in sentences])
+    return matched + belonging + matching_loss(model.match(places.events, spoken), main, ~main)
