@@ -27,7 +27,7 @@ DIM = 128
 """F."""
 ALPHA = 1.25
 """Weight of what events with a part in common share."""
-NOISE = 1.2
+NOISE = 1.6
 """Expected norm of a clip's noise; what an event adds has norm 1 where it is plain."""
 CODES_SEED = 2024
 
