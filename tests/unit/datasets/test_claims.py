@@ -1,18 +1,21 @@
 """The three grammars: what a sentence means is where the storyboard has it, and likeness alone does not tell."""
 
+import json
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from spikemba.datasets.annotations import read_annotations, write_annotations
 from spikemba.datasets.synthetic.claim_parts import Part, lay_out, loudness, n_shared
 from spikemba.datasets.synthetic.claims import GRAMMARS, annotate_claims, claim_video, claim_video_of
 from spikemba.datasets.synthetic.far import FAR
 from spikemba.datasets.synthetic.planted import Planted
 from spikemba.datasets.synthetic.scripts import scripts
 from spikemba.datasets.synthetic.shapes import ACTIONS, CLIP_S, COLOURS, FORMS, Description, coverage, describe
-from spikemba.errors import UnknownName
+from spikemba.errors import AnnotationError, UnknownName
 
 VIDEOS = {grammar: [claim_video(seed, grammar) for seed in range(60)] for grammar in GRAMMARS}
 EVERY = [(grammar, video) for grammar in GRAMMARS for video in VIDEOS[grammar]]
@@ -75,6 +78,18 @@ def test_rows_carry_their_kind(grammar):
     rows = [row for video in VIDEOS[grammar] for row in annotate_claims(video, 0)]
     assert {row.kind for row in rows} == KINDS[grammar]
     assert all(row.to_row()["kind"] == row.kind for row in rows)
+
+
+def test_kinds_read_back_as_written_and_anything_but_words_is_refused(tmp_path):
+    rows = annotate_claims(VIDEOS["far"][0], 0)
+    rows[0] = replace(rows[0], kind=None)
+    path = tmp_path / "rows.jsonl"
+    write_annotations(path, rows)
+    assert read_annotations(path) == rows
+    assert '"kind"' not in path.read_text().splitlines()[0]
+    path.write_text(json.dumps(rows[0].to_row() | {"kind": 3}) + "\n")
+    with pytest.raises(AnnotationError, match="line 1: kind is 3; expected str"):
+        read_annotations(path)
 
 
 def test_windows_are_the_clips_that_the_event_covers_beyond_doubt():
