@@ -1,7 +1,7 @@
 """`spikemba prepare`: annotations to what training reads."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -58,6 +58,40 @@ def shapes(
         config = ShapesConfig(train=train, val=val, test=test, seed=seed)
         prepared = prepare_shapes(out, config, report)
     _print(prepared, "mini", as_json)
+
+
+@app.command()
+def claims(
+    grammar: Annotated[
+        Literal["outshone", "far", "scripts"],
+        typer.Option(help="Quiet answers among loud near misses, answers told by far events, hidden steps of scripts."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for annotations and features.")],
+    train: Annotated[int, typer.Option(min=1, help="Training videos.")] = 400,
+    val: Annotated[int, typer.Option(min=1, help="Validation videos.")] = 60,
+    test: Annotated[int, typer.Option(min=1, help="Test videos.")] = 150,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another corpus.")] = 0,
+    noise: Annotated[
+        float | None, typer.Option(min=0, help="Expected norm of a clip's noise, beside 1 for an event.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw features of videos on which the similarity of clip and sentence is of little use; no pictures.
+
+    Example: spikemba prepare claims --grammar far --out data/claims/far
+    """
+    from pipelines.preparation.claims_corpus import ClaimsConfig, prepare_claims
+
+    sizes = {"grammar": grammar, "train": train, "val": val, "test": test, "seed": seed}
+    config = ClaimsConfig.parse(sizes if noise is None else sizes | {"noise": noise}, "--noise")
+    with progress("drawing", "videos") as report:
+        prepared = prepare_claims(out, config, report)
+    if as_json:
+        document = {"out": str(prepared.out), "queries": prepared.n_queries, "kinds": prepared.kinds}
+        print_json(document | {"config": str(prepared.config)})
+        return
+    err.print(f"queries: {', '.join(f'{name} {n}' for name, n in prepared.n_queries.items())} -> {prepared.out}")
+    print_line(f"next: spikemba train --config {quoted(prepared.config)}")
 
 
 @app.command()

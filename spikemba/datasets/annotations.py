@@ -43,6 +43,8 @@ class Annotation:
     """Highlight sets: for each clip of the video 20 importances 1-5 (TVSum) or one 0 or 1 (YouTube Highlights)."""
     domain: str | None = None
     """Highlight sets: the kind of video, within which they are trained and scored."""
+    kind: str | None = None
+    """What sort of question it is, where a corpus says so."""
 
     def to_row(self) -> dict[str, Any]:
         """The row as QVHighlights writes it."""
@@ -58,6 +60,8 @@ class Annotation:
                 row["clip_s"] = self.rating_clip_s
         if self.labels:
             row["label"] = [list(of_clip) for of_clip in self.labels]
+        if self.kind is not None:
+            row["kind"] = self.kind
         return row if self.domain is None else row | {"domain": self.domain}
 
     @property
@@ -182,6 +186,7 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         rating_clip_s=_rating_clip_s(row) if ratings else RATING_CLIP_S,
         labels=_labels(row) if row.get("label") is not None else (),
         domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
+        kind=_get(row, "kind", (str,)) if row.get("kind") is not None else None,
     )
 
 

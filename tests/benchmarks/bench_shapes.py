@@ -48,15 +48,15 @@ def chance(annotations: Sequence[Annotation], lengths_s: Sequence[float], seed: 
             moments.append(Moment(start, start + length, rng.random()))
         moments.sort(key=lambda moment: -moment.score)
         saliency = rng.random(int(annotation.duration_s / CLIP_S + 0.5))
-        rows.append(_row(annotation, moments, saliency))
+        rows.append(answer_row(annotation, moments, saliency))
     return rows
 
 
 class Similarity:
     """Product of clip and sentence, a threshold, runs of clips above it."""
 
-    def __init__(self, features: Path) -> None:
-        self.clips, self.sentences = FeatureFolder(features / "mini"), features / "mini_text"
+    def __init__(self, features: Path, encoder: str = "mini") -> None:
+        self.clips, self.sentences = FeatureFolder(features / encoder), features / f"{encoder}_text"
 
     def answer(self, annotation: Annotation, threshold: float) -> PredictedRow:
         clips = self.clips.video(annotation.video_id)
@@ -69,7 +69,7 @@ class Similarity:
         ]
         best = int(saliency.argmax())
         found = found or [Moment(best * CLIP_S, min((best + 1) * CLIP_S, annotation.duration_s), float(saliency[best]))]
-        return _row(annotation, sorted(found, key=lambda moment: -moment.score)[:10], saliency)
+        return answer_row(annotation, sorted(found, key=lambda moment: -moment.score)[:10], saliency)
 
     def best_threshold(self, annotations: Sequence[Annotation]) -> float:
         """The threshold with the best mAP on other videos."""
@@ -81,7 +81,7 @@ class Similarity:
         return float(max(np.linspace(0.05, 1.0, 39), key=quality))
 
 
-def _row(annotation: Annotation, moments: Sequence[Moment], saliency: np.ndarray) -> PredictedRow:
+def answer_row(annotation: Annotation, moments: Sequence[Moment], saliency: np.ndarray) -> PredictedRow:
     return PredictedRow(
         annotation.query_id, annotation.video_id, annotation.query, tuple(moments), tuple(saliency.tolist())
     )

@@ -258,11 +258,14 @@ def queries(board: Storyboard, n: int = 5) -> list[Query]:
     return list(found.values())
 
 
-def annotate(board: Storyboard, first_query_id: int) -> list[Annotation]:
-    """The video's queries as annotation rows: windows are unions of clips, with three ratings per clip inside."""
+def annotate(board: Storyboard, first_query_id: int, asked: Sequence[Query] | None = None) -> list[Annotation]:
+    """The video's queries as annotation rows: windows are unions of clips, with three ratings per clip inside.
+
+    asked: other queries than those of `queries`.
+    """
     rng = random.Random(f"ratings {board.video_id}")
     rows = []
-    for query_id, query in enumerate(queries(board), start=first_query_id):
+    for query_id, query in enumerate(queries(board) if asked is None else asked, start=first_query_id):
         covered = coverage(board.duration_s, query.events)
         relevant = np.flatnonzero(covered >= 0.5)
         ratings = tuple(
