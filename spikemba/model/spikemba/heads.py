@@ -83,7 +83,10 @@ class ProposalNeuron(nn.Module):
         self.read = nn.Linear(width, 1)
 
     def forward(self, trains: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - of ProposalRates
-        """trains: (S, B, L, D) of 0 and 1.  mask: (B, L).  Returns the neuron's spikes, (B, L, S), and its mean current, (B, L)."""
+        """trains: (S, B, L, D) of 0 and 1.  mask: (B, L).
+
+        Returns the neuron's spikes, (B, L, S), and its mean current, (B, L).
+        """
         current = self.read(trains).squeeze(-1)  # (S, B, L)
         return lif_spikes(current, self.neuron).movedim(0, -1), current.mean(0)
 
