@@ -43,6 +43,8 @@ class Annotation:
     """Highlight sets: for each clip of the video 20 importances 1-5 (TVSum) or one 0 or 1 (YouTube Highlights)."""
     domain: str | None = None
     """Highlight sets: the kind of video, within which they are trained and scored."""
+    kind: str | None = None
+    """What kind of query it is, in a short word such as `before/after`; for scores by kind, never for training."""
 
     def to_row(self) -> dict[str, Any]:
         """The row as QVHighlights writes it."""
@@ -58,7 +60,8 @@ class Annotation:
                 row["clip_s"] = self.rating_clip_s
         if self.labels:
             row["label"] = [list(of_clip) for of_clip in self.labels]
-        return row if self.domain is None else row | {"domain": self.domain}
+        words = {"domain": self.domain, "kind": self.kind}
+        return row | {key: word for key, word in words.items() if word is not None}
 
     @property
     def window_array(self) -> NDArray[np.float64]:
@@ -181,8 +184,14 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         ratings=tuple((int(a), int(b), int(c)) for a, b, c in _ratings(row)) if ratings else (),
         rating_clip_s=_rating_clip_s(row) if ratings else RATING_CLIP_S,
         labels=_labels(row) if row.get("label") is not None else (),
-        domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
+        domain=_word(row, "domain"),
+        kind=_word(row, "kind"),
     )
+
+
+def _word(row: Mapping[str, Any], key: str) -> str | None:
+    word: str | None = _get(row, key, (str,)) if row.get(key) is not None else None
+    return word
 
 
 def _clip_ids(clips: Any) -> tuple[int, ...]:
