@@ -1,9 +1,8 @@
 """Scores by kind of query, where the annotations name kinds: a mean hides what a model cannot do. Needs no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pipelines.runs.study_folder import mean_and_spread
 from pipelines.scoring.scores import brief, score
 from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.protocol import ScoringProtocol
@@ -36,11 +35,3 @@ def scores_by_kind(
             document = {"brief": {}}
         found[kind] = {"n_queries": len(of_kind), "brief": brief(document)}
     return found
-
-
-def mean_by_kind(documents: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same for the documents of several seeds: the means of what all of them have."""
-    return {
-        kind: {**one, "brief": mean_and_spread([document["by_kind"][kind]["brief"] for document in documents])[0]}
-        for kind, one in documents[0].get("by_kind", {}).items()
-    }

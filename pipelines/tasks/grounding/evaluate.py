@@ -10,7 +10,6 @@ import numpy as np
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
 from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, refuse_unused, with_settings
-from pipelines.scoring.by_kind import mean_by_kind
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig
@@ -132,8 +131,7 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
         return replace(found[0], faults=[fault for one in found for fault in one.faults])
     documents = [one.document for one in found]
     mean, spread = mean_and_spread([one.brief for one in found])
-    kinds = mean_by_kind(documents)
-    document = seeds_document(documents, mean, spread) | ({"by_kind": kinds} if kinds else {})
+    document = seeds_document(documents, mean, spread)
     faults = [fault for one in found for fault in one.faults]
     return replace(found[0], document=document, brief=mean, spread=spread, faults=faults)
 

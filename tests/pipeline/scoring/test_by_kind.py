@@ -4,7 +4,8 @@ import json
 
 from typer.testing import CliRunner
 
-from pipelines.scoring.by_kind import mean_by_kind, scores_by_kind
+from pipelines.runs.study_folder import seeds_document
+from pipelines.scoring.by_kind import scores_by_kind
 from pipelines.scoring.scores import protocol_of
 from spikemba.datasets.annotations import (
     Annotation,
@@ -40,8 +41,10 @@ def test_a_kind_without_truth_or_answers_has_no_numbers():
 def test_kinds_of_several_seeds_are_their_means():
     wrong = [PredictedRow(row.query_id, row.video_id, "q", (Moment(50, 60, 1.0),), ()) for row in ROWS]
     documents = [{"by_kind": scores_by_kind(rows, TRUTH, PROTOCOL)} for rows in (ROWS, wrong)]
-    assert mean_by_kind(documents)["first/last"]["brief"]["MR-full-R1@0.5"] == 50
-    assert mean_by_kind([{}, {}]) == {}
+    document = seeds_document(documents, {}, {})
+    assert document["by_kind"]["first/last"]["n_queries"] == 1
+    assert document["by_kind"]["first/last"]["brief"]["MR-full-R1@0.5"] == 50
+    assert "by_kind" not in seeds_document([{}, {}], {}, {})
 
 
 def evaluated(tmp_path, truth, *options):
