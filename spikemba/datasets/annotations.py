@@ -44,7 +44,7 @@ class Annotation:
     domain: str | None = None
     """Highlight sets: the kind of video, within which they are trained and scored."""
     kind: str | None = None
-    """What kind of query it is, in a short word such as `before/after`; for scores by kind, never for training."""
+    """What sort of question it is, where a corpus says so."""
 
     def to_row(self) -> dict[str, Any]:
         """The row as QVHighlights writes it."""
@@ -60,8 +60,9 @@ class Annotation:
                 row["clip_s"] = self.rating_clip_s
         if self.labels:
             row["label"] = [list(of_clip) for of_clip in self.labels]
-        words = {"domain": self.domain, "kind": self.kind}
-        return row | {key: word for key, word in words.items() if word is not None}
+        if self.kind is not None:
+            row["kind"] = self.kind
+        return row if self.domain is None else row | {"domain": self.domain}
 
     @property
     def window_array(self) -> NDArray[np.float64]:
@@ -184,14 +185,9 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         ratings=tuple((int(a), int(b), int(c)) for a, b, c in _ratings(row)) if ratings else (),
         rating_clip_s=_rating_clip_s(row) if ratings else RATING_CLIP_S,
         labels=_labels(row) if row.get("label") is not None else (),
-        domain=_word(row, "domain"),
-        kind=_word(row, "kind"),
+        domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
+        kind=_get(row, "kind", (str,)) if row.get("kind") is not None else None,
     )
-
-
-def _word(row: Mapping[str, Any], key: str) -> str | None:
-    word: str | None = _get(row, key, (str,)) if row.get(key) is not None else None
-    return word
 
 
 def _clip_ids(clips: Any) -> tuple[int, ...]:
