@@ -240,7 +240,13 @@ class ConvMixer(nn.Module):
         self.conv = Convolutions(inner, config)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        gate: Tensor | None = None,
+        step_offset: Tensor | None = None,  # noqa: ARG002 - there are no steps
+    ) -> Tensor:
         """Same arguments and result as MambaMixer."""
         if self.gate_proj is None:
             u, z = self.in_proj(x).chunk(2, dim=-1)

@@ -240,7 +240,7 @@ class Query:
 
     text: str
     events: tuple[Event, ...]
-    kind: QueryKind
+    kind: QueryKind = "plain"
     """What it takes to tell them from others."""
 
 
