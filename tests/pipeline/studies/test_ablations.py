@@ -142,8 +142,8 @@ def test_every_ablation_changes_what_it_says_and_learns(corpus, tiny, change, pr
     assert (pairs.negative is not None) == (preset == "full")
     loss, terms, _ = task.loss(pairs)
     assert set(terms) - {"firing_rate"} == TERMS[preset]
-    assert SAID[change](base.module, task.module, task.module(pairs.batch), terms)
     loss.backward()
+    assert SAID[change](base.module, task.module, task.module(pairs.batch), terms)
     gradients = [p.grad for p in task.module.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert sum(gradient.square().sum() for gradient in gradients) > 0
