@@ -26,7 +26,7 @@ from spikemba.progress import Report, silent
 class ClauseConfig(Config):
     """How the words learn."""
 
-    n_steps: PositiveInt = 800
+    n_steps: PositiveInt = 2000
     """Optimiser steps."""
     n_clips: PositiveInt = 3000
     """Clips whose places are encoded."""
