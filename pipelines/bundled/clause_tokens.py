@@ -1,8 +1,8 @@
 """The mini encoder's last lesson: each word learns the event that its clause describes, in the space of clips.
 
 The video tower stays as it is. Places of the corpus's clips are encoded once; sentences of two clauses are invented;
-and every word of a clause is matched with the places that show what the clause says. The sentence's own vector is kept at
-its lesson, of the main clause, meanwhile.
+and every word of a clause is matched with the places that show what the clause says. The sentence's own vector is kept
+at its lesson, of the main clause, meanwhile.
 """
 
 # Shapes: p places, n sentences, W words of a sentence, t words of all sentences, F feature width.

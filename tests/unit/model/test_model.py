@@ -29,7 +29,8 @@ VARIANTS = {
     "long slots on both sides": {"slots": {"n_slots": 5, "place": "both", "step_offset": 8.0}},
     "long slots as the source": {"slots": {"n_slots": 4, "place": "source", "step_offset": 8.0}},
     "long slots, attention": {
-        "slots": {"n_slots": 3, "place": "both", "step_offset": 8.0}, "mixer": {"kind": "attention"}
+        "slots": {"n_slots": 3, "place": "both", "step_offset": 8.0},
+        "mixer": {"kind": "attention"},
     },
     "no detector": {"spiking_saliency": {"enabled": False}},
     "one detector, layer norm": {
@@ -56,7 +57,11 @@ VARIANTS = {
 SILENT = {
     "forward only": {"query_slots"},  # behind the query they are out of reach of a forward scan, see below
     "silent detector": {  # these read spikes alone, of which there are none
-        *(f"blocks.{i}.relevant_mamba.{name}" for i in (0, 1) for name in ("spike_norm.weight", "mixer.gate_proj.weight")),
+        *(
+            f"blocks.{i}.relevant_mamba.{name}"
+            for i in (0, 1)
+            for name in ("spike_norm.weight", "mixer.gate_proj.weight")
+        ),
         *("heads.rates.weight", "heads.proposal_neuron.read.weight", "heads.contrast_clip.weight"),
     },
 }
@@ -151,7 +156,9 @@ def test_what_is_told_of_clips_all_has_a_clip_axis():
     assert len(of_clips(changed)) == len(CLIP_FIELDS) + 1
 
 
-@pytest.mark.parametrize("name", ["position read", "long slots on both sides", "token similarity", "heads of both, cut"])
+@pytest.mark.parametrize(
+    "name", ["position read", "long slots on both sides", "token similarity", "heads of both, cut"]
+)
 @pytest.mark.parametrize("kept", [False, True], ids=["learning", "kept"])
 def test_recomputed_blocks_give_the_same_outputs_gradients_and_statistics(name, kept):
     found = []
@@ -298,7 +305,9 @@ def test_token_similarity_lets_each_clip_read_the_tokens_that_it_resembles():
 
 @pytest.mark.parametrize("similarity", ["query_similarity", "token_similarity"])
 def test_similarities_need_clips_as_wide_as_tokens(similarity):
-    with pytest.raises(ShapeError, match=f"{similarity} .* 30 features with the first features of clips, which have 20"):
+    with pytest.raises(
+        ShapeError, match=f"{similarity} .* 30 features with the first features of clips, which have 20"
+    ):
         SpikeMba(SpikeMbaConfig.parse(merged({similarity: True})), F_VIDEO, 30)
 
 
@@ -347,7 +356,11 @@ def test_a_file_of_an_earlier_version_keeps_its_network_and_a_person_gets_todays
     loaded = SpikeMbaConfig.parse(old)
     assert loaded.heads.clamp
     assert loaded.moment_reasoner.position == "none"
-    assert (loaded.proposals.read, loaded.relevant_mamba.spike_norm, loaded.slots.step_offset) == ("neuron", "layer", None)
+    assert (loaded.proposals.read, loaded.relevant_mamba.spike_norm, loaded.slots.step_offset) == (
+        "neuron",
+        "layer",
+        None,
+    )
     assert SpikeMbaConfig.parse({**old, "heads": {"quality": True}}).heads == HeadsConfig(quality=True, clamp=True)
     del old["dropout"]  # a person's, who writes nearly everything
     assert not SpikeMbaConfig.parse(old).heads.clamp

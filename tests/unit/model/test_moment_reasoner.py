@@ -95,7 +95,7 @@ def test_a_position_that_is_read_reaches_the_mixer_at_clips_alone_and_never_the_
     mask, read = torch.ones(B, 10, dtype=torch.bool), []
 
     class Nothing(torch.nn.Module):
-        def forward(self, x, mask, step_offset):
+        def forward(self, x, *_, **__):
             read.append(x)
             return torch.zeros_like(x)
 
@@ -144,7 +144,9 @@ def test_slots_on_both_sides_stand_half_in_front_and_half_behind_without_padding
 @pytest.mark.parametrize(("offset", "low", "high"), [(None, 0, 5e-3), (8.0, 2e-2, 1)])
 def test_a_slot_reaches_the_fortieth_clip_through_its_step_alone(offset, low, high):
     """How much of the branch's output there is due to the slots."""
-    reasoner, bare = (reasoner_of(slots, width=64) for slots in ({"n_slots": 16, "step_offset": offset}, {"n_slots": 0}))
+    reasoner, bare = (
+        reasoner_of(slots, width=64) for slots in ({"n_slots": 16, "step_offset": offset}, {"n_slots": 0})
+    )
     bare.mixer.load_state_dict(reasoner.mixer.state_dict())
     g = torch.Generator().manual_seed(1)
     x, slots = torch.randn(8, 60, 64, generator=g), 0.02 * torch.randn(1, 16, 64, generator=g).expand(8, -1, -1)
