@@ -155,7 +155,7 @@ class GroundingHeads(nn.Module):
 
     def _clips(self, video: Tensor, spikes: tuple[Spikes, ...]) -> Tensor:
         """What the heads see, (B, L, D). video: (B, L, D); the spikes' last positions are the clips'."""
-        seen = [] if self.norm is None else [self.norm(video)]
+        seen: list[Tensor] = [] if self.norm is None else [self.norm(video)]
         if self.rates is not None:
             seen.append(self.rates(spikes[-1].rates[:, -video.shape[1] :]))
         clips: Tensor = sum(seen[1:], start=seen[0])

@@ -63,11 +63,15 @@ class SpikeMbaConfig(Config):
     heads: HeadsConfig = HeadsConfig()
     proposals: ProposalConfig = ProposalConfig()
 
-    @model_validator(mode="before")
     @classmethod
     def as_it_was(cls, tree: Any) -> Any:
         """The section of an earlier version's file with what that version had; any other as it is."""
         return as_before(cls, tree, _BEFORE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begins_as_it_was(cls, tree: Any) -> Any:
+        return cls.as_it_was(tree)
 
     @model_validator(mode="after")
     def _every_slot_is_used(self) -> Self:
