@@ -35,7 +35,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
     batch = a_batch()
     for step in range(20):
-        loss, terms = grounding_loss(model(batch), batch, LossConfig(negative_pair=0.0))
+        loss, terms = grounding_loss(model(batch), batch, LossConfig())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

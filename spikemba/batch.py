@@ -98,13 +98,14 @@ class Prediction:
     foreground_logits: Tensor
     """(B, L): does this clip lie in a described moment?"""
     boundaries: Tensor
-    """(B, L, 2): begin and end in [0, 1] of the moment around this clip, as fractions of n_clips * clip_s."""
+    """(B, L, 2): begin and end of the moment around this clip, as fractions of n_clips * clip_s; they may lie outside
+    the video, [0, 1], unless `model.heads.clamp` cuts them."""
     saliency_logits: Tensor
     """(B, L): how well the clip fits the query, any real number."""
     proposal_spikes: Tensor
     """(B, L, S) of 0 and 1: what the proposal neuron of each clip fires."""
-    proposal_current: Tensor
-    """(B, L): mean current into that neuron, the smooth quantity that training pushes."""
+    proposal_current: Tensor | None
+    """(B, L): mean current into that neuron, the smooth quantity that training pushes; None where nothing learns."""
     clip_embeddings: Tensor
     """(B, L, D): spikes per clip, projected for the contrastive loss."""
     query_embedding: Tensor
@@ -137,7 +138,7 @@ class Prediction:
             boundaries=change(self.boundaries),
             saliency_logits=change(self.saliency_logits),
             proposal_spikes=change(self.proposal_spikes),
-            proposal_current=change(self.proposal_current),
+            proposal_current=None if self.proposal_current is None else change(self.proposal_current),
             clip_embeddings=change(self.clip_embeddings),
             quality_logits=None if self.quality_logits is None else change(self.quality_logits),
         )

@@ -18,6 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from spikemba.batch import Batch, Prediction, pad
 from spikemba.config import Config
+from spikemba.errors import ConfigError
 from spikemba.features import row_length_s
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
@@ -91,8 +92,10 @@ def answer_questions(
 ) -> Iterator[Answer]:
     """Answer the questions in their order, several chunks per forward pass.
 
-    The model is put into evaluation mode and stays on its device.
+    The model is put into evaluation mode and stays on its device. Raises ConfigError for a score that it has not.
     """
+    if config.score == "quality" and not model.config.heads.quality:
+        raise ConfigError("grounding", ["score: 'quality' is told by a head that this model has not; choose another"])
     model.eval()
     pending: list[_Chunk] = []
     collected: dict[int, _Clips] = {}

@@ -59,7 +59,8 @@ class LossConfig(Config):
     """Weight of the cross-entropy of each window's quality with its intersection over union with a true one, where the
     network tells it (`model.heads.quality`); not in the source."""
     proposal: NonNegativeFloat = 1.0
-    """Weight of the cross-entropy of the proposal neuron's mean current; not in the source."""
+    """Weight of the cross-entropy of the proposal neuron's mean current, where there is a neuron
+    (`model.proposals.read`); not in the source."""
     firing_rate: NonNegativeFloat = 0.0
     """Weight of the penalty on channels that fire at under 2 % or over 50 % of the steps; not in the source."""
 
@@ -122,12 +123,13 @@ def _loss(
         "foreground": lambda: foreground_loss(prediction.foreground_logits, targets, mask, config.background_weight),
         "overlap": lambda: overlap_loss(prediction.boundaries, targets),
         "negative_pair": lambda: negative_pair_loss(negative, negative_mask),
-        "quality": lambda: quality_loss(prediction, targets, mask),
-        "proposal": lambda: foreground_loss(prediction.proposal_current, targets, mask, config.background_weight),
-        "firing_rate": lambda: firing_rate_loss(prediction, n_positions=mask.sum() + batch.query_mask.sum()),
     }
-    if prediction.quality_logits is None:
-        del compute["quality"]
+    if prediction.quality_logits is not None:
+        compute["quality"] = lambda: quality_loss(prediction, targets, mask)
+    if (current := prediction.proposal_current) is not None:
+        compute["proposal"] = lambda: foreground_loss(current, targets, mask, config.background_weight)
+    n_positions = mask.sum() + batch.query_mask.sum()
+    compute["firing_rate"] = lambda: firing_rate_loss(prediction, n_positions=n_positions)
     terms = {name: term() for name, term in compute.items() if getattr(config, name) > 0}
     total = sum((getattr(config, name) * term for name, term in terms.items()), prediction.boundaries.new_zeros(()))
     return total, terms

@@ -50,6 +50,7 @@ BATCHES = "unit/model/test_model.py::test_a_pair_is_answered_the_same_alone_and_
 LEARNS = "unit/model/test_model.py::test_every_parameter_learns"
 TEACHES = "unit/model/test_model.py::test_what_the_first_detector_fires_teaches_everything_before_it"
 REVERSED = "unit/model/test_video_mamba.py::test_the_full_reversal_given_as_an_order_is_the_reversed_scan"
+KEPT = "unit/model/test_model.py::test_recomputed_blocks_give_the_same_outputs_gradients_and_statistics"
 RECOMPUTED = "pipeline/training/test_precision.py::test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once"
 
 PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
@@ -63,6 +64,13 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("heads read the first block's spikes", "spikes[-1].trains", "spikes[0].trains"),
         ("saliency without the root of the width", " / math.sqrt(video.shape[-1])", ""),
         ("left and right swapped", "left, right = self", "right, left = self"),
+        (
+            "heads read the text's rates",
+            "spikes[-1].rates[:, -video.shape[1] :]",
+            "spikes[-1].rates[:, : video.shape[1]]",
+        ),
+        ("windows are always cut", "if self.config.clamp:", "if True:"),
+        ("padding that fires counts", "(n_firing * mask).sum(-1, keepdim=True)", "n_firing.sum(-1, keepdim=True)"),
     ],
     ("spikemba/model/spikemba/network.py", LEARNS): [
         ("the gate is the state, not the spikes", "fired[0].rates if fired else joint", "joint"),
@@ -86,18 +94,33 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ),
     ],
     ("spikemba/model/spikemba/moment_reasoner.py", REASONER): [
-        ("no position", "if position is not None:", "if False:"),
+        ("no position", "if position is not None and not self.reads_position:", "if False:"),
+        (
+            "a position that is read enters the stream too",
+            "if position is not None and not self.reads_position:",
+            "if position is not None:",
+        ),
+        (
+            "steps of slots are those of clips",
+            "torch.full((slots.n_slots,), float(slots.step_offset))",
+            "torch.zeros(slots.n_slots)",
+        ),
     ],
     ("spikemba/model/spikemba/moment_reasoner.py", BATCHES): [
         (
             "padding between clips and slots",
-            "self.padding_between = slots_side == padding_side",
+            "self.padding_between = n_between > 0",
             "self.padding_between = False",
         ),
     ],
     ("spikemba/model/spikemba/network.py", REASONER): [
         ("slots are never carried", "if i and not self.config.slots.carry:", "if i:"),
         ("every block has the first one's slots", "learned[block % len(learned)]", "learned[0]"),
+        (
+            "a position that enters once enters every block",
+            "position * video.mask[..., None]), None",
+            "position * video.mask[..., None]), position",
+        ),
     ],
     ("spikemba/model/mamba_block.py", REVERSED): [
         (
@@ -116,6 +139,9 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("spikemba/model/masked_norm.py", RECOMPUTED): [
         ("running statistics learn twice", "if not is_recomputing():", "if True:"),
     ],
+    ("spikemba/ops/recompute.py", KEPT): [
+        ("blocks that run again have other statistics", "with statistics_kept(kept):", "with statistics_kept(False):"),
+    ],
     ("spikemba/grounding.py", GROUNDING): [
         (
             "times follow the duration, not the clips",
@@ -123,7 +149,9 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "clips.boundaries * duration_s",
         ),
         ("a short moment rounds to nothing", "rounded[gone] = np.stack(", "_ = np.stack("),
-        ("both scores are multiplied", "(clips.foreground + clips.saliency) / 2", "clips.foreground * clips.saliency"),
+        ("both scores are multiplied", "(clips.foreground + saliency) / 2", "clips.foreground * saliency"),
+        ("the sum inside a window ranks it", " / (edges[:, 1] - edges[:, 0]).clip(min=1e-6)", ""),
+        ("quality alone ranks", "saliency * clips.quality", "clips.quality"),
     ],
     ("spikemba/datasets/base.py", DATA): [
         (
@@ -177,6 +205,7 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("pipelines/tasks/grounding/config.py", CONFIG): [
         ("preset paper has an open gate", '{"gate_bias": 0.0}', '{"gate_bias": 1.0}'),
         ("preset paper has a foreground", '"foreground": 0.0, ', ""),
+        ("a preset rewrites runs of before", 'SpikeMbaConfig.as_it_was(tree["model"])', 'tree["model"]'),
     ],
     ("pipelines/tasks/grounding/task.py", OPTIMIZER): [
         (
@@ -185,9 +214,13 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "Batch(batch.video, batch.video_mask, tokens[n:], mask[n:])",
         ),
         ("pairs without a negative have one", "None if all(found) else torch.tensor(found[own])", "None"),
+        ("norms learn of negatives", 'self.config.loss.negatives_norm == "kept"', "False"),
+        ("every step has negatives", " or micro_batch.step % self.config.loss.negatives_every", ""),
     ],
     ("spikemba/losses.py", "unit/test_losses.py"): [
         ("a sentence is its own negative", "and query_groups[i] != query_groups[j]", ""),
+        ("errors are counted in videos always", 'if unit == "window":', "if False:"),
+        ("windows outside the video fit", "prediction.boundaries.clamp(0, 1)", "prediction.boundaries"),
     ],
     ("pipelines/training/optimizer.py", OPTIMIZER): [
         ("slots decay", '("A_log", "_slots")', '("A_log",)'),

@@ -11,8 +11,6 @@ from torch.utils.checkpoint import checkpoint
 # forward pass), so the part sees the variable there, and no other thread does. It has no other way to tell a norm deep
 # in the part which run it is in.
 _recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
-
-
 _kept: ContextVar[bool] = ContextVar("statistics_kept", default=False)
 
 

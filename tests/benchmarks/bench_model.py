@@ -4,7 +4,7 @@
     OMP_PROC_BIND=true python tests/benchmarks/bench_model.py --cases shapes --repeats 2
 
 Each case is run on the compiled kernels and, in the same process, in plain PyTorch. A training step is forward, loss,
-backward, clipping and AdamW; with negatives it has a second forward, as preset `full` trains. The shares are those of
+backward, clipping and AdamW; with negatives it has a second forward, as with `loss.negative_pair`. The shares are those of
 the operators' own time in a profile of one step on the kernels. Beside them stands what the processor makes of a plain
 product of matrices and how much of that a pair asks for: no implementation of this network can do more pairs a second.
 """
@@ -76,7 +76,7 @@ def under_other_queries(batch: Batch) -> Batch:
 def training_step(model: SpikeMba, batch: Batch, negatives: bool) -> Callable[[], None]:
     """A function that does one step."""
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
-    loss_config = LossConfig() if negatives else LossConfig(negative_pair=0.0)
+    loss_config = LossConfig(negative_pair=float(negatives))
 
     def step() -> None:
         negative = model(under_other_queries(batch)) if negatives else None

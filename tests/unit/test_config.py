@@ -2,6 +2,7 @@ import pytest
 import yaml
 
 from pipelines.runs.config import config_names, config_path
+from pipelines.tasks.adaptation.config import RunConfig as AdaptationConfig
 from pipelines.tasks.grounding.config import PRESETS, RunConfig, load_config
 from pipelines.tasks.recognition.config import RunConfig as RecognitionConfig
 from pipelines.tasks.registry import load_run_config
@@ -64,10 +65,48 @@ def test_the_paper_preset_has_the_three_losses_and_the_closed_gate():
     config = RunConfig.parse({"preset": "paper"})
     used = {name for name in ("contrastive", "boundary", "entropy") if getattr(config.loss, name) > 0}
     others = ("foreground", "overlap", "negative_pair", "proposal", "firing_rate")
+    assert config.model.proposals.read == "rates"  # with nothing to learn, which none of the three would teach
     assert used == {"contrastive", "boundary", "entropy"}
     assert not any(getattr(config.loss, name) for name in others)
     assert config.model.relevant_mamba.gate_bias == 0
     assert config.grounding.score == "saliency"
+
+
+def old_run(**settings):
+    """A grounding run's configuration as 0.1.0 wrote it."""
+    tree = RunConfig.parse(settings).model_dump(mode="json")
+    for key in ("heads", "token_similarity"):
+        del tree["model"][key]
+    del tree["model"]["proposals"]["read"]
+    for key in ("negatives", "negatives_every", "negatives_norm", "boundary_unit", "quality"):
+        del tree["loss"][key]
+    return tree
+
+
+@pytest.mark.parametrize("preset", ["full", "paper"])
+def test_a_run_of_before_keeps_its_network_and_its_losses_under_either_preset(preset):
+    found = RunConfig.parse(old_run(preset=preset))
+    assert found.model.proposals.read == "neuron"
+    assert found.model.heads.clamp
+    assert (found.loss.negatives, found.loss.negatives_norm) == ("previous", "batch")
+    assert RunConfig.parse(found.model_dump(mode="json")) == found
+    more = RunConfig.parse(merge(old_run(preset=preset), {"model": {"proposals": {"read": "rates"}}}))
+    assert more.model.proposals.read == "rates"
+    assert more.model.heads.clamp
+
+
+def test_an_adaptation_of_before_keeps_its_network_too_and_a_new_one_has_todays():
+    given = {"videos": "v", "encoder": {"backbone": "b"}, "preset": "paper"}
+    before = {**given, **{key: old_run(preset="paper")[key] for key in ("model", "loss")}}
+    for tree, read, clamp, norm in ((given, "rates", False, "kept"), (before, "neuron", True, "batch")):
+        found = AdaptationConfig.parse({**tree, "task": "adaptation"})
+        assert (found.model.proposals.read, found.model.heads.clamp, found.loss.negatives_norm) == (read, clamp, norm)
+
+
+def test_ranking_by_quality_needs_the_head_that_tells_it():
+    with pytest.raises(ConfigError, match=r"grounding.score is 'quality', .* set model.heads.quality=true too"):
+        RunConfig.parse({"grounding": {"score": "quality"}})
+    RunConfig.parse({"grounding": {"score": "quality"}, "model": {"heads": {"quality": True}}})
 
 
 def test_overrides_must_be_assignments():

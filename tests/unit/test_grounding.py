@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spikemba.batch import Prediction
+from spikemba.errors import ConfigError
 from spikemba.grounding import GroundingConfig, Question, _rounded, answer_questions, chunk_limits
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
@@ -14,12 +15,13 @@ from spikemba.model import SpikeMba, SpikeMbaConfig
 class Oracle(torch.nn.Module):
     """Stands for a model: every clip of value v > 0 is foreground v and points to its neighbours' borders.
 
-    Its saliency is v too, or the clip's second value if it has one; its neuron fires at about v of four steps.
+    Its saliency is v too, or the clip's second value if it has one; its neuron fires at about v of four steps. Where
+    quality is asked for, it is 1 - v.
     """
 
-    def __init__(self, proposals=None):
+    def __init__(self, proposals=None, quality=False):
         super().__init__()
-        self.config = SpikeMbaConfig.parse({"proposals": proposals or {}})
+        self.config = SpikeMbaConfig.parse({"proposals": proposals or {}, "heads": {"quality": quality}})
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.seen = []
 
@@ -33,7 +35,8 @@ class Oracle(torch.nn.Module):
         spikes = (value[..., None] > torch.arange(0.125, 1, 0.25)).float()
         none = torch.zeros(*value.shape, 1)
         boundaries = torch.stack((begin, end), -1).clamp(0, 1)
-        return Prediction(logit, boundaries, saliency, spikes, logit, none, none[:, 0], ())
+        quality = -logit if self.config.heads.quality else None
+        return Prediction(logit, boundaries, saliency, spikes, logit, none, none[:, 0], (), quality)
 
 
 def ask(values, duration_s=None, proposals=None, **settings):
@@ -64,6 +67,46 @@ def test_windows_are_ranked_by_foreground_or_saliency_or_their_mean(score, expec
     assert [m.start_s for m in answer.moments] == pytest.approx(order)
     np.testing.assert_allclose(answer.foreground, [0.9, 0.55, 0.2], rtol=1e-5)
     np.testing.assert_allclose(answer.saliency, [0.3, 0.55, 0.8], rtol=1e-5)
+
+
+class Wide(Oracle):
+    """Points from 1.3 clips before each clip's begin to 0.4 behind its end, cut nowhere."""
+
+    def forward(self, batch):
+        found, n_clips = super().forward(batch), batch.video_mask.sum(1)[:, None]
+        begin = (torch.arange(batch.video.shape[1]) - 1.3) / n_clips
+        return replace(found, boundaries=torch.stack((begin, begin + 2.7 / n_clips), -1))
+
+
+@pytest.mark.parametrize("chunk_clips", [None, 8])
+def test_inside_is_saliency_times_its_mean_over_the_window(chunk_clips):
+    values = np.random.default_rng(0).uniform(0.05, 0.95, (21, 1)).astype(np.float32)
+    config = GroundingConfig(score="inside", n_moments=100, max_iou=1.0, chunk_clips=chunk_clips)
+    (answer,) = answer_questions(Wide(), [Question(values, np.zeros((2, 3), np.float32), 42.0)], 2.0, config)
+    fine = np.repeat(values[:, 0], 10)  # tenths of clips
+    expected = [
+        values[i, 0] * fine[max(0, 10 * i - 13) : min(210, 10 * i + 14)].mean(dtype=np.float64) for i in range(21)
+    ]
+    assert [m.score for m in answer.moments] == pytest.approx(sorted(expected, reverse=True), rel=1e-4)
+    best = int(np.argmax(expected))
+    found = answer.moments[0]
+    assert (found.start_s, found.end_s) == pytest.approx((max(0, 2 * best - 2.6), min(42, 2 * best + 2.8)), abs=1e-4)
+
+
+@pytest.mark.parametrize("chunk_clips", [None, 3])
+def test_quality_ranks_by_saliency_times_how_well_the_window_is_told_to_fit(chunk_clips):
+    clips = np.asarray([[0.9, 0.8], [0.4, 0.5], [0.2, 0.9], [0.7, 0.1], [0.5, 0.2]], np.float32)
+    question = Question(clips, np.zeros((2, 3), np.float32), 10.0)
+    config = GroundingConfig(score="quality", chunk_clips=chunk_clips)
+    (answer,) = answer_questions(Oracle(quality=True), [question], 2.0, config)
+    expected = (1 - clips[:, 0]) * clips[:, 1]
+    assert [m.score for m in answer.moments] == pytest.approx(sorted(expected.tolist(), reverse=True), rel=1e-4)
+    assert answer.moments[0].start_s == pytest.approx(4)
+
+
+def test_a_quality_that_no_head_tells_is_refused():
+    with pytest.raises(ConfigError, match="score: 'quality' is told by a head that this model has not"):
+        ask([0.1, 0.9], score="quality")
 
 
 def test_moments_end_with_the_video_and_none_is_empty():

@@ -45,6 +45,7 @@ def prediction(seed=0):
         clip_embeddings=torch.randn(B, L, D, generator=g),
         query_embedding=torch.randn(B, D, generator=g),
         spikes=(Spikes(torch.zeros(4, B, L + W, D), torch.zeros(B, L + W, D), rates),),
+        quality_logits=torch.randn(B, L, generator=g),
     )
 
 
@@ -62,6 +63,7 @@ def perfect():
         clip_embeddings=queries[:, None].expand(B, L, D),
         query_embedding=queries,
         spikes=(Spikes(torch.zeros(1), torch.zeros(1), {"saliency": torch.full((D,), 0.2)}),),
+        quality_logits=torch.full((B, L), sure),  # also outside, where the window is the nearest true one
     )
     return good, replace(good, saliency_logits=torch.full((B, L), -sure))
 
@@ -92,7 +94,7 @@ def test_every_weight_is_that_of_a_term():
     assert len(TERMS) > 3
     assert set(TERMS) <= set(FIELDS)
     untried = [name for name in FIELDS if name not in TERMS and not name.startswith(tuple(TERMS))]
-    assert untried == ["background_weight", "negatives"]
+    assert untried == ["background_weight", "negatives_every", "negatives_norm", "negatives"]
 
 
 @every_form

@@ -20,6 +20,7 @@ from spikemba.losses import (
     negative_pair_loss,
     negative_places,
     overlap_loss,
+    quality_loss,
 )
 
 B, L, D = 3, 8, 5
@@ -134,6 +135,49 @@ def test_boundary_loss_is_l1_on_begin_and_end_inside_true_windows():
     assert boundary_loss(p.boundaries, none) == 0
 
 
+def test_boundary_loss_in_windows_counts_an_error_in_lengths_of_the_true_window():
+    windows = torch.tensor([[0.25, 0.625], [0.0, 0.125], [0.5, 1.0]])
+    p, t = prediction(), targets(boundaries=windows[:, None].expand(B, L, 2))
+    lengths = (windows[:, 1] - windows[:, 0]).tolist()
+    errors = [(p.boundaries[i, j] - windows[i]).abs().sum() / lengths[i] for i, j in t.foreground.nonzero().tolist()]
+    torch.testing.assert_close(boundary_loss(p.boundaries, t, "window"), sum(errors) / len(errors))
+    _, terms = grounding_loss(p, batch(t), LossConfig(boundary_unit="window"))
+    torch.testing.assert_close(terms["boundary"], sum(errors) / len(errors))
+
+
+def test_quality_loss_is_the_cross_entropy_with_the_overlap_inside_and_outside_apart():
+    """The window outside the video counts as it will be answered: cut."""
+    p, t = prediction(quality_logits=torch.randn(B, L)), targets()
+    p.boundaries[0, 2] = torch.tensor([-0.5, 0.5])
+    losses = {True: [], False: []}
+    for i in range(B):
+        for j in range(L):
+            begin, end = p.boundaries[i, j].clamp(0, 1).tolist()
+            shared = max(0.0, min(end, 0.625) - max(begin, 0.25))
+            overlap = shared / (end - begin + 0.375 - shared)
+            logit = p.quality_logits[i, j]
+            loss = -overlap * F.logsigmoid(logit) - (1 - overlap) * F.logsigmoid(-logit)
+            losses[bool(t.foreground[i, j])].append(loss)
+    expected = sum(sum(of) / len(of) for of in losses.values())
+    torch.testing.assert_close(quality_loss(p, t, MASK), expected)
+    assert quality_loss(p, targets(has_windows=torch.zeros(B, dtype=torch.bool)), MASK) == 0
+
+
+def test_quality_teaches_no_window():
+    p = prediction(quality_logits=torch.randn(B, L).requires_grad_())
+    windows = p.boundaries.clone().requires_grad_()
+    quality_loss(replace(p, boundaries=windows), targets(), MASK).backward()
+    assert windows.grad is None
+    assert p.quality_logits.grad.all()
+
+
+@pytest.mark.parametrize(("term", "tensor"), [("quality", "quality_logits"), ("proposal", "proposal_current")])
+def test_what_no_head_tells_has_no_term(term, tensor):
+    for told in (torch.zeros(B, L), None):
+        _, terms = grounding_loss(prediction(**{tensor: told}), batch(targets()), LossConfig())
+        assert (term in terms) == (told is not None)
+
+
 @pytest.mark.parametrize("form", ["inside", "outside"])
 @pytest.mark.parametrize("with_negative", [False, True])
 def test_entropy_loss_equals_the_loops(form, with_negative):
@@ -233,7 +277,7 @@ def test_no_unrelated_negative_is_of_the_same_video_or_sentence_and_the_nearest_
 
 @pytest.mark.parametrize("form", ["inside", "outside"])
 def test_a_pair_without_a_negative_has_no_term_of_one_and_the_others_keep_theirs(form):
-    t, config = targets(), LossConfig(entropy_form=form)
+    t, config = targets(), LossConfig(entropy_form=form, negative_pair=1.0)
     t = replace(t, relevance=t.foreground * (1.0 + torch.arange(L)))
     p = prediction(saliency_logits=torch.randn(B, L).requires_grad_())
     negative = prediction(seed=1, saliency_logits=torch.randn(B, L).requires_grad_())
@@ -256,9 +300,9 @@ def test_a_pair_without_a_negative_has_no_term_of_one_and_the_others_keep_theirs
 
 
 def test_where_no_pair_has_a_negative_its_term_is_zero():
-    has = torch.zeros(B, dtype=torch.bool)
-    total, terms = grounding_loss(prediction(), batch(targets()), LossConfig(), prediction(seed=1), has)
-    without, _ = grounding_loss(prediction(), batch(targets()), LossConfig())
+    has, config = torch.zeros(B, dtype=torch.bool), LossConfig(negative_pair=1.0)
+    total, terms = grounding_loss(prediction(), batch(targets()), config, prediction(seed=1), has)
+    without, _ = grounding_loss(prediction(), batch(targets()), config)
     assert terms["negative_pair"] == 0
     assert torch.equal(total, without)
 
@@ -277,8 +321,15 @@ def test_a_set_whose_sentences_are_all_one_has_no_negatives():
     assert negative_places([0, 1, 2, 3], [0] * 4, LossConfig().negatives) == [0, 1, 2, 3]
 
 
-def test_a_run_of_0_1_0_goes_on_with_its_own_rule_of_negatives():
-    written = {name: value for name, value in LossConfig().model_dump().items() if name != "negatives"}
-    assert LossConfig.parse(written).negatives == "previous"
+def test_a_run_of_0_1_0_goes_on_with_its_own_negatives():
+    new = ("negatives", "negatives_every", "negatives_norm", "boundary_unit", "quality")
+    written = {name: value for name, value in LossConfig(negative_pair=1.0).model_dump().items() if name not in new}
+    before = LossConfig.parse(written)
+    assert (before.negative_pair, before.negatives, before.negatives_norm) == (1.0, "previous", "batch")
+    assert LossConfig.parse(before.model_dump()) == before
+    later = LossConfig.parse({**written, "negatives": "unrelated"})
+    assert (later.negatives, later.negatives_norm) == ("unrelated", "batch")
     del written["overlap"]
-    assert LossConfig.parse(written).negatives == LossConfig().negatives == "unrelated"
+    today = LossConfig.parse(written)
+    assert (today.negatives, today.negatives_norm) == ("unrelated", "kept")
+    assert not LossConfig().needs_negatives

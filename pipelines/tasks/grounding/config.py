@@ -3,7 +3,7 @@
 Precedence: defaults < preset < `base` of the YAML file < the file < `--set section.key=value` < the command's flags.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +42,8 @@ class GrounderConfig(AnyRunConfig):
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, tree: Any) -> Any:
+        if isinstance(tree, Mapping) and "model" in tree:  # a preset is of this version and may know more than a file
+            tree = {**tree, "model": SpikeMbaConfig.as_it_was(tree["model"])}
         return from_preset(tree, PRESETS, "full")
 
 
@@ -57,6 +59,12 @@ class RunConfig(GrounderConfig):
             raise ValueError(
                 "model.query_similarity compares clips with the sentence; set data.sentence_token=true too"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _quality_needs_its_head(self) -> "RunConfig":
+        if self.grounding.score == "quality" and not self.model.heads.quality:
+            raise ValueError("grounding.score is 'quality', which no head tells; set model.heads.quality=true too")
         return self
 
 

@@ -19,8 +19,9 @@ class ProposalConfig(Config):
     """What turns the detector's spikes into the proposal set."""
 
     read: Literal["neuron", "rates"] = "neuron"
-    """A neuron per clip that reads the spikes through learned weights (`loss.proposal`), or, with nothing to learn, the
-    clip's share of firing channels: it proposes at a step in which that is above the mean of the video's clips."""
+    """A neuron per clip that reads the spikes through learned weights (`loss.proposal`), or, with nothing to learn and
+    no such loss, the clip's share of firing channels: it proposes at a step in which that is above the mean of the
+    video's clips."""
     min_rate: float = Field(0.5, gt=0, le=1)
     """A clip is proposed when it fires so at this share of the steps or more."""
     max_gap: int = Field(1, ge=0)
@@ -32,7 +33,7 @@ class HeadsConfig(Config):
 
     reads: Literal["states", "spikes", "both"] = "states"
     """What the heads see of a clip: the last block's states, the firing rates of its detector, or their sum, the rates
-    through a projection of their own. The source names no heads."""
+    through a projection of their own. Without a detector, its states. The source names no heads."""
     clamp: bool = False
     """Cut begin and end to the video before the loss sees them, where they then have no gradient; answers are cut in
     either case."""
@@ -94,11 +95,13 @@ class ProposalNeuron(nn.Module):
 class ProposalRates(nn.Module):
     """In place of the neuron: a clip fires at the steps in which more of its channels do than of the video's others."""
 
-    def forward(self, trains: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """trains: (S, B, L, D) of 0 and 1.  mask: (B, L).  As of the neuron, whose current is the share here."""
-        share = trains.mean(-1)
-        usual = (share * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
-        return (share > usual).to(share.dtype).movedim(0, -1), share.mean(0)
+    def forward(self, trains: Tensor, mask: Tensor) -> tuple[Tensor, None]:
+        """trains: (S, B, L, D) of 0 and 1.  mask: (B, L).  Returns spikes as the neuron, (B, L, S), and no current."""
+        # whole numbers, whose products and sums are exact: a mean's last bit would depend on the padding
+        n_firing = trains.sum(-1, dtype=torch.float32)
+        n_of_all = (n_firing * mask).sum(-1, keepdim=True)
+        fires = n_firing * mask.sum(-1, keepdim=True) > n_of_all
+        return fires.to(n_firing.dtype).movedim(0, -1), None
 
 
 class GroundingHeads(nn.Module):
@@ -107,7 +110,7 @@ class GroundingHeads(nn.Module):
     def __init__(self, width: int, neuron: NeuronConfig, config: HeadsConfig, proposals: ProposalConfig) -> None:
         super().__init__()
         self.config = config
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width) if config.reads != "spikes" else None
         self.rates = nn.Linear(width, width) if config.reads != "states" else None
         self.foreground = ClipConvolutions(width, 1)
         self.distances = ClipConvolutions(width, 2)
@@ -152,10 +155,11 @@ class GroundingHeads(nn.Module):
 
     def _clips(self, video: Tensor, spikes: tuple[Spikes, ...]) -> Tensor:
         """What the heads see, (B, L, D). video: (B, L, D); the spikes' last positions are the clips'."""
-        if self.rates is None or not spikes:
-            return self.norm(video)
-        seen: Tensor = self.rates(spikes[-1].rates[:, -video.shape[1] :])
-        return seen if self.config.reads == "spikes" else self.norm(video) + seen
+        seen: list[Tensor] = [] if self.norm is None else [self.norm(video)]
+        if self.rates is not None:
+            seen.append(self.rates(spikes[-1].rates[:, -video.shape[1] :]))
+        clips: Tensor = sum(seen[1:], start=seen[0])
+        return clips
 
 
 def clip_centres(mask: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ class SlotsConfig(Config):
     half of either modality's slots in front and half behind, so that scans of both directions begin with some."""
     step_offset: float | None = None
     """Initial value of what is added to the slots' steps before their softplus, a learned number per slot: with 8,
-    what a slot writes survives tens of clips; None, the source's form, adds nothing and reaches three clips."""
+    what a slot writes survives tens of clips; None, the source's form, adds nothing and reaches three clips. Attention
+    has no steps."""
 
 
 class MomentReasonerConfig(Config):
@@ -60,7 +61,7 @@ class MomentReasoner(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mixer = make_mixer(width, mixer)
         self.slot_step = None
-        if slots.step_offset is not None and slots.n_slots:
+        if slots.step_offset is not None and slots.n_slots and mixer.kind == "scan":
             self.slot_step = nn.Parameter(torch.full((slots.n_slots,), float(slots.step_offset)))
 
     def forward(self, x: Tensor, mask: Tensor, slots: Tensor, position: Tensor | None) -> tuple[Tensor, Tensor]:

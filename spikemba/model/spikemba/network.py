@@ -8,7 +8,7 @@ docs/methods.md says what the source states and what was decided where it is sil
 # Shapes: B pairs, L clips, W query tokens, M = W + L positions, D width, R slots.
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
@@ -63,13 +63,28 @@ class SpikeMbaConfig(Config):
     heads: HeadsConfig = HeadsConfig()
     proposals: ProposalConfig = ProposalConfig()
 
-    @model_validator(mode="before")
     @classmethod
-    def _is_as_it_was(cls, tree: Any) -> Any:
+    def as_it_was(cls, tree: Any) -> Any:
+        """The section of an earlier version's file with what that version had; any other as it is."""
         return as_before(cls, tree, _BEFORE)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _begins_as_it_was(cls, tree: Any) -> Any:
+        return cls.as_it_was(tree)
+
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> "SpikeMbaConfig":
+    def _every_slot_is_used(self) -> Self:
+        is_of_a_file = self.model_fields_set == set(type(self).model_fields)  # see as_before; 0.1.0 trained such
+        if self.n_blocks > 1 and self.slots.carry and self.slots.per_block and not is_of_a_file:
+            raise ValueError(
+                "slots.carry hands the first block's slots to all others, so those of slots.per_block would never be "
+                "used; switch one of the two off"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
         for name, n_heads in {"spiking_saliency": self.spiking_saliency.n_heads, "mixer": self.mixer.n_heads}.items():
             if self.width % n_heads:
                 raise ValueError(f"width {self.width} is not a multiple of {name}.n_heads {n_heads}")
@@ -162,12 +177,13 @@ class SpikeMba(nn.Module):
         self.n_video_features, self.n_query_features = n_video_features, n_query_features
         self.video_projection = InputProjection(n_video_features + 2 * config.endpoints, config)
         self.query_projection = InputProjection(n_query_features, config)
-        if config.query_similarity:
-            if n_query_features > n_video_features:
+        for name in ("query_similarity", "token_similarity"):
+            if getattr(config, name) and n_query_features > n_video_features:
                 raise ShapeError(
-                    f"query_similarity compares tokens of {n_query_features} features with the first features of "
-                    f"clips, which have {n_video_features}; put the encoder that reads text first, or switch it off"
+                    f"{name} compares tokens of {n_query_features} features with the first features of clips, which "
+                    f"have {n_video_features}; put the encoder that reads text first, or switch it off"
                 )
+        if config.query_similarity:
             self.similarity_projection = nn.Linear(1, config.width, bias=False)
         if config.modality_embedding:
             self.video_embedding = nn.Parameter(0.02 * torch.randn(config.width))
@@ -182,8 +198,8 @@ class SpikeMba(nn.Module):
             else SpikingSaliencyDetector(config.width, config.spiking_saliency)
             for _ in range(n_detectors if config.spiking_saliency.enabled else 0)
         )
-        neuron = config.spiking_saliency.neuron
-        self.heads = GroundingHeads(config.width, neuron, config.heads, config.proposals)
+        heads = config.heads if self.detectors else config.heads.model_copy(update={"reads": "states"})
+        self.heads = GroundingHeads(config.width, config.spiking_saliency.neuron, heads, config.proposals)
 
     @property
     def traceable(self) -> list[nn.Module]:
@@ -192,7 +208,8 @@ class SpikeMba(nn.Module):
         Not the detectors, whose batch norms ask for counts and for the numbers of other processes. On a GPU nothing
         with a scan in it: torch does not know the official kernels.
         """
-        parts = [self.video_projection, self.query_projection, self.heads.foreground, self.heads.distances]
+        heads = self.heads.foreground, self.heads.distances, self.heads.quality
+        parts = [self.video_projection, self.query_projection, *(head for head in heads if head is not None)]
         if all(parameter.is_cpu for parameter in self.parameters()):
             parts += [one for one in self.modules() if isinstance(one, (MomentReasoner, RelevantMamba))]
         return parts

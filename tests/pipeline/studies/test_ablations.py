@@ -125,6 +125,7 @@ SAID = {
 
 TERMS = {"paper": {"contrastive", "boundary", "entropy"}}
 TERMS["full"] = TERMS["paper"] | {"foreground", "overlap", "negative_pair", "proposal"}
+NEGATIVES = {"paper": [], "full": ["loss.negative_pair=1"]}
 
 
 @pytest.mark.parametrize("preset", TERMS)
@@ -132,8 +133,9 @@ TERMS["full"] = TERMS["paper"] | {"foreground", "overlap", "negative_pair", "pro
 def test_every_ablation_changes_what_it_says_and_learns(corpus, tiny, change, preset):
     def task_of(*settings):
         torch.manual_seed(0)
-        given = [*tiny, f"preset={preset}", *(["loss.negative_pair=1.0"] if preset == "full" else []), *settings]
-        return GroundingTask(load_config(corpus / "config.yaml", given))
+        return GroundingTask(
+            load_config(corpus / "config.yaml", [*tiny, f"preset={preset}", *NEGATIVES[preset], *settings])
+        )
 
     base, task = task_of(), task_of(change)
     assert bool(gates(base.module)[0].any()) == (preset == "full")

@@ -21,10 +21,11 @@ from pipelines.training.loop import _Loop
 # 21 pairs: batches of 8, 8 and 5, so that two processes have 3 and 2 of the last; of 20 and 1, of which one has none
 CASES = {
     "even": ["grounding.batch_size=4"],
-    "uneven": ["train.batch_size=8"],
+    "uneven": ["train.batch_size=8", "loss.negative_pair=1", "loss.negatives_norm=batch"],
+    "two passes": ["train.batch_size=8", "loss.negative_pair=1", "model.heads.quality=true"],
     "one pair": ["train.batch_size=20"],
     "in pieces": ["train.batch_size=21", "train.accumulate=2"],
-    "blocks recomputed": ["train.batch_size=21", "train.checkpoint_blocks=true"],
+    "blocks recomputed": ["train.batch_size=21", "train.checkpoint_blocks=true", "loss.negative_pair=1"],
     "printed": ["train.batch_size=7", "loss.contrastive_form=printed", "preset=paper"],
 }
 

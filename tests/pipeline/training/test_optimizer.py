@@ -13,14 +13,16 @@ from pipelines.training.batch_plan import BatchPlan, MicroBatch
 from pipelines.training.optimizer import decay_groups, learning_rate_factor, make_optimizer
 from spikemba.model import SpikeMba, SpikeMbaConfig
 
+NEGATIVES = ["loss.negative_pair=1"]
+
 
 def test_weight_decay_spares_what_it_should():
-    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1}), 4, 3)
+    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1, "slots": {"step_offset": 8.0}}), 4, 3)
     decayed, spared = (group["params"] for group in decay_groups(model, 0.3))
     names = {id(p): name for name, p in model.named_parameters()}
     assert len(decayed) + len(spared) == len(names)
     assert all(names[id(p)].endswith("weight") for p in decayed)
-    for ending in ("A_log", ".D", "bias", "_slots", "norm.weight"):
+    for ending in ("A_log", ".D", "bias", "_slots", "slot_step", "norm.weight"):
         assert any(names[id(p)].endswith(ending) for p in spared), ending
 
 
@@ -65,7 +67,7 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule():
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_video_is_contrasted_with_the_query_of_the_pair_before_it(corpus, tiny, rank):
-    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, "loss.negatives=previous"]))
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, *NEGATIVES, "loss.negatives=previous"]))
     (micro_batch,) = next(BatchPlan(task.n_examples, 8, rank=rank, world_size=2).steps(0))
     pairs = task.load(micro_batch)
     assert torch.equal(pairs.negative.video, pairs.batch.video)
@@ -95,7 +97,7 @@ def loaded(task, world_size):
 
 @pytest.mark.parametrize("rule", ["previous", "unrelated"])
 def test_several_processes_take_the_negatives_that_one_takes(corpus, tiny, rule):
-    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, f"loss.negatives={rule}"]))
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, *NEGATIVES, f"loss.negatives={rule}"]))
     alone = loaded(task, 1)
     assert sorted(alone) == list(range(task.n_examples))
     for world_size in (2, 3):
@@ -103,13 +105,46 @@ def test_several_processes_take_the_negatives_that_one_takes(corpus, tiny, rule)
 
 
 def test_a_pair_without_an_unrelated_one_has_no_negative_and_without_any_there_is_no_second_pass(corpus, tiny):
-    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, "loss.negatives=unrelated"]))
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, *NEGATIVES, "loss.negatives=unrelated"]))
     task.training.video_groups[:4], task.training.query_groups[:4] = [0, 1, 1, 0], [0, 1, 0, 1]
     pairs = task.load(MicroBatch(0, (0, 1, 2), 0, 3))
     assert pairs.has_negative.tolist() == [True, True, False]
     task.loss(pairs).loss.backward()
     assert all(p.grad.isfinite().all() for p in task.module.parameters() if p.grad is not None)
     assert task.load(MicroBatch(0, (0, 2), 0, 2)).negative is None
+
+
+@pytest.mark.parametrize(("every", "passes"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4]), (4, [0, 4])])
+def test_negatives_come_every_so_many_optimiser_steps_counted_over_epochs(corpus, tiny, every, passes):
+    settings = [*tiny, *NEGATIVES, f"loss.negatives_every={every}"]
+    task = GroundingTask(load_config(corpus / "config.yaml", settings))
+    plan = BatchPlan(task.n_examples, 8, accumulate=2)
+    steps = [step for epoch in (0, 1) for step in plan.steps(epoch)]
+    assert len(steps) == 6
+    for i, step in enumerate(steps):
+        assert {part.step for part in step} == {i}
+        assert {task.load(part).negative is not None for part in step} == {i in passes}
+
+
+@pytest.mark.parametrize("recompute", ["false", "true"])
+@pytest.mark.parametrize(("norm", "updates"), [("kept", 1), ("batch", 2)])
+def test_norms_learn_of_negatives_only_where_it_is_asked_for(corpus, tiny, norm, updates, recompute):
+    settings = [*NEGATIVES, f"loss.negatives_norm={norm}", f"train.checkpoint_blocks={recompute}"]
+    found = []
+    for given in (settings, []):
+        torch.manual_seed(0)
+        task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, "model.input_dropout=0", *given]))
+        (micro_batch,) = next(BatchPlan(task.n_examples, 8).steps(0))
+        pairs = task.load(micro_batch)
+        task.module.train()
+        task.loss(pairs).loss.backward()
+        found.append(dict(task.module.named_buffers()))
+    counts = {int(value) for name, value in found[0].items() if name.endswith("n_updates")}
+    assert counts == {updates}
+    statistics = [name for name in found[0] if name.endswith("running_mean")]
+    assert statistics
+    same = all(torch.allclose(found[0][name], found[1][name], atol=1e-6) for name in statistics)
+    assert same is (norm == "kept")
 
 
 @pytest.mark.parametrize(

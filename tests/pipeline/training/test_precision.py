@@ -113,10 +113,11 @@ def gradients(task, pairs):
     return {name: p.grad.clone() for name, p in task.module.named_parameters() if p.grad is not None}
 
 
-def test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once(corpus, tiny):
+@pytest.mark.parametrize("more", [[], ["loss.negative_pair=1"]], ids=["pairs", "negatives too"])
+def test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once(corpus, tiny, more):
     found = []
     for recomputed in ("false", "true"):
-        settings = [*tiny, "model.n_blocks=2", "model.dropout=0.3", f"train.checkpoint_blocks={recomputed}"]
+        settings = [*tiny, *more, "model.n_blocks=2", "model.dropout=0.3", f"train.checkpoint_blocks={recomputed}"]
         task, pairs = a_step(corpus, settings)
         found.append({**gradients(task, pairs), **task.module.state_dict()})
     kept, again = found
@@ -125,7 +126,7 @@ def test_recomputed_blocks_draw_the_same_dropout_and_count_a_batch_once(corpus, 
 
 
 def test_a_process_without_pairs_goes_through_the_network_too(kernels, corpus, tiny):
-    task, pairs = a_step(corpus, tiny)
+    task, pairs = a_step(corpus, [*tiny, "loss.negative_pair=1"])
     nothing = type(pairs)(pairs.batch.first(0), pairs.negative.first(0))
     found = gradients(task, nothing)
     assert len(found) > 50
@@ -133,7 +134,9 @@ def test_a_process_without_pairs_goes_through_the_network_too(kernels, corpus, t
 
 
 def test_compiled_parts_change_neither_names_nor_gradients(corpus, tiny):
-    task, pairs = a_step(corpus, [*tiny, "model.input_dropout=0"])
+    settings = ["model.input_dropout=0", "model.heads.quality=true", "model.slots.place=both"]
+    settings += ["model.slots.step_offset=8.0"]
+    task, pairs = a_step(corpus, [*tiny, *settings, "loss.negative_pair=1"])
     names, expected = list(task.module.state_dict()), gradients(task, pairs)
     task.module.zero_grad()
     graphs = []

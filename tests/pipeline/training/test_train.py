@@ -39,7 +39,7 @@ def test_a_run_folder_holds_all_that_was_promised(trained):
     assert rows[1]["loss"] < rows[0]["loss"]
     for row in rows:
         assert set(row["terms"]) == {
-            *("contrastive", "boundary", "entropy", "foreground", "overlap", "negative_pair", "proposal"),
+            *("contrastive", "boundary", "entropy", "foreground", "overlap", "proposal"),
         }
         assert 0 <= row["firing"]["block0.saliency"]["rate"] <= 1
         assert "MR-full-mAP" in row["val"]

@@ -6,8 +6,10 @@ import torch
 from spikemba.batch import Batch
 from spikemba.errors import ConfigError, ShapeError
 from spikemba.model import SpikeMba, SpikeMbaConfig
+from spikemba.model.spikemba.heads import HeadsConfig
 from spikemba.model.spikemba.moment_reasoner import sine_position
 from spikemba.model.spikemba.packing import MIN_LENGTH, Packing
+from spikemba.ops.recompute import statistics_kept
 
 F_VIDEO, F_QUERY = 20, 12
 LENGTHS, WORDS = (30, 17, 3, 1), (9, 4, 12, 1)
@@ -24,7 +26,14 @@ VARIANTS = {
     "forward only": {"mixer": {"directions": "forward"}},
     "no slots": {"slots": {"n_slots": 0}},
     "slots as the source": {"slots": {"n_slots": 4, "place": "source"}},
-    "slots per block, carried": {"slots": {"n_slots": 4, "per_block": True, "carry": True}},
+    "slots per block": {"slots": {"n_slots": 4, "per_block": True}},
+    "slots carried": {"slots": {"n_slots": 4, "carry": True}},
+    "long slots on both sides": {"slots": {"n_slots": 5, "place": "both", "step_offset": 8.0}},
+    "long slots as the source": {"slots": {"n_slots": 4, "place": "source", "step_offset": 8.0}},
+    "long slots, attention": {
+        "slots": {"n_slots": 3, "place": "both", "step_offset": 8.0},
+        "mixer": {"kind": "attention"},
+    },
     "no detector": {"spiking_saliency": {"enabled": False}},
     "one detector, layer norm": {
         "spiking_saliency": {"n_spike_steps": 4, "n_heads": 4, "share": "once", "norm": "layer"}
@@ -33,13 +42,42 @@ VARIANTS = {
     "attention neurons": {"spiking_saliency": {"n_spike_steps": 4, "n_heads": 4, "attention_neurons": True}},
     "closed gate": {"relevant_mamba": {"gate_bias": 0.0}},
     "no position, no endpoints": {"moment_reasoner": {"position": "none"}, "endpoints": False},
+    "position once": {"moment_reasoner": {"position": "once", "position_scale": 0.5}},
+    "position read": {"moment_reasoner": {"position": "read"}},
     "modality embedding": {"modality_embedding": True},
     "query similarity": {"query_similarity": True},
+    "token similarity": {"token_similarity": True},
+    "heads of spikes": {"heads": {"reads": "spikes", "quality": True}},
+    "heads of both, cut": {"heads": {"reads": "both", "clamp": True}},
+    "heads of spikes, no detector": {"heads": {"reads": "spikes"}, "spiking_saliency": {"enabled": False}},
+    "silent detector": {"spiking_saliency": {"silent": True}, "heads": {"reads": "both"}},
+    "amounts of spikes": {"relevant_mamba": {"spike_norm": "none"}},
+    "shares propose": {"proposals": {"read": "rates"}},
+    "shares propose, no detector": {"proposals": {"read": "rates"}, "spiking_saliency": {"enabled": False}},
 }
+
+SILENT = {
+    "forward only": {"query_slots"},  # behind the query they are out of reach of a forward scan, see below
+    "silent detector": {  # these read spikes alone, of which there are none
+        *(
+            f"blocks.{i}.relevant_mamba.{name}"
+            for i in (0, 1)
+            for name in ("spike_norm.weight", "mixer.gate_proj.weight")
+        ),
+        *("heads.rates.weight", "heads.proposal_neuron.read.weight", "heads.contrast_clip.weight"),
+    },
+}
+"""Variant -> parameters that never learn in it."""
 
 
 def merged(variant):
     return {**TINY, **variant}
+
+
+def of_clips(prediction):
+    """Every tensor with a clip axis, by its name."""
+    named = {name: getattr(prediction, name) for name in (*CLIP_FIELDS, "quality_logits")}
+    return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 
 def model_of(variant, seed=0):
@@ -82,9 +120,9 @@ def test_a_pair_is_answered_the_same_alone_and_in_any_batch_under_any_padding(va
     for i in range(4):
         alone = model(batch([i]))
         for prediction, mask in zip(together, masks, strict=True):
-            for name in CLIP_FIELDS:
-                found = getattr(prediction, name)[i][mask[i]]
-                torch.testing.assert_close(found, getattr(alone, name)[0], rtol=0, atol=1e-5, msg=name)
+            assert of_clips(prediction).keys() == of_clips(alone).keys()
+            for name, found in of_clips(prediction).items():
+                torch.testing.assert_close(found[i][mask[i]], of_clips(alone)[name][0], rtol=0, atol=1e-5, msg=name)
             torch.testing.assert_close(prediction.query_embedding[i], alone.query_embedding[0], rtol=0, atol=1e-5)
 
 
@@ -98,16 +136,48 @@ def test_the_default_network_is_invariant_too():
         torch.testing.assert_close(found, getattr(alone, name)[0], rtol=0, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_every_parameter_learns(variant):
+def without_gradient(model):
+    return {n for n, p in model.named_parameters() if p.numel() and (p.grad is None or not p.grad.abs().sum() > 0)}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_parameter_learns(name):
     torch.manual_seed(0)
-    model = SpikeMba(SpikeMbaConfig.parse(merged({**variant, "input_dropout": 0.0})), F_VIDEO, F_QUERY)
+    model = SpikeMba(SpikeMbaConfig.parse(merged({**VARIANTS[name], "input_dropout": 0.0})), F_VIDEO, F_QUERY)
     prediction = model(batch(range(4)))
-    total = sum(getattr(prediction, name).square().sum() for name in CLIP_FIELDS if name != "proposal_spikes")
+    total = sum(tensor.square().sum() for name, tensor in of_clips(prediction).items() if name != "proposal_spikes")
     (total + prediction.query_embedding.square().sum() + prediction.proposal_spikes.sum()).backward()
-    silent = {n for n, p in model.named_parameters() if p.numel() and (p.grad is None or not p.grad.abs().sum() > 0)}
-    # slots behind the query are out of reach of a forward scan, see below
-    assert silent == ({"query_slots"} if variant.get("mixer") == {"directions": "forward"} else set())
+    assert without_gradient(model) == SILENT.get(name, set())
+
+
+def test_what_is_told_of_clips_all_has_a_clip_axis():
+    """So that `map_clips` puts all of it back where the clips were given."""
+    prediction = model_of({"heads": {"quality": True}})(batch(range(4)))
+    changed = prediction.map_clips(lambda x: x[:, :2])
+    assert all(tensor.shape[1] == 2 for tensor in of_clips(changed).values())
+    assert len(of_clips(changed)) == len(CLIP_FIELDS) + 1
+
+
+@pytest.mark.parametrize(
+    "name", ["position read", "long slots on both sides", "token similarity", "heads of both, cut"]
+)
+@pytest.mark.parametrize("kept", [False, True], ids=["learning", "kept"])
+def test_recomputed_blocks_give_the_same_outputs_gradients_and_statistics(name, kept):
+    found = []
+    for recompute in (False, True):
+        model = model_of(merged({**VARIANTS[name], "dropout": 0.3})).train()
+        model.recompute_blocks = recompute
+        before = {k: v.clone() for k, v in model.named_buffers()}
+        torch.manual_seed(1)  # of dropout
+        with statistics_kept(kept):
+            prediction = model(batch(range(4)))
+        prediction.saliency_logits.square().sum().backward()
+        assert all(torch.equal(v, before[k]) for k, v in model.named_buffers()) is kept
+        gradients = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+        found.append({"saliency": prediction.saliency_logits, **gradients, **dict(model.named_buffers())})
+    once, again = found
+    assert once.keys() == again.keys()
+    assert all(torch.equal(once[key], again[key]) for key in once)
 
 
 def test_what_the_first_detector_fires_teaches_everything_before_it():
@@ -171,11 +241,13 @@ def test_proposals_are_spikes_and_padding_never_fires():
 
 
 @torch.no_grad()
-def test_boundaries_surround_their_clip():
-    prediction, mask = model_of({})(batch(range(4))), batch(range(4)).video_mask
+@pytest.mark.parametrize("clamp", [False, True])
+def test_boundaries_surround_their_clip(clamp):
+    prediction, mask = model_of({"heads": {"clamp": clamp}})(batch(range(4))), batch(range(4)).video_mask
     begin, end = prediction.boundaries.unbind(-1)
     centre = (torch.arange(mask.shape[1]) + 0.5) / torch.tensor(LENGTHS)[:, None]
-    assert ((begin >= 0) & (begin <= centre) & (centre <= end) & (end <= 1))[mask].all()
+    assert ((begin <= centre) & (centre <= end))[mask].all()
+    assert ((begin >= 0) & (end <= 1))[mask].all() == clamp
 
 
 def test_equal_seeds_give_equal_models_and_gradients():
@@ -216,9 +288,85 @@ def test_query_similarity_tells_each_clip_how_much_it_resembles_the_last_token()
     torch.testing.assert_close(seen[0][0, : LENGTHS[0], 0], expected)
 
 
-def test_query_similarity_needs_clips_as_wide_as_tokens():
-    with pytest.raises(ShapeError, match="30 features with the first features of clips, which have 20"):
-        SpikeMba(SpikeMbaConfig.parse(merged({"query_similarity": True})), F_VIDEO, 30)
+@torch.no_grad()
+def test_token_similarity_lets_each_clip_read_the_tokens_that_it_resembles():
+    model = model_of({"token_similarity": True})
+    one, met = batch([0]), {}
+    block = model.blocks[0]
+    for name in ("video_reasoner", "query_reasoner"):
+        getattr(block, name).register_forward_hook(lambda _, args, out, name=name: met.update({name: out[0]}))
+    block.relevant_mamba.register_forward_hook(lambda _, args, out: met.update(joint=args[0]))
+    model(one)
+    likeness = one.video[0, :, :F_QUERY] @ one.query_tokens[0].t()
+    tokens = met["query_reasoner"][0] @ block.token_reading.weight.t()
+    n_clips, n_tokens = LENGTHS[0], WORDS[0]
+    expected = met["video_reasoner"][0] + likeness @ tokens
+    assert likeness.shape == (n_clips, n_tokens)
+    torch.testing.assert_close(met["joint"][0, n_tokens:], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("similarity", ["query_similarity", "token_similarity"])
+def test_similarities_need_clips_as_wide_as_tokens(similarity):
+    with pytest.raises(
+        ShapeError, match=f"{similarity} .* 30 features with the first features of clips, which have 20"
+    ):
+        SpikeMba(SpikeMbaConfig.parse(merged({similarity: True})), F_VIDEO, 30)
+
+
+@torch.no_grad()
+def test_a_silent_detector_is_one_that_never_fires_and_leaves_the_gates_their_bias():
+    model = model_of({"spiking_saliency": {"silent": True}})
+    dead = silenced(model.config.relevant_mamba.gate_bias)
+    assert len(model.detectors) == 2
+    assert not list(model.detectors.parameters())
+    dead.load_state_dict({**dead.state_dict(), **model.state_dict()})
+    found, expected = model(batch(range(4))), dead(batch(range(4)))
+    assert not any(spikes.trains.any() or spikes.rates.any() for spikes in found.spikes)
+    torch.testing.assert_close(found.saliency_logits, expected.saliency_logits)
+    torch.testing.assert_close(found.foreground_logits, expected.foreground_logits)
+
+
+@torch.no_grad()
+def test_without_the_spikes_norm_the_gate_sees_how_much_fires():
+    """LayerNorm makes the same of a pattern and of its double."""
+    x, mask, rates = torch.randn(2, 10, 32), torch.ones(2, 10, dtype=torch.bool), torch.rand(2, 10, 32)
+    for norm, most in (("layer", 1e-2), ("none", None)):
+        mamba = model_of({"relevant_mamba": {"spike_norm": norm}}).blocks[0].relevant_mamba
+        change = (mamba(x, mask, 0.5 * rates) - mamba(x, mask, rates)).abs().max()
+        assert change < most if most else change > 5e-2
+
+
+def test_slots_of_a_block_that_are_never_used_are_refused_but_for_what_was_trained_so():
+    both = {"n_slots": 4, "per_block": True, "carry": True}
+    with pytest.raises(ConfigError, match=r"slots.carry hands .* slots.per_block would never be used"):
+        SpikeMbaConfig.parse({"n_blocks": 2, "slots": both})
+    assert SpikeMbaConfig.parse({"n_blocks": 1, "slots": both}).slots.carry
+    stored = {**SpikeMbaConfig.parse(TINY).model_dump(), "slots": {**TINY["slots"], **both}}
+    del stored["heads"], stored["token_similarity"]  # as 0.1.0 wrote it
+    loaded = SpikeMbaConfig.parse(stored)
+    assert SpikeMbaConfig.parse(loaded.model_dump()) == loaded  # also when it is written again
+    assert SpikeMba(loaded, F_VIDEO, F_QUERY).video_slots.shape == (2, 4, 32)
+
+
+def test_a_file_of_an_earlier_version_keeps_its_network_and_a_person_gets_todays():
+    new = {"heads": {"clamp"}, "slots": {"step_offset"}, "relevant_mamba": {"spike_norm"}, "proposals": {"read"},
+           "moment_reasoner": {"position", "position_scale"}, "spiking_saliency": {"silent"}}  # fmt: skip
+    whole = SpikeMbaConfig.parse(TINY).model_dump()
+    old = {key: {k: v for k, v in value.items() if k not in new.get(key, ())} if isinstance(value, dict) else value
+           for key, value in whole.items() if key not in ("heads", "token_similarity")}  # fmt: skip
+    old["moment_reasoner"]["position"] = "none"  # what the file says stands
+    loaded = SpikeMbaConfig.parse(old)
+    assert loaded.heads.clamp
+    assert loaded.moment_reasoner.position == "none"
+    assert (loaded.proposals.read, loaded.relevant_mamba.spike_norm, loaded.slots.step_offset) == (
+        "neuron",
+        "layer",
+        None,
+    )
+    assert SpikeMbaConfig.parse({**old, "heads": {"quality": True}}).heads == HeadsConfig(quality=True, clamp=True)
+    del old["dropout"]  # a person's, who writes nearly everything
+    assert not SpikeMbaConfig.parse(old).heads.clamp
+    assert SpikeMbaConfig.parse(TINY).heads == HeadsConfig()
 
 
 def test_heads_must_divide_the_width():

@@ -22,6 +22,7 @@ PARAMETERS = {
     "n_blocks": 3,
     "endpoints": False,
     "query_similarity": True,
+    "token_similarity": True,
     "modality_embedding": True,
     "n_input_layers": 1,
     "mixer.kind": "attention",
@@ -32,9 +33,15 @@ PARAMETERS = {
     "mixer.step_rank": 5,
     "slots.n_slots": 0,
     "slots.per_block": True,
+    "slots.step_offset": 8.0,
     "spiking_saliency.enabled": False,
+    "spiking_saliency.silent": True,
     "spiking_saliency.share": "once",
     "spiking_saliency.norm_qkv": False,
+    "relevant_mamba.spike_norm": "none",
+    "heads.reads": "both",
+    "heads.quality": True,
+    "proposals.read": "rates",
 }
 """Settings that change the number or the shapes of the parameters, and the values they are given here."""
 
@@ -46,6 +53,7 @@ OUTPUTS = {
     "slots.place": ("source", {}),
     "moment_reasoner.residual": (False, {}),
     "moment_reasoner.position": ("none", {}),
+    "moment_reasoner.position_scale": (0.5, {}),
     "spiking_saliency.n_spike_steps": (8, {}),
     "spiking_saliency.n_heads": (8, {}),
     "spiking_saliency.attention_scale": (0.5, NEURONS),  # otherwise the batch norm behind it takes it out
@@ -58,6 +66,7 @@ OUTPUTS = {
     "spiking_saliency.neuron.reset": ("soft", {}),
     "relevant_mamba.gate_bias": (0.0, {}),
     "relevant_mamba.spike_norm_eps": (1e-5, {}),
+    "heads.clamp": (True, {}),
 }
 """Settings under which the same parameters compute something else, and what else must be set for it."""
 
