@@ -6,7 +6,7 @@ central, so that every clip gives one candidate window and one saliency, however
 
 # Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Literal
@@ -30,9 +30,9 @@ class GroundingConfig(Config):
     """How predictions per clip become moments."""
 
     score: Literal["foreground", "saliency", "both", "inside", "quality"] = "inside"
-    """What ranks the windows; `both` is the mean of the first two. `inside`: saliency times its mean over the window. `quality`:
-    saliency times how well the window is told to fit (`model.heads.quality`). Preset `paper` trains no foreground and
-    ranks by saliency."""
+    """What ranks the windows. `both` is the mean of foreground and saliency; `inside` saliency times its mean over the
+    window; `quality` saliency times how well the window is told to fit (`model.heads.quality`). Preset `paper` trains
+    no foreground and ranks by saliency."""
     n_moments: PositiveInt = 10
     """Moments kept per query; the official evaluators read ten."""
     max_iou: float = Field(0.9, ge=0, le=1)
@@ -206,17 +206,25 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
     )
 
 
-def _scores(clips: _Clips, config: GroundingConfig) -> Array:
+def _scores(clips: _Clips, config: GroundingConfig) -> NDArray[np.floating]:
     """What ranks the window of each clip, (L,)."""
-    saliency = clips.saliency
-    if config.score == "both":
-        return (clips.foreground + saliency) / 2
-    if config.score == "inside":
-        edges = clips.boundaries.clip(0, 1) * len(saliency)
-        summed = np.concatenate(([0], saliency.cumsum(dtype=np.float64)))
-        begin, end = (np.interp(edges[:, side], np.arange(len(summed)), summed) for side in (0, 1))
-        return (saliency * (end - begin) / (edges[:, 1] - edges[:, 0]).clip(min=1e-6)).astype(np.float32)
-    return saliency * clips.quality if config.score == "quality" else getattr(clips, config.score)
+    ranking: dict[str, Callable[[], NDArray[np.floating]]] = {
+        "foreground": lambda: clips.foreground,
+        "saliency": lambda: clips.saliency,
+        "both": lambda: (clips.foreground + clips.saliency) / 2,
+        "inside": lambda: clips.saliency * _mean_inside(clips.saliency, clips.boundaries),
+        "quality": lambda: clips.saliency * clips.quality,
+    }
+    return ranking[config.score]()
+
+
+def _mean_inside(values: Array, boundaries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of the clips' values over each window. values: (L,), boundaries: (L, 2) of the video -> (L,)."""
+    edges = boundaries.clip(0, 1) * len(values)
+    summed = np.concatenate(([0], values.cumsum(dtype=np.float64)))
+    begin, end = (np.interp(edges[:, side], np.arange(len(summed)), summed) for side in (0, 1))
+    mean: NDArray[np.float64] = (end - begin) / (edges[:, 1] - edges[:, 0]).clip(min=1e-6)
+    return mean
 
 
 def _inside(windows: Windows, scores: NDArray[np.float64], latest_s: float) -> tuple[Windows, NDArray[np.float64]]:
