@@ -35,7 +35,7 @@ class GroundingConfig(Config):
     no foreground and ranks by saliency."""
     n_moments: PositiveInt = 10
     """Moments kept per query; the official evaluators read ten."""
-    max_iou: float = Field(0.9, ge=0, le=1)
+    max_iou: float = Field(0.7, ge=0, le=1)
     """Of two moments that overlap more than this, the better one is kept."""
     round_to_s: PositiveFloat | None = None
     """Ends of moments are rounded to multiples of this many seconds, a short one to one step; None: as predicted."""

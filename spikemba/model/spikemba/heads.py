@@ -37,7 +37,7 @@ class HeadsConfig(Config):
     clamp: bool = False
     """Cut begin and end to the video before the loss sees them, where they then have no gradient; answers are cut in
     either case."""
-    quality: bool = True
+    quality: bool = False
     """Also tell how well each clip's window will fit (intersection over union with a true one), to rank windows by."""
 
 
