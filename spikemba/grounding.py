@@ -6,7 +6,7 @@ central, so that every clip gives one candidate window and one saliency, however
 
 # Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Literal
@@ -209,14 +209,23 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
 def _scores(clips: _Clips, config: GroundingConfig) -> Array:
     """What ranks the window of each clip, (L,)."""
     saliency = clips.saliency
-    if config.score == "both":
-        return (clips.foreground + saliency) / 2
-    if config.score == "inside":
-        edges = clips.boundaries.clip(0, 1) * len(saliency)
-        summed = np.concatenate(([0], saliency.cumsum(dtype=np.float64)))
-        begin, end = (np.interp(edges[:, side], np.arange(len(summed)), summed) for side in (0, 1))
-        return (saliency * (end - begin) / (edges[:, 1] - edges[:, 0]).clip(min=1e-6)).astype(np.float32)
-    return saliency * clips.quality if config.score == "quality" else getattr(clips, config.score)
+    scores: dict[str, Callable[[], NDArray[np.floating]]] = {
+        "foreground": lambda: clips.foreground,
+        "saliency": lambda: saliency,
+        "both": lambda: (clips.foreground + saliency) / 2,
+        "inside": lambda: saliency * _mean_inside(saliency, clips.boundaries),
+        "quality": lambda: saliency * clips.quality,
+    }
+    return scores[config.score]().astype(np.float32)
+
+
+def _mean_inside(values: Array, boundaries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the clips' values over each window, clips that it covers in part by that part. boundaries: (L, 2)."""
+    edges = boundaries.clip(0, 1) * len(values)
+    summed = np.concatenate(([0], values.cumsum(dtype=np.float64)))
+    begin, end = (np.interp(edges[:, side], np.arange(len(summed)), summed) for side in (0, 1))
+    mean: NDArray[np.float64] = (end - begin) / (edges[:, 1] - edges[:, 0]).clip(min=1e-6)
+    return mean
 
 
 def _inside(windows: Windows, scores: NDArray[np.float64], latest_s: float) -> tuple[Windows, NDArray[np.float64]]:
