@@ -138,8 +138,8 @@ def as_before(section: type[Config], tree: Any, before: Tree) -> Any:
     """A section that an earlier version wrote, with what that version had where it knew no setting yet.
 
     Files of runs and checkpoints name every setting, so one that lacks nothing but keys of `before` is of a version
-    that did not know these. Any other tree is a person's, and is returned as it is. For a validator that runs before
-    the fields'. before: those keys and their values then, and what subsections had.
+    that did not know these. Any other tree is a person's, and is returned as it is. For validators that run before the
+    fields'. before: those keys with their values then, and what subsections had.
     """
     if not isinstance(tree, Mapping):
         return tree

@@ -29,13 +29,13 @@ Array = NDArray[np.float32]
 class GroundingConfig(Config):
     """How predictions per clip become moments."""
 
-    score: Literal["foreground", "saliency", "both", "inside", "quality"] = "foreground"
-    """What ranks the windows; `both` is the mean. `inside`: saliency times its mean over the window. `quality`:
+    score: Literal["foreground", "saliency", "both", "inside", "quality"] = "inside"
+    """What ranks the windows; `both` is the mean of the first two. `inside`: saliency times its mean over the window. `quality`:
     saliency times how well the window is told to fit (`model.heads.quality`). Preset `paper` trains no foreground and
     ranks by saliency."""
     n_moments: PositiveInt = 10
     """Moments kept per query; the official evaluators read ten."""
-    max_iou: float = Field(0.7, ge=0, le=1)
+    max_iou: float = Field(0.9, ge=0, le=1)
     """Of two moments that overlap more than this, the better one is kept."""
     round_to_s: PositiveFloat | None = None
     """Ends of moments are rounded to multiples of this many seconds, a short one to one step; None: as predicted."""

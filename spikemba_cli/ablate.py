@@ -1,7 +1,8 @@
 """`spikemba ablate`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,9 @@ from spikemba_cli.run_options import (
 )
 from spikemba_cli.seeds import parse_seeds
 from spikemba_cli.train import Processes, check_prepared
+
+if TYPE_CHECKING:
+    from pipelines.studies.ablation_tables import Ablation
 
 
 def ablate(
@@ -36,15 +40,15 @@ def ablate(
     show: Annotated[bool, typer.Option("--list", help="List the variants and their settings, and train none.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train with and without each part of the network, and print a table of mean and deviation over the seeds.
+    """Train with and without each part of the network; print mean and deviation, and paired differences to the base.
 
     Example: spikemba ablate shapes --only detector --only slots --seeds 0-2
     """
     numbers = parse_seeds(seeds)
-    from pipelines.studies import ablations as pipeline  # torch loads here, not for --help
+    from pipelines.studies.ablations import settings_of, variants  # torch loads here, not for --help
 
     if show:
-        columns, rows = ["part", "value", "setting"], pipeline.settings_of(only or [])
+        columns, rows = ["part", "value", "setting"], settings_of(only or [])
         if as_json:
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         else:
@@ -52,13 +56,15 @@ def ablate(
         return
     path = config_file(dataset, config, called="NAME")
     from pipelines.runs.config import prepared_config
+    from pipelines.studies.ablation_runs import ablate as run_all
+    from pipelines.studies.ablation_tables import document
 
-    wanted = pipeline.variants(path, settings or [], only or [], prepared_config(dataset, data))
+    wanted = variants(path, settings or [], only or [], prepared_config(dataset, data))
     base = wanted[0].config
     if dataset:
         check_prepared(dataset, base)
     folder = out or Path("runs") / f"{base.name}-ablations"
-    outcomes = pipeline.ablate(
+    found = run_all(
         wanted,
         folder,
         numbers,
@@ -68,8 +74,20 @@ def ablate(
         failed=lambda name, problem: print_error(f"{name}: {problem}"),
     )
     if as_json:
-        print_json(pipeline.document(outcomes))
+        print_json(document(found))
     else:
-        print_table(f"{outcomes[0].split} of {base.name} -> {folder}", *pipeline.table(outcomes))
-    if any(one.problem for one in outcomes):
+        _print(found, f"{base.name} -> {folder}")
+    if any(one.problem for one in found.outcomes):
         raise typer.Exit(1)
+
+
+def _print(found: "Ablation", title: str) -> None:
+    from pipelines.studies.ablation_tables import kinds_table, notes, table
+
+    for said in notes(found):
+        print_note(said)
+    print_table(title, *table(found))
+    columns, rows = kinds_table(found)
+    if rows:
+        sys.stdout.write("\n")  # between the tables, also in a pipe
+        print_table("by kind of query", columns, rows)

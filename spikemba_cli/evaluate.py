@@ -72,6 +72,8 @@ def evaluate(
         print_json(result.document | (intervals if result.intervals else {}))
     else:
         _print_brief(result.brief, result.spread, result.intervals)
+        if kinds := result.document.get("by_kind"):
+            _print_kinds(kinds)
 
 
 def _check_usage(
@@ -141,3 +143,16 @@ def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: d
         known = {name: [f"{one.low:.2f}", f"{one.high:.2f}"] for name, one in intervals.items() if one.low is not None}
         rows = [[*row, *known.get(row[0], ["", ""])] for row in rows]
     print_table("", columns, rows)
+
+
+def _print_kinds(kinds: dict[str, dict[str, Any]]) -> None:
+    """A second table: the main numbers of each kind of query, in percent."""
+    from pipelines.scoring.scores import main_metrics, short_name
+
+    names = main_metrics({name: value for one in kinds.values() for name, value in one["brief"].items()})
+    rows = [
+        [kind, str(one["n_queries"]), *(f"{one['brief'][name]:.2f}" if name in one["brief"] else "" for name in names)]
+        for kind, one in kinds.items()
+    ]
+    sys.stdout.write("\n")  # between the tables, also in a pipe
+    print_table("by kind of query", ["kind", "queries", *map(short_name, names)], rows)

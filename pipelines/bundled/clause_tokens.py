@@ -1,8 +1,8 @@
 """The mini encoder's last lesson: each word learns the event that its clause describes, in the space of clips.
 
-The video tower stays as it is. Places of the corpus's clips are encoded once; sentences of two clauses are invented;
-and every word of a clause is matched with the places that show what the clause says. The sentence's own vector is kept
-at its lesson, of the main clause, meanwhile.
+All else of the encoder stays as it is, so clips and sentences keep their vectors. Places of the corpus's clips are
+encoded once; sentences of two clauses are invented, and every word of a clause is matched with the places that show
+what the clause says.
 """
 
 # Shapes: p places, n sentences, W words of a sentence, t words of all sentences, F feature width.
@@ -19,22 +19,22 @@ from torch import Tensor, nn
 from pipelines.bundled.pretrain_mini import Corpus, Said, matching_loss, truth_of_places
 from spikemba.config import Config
 from spikemba.datasets.synthetic.shapes import ACTIONS, COLOURS, FORMS, Description, phrase
-from spikemba.encoders.mini import Mini, split_words
+from spikemba.encoders.mini import ClauseReader, Mini, split_words
 from spikemba.progress import Report, silent
 
 
 class ClauseConfig(Config):
     """How the words learn."""
 
-    n_steps: PositiveInt = 1200
+    n_steps: PositiveInt = 2000
     """Optimiser steps."""
-    n_clips: PositiveInt = 4000
+    n_clips: PositiveInt = 3000
     """Clips whose places are encoded."""
-    n_places: PositiveInt = 512
+    n_places: PositiveInt = 384
     """Places per step."""
-    n_sentences: PositiveInt = 64
+    n_sentences: PositiveInt = 48
     """Sentences per step."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     """Highest, after warm-up; falls to zero along a cosine."""
     seed: NonNegativeInt = 0
 
@@ -70,8 +70,7 @@ def encode_places(model: Mini, corpus: Corpus, config: ClauseConfig, report: Rep
 class Clauses:
     """A sentence, word by word."""
 
-    said: Said
-    """The sentence and its main clause."""
+    text: str
     of_word: tuple[Description | None, ...]
     """What the clause of each word describes; None for words that belong to none."""
 
@@ -88,7 +87,7 @@ def invent(rng: random.Random) -> Clauses:
         anchor, order = _description(rng), rng.choice(("after", "before"))
         said = phrase(rng, anchor)
         text, words = f"{text} {order} {said}", [*words, None, *[anchor] * len(split_words(said))]
-    return Clauses(Said(text, main, 0), tuple(words))
+    return Clauses(text, tuple(words))
 
 
 def _description(rng: random.Random) -> Description:
@@ -99,10 +98,12 @@ def _description(rng: random.Random) -> Description:
 
 
 def teach_clauses(model: Mini, places: Places, config: ClauseConfig, report: Report = silent) -> list[float]:
-    """Train the text tower, whose tokens are `clauses`. Returns the loss of every step; the video tower stays."""
+    """Train the reader of clauses of a model whose tokens are `clauses`. Returns the loss of every step."""
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
-    optimiser = torch.optim.AdamW(model.text.parameters(), config.learning_rate, weight_decay=0.01)
+    reader = model.text.clauses
+    assert reader is not None, "the tokens of this encoder are states"
+    optimiser = torch.optim.AdamW(reader.parameters(), config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, config.n_steps, pct_start=0.1, cycle_momentum=False
     )
@@ -110,10 +111,10 @@ def teach_clauses(model: Mini, places: Places, config: ClauseConfig, report: Rep
     for step in range(1, config.n_steps + 1):
         rows = torch.randint(len(places.kinds), (config.n_places,))
         chosen = Places(places.events[rows], places.kinds[rows])
-        loss = _loss(model, chosen, [invent(rng) for _ in range(config.n_sentences)])
+        loss = _loss(model, reader, chosen, [invent(rng) for _ in range(config.n_sentences)])
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.text.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
@@ -121,16 +122,16 @@ def teach_clauses(model: Mini, places: Places, config: ClauseConfig, report: Rep
     return losses
 
 
-def _loss(model: Mini, places: Places, sentences: Sequence[Clauses]) -> Tensor:
-    """Of the words' clauses, of whether they have one, and of the sentences' main clauses."""
-    states, spoken = model.text.states(*model.words([one.said.text for one in sentences]))
-    clauses, belongs = model.text.clauses(states)
-    has = torch.tensor([[i < len(one.of_word) and one.of_word[i] is not None for i in range(states.shape[1])]
-                        for one in sentences])  # fmt: skip
-    real = torch.tensor([[i < len(one.of_word) for i in range(states.shape[1])] for one in sentences])
+def _loss(model: Mini, reader: ClauseReader, places: Places, sentences: Sequence[Clauses]) -> Tensor:
+    """Of the words' clauses, and of whether they have one."""
+    words, mask = model.words([one.text for one in sentences])
+    with torch.no_grad():
+        states, _ = model.text.states(words, mask)
+    events, belongs = reader(states, mask)
+    has = torch.zeros_like(mask)
+    for row, one in enumerate(sentences):
+        has[row, : len(one.of_word)] = torch.tensor([what is not None for what in one.of_word])
     of_words = [Said("", what, 0) for one in sentences for what in one.of_word if what is not None]
     true = truth_of_places(places.kinds, of_words)
-    matched = matching_loss(model.match(places.events, clauses[has]), true, ~true)
-    belonging = F.binary_cross_entropy_with_logits(belongs[real], has[real].float())
-    main = truth_of_places(places.kinds, [one.said for one in sentences])
-    return matched + belonging + matching_loss(model.match(places.events, spoken), main, ~main)
+    matched = matching_loss(model.match(places.events, events[has]), true, ~true)
+    return matched + F.binary_cross_entropy_with_logits(belongs[mask], has[mask].float())

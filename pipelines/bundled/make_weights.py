@@ -11,11 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipelines.bundled.clause_tokens import ClauseConfig, encode_places, teach_clauses
 from pipelines.bundled.pretrain_mini import Corpus, PretrainConfig, matching_precision, pretrain, vocabulary
 from pipelines.extraction.extract import extract
+from pipelines.extraction.job import RunOptions
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.runs.config import config_path
@@ -35,8 +38,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "shapes.mp4"
 EXAMPLE_QUERY = Description("red", "circle", "enters")
 
 
-def make_encoder(corpus: Path, out: Path) -> None:
-    """Train the mini encoder on the corpus's training videos and store it, unless it is there."""
+def make_towers(corpus: Path, out: Path) -> None:
+    """Train both towers of the mini encoder on the corpus's training videos and store them, unless they are there."""
     if (out / "model.safetensors").exists():
         return
     sizes = mini.MiniConfig(vocabulary=vocabulary())
@@ -45,16 +48,36 @@ def make_encoder(corpus: Path, out: Path) -> None:
     model, losses = pretrain(read, PretrainConfig(), sizes, _progress("encoder steps"))
     print(f"encoder: loss {sum(losses[-100:]) / 100:.3f}")
     print(f"encoder: matching precision {matching_precision(model, Corpus.read(videos['val'][:20], sizes)):.3f}")
+    _store(model, out)
+
+
+def make_encoder(corpus: Path, towers: Path, out: Path) -> None:
+    """Teach the towers' words their clauses, and store the whole encoder, unless it is there."""
+    if (out / "model.safetensors").exists():
+        return
+    known = mini.load(towers).model
+    settings = ClauseConfig()
+    torch.manual_seed(settings.seed)
+    model = mini.Mini(known.config.model_copy(update={"tokens": "clauses"})).eval()
+    model.load_state_dict(known.state_dict(), strict=False)
+    places = encode_places(model, Corpus.read(_videos(corpus, "train")[::8], model.config), settings)
+    losses = teach_clauses(model, places, settings, _progress("clause steps"))
+    print(f"encoder: loss of clauses {sum(losses[-100:]) / 100:.3f}")
+    _store(model, out)
+
+
+def _store(model: mini.Mini, out: Path) -> None:
     write_text(out / "config.json", model.config.model_dump_json(indent=2) + "\n")
     with writing(out / "model.safetensors") as temporary:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary)
 
 
-def make_checkpoint(corpus: Path, run: Path, out: Path) -> None:
-    """Train SpikeMba on the corpus with configs/shapes.yaml and store its best epoch."""
+def make_checkpoint(corpus: Path, encoder: Path, run: Path, out: Path) -> None:
+    """Train SpikeMba on the corpus and the encoder's features with configs/shapes.yaml, and store its best epoch."""
     data = {split: corpus / f"{split}.jsonl" for split in ("train", "val", "test")}
     features = corpus / "features"
-    extract([corpus / "videos"], "mini", features, queries=list(data.values()))
+    run_options = RunOptions(weights={"mini": encoder})
+    extract([corpus / "videos"], "mini", features, queries=list(data.values()), run=run_options)
     where = [f"data.{split}={path}" for split, path in data.items()]
     where += [f"data.video_features=[{features / 'mini'}]", f"data.text_features={features / 'mini_text'}"]
     result = train(load_config(config_path("shapes"), where), run, resume=True)
@@ -100,8 +123,12 @@ def main(work: Path) -> None:
     """Make all of it."""
     corpus = work / "shapes"
     prepare_shapes(corpus, CORPUS, _progress("videos"))
-    make_encoder(corpus, mini.FOLDER)
-    make_checkpoint(corpus, work / "run", BUNDLED["mini"])
+    make_towers(corpus, work / "towers")
+    make_encoder(corpus, work / "towers", work / "encoder")
+    make_checkpoint(corpus, work / "encoder", work / "run", BUNDLED["mini"])
+    for path in (work / "encoder").iterdir():
+        with writing(mini.FOLDER / path.name) as temporary:
+            shutil.copy(path, temporary)
     write_video(EXAMPLE, render(example_board()), FPS)
 
 

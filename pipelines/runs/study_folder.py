@@ -112,4 +112,9 @@ def seeds_document(
         head: dict[str, Any] = {"mAP": mean["mAP"], "domains": domains}
     else:
         head = {"brief": dict(mean)}
+    if kinds := documents[0].get("by_kind"):
+        head["by_kind"] = {
+            kind: {**one, "brief": mean_and_spread([document["by_kind"][kind]["brief"] for document in documents])[0]}
+            for kind, one in kinds.items()
+        }
     return {**head, "std": dict(spread), "seeds": list(documents)}

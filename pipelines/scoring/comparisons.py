@@ -1,6 +1,6 @@
 """How sure a score is, and whether one file of predictions is better than another on the same queries."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -65,11 +65,50 @@ def compare_files(
     wanted = _answered(found[0] + found[1])
     if not wanted.intersection(_asked(truth)):
         raise NothingToScore(f"neither {a} nor {b} answers a query that {annotations} has windows or ratings of")
-    first, second = (samples(rows, truth, protocol, missing=wanted) for rows in found)
+    return _compared(([rows] for rows in found), truth, protocol, wanted, n, seed)
+
+
+def compare_seeds(
+    a: Sequence[Sequence[PredictedRow]],
+    b: Sequence[Sequence[PredictedRow]],
+    truth: Sequence[Annotation],
+    protocol: ScoringProtocol,
+    n: int = 2000,
+    seed: int = 0,
+) -> dict[str, Comparison]:
+    """The main metrics of b beside a, in percent: for each query, the mean over b's seeds beside that over a's.
+
+    a, b: rows of all queries of the truth, and perhaps of others, per seed; the same number of seeds where they are to
+    be paired. The intervals are those of other videos under these seeds. A query without an answer counts as 0.
+    Empty when none of the rows answers what the truth has.
+    """
+    wanted = _answered([row for rows in (*a, *b) for row in rows])
+    return _compared((a, b), truth, protocol, wanted, n, seed) if wanted.intersection(_asked(truth)) else {}
+
+
+def _compared(
+    both: Iterable[Sequence[Sequence[PredictedRow]]],
+    truth: Sequence[Annotation],
+    protocol: ScoringProtocol,
+    wanted: Collection["Part"],
+    n: int,
+    seed: int,
+) -> dict[str, Comparison]:
+    first, second = (
+        _mean_samples([samples(rows, truth, protocol, missing=wanted) for rows in seeds]) for seeds in both
+    )
     compared = {name: compare(first[name], second[name], n, seed) for name in first}
     return {
         name: Comparison(100 * c.a, 100 * c.b, _percent(c.difference), c.p, c.better, c.worse)
         for name, c in compared.items()
+    }
+
+
+def _mean_samples(seeds: Sequence[Mapping[str, Sample]]) -> dict[str, Sample]:
+    """Of each item the mean over the seeds."""
+    return {
+        name: Sample(np.mean([of_seed[name].values for of_seed in seeds], axis=0), one.units, one.groups)
+        for name, one in seeds[0].items()
     }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.scoring.by_kind import scores_by_kind
 from pipelines.scoring.comparisons import intervals, too_few
 from pipelines.scoring.prediction_faults import prediction_faults
 from pipelines.scoring.scores import brief, has_truth, left_out_faults, protocol_of, score
@@ -16,6 +17,7 @@ from spikemba.datasets.annotations import (
     read_predictions,
     write_predictions,
 )
+from spikemba.datasets.protocol import ScoringProtocol
 from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Interval
@@ -43,7 +45,7 @@ class Evaluation:
 
     benchmark: str
     document: dict[str, Any]
-    """As the official evaluator writes it."""
+    """As the official evaluator writes it; with `by_kind` behind it where the annotations name kinds."""
     brief: dict[str, float]
     """The few numbers that stand for it."""
     spread: dict[str, float] = field(default_factory=dict)
@@ -90,7 +92,7 @@ def evaluate_files(
     faults = prediction_faults(rows, truth, protocol)
     if only_check:
         return Evaluation(benchmark, {}, {}, faults=faults)
-    document = score(rows, truth, str(predictions), protocol)
+    document = _document(rows, truth, protocol, str(predictions))
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
     faults += too_few(truth) if resamples else []
     return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)
@@ -110,8 +112,16 @@ def evaluate_rows(
         said = f"the split holds no windows, ratings or labels: its {len(rows)} answers are in {how.out}, unscored"
         return Evaluation(benchmark, {}, {}, faults=[said])
     protocol = protocol_of(benchmark)
-    document = score(rows, truth, protocol=protocol)
+    document = _document(rows, truth, protocol, "predictions")
     faults = left_out_faults(document)
     found = intervals(rows, truth, protocol, how.resamples) if how.resamples else {}
     faults += too_few(truth) if how.resamples else []
     return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)
+
+
+def _document(
+    rows: Sequence[PredictedRow], truth: Sequence[Annotation], protocol: ScoringProtocol, source: str
+) -> dict[str, Any]:
+    document = score(rows, truth, source, protocol)
+    kinds = scores_by_kind(rows, truth, protocol)
+    return document | ({"by_kind": kinds} if kinds else {})

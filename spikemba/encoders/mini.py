@@ -147,11 +147,7 @@ def _over_time(width: int, dilation: int) -> nn.Sequential:
 
 
 class TextTower(nn.Module):
-    """Words -> scans in both directions -> a state per word; their strongest readings' product is the sentence.
-
-    A sentence has one main clause, which its vector is about, and others: "... before a blue square jumps". With
-    `clauses`, each word also reads the vector of its own clause's event, and whether it belongs to a clause at all.
-    """
+    """Words -> scans in both directions -> a state per word; their strongest readings' product is the sentence."""
 
     def __init__(self, config: MiniConfig) -> None:
         super().__init__()
@@ -160,22 +156,15 @@ class TextTower(nn.Module):
         self.mixers = nn.ModuleList(MambaMixer(config.dim, MixerConfig()) for _ in range(config.n_text_layers))
         self.norm = nn.LayerNorm(config.dim)
         self.out = Product(config.dim, config.dim, config.n_readings)
-        self.clause = Product(config.dim, config.dim, config.n_readings) if config.tokens == "clauses" else None
-        self.in_clause = nn.Linear(config.dim, 1) if config.tokens == "clauses" else None
+        self.clauses = ClauseReader(config) if config.tokens == "clauses" else None
 
     def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """words: (n, W) indices, padded on the right.  mask: (n, W) bool.  Returns (n, W, F) and (n, F)."""
         x, sentence = self.states(words, mask)
-        if self.clause is None:
+        if self.clauses is None:
             return x, sentence
-        clauses, belongs = self.clauses(x)
-        return F.normalize(self.words(words), dim=-1) + clauses * belongs.sigmoid()[..., None], sentence
-
-    def clauses(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """States of words, (n, W, F) -> unit vectors of their clauses' events, and logits (n, W) that there is one."""
-        assert self.clause is not None
-        assert self.in_clause is not None
-        return F.normalize(self.clause(x), dim=-1), self.in_clause(x).squeeze(-1)
+        events, belongs = self.clauses(x, mask)
+        return F.normalize(self.words(words), dim=-1) + events * belongs.sigmoid()[..., None], sentence
 
     def states(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The states of the words, (n, W, F), and the sentences' vectors, (n, F)."""
@@ -185,6 +174,28 @@ class TextTower(nn.Module):
         x = self.norm(x)
         strongest = self.out.read(x).masked_fill(~mask[..., None], -torch.inf).amax(1)
         return x, self.out.multiply(strongest)
+
+
+class ClauseReader(nn.Module):
+    """What each word's clause is about, from the words' states.
+
+    The sentence's vector is about its main clause alone: of "a ring spins before a box jumps" nothing else says that
+    there is a box.
+    """
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim)
+        self.mixer = MambaMixer(config.dim, MixerConfig(expand=1))
+        self.event = Product(config.dim, config.dim, config.n_readings)
+        self.belongs = nn.Linear(config.dim, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x: (n, W, F), states.  Returns unit vectors of the clauses' events, (n, W, F), and logits (n, W) that the
+        word belongs to a clause at all, as "before" does not.
+        """
+        x = x + self.mixer(self.norm(x), mask)
+        return F.normalize(self.event(x), dim=-1), self.belongs(x).squeeze(-1)
 
 
 class Mini(nn.Module):

@@ -29,8 +29,9 @@ GateSource = Literal["input", "other"]
 class MixerConfig(Config):
     """The layers that mix positions, in the moment reasoner and in the relevant Mamba."""
 
-    kind: Literal["scan", "attention"] = "scan"
-    """`attention` puts softmax attention of the same width in place of convolution and scan (ablation)."""
+    kind: Literal["scan", "conv", "attention", "attention_conv"] = "scan"
+    """Ablations: `conv` keeps the convolution and leaves out the scan; `attention` puts softmax attention of the same
+    width in place of both, `attention_conv` in place of the scan alone."""
     directions: Literal["both", "forward"] = "both"
     """Scan directions. The source names none; a forward scan alone leaves trailing slots without influence."""
     expand: PositiveInt = 2
@@ -42,7 +43,7 @@ class MixerConfig(Config):
     step_rank: PositiveInt | None = None
     """Rank of the step size's projection; by default width / 16, rounded up."""
     n_heads: PositiveInt = 8
-    """Heads, for `attention` only."""
+    """Heads, for `attention` and `attention_conv` only."""
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,74 @@ class MambaMixer(nn.Module):
         return out, state
 
 
+class DirectionalConv(nn.Module):
+    """What DirectionalScan does beside its scan, D * silu(conv(u)), in one direction."""
+
+    def __init__(self, width: int, n_taps: int, *, reverse: bool) -> None:
+        super().__init__()
+        self.reverse = reverse
+        self.conv1d = nn.Conv1d(width, width, n_taps, groups=width)
+        self.D = nn.Parameter(torch.ones(width))
+
+    def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
+        """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E), zero at padding."""
+        assert self.conv1d.bias is not None
+        return self.D * causal_conv_silu(u, self.conv1d.weight, self.conv1d.bias, mask, reverse=self.reverse)
+
+
+class Convolutions(nn.Module):
+    """Both directions summed, so that a position sees the K - 1 before and after it; or the forward one alone."""
+
+    def __init__(self, width: int, config: MixerConfig) -> None:
+        super().__init__()
+        self.ahead = DirectionalConv(width, config.conv_width, reverse=False)
+        both = config.directions == "both"
+        self.behind = DirectionalConv(width, config.conv_width, reverse=True) if both else None
+
+    def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
+        """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E), zero at padding."""
+        y: Tensor = self.ahead(u, mask)
+        return y if self.behind is None else y + self.behind(u, mask)
+
+
+class ConvMixer(nn.Module):
+    """MambaMixer without its scans, the ablation that shows what they add to the convolutions before them."""
+
+    def __init__(self, width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0) -> None:
+        super().__init__()
+        inner = config.expand * width
+        self.in_proj = nn.Linear(width, 2 * inner if gate == "input" else inner, bias=False)
+        self.gate_proj = _gate_projection(width, inner, gate_bias) if gate == "other" else None
+        self.conv = Convolutions(inner, config)
+        self.out_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        gate: Tensor | None = None,
+        step_offset: Tensor | None = None,  # noqa: ARG002 - there are no steps
+    ) -> Tensor:
+        """Same arguments and result as MambaMixer."""
+        if self.gate_proj is None:
+            u, z = self.in_proj(x).chunk(2, dim=-1)
+        else:
+            u, z = self.in_proj(x), self.gate_proj(gate)
+        out: Tensor = self.out_proj(gated_sum(self.conv(u, mask), None, z))
+        return out
+
+
 class AttentionMixer(nn.Module):
-    """Multi-head softmax attention with the mixer's inputs, gate and output: the ablation without a state space."""
+    """Multi-head softmax attention with the mixer's inputs, gate and output: the ablation without a state space.
+
+    `attention_conv` reads queries, keys and values behind the mixer's convolutions, at the width of the input.
+    """
 
     def __init__(self, width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0) -> None:
         super().__init__()
         inner = config.expand * width
         self.n_heads = config.n_heads
+        self.conv = Convolutions(width, config) if config.kind == "attention_conv" else None
         self.qkv_proj = nn.Linear(width, 3 * inner)
         self.gate_proj = _gate_projection(width, inner, gate_bias)
         self.reads_other = gate == "other"
@@ -231,19 +293,27 @@ class AttentionMixer(nn.Module):
         step_offset: Tensor | None = None,  # noqa: ARG002 - there are no steps
     ) -> Tensor:
         """Same arguments and result as MambaMixer; cost grows with the square of L."""
-        q, k, v = (z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for z in self.qkv_proj(x).chunk(3, dim=-1))
+        read = x if self.conv is None else self.conv(x, mask)
+        q, k, v = (z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for z in self.qkv_proj(read).chunk(3, dim=-1))
         attend = None if mask is None else mask[:, None, None]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=attend).transpose(1, 2).flatten(2)
         out: Tensor = self.out_proj(y * F.silu(self.gate_proj(gate if self.reads_other else x)))
         return out
 
 
-def make_mixer(
-    width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0
-) -> MambaMixer | AttentionMixer:
+Mixer = MambaMixer | ConvMixer | AttentionMixer
+
+_MIXERS: dict[str, type[Mixer]] = {
+    "scan": MambaMixer,
+    "conv": ConvMixer,
+    "attention": AttentionMixer,
+    "attention_conv": AttentionMixer,
+}
+
+
+def make_mixer(width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0) -> Mixer:
     """The mixer that `config.kind` names."""
-    kind = MambaMixer if config.kind == "scan" else AttentionMixer
-    return kind(width, config, gate=gate, gate_bias=gate_bias)
+    return _MIXERS[config.kind](width, config, gate=gate, gate_bias=gate_bias)
 
 
 def _gate_projection(width: int, inner: int, bias: float) -> nn.Linear:

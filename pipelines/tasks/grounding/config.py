@@ -17,12 +17,19 @@ from spikemba.losses import LossConfig
 from spikemba.model import SpikeMbaConfig
 
 PRESETS: dict[str, Tree] = {
-    # The source's three losses, its closed gate and its optimiser; saliency alone ranks the moments.
+    # The source's blocks, slots, position and closed gate, its three losses and its optimiser; saliency alone ranks.
     "paper": {
-        "model": {"relevant_mamba": {"gate_bias": 0.0}, "proposals": {"read": "rates"}},
+        "model": {
+            "n_blocks": 6,
+            "slots": {"n_slots": 16},
+            "moment_reasoner": {"position": "sine"},
+            "relevant_mamba": {"gate_bias": 0.0},
+            "heads": {"reads": "states", "quality": False},
+            "proposals": {"read": "rates"},
+        },
         "loss": {"foreground": 0.0, "overlap": 0.0, "negative_pair": 0.0, "proposal": 0.0},
         "train": {"optimizer": "adam"},
-        "grounding": {"score": "saliency"},
+        "grounding": {"score": "saliency", "max_iou": 0.7},
     },
     # What the source leaves unsaid, filled in from its ancestors and from measurements; the defaults.
     "full": {},

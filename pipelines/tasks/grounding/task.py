@@ -77,7 +77,8 @@ class GroundingTask(OfSplits):
     def data_digests(self) -> dict[str, str]:
         """Of the training annotations, and of the features of their videos and queries."""
         data, rows = self.config.data, self.training.annotations
-        marks = {"training annotations": of_rows(json.dumps(one.to_row()) for one in rows)}
+        # a query's kind is never learned from: rows that have got one since are the same data
+        marks = {"training annotations": of_rows(json.dumps(replace(one, kind=None).to_row()) for one in rows)}
         videos = list(dict.fromkeys(one.video_id for one in rows))
         for folder in data.video_features:
             marks[f"features in {folder}"] = of_files(FeatureFolder(folder).files(videos=videos))

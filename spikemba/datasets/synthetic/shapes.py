@@ -25,6 +25,7 @@ from spikemba.moments import Window, runs
 
 Action = Literal["enters", "leaves", "spins", "grows", "shrinks", "blinks", "jumps", "shakes"]
 Kind = Literal["plain", "distractor", "long_range"]
+QueryKind = Literal["plain", "one attribute", "first/last", "before/after"]
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "cyan", "white")
 FORMS = ("circle", "square", "triangle", "star", "cross", "ring")
@@ -239,6 +240,8 @@ class Query:
 
     text: str
     events: tuple[Event, ...]
+    kind: QueryKind = "plain"
+    """What it takes to tell them from others."""
 
 
 def queries(board: Storyboard, n: int = 5) -> list[Query]:
@@ -276,7 +279,8 @@ def annotate(board: Storyboard, first_query_id: int, asked: Sequence[Query] | No
             Window(start * CLIP_S, min(stop * CLIP_S, board.duration_s)) for start, stop in runs(covered >= 0.5)
         )
         clips = tuple(int(clip) for clip in relevant)
-        rows.append(Annotation(query_id, query.text, board.video_id, board.duration_s, windows, clips, ratings))
+        about = board.video_id, board.duration_s
+        rows.append(Annotation(query_id, query.text, *about, windows, clips, ratings, kind=query.kind))
     return rows
 
 
@@ -326,7 +330,7 @@ def _apart(events: Sequence[Event]) -> bool:
 def _plain(rng: random.Random, board: Storyboard) -> Query | None:
     """Every event of one actor and action."""
     description = describe(rng.choice(board.events))
-    return Query(phrase(rng, description), _matching(board, description))
+    return Query(phrase(rng, description), _matching(board, description), "plain")
 
 
 def _partial(rng: random.Random, board: Storyboard) -> Query | None:
@@ -336,7 +340,7 @@ def _partial(rng: random.Random, board: Storyboard) -> Query | None:
         description = Description(event.actor.colour, None, event.action)
     else:
         description = Description(None, event.actor.form, event.action)
-    return Query(phrase(rng, description), _matching(board, description))
+    return Query(phrase(rng, description), _matching(board, description), "one attribute")
 
 
 def _ordinal(rng: random.Random, board: Storyboard) -> Query | None:
@@ -352,7 +356,7 @@ def _first_or_last(rng: random.Random, what: Description, events: Sequence[Event
     if not _apart(events):
         return None
     chosen = events[0 if which == "first" else -1]
-    return Query(f"{phrase(rng, what)} for the {which} time", (chosen,))
+    return Query(f"{phrase(rng, what)} for the {which} time", (chosen,), "first/last")
 
 
 def _relation(rng: random.Random, board: Storyboard) -> Query | None:
@@ -367,7 +371,7 @@ def _relation(rng: random.Random, board: Storyboard) -> Query | None:
     if anchor in events or not (after and before) or not _apart(events):
         return None
     word, meant = rng.choice((("after", after), ("before", before)))
-    return Query(f"{phrase(rng, what)} {word} {phrase(rng, describe(anchor))}", meant)
+    return Query(f"{phrase(rng, what)} {word} {phrase(rng, describe(anchor))}", meant, "before/after")
 
 
 def _about(rng: random.Random, board: Storyboard, event: Event) -> Query:
@@ -376,8 +380,8 @@ def _about(rng: random.Random, board: Storyboard, event: Event) -> Query:
     events = _matching(board, what)
     if len(events) > 1:
         which = "first" if event is events[0] else "last"
-        return Query(f"{phrase(rng, what)} for the {which} time", (event,))
-    return Query(phrase(rng, what), events)
+        return Query(f"{phrase(rng, what)} for the {which} time", (event,), "first/last")
+    return Query(phrase(rng, what), events, "plain")
 
 
 def _coverage(board: Storyboard, query: Query) -> float:

@@ -31,13 +31,13 @@ class ProposalConfig(Config):
 class HeadsConfig(Config):
     """The heads over the clips."""
 
-    reads: Literal["states", "spikes", "both"] = "states"
+    reads: Literal["states", "spikes", "both"] = "both"
     """What the heads see of a clip: the last block's states, the firing rates of its detector, or their sum, the rates
     through a projection of their own. Without a detector, its states. The source names no heads."""
     clamp: bool = False
     """Cut begin and end to the video before the loss sees them, where they then have no gradient; answers are cut in
     either case."""
-    quality: bool = False
+    quality: bool = True
     """Also tell how well each clip's window will fit (intersection over union with a true one), to rank windows by."""
 
 

@@ -38,7 +38,7 @@ class MomentReasonerConfig(Config):
 
     residual: bool = True
     """Add the input to the output; without it a stack of scans does not train. The source mentions none."""
-    position: Literal["sine", "once", "read", "none"] = "sine"
+    position: Literal["sine", "once", "read", "none"] = "read"
     """Where the sine embedding of a clip's rank enters; the query gets none. `sine`: the output of every reasoner, as
     the source says; after six blocks it is 96 % of the stream. `once`: the stream before the first block. `read`: what
     each reasoner's mixer reads and never the stream, as DETR adds it to queries and keys alone."""

@@ -1,17 +1,30 @@
 """Ablations: variants of a configuration, one table, nothing trained twice."""
 
 import json
+import os
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipelines.studies import ablations
-from pipelines.studies.ablations import ABLATIONS, Outcome, ablate, plus_minus, table, variants
+from pipelines.runs.config import config_path
+from pipelines.runs.study_folder import Study, StudyRun
+from pipelines.scoring.scores import protocol_of
+from pipelines.studies.ablation_runs import ablate
+from pipelines.studies.ablation_scores import Measured, Reported, measure, outcome, reported
+from pipelines.studies.ablation_tables import Ablation, difference, document, kinds_table, plus_minus, table
+from pipelines.studies.ablations import ABLATIONS, settings_of, variants
 from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.grounding.evaluate import evaluate
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.batch_plan import BatchPlan
-from spikemba.errors import UnknownName
+from spikemba.config import flat, parse_overrides
+from spikemba.datasets.annotations import Annotation, PredictedRow
+from spikemba.errors import FeaturesMissing, UnknownName
+from spikemba.model import SpikeMba
+from spikemba.moments import Moment, Window
 from spikemba_cli.main import app
 
 
@@ -22,26 +35,49 @@ def settings(tiny):
 
 @pytest.fixture
 def some(corpus, settings):
-    return variants(corpus / "config.yaml", settings, ["detector", "slots=0"], None)
+    return variants(corpus / "config.yaml", settings, ["detector=on", "detector=off", "slots=0"], None)
 
 
 def test_there_is_a_variant_for_every_ablation_of_the_methods():
-    assert list(ABLATIONS["slots"]) == ["0", "4", "8", "16", "32"]
+    assert list(ABLATIONS["detector"]) == ["on", "off", "silent"]
+    assert list(ABLATIONS["slots"]) == ["0", "4", "8", "16", "32", "none_wider"]
     assert list(ABLATIONS["spike_steps"]) == ["1", "2", "4", "8", "10"]
     assert list(ABLATIONS["blocks"]) == ["2", "4", "6", "8"]
-    assert {"detector", "scan", "gate", "mixer", "preset"} < set(ABLATIONS)
+    assert list(ABLATIONS["mixer"]) == ["scan", "conv", "attention", "attention_conv"]
+    more = {"scan", "gate", "spike_gate", "slots_place", "slots_carry", "position", "heads", "negatives", "preset"}
+    assert more < set(ABLATIONS)
 
 
-def test_every_variant_is_a_valid_configuration_that_differs_as_its_name_says(corpus, tiny):
-    found = variants(corpus / "config.yaml", tiny[:0], [], None)
-    named = {variant.name: variant.config for variant in found}
-    assert len(found) == 1 + sum(map(len, ABLATIONS.values()))
+@pytest.mark.parametrize("setting", [setting for _, _, setting in settings_of()])
+def test_every_setting_of_the_table_is_one_of_the_configuration(setting):
+    given = flat(parse_overrides(setting.split()))
+    resolved = flat(load_config(None, setting.split()).model_dump())
+    assert {name: resolved[name] for name in given} == given
+
+
+def test_every_variant_differs_as_its_name_says(corpus):
+    chosen = ["detector=on", "detector=off", "slots=none_wider", "blocks", "gate", "mixer", "preset"]
+    named = {variant.name: variant.config for variant in variants(corpus / "config.yaml", [], chosen, None)}
+    assert len(named) == 1 + len(settings_of(chosen))
     assert not named["detector=off"].model.spiking_saliency.enabled
     assert named["detector=on"].model.spiking_saliency.enabled
+    assert named["slots=none_wider"].model.slots.n_slots == 0
+    assert named["slots=none_wider"].model.mixer.conv_width == 5
     assert named["blocks=8"].model.n_blocks == 8
     assert named["gate=closed"].model.relevant_mamba.gate_bias == 0
     assert named["preset=paper"].loss.foreground == 0
-    assert named["mixer=attention"].model.mixer.kind == "attention"
+    assert named["mixer=attention_conv"].model.mixer.kind == "attention_conv"
+
+
+@pytest.mark.parametrize("name", ["shapes", "qvhighlights"])
+def test_the_network_without_slots_has_no_fewer_parameters_where_it_is_wider(name):
+    def count(*settings):
+        network = SpikeMba(load_config(config_path(name), settings).model, 192, 192)
+        return sum(parameter.numel() for parameter in network.parameters())
+
+    base, without = count(), count("model.slots.n_slots=0")
+    wider = count(*ABLATIONS["slots"]["none_wider"].split())
+    assert without < base < wider < 1.003 * base
 
 
 def gates(model):
@@ -63,6 +99,12 @@ SAID = {
     "model.slots.n_slots=0": lambda base, model, out, terms: names(model) == names(base) - parts(base, "_slots"),
     "model.mixer={kind: attention, n_heads: 2}": lambda base, model, out, terms: (
         parts(base, "A_log") and not parts(model, "A_log") and not parts(model, "conv1d") and parts(model, "mixer.qkv")
+    ),
+    "model.mixer.kind=conv": lambda base, model, out, terms: (
+        not parts(model, "A_log") and not parts(model, "x_proj") and parts(model, "conv1d")
+    ),
+    "model.mixer={kind: attention_conv, n_heads: 2}": lambda base, model, out, terms: (
+        not parts(model, "A_log") and parts(model, "mixer.qkv") and parts(model, "conv1d")
     ),
     "model.mixer.directions=forward": lambda base, model, out, terms: (
         parts(base, "backward_scan") and names(model) == names(base) - parts(base, "backward_scan")
@@ -102,8 +144,8 @@ def test_every_ablation_changes_what_it_says_and_learns(corpus, tiny, change, pr
     assert (pairs.negative is not None) == (preset == "full")
     loss, terms, _ = task.loss(pairs)
     assert set(terms) - {"firing_rate"} == TERMS[preset]
-    assert SAID[change](base.module, task.module, task.module(pairs.batch), terms)
     loss.backward()
+    assert SAID[change](base.module, task.module, task.module(pairs.batch), terms)
     gradients = [p.grad for p in task.module.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert sum(gradient.square().sum() for gradient in gradients) > 0
@@ -124,44 +166,192 @@ def test_an_unknown_part_is_named_with_the_list(corpus):
 
 def test_ablating_trains_each_configuration_once_per_seed_and_resumes(some, tmp_path):
     started: list[str] = []
-    outcomes = ablate(some, tmp_path, [0, 1], starting=lambda name, *_: started.append(name))
+    found = ablate(some, tmp_path, [0, 1], starting=lambda name, *_: started.append(name))
+    base, same, off, without = found.outcomes
     assert started == ["base", "detector=off", "slots=0"]
-    assert [one.variant.name for one in outcomes] == ["base", "detector=on", "detector=off", "slots=0"]
-    for one in outcomes:
-        assert set(one.by_seed) == {0, 1}
-        assert set(one.std) == set(one.mean)
+    assert [one.variant.name for one in found.outcomes] == ["base", "detector=on", "detector=off", "slots=0"]
+    for one in found.outcomes:
+        assert set(one.all.by_seed) == {0, 1}
+        assert set(one.all.std) == set(one.all.mean)
+        assert one.seconds > 0
     assert {p.parent.name for p in tmp_path.glob("*/seed0/best")} == {"seed0"}
     assert len(list(tmp_path.glob("*/seed*/metrics.jsonl"))) == 6
-    assert outcomes[0].by_seed == outcomes[1].by_seed
-    assert set(outcomes[1].against(outcomes[0])["MR-full-mAP"]) == {0.0}
+    assert len(list(tmp_path.glob("*/seed*/predictions_test.jsonl"))) == 6
+    assert base.all.by_seed == same.all.by_seed
+    assert base.all.against == same.all.against == {}
+    assert off.n_parameters < base.n_parameters == without.n_parameters + 2 * 2 * 16
+    assert off.compared == (0, 1)
 
-    weights = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/seed*/last/model.safetensors")}
+    kept = {p: p.stat().st_mtime_ns for name in ("last/model.safetensors", "predictions_test.jsonl")
+            for p in tmp_path.glob(f"*/seed*/{name}")}  # fmt: skip
     again = ablate(some, tmp_path, [0, 1], resume=True)
-    assert [one.by_seed for one in again] == [one.by_seed for one in outcomes]
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/seed*/last/model.safetensors")} == weights
+    assert document(again) == document(found)
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
 
-    stored = json.loads((tmp_path / "ablations.json").read_text())["variants"]
-    assert [row["name"] for row in stored] == ["base", "detector=on", "detector=off", "slots=0"]
-    assert stored[3]["setting"] == "model.slots.n_slots=0"
-    lines = (tmp_path / "ablations.md").read_text().splitlines()
-    assert len(lines) == 2 + len(stored)
-    assert "±" in lines[2]
+    stored = json.loads((tmp_path / "ablations.json").read_text())
+    assert stored == json.loads(json.dumps(document(found)))
+    assert [row["name"] for row in stored["variants"]] == ["base", "detector=on", "detector=off", "slots=0"]
+    assert stored["variants"][3]["setting"] == "model.slots.n_slots=0"
+    text = (tmp_path / "ablations.md").read_text()
+    assert f"Split test: {stored['split']['queries']} queries about 5 videos" in text
+    assert "±" in text
+    assert "By kind of query" in text
+
+
+def test_the_numbers_are_those_of_the_split_and_of_the_best_checkpoint(some, tmp_path):
+    (only,) = ablate(some[:1], tmp_path, [3]).outcomes
+    run_folder = tmp_path / "base" / "seed3"
+    assert only.all.by_seed[3] == pytest.approx(evaluate(run_folder, "test")["brief"])
+    assert only.by_kind["plain"].by_seed[3] == evaluate(run_folder / "best", "test")["by_kind"]["plain"]["brief"]
+    study = Study(benchmark="qvhighlights", runs=(StudyRun(folder="seed3", seed=3),))
+    stored = run_folder / "predictions_test.jsonl"
+    stored.write_text("".join(stored.read_text().splitlines(keepends=True)[:1]))  # read as they are
+    assert len(measure(tmp_path / "base", study, "test").by_seed[3]) == 1
+    os.utime(stored, ns=(0, 0))  # older than the checkpoint: answered again
+    assert len(measure(tmp_path / "base", study, "test").by_seed[3]) > 1
+
+
+def test_the_test_split_is_reported_where_it_shows_its_truth(corpus, tmp_path):
+    def split_of(*settings):
+        found = reported(load_config(corpus / "config.yaml", settings).data)
+        return found and found.split
+
+    rows = [json.loads(line) for line in (corpus / "test.jsonl").read_text().splitlines()]
+    wanted = ("qid", "query", "vid", "duration")
+    hidden = tmp_path / "hidden.jsonl"
+    hidden.write_text("".join(json.dumps({key: row[key] for key in wanted}) + "\n" for row in rows))
+    assert split_of() == "test"
+    assert split_of("data.test=null") == split_of(f"data.test={hidden}") == "val"
+    assert split_of("data.test=null", "data.val=null") is None
+
+
+def test_features_that_the_split_lacks_are_said_before_anything_is_trained(corpus, settings, tmp_path):
+    row = json.loads((corpus / "test.jsonl").read_text().splitlines()[0])
+    (tmp_path / "other.jsonl").write_text(json.dumps({**row, "vid": "another"}) + "\n")
+    wanted = variants(corpus / "config.yaml", [*settings, f"data.test={tmp_path / 'other.jsonl'}"], ["slots=0"], None)
+    with pytest.raises(FeaturesMissing):
+        ablate(wanted, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_variant_that_cannot_be_trained_does_not_stop_the_others(some, tmp_path):
     (tmp_path / "detector-off").touch()  # no folder can be made there
     failures: list[str] = []
-    outcomes = ablate(some, tmp_path, failed=lambda name, problem: failures.append(name))
+    found = ablate(some, tmp_path, failed=lambda name, problem: failures.append(name))
     assert failures == ["detector=off"]
-    assert [bool(one.problem) for one in outcomes] == [False, False, True, False]
-    assert table(outcomes)[1][2][1:] == ["0", *[""] * (len(table(outcomes)[0]) - 2)]
+    assert [bool(one.problem) for one in found.outcomes] == [False, False, True, False]
+    columns, rows = table(found)
+    assert rows[2][1:] == ["0", *[""] * (len(columns) - 2)]
+    assert rows[3][columns.index("mAP - base (95 %)")]
 
 
-def test_differences_are_taken_seed_by_seed(some):
-    base = Outcome(some[0], "val", {0: {"mAP": 10.0}, 1: {"mAP": 20.0}})
-    other = Outcome(some[2], "val", {0: {"mAP": 13.0}, 1: {"mAP": 23.0}, 2: {"mAP": 99.0}})
-    assert other.against(base) == {"mAP": (3.0, 0.0)}  # the seeds differ by 10, the gain does not
-    assert (plus_minus(1.234, 0.5), plus_minus(3.0, None, "+"), plus_minus(None, None)) == ("1.23 ± 0.50", "+3.00", "")
+VIDEOS, PER_VIDEO = 30, 3
+
+
+def answers(rng, share):
+    """Rows that are right, as far as R1@0.5 and mAP go, with that probability each."""
+    starts = np.where(rng.random(VIDEOS * PER_VIDEO) < share, 10.0, 50.0)
+    return [
+        PredictedRow(i, f"v{i // PER_VIDEO}", "q", (Moment(start, start + 10, 1.0),), ())
+        for i, start in enumerate(starts)
+    ]
+
+
+def hits(rows):
+    """Query and seed -> 0 or 1, (Q, seeds)."""
+    return np.array([[row.moments[0][0] == 10 for row in of_seed] for of_seed in rows], float).T
+
+
+@pytest.fixture
+def measured():
+    rng = np.random.default_rng(0)
+    base = Measured({seed: answers(rng, 0.4) for seed in (0, 1, 2)}, 10, 1.0)
+    return base, Measured({seed: answers(rng, 0.6) for seed in (1, 2, 7)}, 20, 2.0)
+
+
+@pytest.fixture
+def about():
+    kinds = ["plain", "first/last", "plain"] * VIDEOS
+    truth = [
+        Annotation(i, "q", f"v{i // PER_VIDEO}", 100.0, (Window(10, 20),), kind=kind) for i, kind in enumerate(kinds)
+    ]
+    return Reported("test", truth, protocol_of("qvhighlights"))
+
+
+def directly(gains, videos, n=4000):
+    """Mean and percentile interval of (Q,) gains, whole videos drawn with replacement, one loop per resample."""
+    rng = np.random.default_rng(5)
+    names = sorted(set(videos))
+    of = {name: gains[[i for i, video in enumerate(videos) if video == name]] for name in names}
+    means = [np.concatenate([of[name] for name in rng.choice(names, len(names))]).mean() for _ in range(n)]
+    return 100 * gains.mean(), *(100 * np.quantile(means, (0.025, 0.975)))
+
+
+def test_a_difference_and_its_interval_are_those_of_a_direct_computation(some, measured, about):
+    base, other = measured
+    found = outcome(some[2], other, base, about)
+    assert found.compared == (1, 2)  # those that both have, while the mean is over its own
+    assert set(found.all.by_seed) == {1, 2, 7}
+    assert outcome(some[0], base, None, about).all.against == {}
+
+    first, second = (hits([one.by_seed[seed] for seed in (1, 2)]) for one in measured)
+    gains, videos = (second - first).mean(1), [one.video_id for one in about.truth]
+    for kind, chosen in (("", np.ones(len(gains), bool)), ("plain", np.arange(len(gains)) % 3 != 1)):
+        numbers = found.by_kind[kind] if kind else found.all
+        mean, low, high = directly(gains[chosen], [video for video, its in zip(videos, chosen, strict=True) if its])
+        for name in ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP"):  # all are right or wrong together here
+            compared = numbers.against[name].difference
+            assert compared.mean == pytest.approx(mean)
+            assert (compared.low, compared.high) == pytest.approx(
+                (low, high), abs=1.5
+            )  # two sets of resamples; the half width is 10
+            assert low < mean < high
+        assert numbers.mean["MR-full-R1@0.5"] == pytest.approx(
+            100 * hits(other.by_seed.values())[chosen].mean(), abs=0.01
+        )
+
+
+def test_differences_are_taken_on_the_same_queries_with_the_same_seed(some, about):
+    """Two seeds that are right on different halves; the variant is right on one query more under each."""
+    half = VIDEOS * PER_VIDEO // 2
+    right = {0: set(range(half)), 1: set(range(half, 2 * half))}
+
+    def rows(which):
+        starts = [10 if i in which else 50 for i in range(2 * half)]
+        return [PredictedRow(i, f"v{i // 3}", "q", (Moment(s, s + 10, 1.0),), ()) for i, s in enumerate(starts)]
+
+    base = Measured({seed: rows(which) for seed, which in right.items()}, 1, 1.0)
+    more = Measured({0: rows(right[0] | {half}), 1: rows(right[1] | {0})}, 1, 1.0)
+    gain = outcome(some[2], more, base, about).all.against["MR-full-R1@0.5"]
+    assert gain.difference.mean == pytest.approx(100 / (2 * half))
+    assert (gain.better, gain.worse) == (2, 0)
+    assert gain.difference.high < 4  # although the seeds differ by everything
+
+
+def test_both_tables_show_differences_with_their_intervals(some, measured, about):
+    base, other = measured
+    found = Ablation([outcome(some[0], base, None, about), outcome(some[2], other, base, about)], about)
+    columns, rows = table(found)
+    assert columns[:3] == ["variant", "seeds", "mAP"]
+    assert columns[-2:] == ["parameters", "seconds"]
+    place = columns.index("R1@0.5 - base (95 %)")
+    assert rows[0][place] == ""
+    assert rows[1][place] == difference(found.outcomes[1].all.against["MR-full-R1@0.5"])
+    assert rows[1][-2:] == ["20", "2"]
+    columns, rows = kinds_table(found)
+    assert columns == ["variant", "kind", "queries", "R1@0.5", "R1@0.5 - base (95 %)"]
+    assert [row[:3] for row in rows] == [
+        ["base", "plain", "60"],
+        ["base", "first/last", "30"],
+        ["detector=off", "plain", "60"],
+        ["detector=off", "first/last", "30"],
+    ]
+    assert (plus_minus(1.234, 0.5), plus_minus(3.0, None), plus_minus(None, None)) == ("1.23 ± 0.50", "3.00", "")
+
+
+def test_numbers_without_kinds_have_no_second_table(some, measured, about):
+    plain = Reported("val", [replace(one, kind=None) for one in about.truth], about.protocol)
+    assert kinds_table(Ablation([outcome(some[0], measured[0], None, plain)], plain))[1] == []
 
 
 def run(*arguments):
@@ -173,9 +363,14 @@ def test_the_command_prints_the_table(corpus, settings, tmp_path):
     base = ("ablate", "--config", corpus / "config.yaml", "--only", "detector=off", "--out", tmp_path / "a", *given)
     done = run(*base, "--seeds", "3")
     assert done.exit_code == 0, done.output
-    head, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    (head, *rows), (of_kinds, *kinds) = (
+        [line.split("\t") for line in part.splitlines()] for part in done.stdout.split("\n\n")
+    )
     assert head[:3] == ["variant", "seeds", "mAP"]
     assert [row[0] for row in rows] == ["base", "detector=off"]
+    assert of_kinds[:3] == ["variant", "kind", "queries"]
+    assert {row[0] for row in kinds} == {"base", "detector=off"}
+    assert "Split test: " in done.stderr
     assert run(*base, "--seeds", "3").exit_code == 1  # not without --resume
     again = run(*base, "--seeds", "3", "--resume", "--json")
     assert [row["folder"] for row in json.loads(again.stdout)["variants"]] == ["base", "detector-off"]
@@ -186,7 +381,7 @@ def test_the_command_lists_what_there_is():
     assert done.exit_code == 0
     assert "slots\t32\tmodel.slots.n_slots=32" in done.stdout
     assert run("ablate").exit_code == 2
-    assert len(done.stdout.splitlines()) == 1 + len(ablations.settings_of())
+    assert len(done.stdout.splitlines()) == 1 + len(settings_of())
     chosen = run("ablate", "--list", "--only", "slots=0", "--only", "scan").stdout.splitlines()[1:]
     assert [line.split("\t")[:2] for line in chosen] == [["slots", "0"], ["scan", "both"], ["scan", "forward"]]
     listed = json.loads(run("ablate", "--list", "--only", "slots=0", "--json").stdout)

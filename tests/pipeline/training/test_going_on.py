@@ -125,6 +125,14 @@ def test_a_copy_of_the_data_with_other_dates_is_the_same_data(own, tmp_path):
     assert changes(config, run) == []
 
 
+def test_kinds_of_queries_are_no_training_data(own):
+    data, config, run = own
+    rows = [json.loads(line) for line in (data / "train.jsonl").read_text().splitlines()]
+    assert all(row.pop("kind") for row in rows)
+    (data / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert changes(config, run) == []
+
+
 def test_a_run_that_goes_on_for_other_epochs_says_so_in_its_configuration(config, run):
     longer = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 40})})
     run.start(longer, resume=True)  # and is broken off

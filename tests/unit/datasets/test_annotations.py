@@ -85,3 +85,14 @@ def test_long_lists_of_faults_are_cut(tmp_path):
     with pytest.raises(AnnotationError, match=r"25 bad rows:(?s:.*)and 15 more") as caught:
         read_annotations(file_of(tmp_path, *({"qid": i} for i in range(25))))
     assert len(caught.value.faults) == 25
+
+
+def test_a_row_may_say_of_what_kind_its_query_is(tmp_path):
+    (without, named) = read_annotations(file_of(tmp_path, ROW, {**ROW, "qid": 2, "kind": "before/after"}))
+    assert (without.kind, named.kind) == (None, "before/after")
+    assert "kind" not in without.to_row()
+    assert named.to_row()["kind"] == "before/after"
+    write_annotations(tmp_path / "again.jsonl", [without, named])
+    assert read_annotations(tmp_path / "again.jsonl") == [without, named]
+    with pytest.raises(AnnotationError, match="kind is 3; expected str"):
+        read_annotations(file_of(tmp_path, {**ROW, "kind": 3}))

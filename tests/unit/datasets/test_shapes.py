@@ -1,5 +1,7 @@
 """The synthetic corpus: what is drawn is what is said."""
 
+import hashlib
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -152,3 +154,24 @@ def test_words_of_the_corpus_cover_all_colours_forms_and_actions():
     assert {c for c, _, _ in seen} == set(COLOURS)
     assert {f for _, f, _ in seen} == set(FORMS)
     assert {a for _, _, a in seen} == set(ACTIONS)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=names)
+def test_the_kind_of_a_query_is_what_its_sentence_shows(board):
+    for row in annotate(board, 0):
+        named = {word for word in row.query.split() if word in COLOURS}, "something" in row.query
+        if row.query.endswith(" time"):
+            assert row.kind == "first/last"
+        elif " after " in row.query or " before " in row.query:
+            assert row.kind == "before/after"
+        elif named[1] or not named[0]:  # no form, or no colour
+            assert row.kind == "one attribute"
+        else:
+            assert row.kind == "plain"
+
+
+def test_naming_kinds_has_left_the_corpus_as_it_was():
+    rows = [row.to_row() for board in BOARDS for row in annotate(board, 0)]
+    assert {row.pop("kind") for row in rows} == {"plain", "one attribute", "first/last", "before/after"}
+    said = "\n".join(map(json.dumps, rows))
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == "b3c1319c12c7f79b"

