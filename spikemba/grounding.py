@@ -30,9 +30,9 @@ class GroundingConfig(Config):
     """How predictions per clip become moments."""
 
     score: Literal["foreground", "saliency", "both", "inside", "quality"] = "inside"
-    """What ranks the windows; `both` is the mean of the first two. `inside`: saliency times its mean over the window. `quality`:
-    saliency times how well the window is told to fit (`model.heads.quality`). Preset `paper` trains no foreground and
-    ranks by saliency."""
+    """What ranks the windows; `both` is the mean of the first two. `inside`: saliency times its mean over the window.
+    `quality`: saliency times how well the window is told to fit (`model.heads.quality`). Preset `paper` trains no
+    foreground and ranks by saliency."""
     n_moments: PositiveInt = 10
     """Moments kept per query; the official evaluators read ten."""
     max_iou: float = Field(0.9, ge=0, le=1)

@@ -38,8 +38,8 @@ class SpikeMbaConfig(Config):
     width: PositiveInt = 256
     """D, channels of every sequence."""
     n_blocks: PositiveInt = 2
-    """Blocks of reasoner, detector and relevant Mamba. The source has 6, which learn more slowly and take three times as
-    long."""
+    """Blocks of reasoner, detector and relevant Mamba. The source has 6, which learn more slowly and take three times
+    as long."""
     endpoints: bool = True
     """Append [i / n, (i + 1) / n] to clip i (TEF), as every ancestor does; a scan alone cannot tell where it is."""
     query_similarity: bool = False
