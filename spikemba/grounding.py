@@ -208,18 +208,19 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
 
 def _scores(clips: _Clips, config: GroundingConfig) -> NDArray[np.floating]:
     """What ranks the window of each clip, (L,)."""
-    ranking: dict[str, Callable[[], NDArray[np.floating]]] = {
+    saliency = clips.saliency
+    scores: dict[str, Callable[[], NDArray[np.floating]]] = {
         "foreground": lambda: clips.foreground,
-        "saliency": lambda: clips.saliency,
-        "both": lambda: (clips.foreground + clips.saliency) / 2,
-        "inside": lambda: clips.saliency * _mean_inside(clips.saliency, clips.boundaries),
-        "quality": lambda: clips.saliency * clips.quality,
+        "saliency": lambda: saliency,
+        "both": lambda: (clips.foreground + saliency) / 2,
+        "inside": lambda: saliency * _mean_inside(saliency, clips.boundaries),
+        "quality": lambda: saliency * clips.quality,
     }
-    return ranking[config.score]()
+    return scores[config.score]().astype(np.float32)
 
 
 def _mean_inside(values: Array, boundaries: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of the clips' values over each window. values: (L,), boundaries: (L, 2) of the video -> (L,)."""
+    """Mean of the clips' values over each window, clips that it covers in part by that part. boundaries: (L, 2)."""
     edges = boundaries.clip(0, 1) * len(values)
     summed = np.concatenate(([0], values.cumsum(dtype=np.float64)))
     begin, end = (np.interp(edges[:, side], np.arange(len(summed)), summed) for side in (0, 1))

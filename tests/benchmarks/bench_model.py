@@ -5,9 +5,8 @@
 
 Each case is run on the compiled kernels and, in the same process, in plain PyTorch. A training step is forward, loss,
 backward, clipping and AdamW; with negatives it has a second forward, as with `loss.negative_pair`. The shares are those
-of the operators' own time in a profile of one step on the kernels. Beside them stands what the processor makes of a
-plain product of matrices and how much of that a pair asks for: no implementation of this network can do more pairs a
-second.
+of the operators' own time in a profile of one step on the kernels. Beside them is what the processor makes of a plain
+product of matrices and how much of that a pair asks for: no implementation of this network can do more pairs a second.
 """
 
 import argparse

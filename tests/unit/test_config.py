@@ -105,7 +105,7 @@ def test_an_adaptation_of_before_keeps_its_network_too_and_a_new_one_has_todays(
 
 def test_ranking_by_quality_needs_the_head_that_tells_it():
     with pytest.raises(ConfigError, match=r"grounding.score is 'quality', .* set model.heads.quality=true too"):
-        RunConfig.parse({"grounding": {"score": "quality"}})
+        RunConfig.parse({"grounding": {"score": "quality"}, "model": {"heads": {"quality": False}}})
     RunConfig.parse({"grounding": {"score": "quality"}, "model": {"heads": {"quality": True}}})
 
 

@@ -43,8 +43,8 @@ def ask(values, duration_s=None, proposals=None, **settings):
     """values: one per clip, or rows of foreground and saliency."""
     video = np.asarray(values, np.float32).reshape(len(values), -1)
     question = Question(video, np.zeros((2, 3), np.float32), duration_s or 2.0 * len(values))
-    model = Oracle(proposals)
-    (answer,) = answer_questions(model, [question], 2.0, GroundingConfig(**settings))
+    model, how = Oracle(proposals), {"score": "foreground", "max_iou": 0.7, **settings}
+    (answer,) = answer_questions(model, [question], 2.0, GroundingConfig(**how))
     return answer, model
 
 
@@ -240,7 +240,7 @@ class Late(Oracle):
 
 def test_a_query_whose_windows_all_lie_behind_the_video_is_answered_by_its_best_clip():
     question = Question(np.asarray([[0.2], [0.9]], np.float32), np.zeros((2, 3), np.float32), 3.0)
-    (answer,) = answer_questions(Late(), [question], 2.0, GroundingConfig())
+    (answer,) = answer_questions(Late(), [question], 2.0, GroundingConfig(score="foreground"))
     assert [tuple(m)[:2] for m in answer.moments] == [(2, 3), (0, 2)]
 
 

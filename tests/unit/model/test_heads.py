@@ -16,7 +16,8 @@ VIDEO_MASK, QUERY_MASK = torch.ones(B, L, dtype=torch.bool), torch.ones(B, W, dt
 
 def heads(width=16, proposals="neuron", **settings):
     torch.manual_seed(0)
-    return GroundingHeads(width, NeuronConfig(), HeadsConfig(**settings), ProposalConfig(read=proposals))
+    config = HeadsConfig(**{"reads": "states", "quality": False, **settings})
+    return GroundingHeads(width, NeuronConfig(), config, ProposalConfig(read=proposals))
 
 
 def states(width=16):

@@ -44,11 +44,13 @@ VARIANTS = {
     "no position, no endpoints": {"moment_reasoner": {"position": "none"}, "endpoints": False},
     "position once": {"moment_reasoner": {"position": "once", "position_scale": 0.5}},
     "position read": {"moment_reasoner": {"position": "read"}},
+    "position in the stream": {"moment_reasoner": {"position": "sine"}},
     "modality embedding": {"modality_embedding": True},
     "query similarity": {"query_similarity": True},
     "token similarity": {"token_similarity": True},
     "heads of spikes": {"heads": {"reads": "spikes", "quality": True}},
     "heads of both, cut": {"heads": {"reads": "both", "clamp": True}},
+    "heads of states": {"heads": {"reads": "states", "quality": False}},
     "heads of spikes, no detector": {"heads": {"reads": "spikes"}, "spiking_saliency": {"enabled": False}},
     "silent detector": {"spiking_saliency": {"silent": True}, "heads": {"reads": "both"}},
     "amounts of spikes": {"relevant_mamba": {"spike_norm": "none"}},
@@ -261,8 +263,9 @@ def test_equal_seeds_give_equal_models_and_gradients():
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
 
 
-def test_the_default_network_has_the_expected_size():
-    model = SpikeMba(SpikeMbaConfig(), 2816, 512)
+def test_the_network_of_the_source_has_the_expected_size():
+    source = {"n_blocks": 6, "heads": {"reads": "states", "quality": False}}
+    model = SpikeMba(SpikeMbaConfig.parse(source), 2816, 512)
     n = sum(p.numel() for p in model.parameters())
     assert 11.0e6 < n < 13.0e6
     per_block = sum(p.numel() for p in model.blocks[0].parameters()) + sum(
@@ -363,7 +366,9 @@ def test_a_file_of_an_earlier_version_keeps_its_network_and_a_person_gets_todays
         "layer",
         None,
     )
-    assert SpikeMbaConfig.parse({**old, "heads": {"quality": True}}).heads == HeadsConfig(quality=True, clamp=True)
+    assert SpikeMbaConfig.parse({**old, "heads": {"quality": True}}).heads == HeadsConfig(
+        reads="states", quality=True, clamp=True
+    )
     del old["dropout"]  # a person's, who writes nearly everything
     assert not SpikeMbaConfig.parse(old).heads.clamp
     assert SpikeMbaConfig.parse(TINY).heads == HeadsConfig()

@@ -39,8 +39,8 @@ PARAMETERS = {
     "spiking_saliency.share": "once",
     "spiking_saliency.norm_qkv": False,
     "relevant_mamba.spike_norm": "none",
-    "heads.reads": "both",
-    "heads.quality": True,
+    "heads.reads": "states",
+    "heads.quality": False,
     "proposals.read": "rates",
 }
 """Settings that change the number or the shapes of the parameters, and the values they are given here."""

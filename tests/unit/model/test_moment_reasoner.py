@@ -16,7 +16,11 @@ WIDTH, B = 16, 2
 def reasoner_of(slots, *, side="right", width=WIDTH, **settings):
     torch.manual_seed(0)
     return MomentReasoner(
-        width, MomentReasonerConfig(**settings), MixerConfig(), SlotsConfig(**slots), padding_side=side
+        width,
+        MomentReasonerConfig(**{"position": "sine", **settings}),
+        MixerConfig(),
+        SlotsConfig(**slots),
+        padding_side=side,
     ).eval()
 
 
