@@ -55,10 +55,12 @@ def make_encoder(corpus: Path, towers: Path, out: Path) -> None:
     """Teach the towers' words their clauses, and store the whole encoder, unless it is there."""
     if (out / "model.safetensors").exists():
         return
-    known = mini.load(towers).model
+    towers_alone = mini.load(towers)
+    known = towers_alone.model
     settings = ClauseConfig()
     torch.manual_seed(settings.seed)
-    model = mini.Mini(known.config.model_copy(update={"tokens": "clauses"})).eval()
+    grown = {"tokens": "clauses", "grew_from": towers_alone.weights}
+    model = mini.Mini(known.config.model_copy(update=grown)).eval()
     model.load_state_dict(known.state_dict(), strict=False)
     places = encode_places(model, Corpus.read(_videos(corpus, "train")[::8], model.config), settings)
     losses = teach_clauses(model, places, settings, _progress("clause steps"))

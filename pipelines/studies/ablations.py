@@ -15,10 +15,12 @@ ABLATIONS: dict[str, dict[str, str]] = {
         "off": "model.spiking_saliency.enabled=false",
         "silent": "model.spiking_saliency.silent=true",
     },
-    # none_wider: the parameters of the slots put elsewhere, into one tap more of every convolution
+    # none_wider: the parameters of the slots put elsewhere, into one tap more of every convolution; reaching: slots at
+    # both ends that write more, so that it lasts tens of clips, and hand what they read to the next block
     "slots": {
         **{value: f"model.slots.n_slots={value}" for value in ("0", "4", "8", "16", "32")},
         "none_wider": "model.slots.n_slots=0 model.mixer.conv_width=5",
+        "reaching": "model.slots.n_slots=8 model.slots.place=both model.slots.step_offset=4 model.slots.carry=true",
     },
     "slots_place": {value: f"model.slots.place={value}" for value in ("front", "source", "both")},
     "slots_carry": {"off": "model.slots.carry=false", "on": "model.slots.carry=true"},

@@ -63,6 +63,8 @@ class MiniConfig(Config):
     tokens: Literal["states", "clauses"] = "states"
     """What is handed out per word: the text tower's state, or the vector of the event that the word's clause describes
     plus one for the word itself, in the space of clips. The first mini had states."""
+    grew_from: str | None = None
+    """SHA-256 of the weights of an encoder with states, to which these add nothing but the reader of clauses."""
     vocabulary: tuple[str, ...] = (UNKNOWN,)
     """Words it knows; the first stands for all others."""
 
@@ -232,6 +234,15 @@ class MiniEncoder:
         self.model, self.weights = model.eval(), weights
         self.dim = self.text_dim = model.config.dim
         self.frames_per_clip = model.config.frames_per_clip
+
+    def as_of(self, weights: str) -> "MiniEncoder | None":
+        """The encoder that these weights were, if this one grew from it: checkpoints trained on that one ask for it."""
+        config = self.model.config
+        if weights != config.grew_from:
+            return None
+        model = Mini(config.model_copy(update={"tokens": "states", "grew_from": None}))
+        model.load_state_dict({name: self.model.state_dict()[name] for name in model.state_dict()})
+        return MiniEncoder(model, weights)
 
     def frame_rule(self, clip_s: float) -> FrameRule:
         """T frames, spread evenly over each clip."""

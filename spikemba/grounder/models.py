@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint
-from spikemba.encoders import TextEncoder, TextFeatures
+from spikemba.encoders import TextEncoder, TextFeatures, VideoEncoder
 from spikemba.encoders.base import EncoderOptions, folder_name
 from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
@@ -31,7 +31,10 @@ class TrainedModel:
             self.checkpoint = load_checkpoint(folder)
             weights = {**encoders_of(folder, self.checkpoint.features), **weights}
         spec = self.checkpoint.features
-        self.encoders = load_encoders_here(spec.encoder, options, weights)
+        self.encoders = [
+            as_of(encoder, stream.weights)
+            for encoder, stream in zip(load_encoders_here(spec.encoder, options, weights), spec.video, strict=True)
+        ]
         readers = self.encoders
         if not any(isinstance(encoder, TextEncoder) for encoder in readers):
             readers = load_encoders_here(spec.text.encoder.removesuffix("_text"), options, weights)
@@ -58,6 +61,13 @@ class TrainedModel:
             }
         )
         spec.check(here, "this installation")
+
+
+def as_of(encoder: VideoEncoder, weights: str | None) -> VideoEncoder:
+    """The encoder as it was when it had these weights, where it can still be that; else as it is."""
+    earlier = getattr(encoder, "as_of", None)
+    found: VideoEncoder | None = earlier(weights) if earlier is not None and weights is not None else None
+    return encoder if found is None else found
 
 
 def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:

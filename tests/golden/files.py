@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent
 VERSION = FOLDER / "version_0_1_0"
+BUNDLED_BEFORE = FOLDER / "bundled_0_1_0"
 EVALUATORS = FOLDER / "evaluators"
 SUMS = FOLDER / "SHA256SUMS"
 DIGITS = 7
@@ -108,7 +109,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def static_files() -> Iterator[Path]:
     """The files that nothing makes again."""
-    for folder in (EVALUATORS, VERSION):
+    for folder in (EVALUATORS, VERSION, BUNDLED_BEFORE):
         yield from sorted(path for path in folder.rglob("*") if path.is_file())
 
 

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 import yaml
 from golden import inputs, today
-from golden.files import ANSWER, NETWORK, PREDICTIONS, SCORES, TRAINING, VERSION, differences, flat, read
+from golden.files import (
+    ANSWER,
+    BUNDLED_BEFORE,
+    NETWORK,
+    PREDICTIONS,
+    SCORES,
+    TRAINING,
+    VERSION,
+    differences,
+    flat,
+    read,
+)
 
 VIDEO = VERSION.parents[2] / "examples" / "shapes.mp4"
 QUERY = "a red circle enters"
@@ -96,6 +107,12 @@ def test_a_checkpoint_answers_what_it_answered(old, name):
     shutil.copy(VIDEO, old)
     found = printed("ground", VIDEO.name, QUERY, "--checkpoint", name, *ENCODER)
     assert differences(found, expected("answers.json")[name], ANSWER) == []
+
+
+def test_the_bundled_checkpoint_of_before_answers_on_todays_encoder_what_it_answered():
+    found = printed("ground", VIDEO, QUERY, "--checkpoint", BUNDLED_BEFORE, "--no-cache")
+    golden = {key: value for key, value in read(BUNDLED_BEFORE / "answer.json").items() if key != "model"}
+    assert differences(found, golden, ANSWER) == []
 
 
 def test_a_recogniser_names_what_it_named(old):

@@ -40,7 +40,7 @@ def some(corpus, settings):
 
 def test_there_is_a_variant_for_every_ablation_of_the_methods():
     assert list(ABLATIONS["detector"]) == ["on", "off", "silent"]
-    assert list(ABLATIONS["slots"]) == ["0", "4", "8", "16", "32", "none_wider"]
+    assert list(ABLATIONS["slots"]) == ["0", "4", "8", "16", "32", "none_wider", "reaching"]
     assert list(ABLATIONS["spike_steps"]) == ["1", "2", "4", "8", "10"]
     assert list(ABLATIONS["blocks"]) == ["2", "4", "6", "8"]
     assert list(ABLATIONS["mixer"]) == ["scan", "conv", "attention", "attention_conv"]

@@ -42,6 +42,21 @@ def test_the_sentence_is_the_same_whatever_its_words_say():
     assert not np.allclose(before.tokens, after.tokens)
 
 
+@torch.no_grad()
+def test_an_encoder_is_still_the_one_that_it_grew_from():
+    old = mini("states")
+    new = Mini(old.config.model_copy(update={"tokens": "clauses", "grew_from": "old"})).eval()
+    new.load_state_dict(old.state_dict(), strict=False)
+    encoder = MiniEncoder(new, "new")
+    assert encoder.as_of("new") is None
+    again = encoder.as_of("old")
+    assert again is not None
+    assert again.weights == "old"
+    (before,), (after,) = MiniEncoder(old, "old").encode_texts([SENTENCE]), again.encode_texts([SENTENCE])
+    np.testing.assert_array_equal(before.tokens, after.tokens)
+    np.testing.assert_array_equal(before.pooled, after.pooled)
+
+
 def test_weights_that_do_not_say_which_have_states():
     assert MiniConfig.parse({"dim": 16}).tokens == "states"
     assert not any("clause" in name for name in mini("states").state_dict())
