@@ -37,6 +37,9 @@ class HeadsConfig(Config):
     clamp: bool = False
     """Cut begin and end to the video before the loss sees them, where they then have no gradient; answers are cut in
     either case."""
+    first_distance: float = Field(0.1, gt=0, lt=1)
+    """How far from a clip the ends of its window are before anything is learned, as a fraction of the video. From 0.5,
+    which 0.1.0 had, all are drawn in at once, in some trainings so far that every window has no length for good."""
     quality: bool = False
     """Also tell how well each clip's window will fit (intersection over union with a true one), to rank windows by."""
 
@@ -113,7 +116,9 @@ class GroundingHeads(nn.Module):
         self.norm = nn.LayerNorm(width) if config.reads != "spikes" else None
         self.rates = nn.Linear(width, width) if config.reads != "states" else None
         self.foreground = ClipConvolutions(width, 1)
-        self.distances = ClipConvolutions(width, 2)
+        self.distances = ClipConvolutions(
+            width, 2, last_bias=math.log(config.first_distance / (1 - config.first_distance))
+        )
         self.quality = ClipConvolutions(width, 1) if config.quality else None
         self.query_pooling = QueryPooling(width)
         self.saliency_clip = nn.Linear(width, width, bias=False)

@@ -40,7 +40,7 @@ PARAMETERS = {
     "spiking_saliency.norm_qkv": False,
     "relevant_mamba.spike_norm": "none",
     "heads.reads": "states",
-    "heads.quality": False,
+    "heads.quality": True,
     "proposals.read": "rates",
 }
 """Settings that change the number or the shapes of the parameters, and the values they are given here."""
