@@ -69,10 +69,9 @@ def test_every_variant_differs_as_its_name_says(corpus):
     assert named["mixer=attention_conv"].model.mixer.kind == "attention_conv"
 
 
-@pytest.mark.parametrize("name", ["shapes", "qvhighlights"])
-def test_the_network_without_slots_has_no_fewer_parameters_where_it_is_wider(name):
+def test_the_network_without_slots_has_no_fewer_parameters_where_it_is_wider():
     def count(*settings):
-        network = SpikeMba(load_config(config_path(name), settings).model, 192, 192)
+        network = SpikeMba(load_config(config_path("claims"), settings).model, 192, 192)
         return sum(parameter.numel() for parameter in network.parameters())
 
     base, without = count(), count("model.slots.n_slots=0")
@@ -94,7 +93,7 @@ def parts(model, word):
 
 SAID = {
     "model.spiking_saliency.enabled=false": lambda base, model, out, terms: (
-        names(model) == names(base) - parts(base, "detectors") and out.spikes == ()
+        names(model) == names(base) - parts(base, "detectors") - parts(base, "heads.rates") and out.spikes == ()
     ),
     "model.slots.n_slots=0": lambda base, model, out, terms: names(model) == names(base) - parts(base, "_slots"),
     "model.mixer={kind: attention, n_heads: 2}": lambda base, model, out, terms: (

@@ -116,7 +116,7 @@ def test_a_pair_without_an_unrelated_one_has_no_negative_and_without_any_there_i
 
 @pytest.mark.parametrize(("every", "passes"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4]), (4, [0, 4])])
 def test_negatives_come_every_so_many_optimiser_steps_counted_over_epochs(corpus, tiny, every, passes):
-    settings = [*tiny, *NEGATIVES, f"loss.negatives_every={every}"]
+    settings = [*tiny, *NEGATIVES, "loss.negatives=previous", f"loss.negatives_every={every}"]
     task = GroundingTask(load_config(corpus / "config.yaml", settings))
     plan = BatchPlan(task.n_examples, 8, accumulate=2)
     steps = [step for epoch in (0, 1) for step in plan.steps(epoch)]
