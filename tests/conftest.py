@@ -148,7 +148,7 @@ def tiny() -> list[str]:
         "model.spiking_saliency.n_heads=2",
         "train.epochs=2",
         "train.batch_size=8",
-        "train.learning_rate=1e-3",
+        "train.learning_rate=3e-3",
     ]
 
 

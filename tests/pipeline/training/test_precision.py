@@ -77,7 +77,8 @@ def test_the_loss_is_float32_under_autocast(corpus, tiny):
 def test_half_precision_trains_as_well(corpus, tiny, trained, tmp_path, precision):
     train(load_config(corpus / "config.yaml", [*tiny, f"train.precision={precision}"]), tmp_path / "run")
     half, full = RunDir(tmp_path / "run").rows(), RunDir(trained).rows()
-    assert half[-1]["loss"] == pytest.approx(full[-1]["loss"], rel=0.05)
+    # fp16 begins with steps that are left out, until its scale is low enough
+    assert half[-1]["loss"] == pytest.approx(full[-1]["loss"], rel=0.15 if precision == "fp16" else 0.05)
     assert {tensor.dtype for tensor in load_checkpoint(tmp_path / "run").model.parameters()} == {torch.float32}
 
 

@@ -119,7 +119,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(config, trained):
 
 def test_a_run_cannot_go_on_with_other_settings(config, trained):
     other = config.model_copy(update={"train": config.train.model_copy(update={"learning_rate": 0.5})})
-    with pytest.raises(ConfigError, match=r"train.learning_rate: the run was started with 0.001, now it is 0.5"):
+    with pytest.raises(ConfigError, match=r"train.learning_rate: the run was started with 0.003, now it is 0.5"):
         train(other, trained, resume=True)
 
 
