@@ -189,8 +189,8 @@ def _backward_block(batch: int, length: int, width: int, states: int) -> int:
 
 
 def _starts_of(x: Tensor, a: Tensor) -> Tensor:
-    """Room for the state before each segment."""
-    return x.new_empty(len(x), -(-x.shape[1] // SEGMENT), a.shape[1], padded(x.shape[2]))
+    """Room for the state before each segment; zeros, for channels beyond the width are not written everywhere."""
+    return x.new_zeros(len(x), -(-x.shape[1] // SEGMENT), a.shape[1], padded(x.shape[2]))
 
 
 def _like(x: Tensor) -> Tensor:
