@@ -40,6 +40,18 @@ def test_a_clips_centre_is_half_a_clip_after_its_begin():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("first", [0.1, 0.5])
+def test_windows_begin_as_far_from_their_clips_as_they_are_told(first):
+    model = heads(first_distance=first, clamp=False)
+    video, query = states()
+    with torch.no_grad():
+        for layer in model.distances.layers[-1:]:
+            layer.weight.zero_()
+    boundaries = model(video, VIDEO_MASK, query, QUERY_MASK, (fired(2),)).boundaries
+    centres = clip_centres(VIDEO_MASK)
+    torch.testing.assert_close(boundaries, torch.stack((centres - first, centres + first), dim=-1))
+
+
 @pytest.mark.parametrize("clamp", [False, True])
 def test_a_window_reaches_to_the_left_and_to_the_right_of_its_clips_centre(clamp):
     """Half a clip to the left and one and a half to the right: from each clip's begin to the end of the next."""
