@@ -19,7 +19,7 @@ class SlotsConfig(Config):
 
     n_slots: NonNegativeInt = 0
     """R, slots per modality. The source has some and does not say how many; preset `paper` has 16. None by default:
-    with as many parameters elsewhere a network did no worse where videos share scripts, nor on shapes."""
+    with as many parameters elsewhere a network did as well where videos share scripts, nor on shapes."""
     per_block: bool = False
     """Own slots for every block; the source's R has no block index."""
     carry: bool = False
