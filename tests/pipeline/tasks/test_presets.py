@@ -32,7 +32,7 @@ def learned(preset):
     batch = Batch(torch.randn(B, L, 20), next(masks), torch.randn(B, W, 12), next(masks), targets)
     total, _ = grounding_loss(model(batch), batch, config.loss)
     total.backward()
-    named = dict(model.named_parameters())
+    named = {name: one for name, one in model.named_parameters() if one.numel()}  # of no slots there are none
     return set(named), {name for name, one in named.items() if one.grad is not None and one.grad.any()}
 
 

@@ -17,7 +17,9 @@ NEGATIVES = ["loss.negative_pair=1"]
 
 
 def test_weight_decay_spares_what_it_should():
-    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "n_blocks": 1, "slots": {"step_offset": 8.0}}), 4, 3)
+    model = SpikeMba(
+        SpikeMbaConfig.parse({"width": 16, "n_blocks": 1, "slots": {"n_slots": 2, "step_offset": 8.0}}), 4, 3
+    )
     decayed, spared = (group["params"] for group in decay_groups(model, 0.3))
     names = {id(p): name for name, p in model.named_parameters()}
     assert len(decayed) + len(spared) == len(names)

@@ -367,7 +367,7 @@ def test_a_file_of_an_earlier_version_keeps_its_network_and_a_person_gets_todays
         None,
     )
     assert SpikeMbaConfig.parse({**old, "heads": {"quality": True}}).heads == HeadsConfig(
-        reads="states", quality=True, clamp=True
+        reads="states", quality=True, clamp=True, first_distance=0.5
     )
     del old["dropout"]  # a person's, who writes nearly everything
     assert not SpikeMbaConfig.parse(old).heads.clamp

@@ -67,6 +67,7 @@ OUTPUTS = {
     "relevant_mamba.gate_bias": (0.0, {}),
     "relevant_mamba.spike_norm_eps": (1e-5, {}),
     "heads.clamp": (True, {}),
+    "heads.first_distance": (0.3, {}),
 }
 """Settings under which the same parameters compute something else, and what else must be set for it."""
 
