@@ -91,7 +91,7 @@ def claims(
         print_json(document | {"config": str(prepared.config)})
         return
     err.print(f"queries: {', '.join(f'{name} {n}' for name, n in prepared.n_queries.items())} -> {prepared.out}")
-    print_line(f"next: spikemba train --config {quoted(prepared.config)}")
+    print_line(f"next: spikemba train --dataset claims --data {quoted(prepared.config.parent)}")
 
 
 @app.command()

@@ -109,4 +109,4 @@ def _write_config(out: Path, grammar: Grammar, clips: Path, sentences: Path) -> 
     data: Tree = {split: str(out / f"{split}.jsonl") for split in SPLITS}
     data |= {"video_features": [str(clips)], "text_features": str(sentences), "clip_s": CLIP_S}
     data |= {"max_tokens": _MAX_TOKENS, "sentence_token": True, "normalise_video": False}
-    return write_data_config(out, f"spikemba train --config {out / 'config.yaml'}", data, f"claims, {grammar}")
+    return write_data_config(out, f"spikemba train --dataset claims --data {out}", data, f"claims, {grammar}")

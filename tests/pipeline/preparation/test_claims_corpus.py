@@ -38,7 +38,7 @@ def test_what_the_command_writes_is_read_by_training(tmp_path, grammar):
     result = prepare(tmp_path, grammar)
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
-    assert f"next: spikemba train --config {tmp_path / 'config.yaml'}" in result.stderr
+    assert f"next: spikemba train --dataset claims --data {tmp_path}" in result.stderr
     config = load_config(tmp_path / "config.yaml")
     assert (config.data.sentence_token, config.data.normalise_video) == (True, False)
     for split in SIZES:
