@@ -63,7 +63,7 @@ def both_ways(monkeypatch, run, x, kind, mask):
 
 def assert_equal_enough(pairs):
     for mine, theirs in pairs:
-        assert (mine - theirs).abs().max() <= 2e-6 * theirs.abs().max().clamp(min=1e-3)
+        assert (mine - theirs).abs().max() <= 5e-6 * theirs.abs().max().clamp(min=1e-3)
 
 
 @needs_kernels
