@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from pipelines.bundled.pretrain_mini import Corpus, Said, matching_loss, truth_of_places
+from pipelines.bundled.pretrain_mini import Corpus, Said, matching_loss, minimise, truth_of_places
 from spikemba.config import Config
 from spikemba.datasets.synthetic.shapes import ACTIONS, COLOURS, FORMS, Description, phrase
 from spikemba.encoders.mini import ClauseReader, Mini, split_words
@@ -104,22 +104,13 @@ def teach_clauses(model: Mini, places: Places, config: ClauseConfig, report: Rep
     reader = model.text.clauses
     assert reader is not None, "the tokens of this encoder are states"
     optimiser = torch.optim.AdamW(reader.parameters(), config.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, config.n_steps, pct_start=0.1, cycle_momentum=False
-    )
-    losses = []
-    for step in range(1, config.n_steps + 1):
+
+    def loss(step: int) -> Tensor:  # noqa: ARG001 - all steps are alike
         rows = torch.randint(len(places.kinds), (config.n_places,))
         chosen = Places(places.events[rows], places.kinds[rows])
-        loss = _loss(model, reader, chosen, [invent(rng) for _ in range(config.n_sentences)])
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-        report(step, config.n_steps)
-    return losses
+        return _loss(model, reader, chosen, [invent(rng) for _ in range(config.n_sentences)])
+
+    return minimise(loss, optimiser, reader, config.n_steps, report)
 
 
 def _loss(model: Mini, reader: ClauseReader, places: Places, sentences: Sequence[Clauses]) -> Tensor:

@@ -10,7 +10,7 @@ directions, and hence half of every batch shows something that enters or leaves.
 # Shapes: n clips, m sentences, T frames of a clip, h, w cells of the video tower's grid.
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from spikemba.config import Config
 from spikemba.datasets.synthetic.drawing import pose
@@ -218,23 +219,38 @@ def pretrain(
     optimiser = torch.optim.AdamW(
         [*model.parameters(), *tell.parameters()], config.learning_rate, weight_decay=config.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, config.n_steps, pct_start=0.1, cycle_momentum=False
-    )
-    moving, losses = corpus.moving(), []
+    moving = corpus.moving()
     n_moving = min(round(config.moving * config.batch_size), len(moving))
-    for step in range(1, config.n_steps + 1):
+
+    def loss(step: int) -> Tensor:
         rows = rng.sample(moving, n_moving) + rng.sample(range(len(corpus.frames)), config.batch_size - n_moving)
         speaks = step > config.places_first * config.n_steps
-        loss = _loss(model, tell, corpus, rows, rng if speaks else None, config)
+        return _loss(model, tell, corpus, rows, rng if speaks else None, config)
+
+    losses = minimise(loss, optimiser, model, config.n_steps, report)
+    return model.eval(), losses
+
+
+def minimise(
+    loss: Callable[[int], Tensor], optimiser: Optimizer, clipped: nn.Module, n_steps: int, report: Report
+) -> list[float]:
+    """n steps along one cycle of the learning rate, up to the optimiser's. Returns the loss of every step.
+
+    loss: of a step, counted from 1.  clipped: whose gradients are scaled down to a norm of 1.
+    """
+    highest = optimiser.param_groups[0]["lr"]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, n_steps, pct_start=0.1, cycle_momentum=False)
+    losses = []
+    for step in range(1, n_steps + 1):
+        found = loss(step)
         optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        found.backward()
+        nn.utils.clip_grad_norm_(clipped.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        losses.append(loss.item())
-        report(step, config.n_steps)
-    return model.eval(), losses
+        losses.append(found.item())
+        report(step, n_steps)
+    return losses
 
 
 def _loss(
