@@ -103,9 +103,9 @@ class DirectionalScan(nn.Module):
         step = step if step_offset is None else step + step_offset[..., None]
         return scan_block(x, step, a, b, c, self.D, mask, reverse=self.reverse)
 
-    def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
-        """u: (B, L, E).  mask: (B, L) bool, True = real.  Returns (B, L, E)."""
-        return self.scan(causal_conv_silu(u, *self.convolution, mask, reverse=self.reverse), mask)
+    def forward(self, u: Tensor, mask: Tensor | None, step_offset: Tensor | None = None) -> Tensor:
+        """u: (B, L, E).  mask: (B, L) bool, True = real.  step_offset: as in `scan`.  Returns (B, L, E)."""
+        return self.scan(causal_conv_silu(u, *self.convolution, mask, reverse=self.reverse), mask, step_offset)
 
     def along(self, u: Tensor, mask: Tensor | None, order: Tensor) -> Tensor:
         """Convolution and scan over the positions in another order, and the result back in theirs.
@@ -170,8 +170,7 @@ class MambaMixer(nn.Module):
         else:
             u, z = self.in_proj(x), self.gate_proj(gate)
         if self.backward_scan is None:
-            ahead = causal_conv_silu(u, *self.forward_scan.convolution, mask)
-            y, back = self.forward_scan.scan(ahead, mask, step_offset), None
+            y, back = self.forward_scan(u, mask, step_offset), None
         elif order is not None:
             y, back = self.forward_scan(u, mask), self.backward_scan.along(u, mask, order)
         else:
@@ -253,14 +252,8 @@ class ConvMixer(nn.Module):
         self.conv = Convolutions(inner, config)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        gate: Tensor | None = None,
-        step_offset: Tensor | None = None,  # noqa: ARG002 - there are no steps
-    ) -> Tensor:
-        """Same arguments and result as MambaMixer."""
+    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+        """Arguments and result as of MambaMixer, but for orders and steps, which only scans have."""
         if self.gate_proj is None:
             u, z = self.in_proj(x).chunk(2, dim=-1)
         else:
@@ -285,14 +278,8 @@ class AttentionMixer(nn.Module):
         self.reads_other = gate == "other"
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        gate: Tensor | None = None,
-        step_offset: Tensor | None = None,  # noqa: ARG002 - there are no steps
-    ) -> Tensor:
-        """Same arguments and result as MambaMixer; cost grows with the square of L."""
+    def forward(self, x: Tensor, mask: Tensor | None = None, gate: Tensor | None = None) -> Tensor:
+        """Arguments and result as of ConvMixer; cost grows with the square of L."""
         read = x if self.conv is None else self.conv(x, mask)
         q, k, v = (z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for z in self.qkv_proj(read).chunk(3, dim=-1))
         attend = None if mask is None else mask[:, None, None]

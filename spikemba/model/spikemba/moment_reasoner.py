@@ -74,7 +74,7 @@ class MomentReasoner(nn.Module):
         read = self.norm(joined)
         if position is not None and self.reads_position:
             read = read + self._among(torch.zeros_like(slots), position)
-        mixed = self._mix(read, joined_mask, self._step_offset(mask))
+        mixed = self._mix(read, joined_mask, self._steps(mask))
         mixed = mixed + joined if self.residual else mixed
         front, out, behind = mixed.split((self.n_front, x.shape[1], slots.shape[1] - self.n_front), dim=1)
         if position is not None and not self.reads_position:
@@ -85,20 +85,20 @@ class MomentReasoner(nn.Module):
         """The slots' values and those of the positions, (B, R, ...) and (B, L, ...), in the order of the scan."""
         return torch.cat((slots[:, : self.n_front], x, slots[:, self.n_front :]), dim=1)
 
-    def _step_offset(self, mask: Tensor) -> Tensor | None:
-        """What is added to the step of each position, (B, R + L): 0 but for the slots."""
+    def _steps(self, mask: Tensor) -> dict[str, Tensor]:
+        """What the mixer is told of its steps: nothing, or what is added to each position's, 0 but for the slots."""
         if self.slot_step is None:
-            return None
-        return self._among(self.slot_step.expand(len(mask), -1), self.slot_step.new_zeros(mask.shape))
+            return {}
+        offset = self._among(self.slot_step.expand(len(mask), -1), self.slot_step.new_zeros(mask.shape))
+        return {"step_offset": offset}
 
-    def _mix(self, read: Tensor, mask: Tensor, step_offset: Tensor | None) -> Tensor:
+    def _mix(self, read: Tensor, mask: Tensor, steps: dict[str, Tensor]) -> Tensor:
         if not self.padding_between:
-            mixed: Tensor = self.mixer(read, mask, step_offset=step_offset)
+            mixed: Tensor = self.mixer(read, mask, **steps)
             return mixed
         together = Packing(mask, side="left")
-        if step_offset is not None:
-            step_offset = together.pack(step_offset[..., None])[..., 0]
-        return together.unpack(self.mixer(together.pack(read), together.mask, step_offset=step_offset))
+        packed = {name: together.pack(one[..., None])[..., 0] for name, one in steps.items()}
+        return together.unpack(self.mixer(together.pack(read), together.mask, **packed))
 
 
 def _slots_in_front(config: SlotsConfig, padding_side: Side) -> int:
