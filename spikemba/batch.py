@@ -1,6 +1,7 @@
 """What goes into the model and what comes out, with the shapes written down."""
 
-# Shapes: B pairs, L clips, W query tokens, D width, F feature width, S spike steps.
+# Shapes: B pairs, V videos (V = B unless pairs share them), L clips, W query tokens, D width, F feature width,
+# S spike steps.
 
 from __future__ import annotations
 
@@ -64,9 +65,9 @@ class Batch(_Tensors):
     """B video-query pairs, padded. Padding may stand anywhere; only the masks say what is real."""
 
     video: Tensor
-    """(B, L, F): normalised clip features."""
+    """(V, L, F): normalised clip features."""
     video_mask: Tensor
-    """(B, L) bool, True = real."""
+    """(V, L) bool, True = real."""
     query_tokens: Tensor
     """(B, W, F)."""
     query_mask: Tensor
@@ -74,9 +75,24 @@ class Batch(_Tensors):
     targets: Targets | None = None
     query_ids: tuple[str | int, ...] = ()
     """B identifiers, as the annotations write them."""
+    video_of: Tensor | None = None
+    """(B,) int: which of the videos each pair asks, where several pairs ask one; `video` and `video_mask` then have a
+    row per video. None: a row per pair."""
 
     def __len__(self) -> int:
-        return len(self.video)
+        return len(self.query_tokens)
+
+    @property
+    def clip_mask(self) -> Tensor:
+        """(B, L) bool: the real clips of each pair's video."""
+        return self.video_mask if self.video_of is None else self.video_mask[self.video_of]
+
+    def first(self, n: int) -> Self:
+        """The record of the first n pairs, with all videos where pairs share them."""
+        kept = super().first(n)
+        if self.video_of is None:
+            return kept
+        return replace(kept, video=self.video, video_mask=self.video_mask)
 
 
 @dataclass(frozen=True)

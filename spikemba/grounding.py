@@ -6,7 +6,7 @@ central, so that every clip gives one candidate window and one saliency, however
 
 # Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Literal
@@ -56,7 +56,7 @@ class Question:
     """One query about one video, as features."""
 
     video: Array
-    """(L, F), joined and normalised."""
+    """(L, F), joined and normalised; one array for all questions about a video."""
     tokens: Array
     """(W, F), normalised."""
     duration_s: float
@@ -92,25 +92,27 @@ def answer_questions(
 ) -> Iterator[Answer]:
     """Answer the questions in their order, several chunks per forward pass.
 
-    The model is put into evaluation mode and stays on its device. Raises ConfigError for a score that it has not.
+    Questions whose `video` is one array share what the model computes of it alone. The model is put into evaluation
+    mode and stays on its device. Raises ConfigError for a score that it has not.
     """
     if config.score == "quality" and not model.config.heads.quality:
         raise ConfigError("grounding", ["score: 'quality' is told by a head that this model has not; choose another"])
     model.eval()
     pending: list[_Chunk] = []
+    asked: dict[int, Question] = {}
     collected: dict[int, _Clips] = {}
     following = 0
     for i, question in enumerate(questions):
-        collected[i] = _Clips.empty(len(question.video))
+        asked[i], collected[i] = question, _Clips.empty(len(question.video))
         pending += [_Chunk(i, *limits) for limits in chunk_limits(len(question.video), config)]
         # chunks of different blocks of questions never meet, so each process of several can answer whole blocks
         last = i + 1 == len(questions) or (i + 1) % config.batch_size == 0
         while len(pending) >= config.batch_size or (last and pending):
             batch, pending = pending[: config.batch_size], pending[config.batch_size :]
-            _run(model, questions, batch, collected)
+            _run(model, asked, batch, collected)
         while following in collected and (not pending or pending[0].question > following):
-            done = questions[following]
-            yield _answer(collected.pop(following), done.duration_s, clip_s, model, config)
+            duration_s = asked.pop(following).duration_s
+            yield _answer(collected.pop(following), duration_s, clip_s, model, config)
             following += 1
 
 
@@ -171,14 +173,19 @@ class _Clips:
 
 @torch.inference_mode()
 def _run(
-    model: SpikeMba, questions: Sequence[Question], chunks: Sequence[_Chunk], collected: dict[int, _Clips]
+    model: SpikeMba, asked: Mapping[int, Question], chunks: Sequence[_Chunk], collected: dict[int, _Clips]
 ) -> None:
-    """One forward pass over some chunks."""
-    videos = [questions[chunk.question].video[chunk.read] for chunk in chunks]
-    tokens = [questions[chunk.question].tokens for chunk in chunks]
-    device = next(model.parameters()).device
-    batch = Batch(*pad(videos), *pad(tokens)).to(device)
-    prediction = model(batch)
+    """One forward pass over some chunks. Those that ask the same clips are one video of the batch."""
+    rows: dict[tuple[int, int], int] = {}  # an array's identity and where in it -> its place in the batch
+    videos: list[Array] = []
+    for chunk in chunks:
+        whole = asked[chunk.question].video
+        if rows.setdefault((id(whole), chunk.read.start), len(videos)) == len(videos):
+            videos.append(whole[chunk.read])
+    video_of = torch.tensor([rows[id(asked[chunk.question].video), chunk.read.start] for chunk in chunks])
+    tokens = [asked[chunk.question].tokens for chunk in chunks]
+    batch = Batch(*pad(videos), *pad(tokens), video_of=None if len(videos) == len(chunks) else video_of)
+    prediction = model(batch.to(next(model.parameters()).device))
     for row, chunk in enumerate(chunks):
         collected[chunk.question].fill(chunk, prediction, row)
 

@@ -53,6 +53,9 @@ class LossConfig(Config):
     """Steps from one such pass to the next."""
     negatives_norm: Literal["kept", "batch"] = "kept"
     """Statistics of batch norms in that pass: the running ones, which learn nothing of wrong pairs, or its own."""
+    negatives_read: Literal["once", "again"] = "once"
+    """Whether what the network makes of a video before it meets a sentence (`model.joint_from`) serves both passes, or
+    is made again, with a dropout of its own, as in 0.1.0."""
     negatives: Literal["unrelated", "previous"] = "unrelated"
     """Whose query: of the nearest pair before in the batch sharing neither video nor sentence, or of the one before."""
     quality: NonNegativeFloat = 1.0
@@ -79,6 +82,7 @@ _BEFORE: Tree = {
     "negatives": "previous",
     "negatives_every": 1,
     "negatives_norm": "batch",
+    "negatives_read": "again",
     "boundary_unit": "video",
     "quality": 1.0,
 }
@@ -114,7 +118,7 @@ def _loss(
     negative: Prediction | None,
     has_negative: Tensor | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    mask = batch.video_mask
+    mask = batch.clip_mask
     negative_mask = mask if has_negative is None else mask & has_negative[:, None]
     compute: dict[str, Callable[[], Tensor]] = {
         "contrastive": lambda: contrastive_loss(prediction, targets, config),

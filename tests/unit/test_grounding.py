@@ -211,6 +211,26 @@ def test_a_real_model_answers_with_scores_between_zero_and_one():
     assert ((answer.saliency >= 0) & (answer.saliency <= 1)).all()
 
 
+def test_questions_about_one_video_are_answered_as_alone_and_it_is_projected_once():
+    torch.manual_seed(0)
+    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "spiking_saliency": {"n_heads": 2}}), 4, 3)
+    rng = np.random.default_rng(0)
+    videos = [rng.normal(size=(n, 4)).astype(np.float32) for n in (33, 12, 50)]
+    asked = [
+        Question(videos[i], rng.normal(size=(w, 3)).astype(np.float32), 60.0)
+        for i, w in zip((0, 1, 0, 2, 2, 0, 1), (5, 3, 2, 4, 1, 6, 2), strict=True)
+    ]
+    config, rows = GroundingConfig(chunk_clips=20, batch_size=100), []
+    hook = model.video_projection.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    together = list(answer_questions(model, asked, 2.0, config))
+    hook.remove()
+    assert rows == [sum(len(chunk_limits(len(video), config)) for video in videos)]
+    for question, answer in zip(asked, together, strict=True):
+        (alone,) = answer_questions(model, [question], 2.0, config)
+        np.testing.assert_allclose(np.array(answer.moments), np.array(alone.moments), atol=1e-5)
+        np.testing.assert_allclose(answer.saliency, alone.saliency, atol=1e-6)
+
+
 @pytest.mark.parametrize("step_s", [0.5, 2.0, 4.0, 10.0])
 @pytest.mark.parametrize("duration_s", [0.4, 1.0, 3.1, 6.0, 9.9])
 def test_a_moment_never_rounds_to_nothing(step_s, duration_s):

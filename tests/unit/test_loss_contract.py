@@ -94,7 +94,7 @@ def test_every_weight_is_that_of_a_term():
     assert len(TERMS) > 3
     assert set(TERMS) <= set(FIELDS)
     untried = [name for name in FIELDS if name not in TERMS and not name.startswith(tuple(TERMS))]
-    assert untried == ["background_weight", "negatives_every", "negatives_norm", "negatives"]
+    assert untried == ["background_weight", "negatives_every", "negatives_norm", "negatives_read", "negatives"]
 
 
 @every_form

@@ -322,7 +322,7 @@ def test_a_set_whose_sentences_are_all_one_has_no_negatives():
 
 
 def test_a_run_of_0_1_0_goes_on_with_its_own_negatives():
-    new = ("negatives", "negatives_every", "negatives_norm", "boundary_unit", "quality")
+    new = ("negatives", "negatives_every", "negatives_norm", "negatives_read", "boundary_unit", "quality")
     written = {name: value for name, value in LossConfig(negative_pair=1.0).model_dump().items() if name not in new}
     before = LossConfig.parse(written)
     assert (before.negative_pair, before.negatives, before.negatives_norm) == (1.0, "previous", "batch")

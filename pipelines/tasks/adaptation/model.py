@@ -16,6 +16,7 @@ from spikemba.datasets.base import GroundingDataset
 from spikemba.encoders.several_frames import spread_frames
 from spikemba.errors import CheckpointError, FeaturesMismatch
 from spikemba.model import SpikeMba
+from spikemba.model.spikemba.streams import VideoReading
 from spikemba.model.video_mamba.adaptation import AdaptedVideoMamba, adapt_model, ssp_within
 from spikemba.model.video_mamba.checkpoint import Preprocessing, initialise_from, open_video_model
 from spikemba.model.video_mamba.network import VideoMamba
@@ -42,10 +43,14 @@ class EncoderAndGrounder(nn.Module):
             self.grounder.eval()
         return self
 
-    def forward(self, batch: Batch) -> Prediction:
-        """batch: pairs with the encoder's features."""
-        out: Prediction = self.grounder(batch)
+    def forward(self, batch: Batch, reading: VideoReading | None = None) -> Prediction:
+        """batch: pairs with the encoder's features.  reading: of their videos, as `read` makes it."""
+        out: Prediction = self.grounder(batch, reading)
         return out
+
+    def read(self, video: Tensor, mask: Tensor) -> VideoReading:
+        """What the grounding model makes of videos before any sentence."""
+        return self.grounder.read(video, mask)
 
     def features(self, frames: Tensor) -> Tensor:
         """frames: (C, T, H, Wd, 3) uint8 -> (C, F). Clips pass in groups, computed again in the backward pass."""

@@ -128,11 +128,13 @@ class GroundingTask(OfSplits):
 
     def loss(self, pairs: Pairs) -> LossOutput:
         """The weighted losses; diagnostics are the neurons' firing rates."""
-        prediction = self.module(pairs.batch)
-        negative = None
+        negative = reading = None
+        if pairs.negative is not None and self.config.loss.negatives_read == "once":
+            reading = self.module.read(pairs.batch.video, pairs.batch.video_mask)
+        prediction = self.module(pairs.batch, reading)
         if pairs.negative is not None:
             with statistics_kept(self.config.loss.negatives_norm == "kept"):
-                negative = self.module(pairs.negative)
+                negative = self.module(pairs.negative, reading)
         total, terms = grounding_loss(prediction, pairs.batch, self.config.loss, negative, pairs.has_negative)
         return LossOutput(total, terms, firing.rates(prediction))
 

@@ -5,9 +5,9 @@
 docs/methods.md says what the source states and what was decided where it is silent.
 """
 
-# Shapes: B pairs, L clips, W query tokens, M = W + L positions, D width, R slots.
+# Shapes: B pairs, V videos, L clips, P of them packed, W query tokens, M = W + L positions, D width, R slots.
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -29,6 +29,7 @@ from spikemba.model.spikemba.moment_reasoner import (
 from spikemba.model.spikemba.packing import Packing
 from spikemba.model.spikemba.relevant_mamba import RelevantMamba, RelevantMambaConfig
 from spikemba.model.spikemba.spiking_saliency import SilentDetector, SpikingSaliencyConfig, SpikingSaliencyDetector
+from spikemba.model.spikemba.streams import Stream, VideoReading
 from spikemba.ops.recompute import recomputed
 
 
@@ -40,6 +41,9 @@ class SpikeMbaConfig(Config):
     n_blocks: PositiveInt = 2
     """Blocks of reasoner, detector and relevant Mamba. The source has 6, which take three times as long and learn more
     slowly (docs/methods.md)."""
+    joint_from: PositiveInt = 1
+    """The first block in which video and query meet; those before have reasoners alone, and what they make of a video
+    serves all its queries. The source's is 1."""
     endpoints: bool = True
     """Append [i / n, (i + 1) / n] to clip i (TEF), as every ancestor does; a scan alone cannot tell where it is."""
     query_similarity: bool = False
@@ -85,6 +89,14 @@ class SpikeMbaConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _they_meet(self) -> Self:
+        if self.joint_from > self.n_blocks:
+            raise ValueError(
+                f"joint_from is {self.joint_from}, and there are {self.n_blocks} blocks (n_blocks) to meet in"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
         for name, n_heads in {"spiking_saliency": self.spiking_saliency.n_heads, "mixer": self.mixer.n_heads}.items():
             if self.width % n_heads:
@@ -93,6 +105,7 @@ class SpikeMbaConfig(Config):
 
 
 _BEFORE: Tree = {
+    "joint_from": 1,
     "token_similarity": False,
     "heads": {"reads": "states", "clamp": True, "first_distance": 0.5, "quality": False},
     "slots": {"step_offset": None},
@@ -121,53 +134,54 @@ class InputProjection(nn.Module):
         return out
 
 
-@dataclass(frozen=True)
-class Stream:
-    """One modality between blocks."""
-
-    x: Tensor
-    """(B, L, D), zero at padding."""
-    mask: Tensor
-    """(B, L) bool, True = real."""
-    slots: Tensor
-    """(B, R, D)."""
-
-
 class SpikeMbaBlock(nn.Module):
     """One round: each modality among itself, then both together under the gate of the spikes."""
 
-    def __init__(self, config: SpikeMbaConfig) -> None:
+    def __init__(self, config: SpikeMbaConfig, *, joint: bool) -> None:
+        """joint: whether the modalities meet in this block."""
         super().__init__()
         # Text is padded on the left and video on the right, so that [text, video] has its real positions together.
         sizes = config.width, config.moment_reasoner, config.mixer, config.slots
         self.video_reasoner = MomentReasoner(*sizes, padding_side="right")
         self.query_reasoner = MomentReasoner(*sizes, padding_side="left")
-        self.token_reading = nn.Linear(config.width, config.width, bias=False) if config.token_similarity else None
-        self.relevant_mamba = RelevantMamba(config.width, config.relevant_mamba, config.mixer)
+        reads_tokens = joint and config.token_similarity
+        self.token_reading = nn.Linear(config.width, config.width, bias=False) if reads_tokens else None
+        if joint:
+            self.relevant_mamba = RelevantMamba(config.width, config.relevant_mamba, config.mixer)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self,
-        video: Stream,
-        query: Stream,
-        position: Tensor | None,
-        detector: nn.Module | None,
-        similarity: Tensor | None,
+    def read_video(self, video: Stream, position: Tensor | None) -> Stream:
+        """The video among itself."""
+        x, slots = self.video_reasoner(video.x, video.mask, video.slots, position)
+        return replace(video, x=x, slots=slots)
+
+    def read_query(self, query: Stream) -> Stream:
+        """The query among itself."""
+        x, slots = self.query_reasoner(query.x, query.mask, query.slots, None)
+        return replace(query, x=x, slots=slots)
+
+    def meet(
+        self, video: Stream, query: Stream, detector: nn.Module | None, similarity: Tensor | None
     ) -> tuple[Stream, Stream, tuple[Spikes, ...]]:
-        """similarity: (B, L, W) of clips and tokens.  Returns the new states of both, and what the detector fired."""
-        video_x, video_slots = self.video_reasoner(video.x, video.mask, video.slots, position)
-        query_x, query_slots = self.query_reasoner(query.x, query.mask, query.slots, None)
+        """Both together, each read already.
+
+        similarity: (B, P, W) of clips and tokens.  Returns the new states of both, and what the detector fired.
+        """
+        video_x = video.x
         if self.token_reading is not None and similarity is not None:
-            video_x = video_x + similarity @ self.token_reading(query_x)
-        joint, mask = torch.cat((query_x, video_x), dim=1), torch.cat((query.mask, video.mask), dim=1)
+            video_x = video_x + similarity @ self.token_reading(query.x)
+        joint, mask = torch.cat((query.x, video_x), dim=1), torch.cat((query.mask, video.mask), dim=1)
         fired: tuple[Spikes, ...] = (detector(joint, mask),) if detector is not None else ()
         joint = self.relevant_mamba(joint, mask, fired[0].rates if fired else joint)
-        query_x, video_x = self.dropout(joint).split((query_x.shape[1], video_x.shape[1]), dim=1)
-        return replace(video, x=video_x, slots=video_slots), replace(query, x=query_x, slots=query_slots), fired
+        query_x, video_x = self.dropout(joint).split((query.x.shape[1], video.x.shape[1]), dim=1)
+        return replace(video, x=video_x), replace(query, x=query_x), fired
 
 
 class SpikeMba(nn.Module):
-    """The whole model. A pair's output is the same alone and in any batch, wherever its padding stands."""
+    """The whole model. A pair's output is the same alone and in any batch, wherever its padding stands.
+
+    What it makes of a video before it meets a sentence, `read`, serves all sentences about it.
+    """
 
     recompute_blocks = False
     """In training, keep only the inputs of each block and compute it again in the backward pass."""
@@ -191,8 +205,9 @@ class SpikeMba(nn.Module):
             self.query_embedding = nn.Parameter(0.02 * torch.randn(config.width))
         self.video_slots = new_slots(config.slots, config.n_blocks, config.width)
         self.query_slots = new_slots(config.slots, config.n_blocks, config.width)
-        self.blocks = nn.ModuleList(SpikeMbaBlock(config) for _ in range(config.n_blocks))
-        n_detectors = {"per_block": config.n_blocks, "once": 1}[config.spiking_saliency.share]
+        joint_from = config.joint_from - 1
+        self.blocks = nn.ModuleList(SpikeMbaBlock(config, joint=i >= joint_from) for i in range(config.n_blocks))
+        n_detectors = {"per_block": config.n_blocks - joint_from, "once": 1}[config.spiking_saliency.share]
         self.detectors = nn.ModuleList(
             SilentDetector()
             if config.spiking_saliency.silent
@@ -215,49 +230,68 @@ class SpikeMba(nn.Module):
             parts += [one for one in self.modules() if isinstance(one, (MomentReasoner, RelevantMamba))]
         return parts
 
-    def forward(self, batch: Batch) -> Prediction:
-        """batch: B pairs, padded anywhere.  Raises ShapeError for features of other widths than the model's."""
+    def forward(self, batch: Batch, reading: VideoReading | None = None) -> Prediction:
+        """batch: B pairs, padded anywhere.  reading: of the batch's videos, where `read` has made it already.
+
+        Raises ShapeError for features of other widths than the model's.
+        """
         self._check(batch)
-        video_packing, query_packing = Packing(batch.video_mask, "left"), Packing(batch.query_mask, "right")
-        clips, tokens = video_packing.pack(batch.video), query_packing.pack(batch.query_tokens)
-        video = self._enter_video(clips, video_packing.mask, tokens[:, -1])
+        reading = (self.read(batch.video, batch.video_mask) if reading is None else reading).of_pairs(batch.video_of)
+        query_packing = Packing(batch.query_mask, "right")
+        tokens = query_packing.pack(batch.query_tokens)
         query = self._enter_query(tokens, query_packing.mask)
-        position, where = None, self.config.moment_reasoner.position
-        if where != "none":
-            position = self.config.moment_reasoner.position_scale * sine_position(video.mask, self.config.width)
-        if position is not None and where == "once":
-            video, position = replace(video, x=video.x + position * video.mask[..., None]), None
+        video, clips = reading.stream, reading.clips
+        if self.config.query_similarity:
+            similar = (clips[..., : tokens.shape[-1]] * tokens[:, -1:]).sum(-1, keepdim=True)
+            video = replace(video, x=video.x + self.similarity_projection(similar))
         similarity = None
         if self.config.token_similarity:
             similarity = clips[..., : tokens.shape[-1]] @ tokens.transpose(1, 2)
 
         spikes: tuple[Spikes, ...] = ()
         for i, block in enumerate(self.blocks):
-            if i and not self.config.slots.carry:
-                video = replace(video, slots=self._slots(self.video_slots, i, len(batch)))
-                query = replace(query, slots=self._slots(self.query_slots, i, len(batch)))
-            detector = self.detectors[i % len(self.detectors)] if self.detectors else None
-            if self.recompute_blocks and self.training:
-                video, query, fired = recomputed(block, video, query, position, detector, similarity)
-            else:
-                video, query, fired = block(video, query, position, detector, similarity)
-            spikes += fired
+            query = self._run(block.read_query, self._with_slots(query, self.query_slots, i))
+            if i >= self._n_read:
+                video = self._run(block.read_video, self._with_slots(video, self.video_slots, i), reading.position)
+            if (n_met := i + 1 - self.config.joint_from) >= 0:
+                detector = self.detectors[n_met % len(self.detectors)] if self.detectors else None
+                video, query, fired = self._run(block.meet, video, query, detector, similarity)
+                spikes += fired
 
         prediction: Prediction = self.heads(video.x, video.mask, query.x, query.mask, spikes)
-        return prediction.map_clips(video_packing.unpack)
+        return prediction.map_clips(reading.packing.unpack)
 
-    def _enter_video(self, clips: Tensor, mask: Tensor, sentence: Tensor) -> Stream:
-        """clips: (B, L, F), packed; sentence: (B, F), the last token -> the video's stream before the first block."""
-        similarity = None
-        if self.config.query_similarity:
-            similarity = (clips[..., : sentence.shape[-1]] * sentence[:, None]).sum(-1, keepdim=True)
+    def read(self, video: Tensor, mask: Tensor) -> VideoReading:
+        """What no sentence changes, once for all that ask. video: (V, L, F).  mask: (V, L) bool, True = real."""
+        packing = Packing(mask, "left")
+        clips = packing.pack(video)
+        stream = self._enter_video(clips, packing.mask)
+        position, where = None, self.config.moment_reasoner.position
+        if where != "none":
+            position = self.config.moment_reasoner.position_scale * sine_position(stream.mask, self.config.width)
+        if position is not None and where == "once":
+            stream, position = replace(stream, x=stream.x + position * stream.mask[..., None]), None
+        for i in range(self._n_read):
+            block = self.blocks[i]
+            stream = self._run(block.read_video, self._with_slots(stream, self.video_slots, i), position)
+        return VideoReading(packing, clips, stream, position)
+
+    @property
+    def _n_read(self) -> int:
+        """Blocks whose video reasoner has run before a sentence changes anything."""
+        return self.config.joint_from - self.config.query_similarity
+
+    def _run(self, part: Any, *args: Any) -> Any:
+        """A part of a block, which in training may keep its inputs alone."""
+        return recomputed(part, *args) if self.recompute_blocks and self.training else part(*args)
+
+    def _enter_video(self, clips: Tensor, mask: Tensor) -> Stream:
+        """clips: (V, P, F), packed -> the video's stream before the first block."""
         if self.config.endpoints:
             half = 0.5 / mask.sum(1).clamp(min=1)[:, None]
             centre = clip_centres(mask)
             clips = torch.cat((clips, torch.stack((centre - half, centre + half), dim=-1).to(clips.dtype)), dim=-1)
         x = self.video_projection(clips, mask)
-        if similarity is not None:
-            x = x + self.similarity_projection(similarity)
         if self.config.modality_embedding:
             x = x + self.video_embedding * mask[..., None]
         return Stream(x, mask, self._slots(self.video_slots, 0, len(x)))
@@ -268,6 +302,12 @@ class SpikeMba(nn.Module):
         if self.config.modality_embedding:
             x = x + self.query_embedding * mask[..., None]
         return Stream(x, mask, self._slots(self.query_slots, 0, len(x)))
+
+    def _with_slots(self, stream: Stream, learned: Tensor, block: int) -> Stream:
+        """The stream with the slots that enter a block: the learned ones, or those that the block before hands on."""
+        if block == 0 or self.config.slots.carry:
+            return stream
+        return replace(stream, slots=self._slots(learned, block, len(stream.x)))
 
     def _slots(self, learned: Tensor, block: int, n_pairs: int) -> Tensor:
         """The slots that enter a block, (B, R, D)."""

@@ -2,6 +2,7 @@
 
 # Shapes: B pairs, L positions as given, P positions packed, D channels.
 
+from copy import copy
 from typing import Literal
 
 import torch.nn.functional as F
@@ -25,6 +26,12 @@ class Packing:
         self._order = padded.byte().argsort(dim=1, descending=side == "left", stable=True)
         self.mask = padded.gather(1, self._order)
         """(B, P) bool: True = real, after packing."""
+
+    def rows(self, which: Tensor) -> "Packing":
+        """The permutation of the rows that `which`, (B,) int, names; some more than once."""
+        chosen = copy(self)
+        chosen._order, chosen.mask = self._order[which], self.mask[which]
+        return chosen
 
     def pack(self, x: Tensor) -> Tensor:
         """x: (B, L, D) -> (B, P, D), zero at padding."""

@@ -128,6 +128,15 @@ def test_negatives_come_every_so_many_optimiser_steps_counted_over_epochs(corpus
         assert {task.load(part).negative is not None for part in step} == {i in passes}
 
 
+@pytest.mark.parametrize(("read", "times"), [("once", 1), ("again", 2)])
+def test_a_video_is_read_once_for_its_query_and_its_negative(corpus, tiny, read, times):
+    task = GroundingTask(load_config(corpus / "config.yaml", [*tiny, *NEGATIVES, f"loss.negatives_read={read}"]))
+    projected = []
+    task.module.video_projection.register_forward_hook(lambda *_: projected.append(1))
+    task.loss(task.load(next(BatchPlan(task.n_examples, 8).steps(0))[0])).loss.backward()
+    assert len(projected) == times
+
+
 @pytest.mark.parametrize("recompute", ["false", "true"])
 @pytest.mark.parametrize(("norm", "updates"), [("kept", 1), ("batch", 2)])
 def test_norms_learn_of_negatives_only_where_it_is_asked_for(corpus, tiny, norm, updates, recompute):

@@ -1,5 +1,7 @@
 """The whole network: padding, slots, spikes, gates, ablations."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -54,6 +56,8 @@ VARIANTS = {
     "heads of spikes, no detector": {"heads": {"reads": "spikes"}, "spiking_saliency": {"enabled": False}},
     "silent detector": {"spiking_saliency": {"silent": True}, "heads": {"reads": "both"}},
     "amounts of spikes": {"relevant_mamba": {"spike_norm": "none"}},
+    "met late": {"n_blocks": 3, "joint_from": 3, "spiking_saliency": {"n_spike_steps": 4, "n_heads": 4}},
+    "met late, alike": {"n_blocks": 2, "joint_from": 2, "query_similarity": True, "token_similarity": True},
     "shares propose": {"proposals": {"read": "rates"}},
     "shares propose, no detector": {"proposals": {"read": "rates"}, "spiking_saliency": {"enabled": False}},
 }
@@ -126,6 +130,42 @@ def test_a_pair_is_answered_the_same_alone_and_in_any_batch_under_any_padding(va
             for name, found in of_clips(prediction).items():
                 torch.testing.assert_close(found[i][mask[i]], of_clips(alone)[name][0], rtol=0, atol=1e-5, msg=name)
             torch.testing.assert_close(prediction.query_embedding[i], alone.query_embedding[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+@torch.no_grad()
+def test_sentences_about_one_video_are_answered_the_same_with_and_without_a_row_for_each(variant):
+    model, given = model_of(variant), batch(range(4), 2, 3)
+    video_of = torch.tensor([2, 0, 0, 2])
+    apart = replace(given, video=given.video[video_of], video_mask=given.video_mask[video_of])
+    expected = model(apart)
+    found = model(replace(given, video=given.video[:3], video_mask=given.video_mask[:3], video_of=video_of))
+    assert all(torch.equal(one, of_clips(expected)[name]) for name, one in of_clips(found).items())
+    again = model(apart, model.read(apart.video, apart.video_mask))
+    assert all(torch.equal(one, of_clips(expected)[name]) for name, one in of_clips(again).items())
+
+
+@pytest.mark.parametrize(
+    ("variant", "reasoned"),
+    [
+        ({}, [2, 4]),
+        ({"query_similarity": True}, [4, 4]),
+        ({"joint_from": 2}, [2, 2]),
+        ({"joint_from": 2, "query_similarity": True}, [2, 4]),
+    ],
+)
+@torch.no_grad()
+def test_what_depends_on_no_sentence_is_computed_once_for_a_video(variant, reasoned):
+    model, given, seen = model_of(variant), batch(range(4)), []
+    for part in (model.video_projection, *(block.video_reasoner for block in model.blocks)):
+        part.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    model(replace(given, video=given.video[:2], video_mask=given.video_mask[:2], video_of=torch.tensor([0, 1, 1, 0])))
+    assert seen == [2, *reasoned]
+
+
+def test_modalities_that_never_meet_are_refused():
+    with pytest.raises(ConfigError, match=r"joint_from is 3, and there are 2 blocks"):
+        SpikeMbaConfig.parse({"n_blocks": 2, "joint_from": 3})
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ NEURONS = {"spiking_saliency": {"attention_neurons": True}}
 PARAMETERS = {
     "width": 32,
     "n_blocks": 3,
+    "joint_from": 2,
     "endpoints": False,
     "query_similarity": True,
     "token_similarity": True,
