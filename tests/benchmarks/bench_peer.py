@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,7 +92,7 @@ class Ours:
         """The network's prediction."""
         self.model.eval()
         clips, tokens = features(n_sentences, n_clips)
-        batch = self._batch(clips[:1].expand(n_sentences, -1, -1), tokens)
+        batch = replace(self._batch(clips[:1], tokens), video_of=torch.zeros(n_sentences, dtype=torch.int64))
         precision = self.config.train.precision
 
         def run() -> object:
