@@ -43,12 +43,16 @@ class GroundingConfig(Config):
     """Moments end here at the latest, as the ancestors cut QVHighlights at 150 s; None: where the video ends."""
     add_proposals: bool = False
     """Also offer the runs of proposed clips as moments, scored by the mean of their clips."""
-    chunk_clips: PositiveInt | None = None
-    """Clips read at once; None: as many as the longest training video had."""
+    chunk_clips: PositiveInt | Literal["whole"] | None = None
+    """Clips read at once; None: as many as the longest training video had; `whole`: the video, however long, at a cost
+    that grows with its length alone, but further than the network has ever seen in training."""
     chunk_overlap: float = Field(0.5, ge=0, lt=1)
     """Share of a chunk that the next one reads again."""
     batch_size: PositiveInt = 32
-    """Chunks per forward pass."""
+    """Chunks per forward pass, at most."""
+    clips_per_pass: PositiveInt = 4800
+    """Clips per forward pass, at most, summed over its chunks with their padding, so that memory is bounded; a longer
+    chunk passes alone. Changes no answer."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,9 @@ def answer_questions(
         pending += [_Chunk(i, *limits) for limits in chunk_limits(len(question.video), config)]
         # chunks of different blocks of questions never meet, so each process of several can answer whole blocks
         last = i + 1 == len(questions) or (i + 1) % config.batch_size == 0
-        while len(pending) >= config.batch_size or (last and pending):
-            batch, pending = pending[: config.batch_size], pending[config.batch_size :]
-            _run(model, asked, batch, collected)
+        while n := _n_of_a_pass(pending, config, last=last):
+            _run(model, asked, pending[:n], collected)
+            pending = pending[n:]
         while following in collected and (not pending or pending[0].question > following):
             duration_s = asked.pop(following).duration_s
             yield _answer(collected.pop(following), duration_s, clip_s, model, config)
@@ -118,7 +122,7 @@ def answer_questions(
 
 def chunk_limits(n_clips: int, config: GroundingConfig) -> list[tuple[slice, slice]]:
     """Chunks of a video as (clips that are read, clips that it answers for); the second parts tile the video."""
-    size = config.chunk_clips or n_clips
+    size = config.chunk_clips if isinstance(config.chunk_clips, int) else n_clips
     if n_clips <= size:
         return [(slice(0, n_clips), slice(0, n_clips))]
     stride = max(1, round(size * (1 - config.chunk_overlap)))
@@ -136,6 +140,16 @@ class _Chunk:
     question: int
     read: slice
     answered: slice
+
+
+def _n_of_a_pass(pending: Sequence[_Chunk], config: GroundingConfig, *, last: bool) -> int:
+    """How many of the pending chunks make a full pass, or the last one; 0 while it is neither."""
+    longest = 0
+    for n, chunk in enumerate(pending):
+        longest = max(longest, chunk.read.stop - chunk.read.start)
+        if n == config.batch_size or (n and (n + 1) * longest > config.clips_per_pass):
+            return n
+    return len(pending) if last or len(pending) == config.batch_size else 0
 
 
 @dataclass

@@ -211,6 +211,24 @@ def test_a_real_model_answers_with_scores_between_zero_and_one():
     assert ((answer.saliency >= 0) & (answer.saliency <= 1)).all()
 
 
+@pytest.mark.parametrize(
+    ("limit", "passes"),
+    [
+        (1000, [(3, 90), (3, 64)]),
+        (200, [(2, 80), (1, 90), (3, 64)]),
+        (100, [(1, 80), (1, 40), (1, 90), (1, 64), (2, 9)]),
+    ],
+)
+def test_a_pass_holds_no_more_clips_than_are_allowed_but_always_a_chunk(limit, passes):
+    lengths = [80, 40, 90, 64, 9, 3]
+    questions = [Question(np.full((n, 1), 0.5, np.float32), np.zeros((2, 3), np.float32), 2.0 * n) for n in lengths]
+    model = Oracle()
+    config = GroundingConfig(chunk_clips="whole", batch_size=3, clips_per_pass=limit)
+    answers = list(answer_questions(model, questions, 2.0, config))
+    assert [len(answer.saliency) for answer in answers] == lengths
+    assert [(len(seen), max(seen)) for seen in model.seen] == passes
+
+
 def test_questions_about_one_video_are_answered_as_alone_and_it_is_projected_once():
     torch.manual_seed(0)
     model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "spiking_saliency": {"n_heads": 2}}), 4, 3)
