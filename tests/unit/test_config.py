@@ -78,7 +78,7 @@ def old_run(**settings):
     for key in ("heads", "token_similarity"):
         del tree["model"][key]
     del tree["model"]["proposals"]["read"]
-    for key in ("negatives", "negatives_every", "negatives_norm", "boundary_unit", "quality"):
+    for key in ("negatives", "negatives_every", "negatives_norm", "boundary_unit", "quality", "edges"):
         del tree["loss"][key]
     return tree
 
