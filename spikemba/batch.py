@@ -115,8 +115,7 @@ class Prediction:
     quality_logits: Tensor | None = None
     """(B, L): how well the clip's window fits a true one, any real number; None where no head tells."""
     edge_logits: Tensor | None = None
-    """(B, L, 2): does a described moment begin, or end, in this clip, beside the video's other clips? None where no head
-    tells."""
+    """(B, L, 2): does a moment begin, or end, in this clip rather than in another? None where no head tells."""
 
     @property
     def foreground(self) -> Tensor:

@@ -1,6 +1,6 @@
 """What training minimises: the source's three losses and the terms that preset `full` adds to them.
 
-L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, proposal neuron, firing rates)
+L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, quality, edges, proposals, firing rates)
 """
 
 # Shapes: B pairs, L clips, D width, M relevance ranks.
