@@ -107,7 +107,7 @@ class SpikeMbaConfig(Config):
 _BEFORE: Tree = {
     "joint_from": 1,
     "token_similarity": False,
-    "heads": {"reads": "states", "clamp": True, "first_distance": 0.5, "quality": False},
+    "heads": {"reads": "states", "clamp": True, "first_distance": 0.5, "quality": False, "edges": False},
     "slots": {"step_offset": None},
     "moment_reasoner": {"position": "sine", "position_scale": 1.0},
     "spiking_saliency": {"silent": False},
@@ -224,7 +224,7 @@ class SpikeMba(nn.Module):
         Not the detectors, whose batch norms ask for counts and for the numbers of other processes. On a GPU nothing
         with a scan in it: torch does not know the official kernels.
         """
-        heads = self.heads.foreground, self.heads.distances, self.heads.quality
+        heads = self.heads.foreground, self.heads.distances, self.heads.quality, self.heads.edges
         parts = [self.video_projection, self.query_projection, *(head for head in heads if head is not None)]
         if all(parameter.is_cpu for parameter in self.parameters()):
             parts += [one for one in self.modules() if isinstance(one, (MomentReasoner, RelevantMamba))]
