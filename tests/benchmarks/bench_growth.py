@@ -5,13 +5,15 @@
 
 The default network at the widths of the benchmarks: clips of 2816 features and two, 32 tokens of 512. Each length runs
 in a process of its own. Memory is what its peak in one inference stands above the loaded model and its input, by the
-kernel's account of resident memory; an inference of eight clips before it has loaded what is loaded once. Time is the
-median of the inferences after that one. A line of JSON per case, then the ratios from each length to the next and from
-75 to 4,800 clips.
+kernel's account of resident memory; an inference of eight clips before it has loaded what is loaded once, and what the
+allocator held free is given back. `ms` is the median of the inferences after that one, `cpu_ms` their processor time,
+which does not count what other work takes. A line of JSON per case, then the ratios from each length to the next and
+from 75 to 4,800 clips.
 """
 
 import argparse
 import contextlib
+import ctypes
 import json
 import statistics
 import subprocess
@@ -31,8 +33,15 @@ def resident_mib(row: str) -> float:
     return int(Path("/proc/self/status").read_text().split(f"{row}:")[1].split()[0]) / 1024
 
 
+def begin_peak() -> None:
+    """Let the peak begin anew, without memory that is free already, where the system can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def measure(mixer: str, n_clips: int, repeats: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Median seconds of an inference, and MiB of peak memory above the loaded model."""
+    """Milliseconds of an inference, by the clock and of a processor, and MiB of its peak above the loaded model."""
     import torch
 
     from spikemba.batch import Batch, pad
@@ -43,26 +52,27 @@ def measure(mixer: str, n_clips: int, repeats: int, settings: dict[str, Any]) ->
     batch = Batch(*pad([torch.randn(n_clips, 2816).numpy()]), *pad([torch.randn(32, 512).numpy()]))
     with torch.inference_mode():
         model(Batch(*pad([torch.randn(8, 2816).numpy()]), *pad([torch.randn(32, 512).numpy()])))
-        with contextlib.suppress(OSError):  # the peak begins anew, where this may be asked for
-            Path("/proc/self/clear_refs").write_text("5")
+        begin_peak()
         loaded = resident_mib("VmRSS")
         model(batch)
         peak = resident_mib("VmHWM")
-        seconds = []
+        seconds, processor = [], []
         for _ in range(repeats):
-            started = time.perf_counter()
+            started, processor_started = time.perf_counter(), time.process_time()
             model(batch)
             seconds.append(time.perf_counter() - started)
-    return {"ms": round(1e3 * statistics.median(seconds), 1), "mib": round(peak - loaded, 1)}
+            processor.append(time.process_time() - processor_started)
+    ms, cpu_ms = (round(1e3 * statistics.median(one), 1) for one in (seconds, processor))
+    return {"ms": ms, "cpu_ms": cpu_ms, "mib": round(peak - loaded, 1)}
 
 
 def growth(rows: list[dict[str, Any]]) -> None:
     """Print how many times longer, slower and larger each case is than the one before it."""
     one, other = ([row for row in rows if row["clips"] == n] for n in (FIRST, LAST))
     for before, after in [*pairwise(rows), *zip(one, other, strict=False)]:
-        length, ms, mib = (after[key] / before[key] for key in ("clips", "ms", "mib"))
-        steps = f"{before['clips']:6} -> {after['clips']:6} clips"
-        print(f"{after['mixer']:10}{steps}: {length:5.1f} x as long, {ms:5.1f} x the time, {mib:5.1f} x the memory")
+        length, ms, mib = (after[key] / before[key] for key in ("clips", "cpu_ms", "mib"))
+        steps = f"{after['mixer']:10}{before['clips']:6} -> {after['clips']:6} clips"
+        print(f"{steps}: {length:5.1f} x as long, {ms:5.1f} x the processor time, {mib:5.1f} x the memory")
 
 
 def main() -> None:
