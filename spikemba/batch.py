@@ -100,7 +100,7 @@ class Spikes:
     """What one spiking saliency detector fired."""
 
     trains: Tensor
-    """(S, B, M, D) of 0 and 1 over the M positions of text and video."""
+    """(S, B, M, D) of 0 and 1 over the M positions of text and video; (0, B, M, D) where nobody reads them."""
     rates: Tensor
     """(B, M, D) in [0, 1]: mean over the steps."""
     layer_rates: dict[str, Tensor]
