@@ -120,14 +120,6 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "self.stream.rows(video_of.sort()[0])",
         ),
     ],
-    ("spikemba/grounding.py", "unit/test_grounding.py"): [
-        (
-            "a pass knows no limit of clips",
-            "(n + 1) * longest > config.clips_per_pass",
-            "longest > config.clips_per_pass",
-        ),
-        ("chunks of one video are taken for one", "(id(whole), chunk.read.start)", "(id(whole), 0)"),
-    ],
     ("spikemba/model/spikemba/network.py", REASONER): [
         ("slots are never carried", "if block == 0 or self.config.slots.carry:", "if block == 0:"),
         ("every block has the first one's slots", "learned[block % len(learned)]", "learned[0]"),
@@ -158,6 +150,12 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("blocks that run again have other statistics", "with statistics_kept(kept):", "with statistics_kept(False):"),
     ],
     ("spikemba/grounding.py", GROUNDING): [
+        (
+            "a pass knows no limit of clips",
+            "(n + 1) * longest > config.clips_per_pass",
+            "longest > config.clips_per_pass",
+        ),
+        ("chunks of one video are taken for one", "(id(whole), chunk.read.start)", "(id(whole), 0)"),
         (
             "times follow the duration, not the clips",
             "clips.boundaries * (len(score) * clip_s)",
