@@ -42,7 +42,7 @@ def slow_precision(name: str, device: torch.device) -> str | None:
     """What to say of a precision in which the device is slower than in float32; None: nothing."""
     if name != "bf16" or has_bfloat16(device):
         return None
-    return f"this {device.type} has no bf16 products, so that bf16 is slower here than fp32; it gives the same numbers"
+    return f"this {device.type} has no bf16 products, so that bf16 is slower here than fp32"
 
 
 @cache
