@@ -33,9 +33,9 @@ from pipelines.training.tensorboard_log import tensorboard_log
 from pipelines.training.train_state import TrainState, seed_rank
 from spikemba import __version__
 from spikemba.errors import ConfigError, SpikeMbaError
+from spikemba.ops.precision import autocast
 from spikemba.ops.ranks import one_batch_over_ranks
 
-_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _DUE = 1
 """Why a state is written: time has passed. Greater numbers are signals."""
 
@@ -306,8 +306,3 @@ def device_of(settings: TrainConfig) -> torch.device:
     if settings.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Within it, matrix products run in the precision of `train.precision`."""
-    return torch.autocast(device.type, _HALVES.get(precision), precision in _HALVES)

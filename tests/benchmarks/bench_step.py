@@ -36,11 +36,12 @@ from pipelines.tasks.grounding import task as grounding_task
 from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.batch_plan import BatchPlan
-from pipelines.training.loop import autocast, device_of
+from pipelines.training.loop import device_of
 from pipelines.training.optimizer import make_optimizer
 from spikemba.model import mamba_block
 from spikemba.model.spikemba import heads, spiking_saliency
 from spikemba.ops import spiking
+from spikemba.ops.precision import autocast
 
 REGION = "stage: "
 Places = dict[str, list[tuple[Any, str]]]

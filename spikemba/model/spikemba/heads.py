@@ -3,7 +3,6 @@
 # Shapes: B pairs, L clips, W query tokens, S spike steps, D width.
 
 import math
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from spikemba.batch import Prediction, Spikes
 from spikemba.config import Config
+from spikemba.ops.precision import Float32Conv1d, Float32Linear, in_full_precision
 from spikemba.ops.spiking import NeuronConfig, lif_spikes
 
 
@@ -50,12 +50,15 @@ class HeadsConfig(Config):
 
 
 class ClipConvolutions(nn.Module):
-    """Three convolutions over the clips, kernel 3, ReLU between them; padding is cleared before each."""
+    """Three convolutions over the clips, kernel 3, ReLU between them; padding is cleared before each.
+
+    The last stays in float32 under autocast, as saliency does: the 8 bits of bfloat16 are too few to rank clips by.
+    """
 
     def __init__(self, width: int, n_outputs: int, last_bias: float = 0.0) -> None:
         super().__init__()
-        sizes = (width, width, width, n_outputs)
-        self.layers = nn.ModuleList(nn.Conv1d(i, o, 3, padding=1) for i, o in pairwise(sizes))
+        inner = [nn.Conv1d(width, width, 3, padding=1) for _ in range(2)]
+        self.layers = nn.ModuleList([*inner, Float32Conv1d(width, n_outputs, 3, padding=1)])
         bias = self.layers[-1].bias
         assert isinstance(bias, Tensor)
         nn.init.constant_(bias, last_bias)
@@ -75,7 +78,7 @@ class QueryPooling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.score = nn.Linear(width, 1, bias=False)  # a softmax would not see a bias
+        self.score = Float32Linear(width, 1, bias=False)  # a softmax would not see a bias
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """tokens: (B, W, D).  mask: (B, W) bool, at least one True per row.  Returns (B, D)."""
@@ -126,8 +129,8 @@ class GroundingHeads(nn.Module):
         )
         self.quality = ClipConvolutions(width, 1) if config.quality else None
         self.query_pooling = QueryPooling(width)
-        self.saliency_clip = nn.Linear(width, width, bias=False)
-        self.saliency_query = nn.Linear(width, width, bias=False)
+        self.saliency_clip = Float32Linear(width, width, bias=False)
+        self.saliency_query = Float32Linear(width, width, bias=False)
         self.proposal_neuron: nn.Module = ProposalRates()
         if proposals.read == "neuron":
             self.proposal_neuron = ProposalNeuron(width, neuron)
@@ -152,7 +155,8 @@ class GroundingHeads(nn.Module):
         if self.config.clamp:
             boundaries = boundaries.clamp(0, 1)
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
-        saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
+        with in_full_precision(video):
+            saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
         trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
         proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
         return Prediction(

@@ -66,7 +66,7 @@ def test_the_loss_is_float32_under_autocast(corpus, tiny):
     task, pairs = a_step(corpus, tiny)
     with torch.autocast("cpu", torch.bfloat16):
         prediction = task.module(pairs.batch)
-        assert prediction.saliency_logits.dtype == torch.bfloat16
+        assert prediction.clip_embeddings.dtype == torch.bfloat16
         loss, terms = grounding_loss(prediction, pairs.batch, task.config.loss)
     alone, _ = grounding_loss(prediction, pairs.batch, task.config.loss)
     assert {loss.dtype, *(term.dtype for term in terms.values())} == {torch.float32}
