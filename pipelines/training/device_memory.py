@@ -60,21 +60,6 @@ def rising(device: torch.device) -> Iterator[Rise]:
     rise.bytes = _status("/proc/self/status", "VmHWM") - before
 
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_MOST_FROM_HEAP = 2**25  # bytes, all that glibc allows
-
-
-def keep_freed_memory() -> None:
-    """Let a step's tensors take the place of the last step's, where the process's C library can be told (glibc).
-
-    It would give their memory back to the system and take it again page by page, 1,200 of them in a step of the demo.
-    """
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        library.mallopt(_MMAP_THRESHOLD, _MOST_FROM_HEAP)
-
-
 def peak_memory_mb(device: torch.device) -> float:
     """The most memory that this process has had: its tensors on a GPU, or all of it on a CPU."""
     if device.type == "cuda":

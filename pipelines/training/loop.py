@@ -21,7 +21,7 @@ from pipelines.runs.config import TrainConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
 from pipelines.training.batch_plan import BatchPlan, MicroBatch
-from pipelines.training.device_memory import keep_freed_memory, peak_memory_mb
+from pipelines.training.device_memory import peak_memory_mb
 from pipelines.training.distributed import all_reduce_max, gather_shards, on_first, ranks
 from pipelines.training.ema import EMA
 from pipelines.training.epoch_sums import EpochSums, add
@@ -74,7 +74,6 @@ class _Loop:
     def __init__(self, task: Task, settings: TrainConfig, run: RunDir, events: TrainEvents) -> None:
         self.task, self.settings, self.folder, self.events = task, settings, run, events
         self.ranks, self.device = ranks(), device_of(settings)
-        keep_freed_memory()
         if settings.patience is not None and not task.splits:
             raise ConfigError("train", ["patience: there is no validation to wait for; name a split to validate on"])
         module = task.module.to(self.device)
