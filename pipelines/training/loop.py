@@ -77,6 +77,7 @@ class _Loop:
         if settings.patience is not None and not task.splits:
             raise ConfigError("train", ["patience: there is no validation to wait for; name a split to validate on"])
         module = task.module.to(self.device)
+        self.parameters = list(module.parameters())
         scaler = GradScaler(self.device.type, enabled=settings.precision == "fp16")
         ema = EMA(module, settings.ema) if settings.ema else None
         optimizer = make_optimizer(task.parameter_groups(settings.weight_decay), settings)
@@ -168,7 +169,7 @@ class _Loop:
             add(state.sums.terms, terms, len(one.indices))
             add(state.sums.diagnostics, diagnostics, len(one.own))
         state.scaler.unscale_(state.optimizer)
-        norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
         self._refuse_nonfinite(norm, losses)
         state.scaler.step(state.optimizer)
         state.scaler.update()

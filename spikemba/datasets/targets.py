@@ -27,6 +27,11 @@ class ClipTargets:
     """(L,): 0 for clips that do not matter."""
     has_windows: bool
 
+    @property
+    def nbytes(self) -> int:
+        """Of its arrays."""
+        return self.foreground.nbytes + self.boundaries.nbytes + self.relevance.nbytes
+
 
 def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTargets:
     """What the annotation says about each of the first n_clips clips of its video.

@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -49,6 +50,26 @@ class HeadsConfig(Config):
     """How far an end is drawn, in clips: the standard deviation of what holds it where the distances put it."""
 
 
+class ClipConvolution(nn.Conv1d):
+    """A convolution of kernel 3 over the clips, as one product whose three parts are shifted and summed.
+
+    Torch's own would change the layout there and back.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__(n_inputs, n_outputs, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: (B, L, D) -> (B, L, O)."""
+        before, at, after = F.linear(input, self.weight.permute(2, 0, 1).flatten(0, 1)).chunk(3, dim=-1)
+        assert self.bias is not None
+        return at + self.bias.to(at.dtype) + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1))
+
+
+class Float32ClipConvolution(Float32Conv1d, ClipConvolution):
+    """The same, in float32 under autocast."""
+
+
 class ClipConvolutions(nn.Module):
     """Three convolutions over the clips, kernel 3, ReLU between them; padding is cleared before each.
 
@@ -57,20 +78,19 @@ class ClipConvolutions(nn.Module):
 
     def __init__(self, width: int, n_outputs: int, last_bias: float = 0.0) -> None:
         super().__init__()
-        inner = [nn.Conv1d(width, width, 3, padding=1) for _ in range(2)]
-        self.layers = nn.ModuleList([*inner, Float32Conv1d(width, n_outputs, 3, padding=1)])
-        bias = self.layers[-1].bias
-        assert isinstance(bias, Tensor)
-        nn.init.constant_(bias, last_bias)
+        last = Float32ClipConvolution(width, n_outputs)
+        self.layers = nn.ModuleList([ClipConvolution(width, width), ClipConvolution(width, width), last])
+        assert last.bias is not None
+        nn.init.constant_(last.bias, last_bias)
 
     def forward(self, clips: Tensor, mask: Tensor) -> Tensor:
         """clips: (B, L, D).  mask: (B, L) bool.  Returns (B, L, n_outputs)."""
-        x, real = clips.transpose(1, 2), mask[:, None]
+        x, real = clips, mask[..., None]
         for i, layer in enumerate(self.layers):
             x = layer(x * real)
             if i + 1 < len(self.layers):
                 x = x.relu()
-        return x.transpose(1, 2)
+        return x
 
 
 class QueryPooling(nn.Module):
