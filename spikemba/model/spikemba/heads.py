@@ -78,8 +78,9 @@ class ClipConvolutions(nn.Module):
 
     def __init__(self, width: int, n_outputs: int, last_bias: float = 0.0) -> None:
         super().__init__()
+        inner = [ClipConvolution(width, width) for _ in range(2)]
         last = Float32ClipConvolution(width, n_outputs)
-        self.layers = nn.ModuleList([ClipConvolution(width, width), ClipConvolution(width, width), last])
+        self.layers = nn.ModuleList([*inner, last])
         assert last.bias is not None
         nn.init.constant_(last.bias, last_bias)
 

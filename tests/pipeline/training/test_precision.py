@@ -78,7 +78,7 @@ def test_half_precision_trains_as_well(corpus, tiny, trained, tmp_path, precisio
     train(load_config(corpus / "config.yaml", [*tiny, f"train.precision={precision}"]), tmp_path / "run")
     half, full = RunDir(tmp_path / "run").rows(), RunDir(trained).rows()
     # fp16 begins with steps that are left out, until its scale is low enough
-    assert half[-1]["loss"] == pytest.approx(full[-1]["loss"], rel=0.15 if precision == "fp16" else 0.05)
+    assert half[-1]["loss"] == pytest.approx(full[-1]["loss"], rel=0.2 if precision == "fp16" else 0.05)
     assert {tensor.dtype for tensor in load_checkpoint(tmp_path / "run").model.parameters()} == {torch.float32}
 
 
