@@ -398,7 +398,9 @@ def test_seeds_are_numbers_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "4-0", "0-", "-3", "1,,2", "0-2,1", "1.5", "²"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "4-0", "0-", "-3", "1,,2", "0-2,1", "1.5", "²", "9" * 20, "0-99999999", "9" * 5000]
+)
 def test_seeds_that_are_none_exit_with_two(text, corpus):
     assert run("ablate", "--config", corpus / "config.yaml", "--seeds", text).exit_code == 2
     assert run("train", "--config", corpus / "config.yaml", "--seeds", text).exit_code == 2
