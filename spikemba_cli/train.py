@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_json, print_note, print_table, print_warning, progress
 from spikemba_cli.dry_run import show_dry_run
 from spikemba_cli.run_options import (
@@ -88,7 +89,7 @@ def _print(result: "TrainResult", as_json: bool) -> None:
         print_json({"run": str(result.run), "epochs": result.epochs, **best, **watched})
         return
     chosen = f"best epoch {result.best_epoch}: {_brief(result.best)}" if result.best_epoch else "not validated"
-    err.print(f"{result.epochs} epochs, {chosen} -> {result.run}")
+    err.print(f"{counted(result.epochs, 'epoch', 'epochs')}, {chosen} -> {result.run}")
     if result.best_on_test:
         err.print(f"test at that epoch: {_brief(result.test)}")
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
@@ -160,7 +161,8 @@ def _train_study(
     columns = [name for name in titles if name in summary]
     metrics = list(summary[columns[0]]) if columns else []
     rows = [[metric, *(_cell(summary[name].get(metric), len(seeds)) for name in columns)] for metric in metrics]
-    print_table(f"{len(study.runs)} runs -> {folder}", ["metric", *(titles[name] for name in columns)], rows)
+    runs = counted(len(study.runs), "run", "runs")
+    print_table(f"{runs} -> {folder}", ["metric", *(titles[name] for name in columns)], rows)
 
 
 def _cell(value: Mapping[str, float] | None, n_seeds: int) -> str:

@@ -13,6 +13,7 @@ from pipelines.scoring.scores import main_metrics, short_name
 from pipelines.studies.ablation_scores import Numbers, Outcome, Reported
 from spikemba.files import write_json, write_text
 from spikemba.metrics.bootstrap import Comparison
+from spikemba.reading.printable import counted
 
 TABLE = "ablations.json"
 
@@ -47,9 +48,10 @@ def notes(found: Ablation) -> list[str]:
         return ["There is neither a test nor a validation split, so there are no numbers."]
     about = found.about
     chosen = "best on val" if found.outcomes[0].variant.config.data.val else "its last: there is no val to choose on"
+    queries = counted(len(about.truth), "query", "queries")
+    videos = counted(about.n_videos, "video", "videos")
     return [
-        f"Split {about.split}: {len(about.truth)} queries about {about.n_videos} videos, answered by the checkpoint of "
-        f"each run that is {chosen}.",
+        f"Split {about.split}: {queries} about {videos}, answered by the checkpoint of each run that is {chosen}.",
         "Differences to the base: query by query, over the seeds that both have, with 95 % intervals over resampled "
         "videos. They say what other videos would give with these seeds; ± is the deviation over the seeds.",
         *(f"Note: {said}." for said in too_few(about.truth)),
