@@ -6,6 +6,7 @@ import torch
 from pipelines.runs.effects import TABLE, in_effect, said_in_vain, untaught, without_effect
 from pipelines.tasks.grounding.config import load_config
 from spikemba.batch import Batch, Targets
+from spikemba.errors import ConfigError
 from spikemba.losses import grounding_loss
 from spikemba.model import SpikeMba
 
@@ -103,3 +104,17 @@ def test_a_ranking_that_learns_nothing_is_said(score, loss):
     assert untaught(load_config(None, given)) == []
     (line,) = untaught(load_config(None, [*given, f"loss.{loss}=0"]))
     assert line == f"grounding.score is {score}, and while loss.{loss} is 0 what it ranks by learns nothing"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("model.slots.step_offset=1e30", "model.relevant_mamba.gate_bias=-1e30"),
+        *("model.moment_reasoner.position_scale=1e30", "model.relevant_mamba.spike_norm_eps=-1"),
+        *("model.spiking_saliency.attention_scale=1e30", "model.spiking_saliency.neuron.threshold=1e30"),
+        *("model.spiking_saliency.neuron.tau=1e30", "model.spiking_saliency.neuron.surrogate_alpha=1e30"),
+    ],
+)
+def test_numbers_that_no_network_can_compute_with_are_refused(setting):
+    with pytest.raises(ConfigError, match=r"input should be (less|greater) than"):
+        load_config(None, [setting])
