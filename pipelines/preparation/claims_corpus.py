@@ -79,7 +79,7 @@ def prepare_claims(out: Path, config: ClaimsConfig, report: Report = silent) -> 
 def _folders(root: Path, encoder: Planted) -> tuple[Path, Path]:
     """The folders of clips and of sentences, with their manifests. Raises FeaturesMismatch, OutputError."""
     clips, sentences = root / encoder.name, root / f"{encoder.name}_text"
-    frames = f"no pictures, noise {encoder.noise:g}"
+    frames = f"{features.DRAWN}, noise {encoder.noise:g}"
     made = Manifest(encoder=encoder.name, dim=encoder.dim, weights=encoder.weights, clip_s=CLIP_S, frames=frames)
     features.write_manifest(clips, made)
     read = Manifest(encoder=f"{encoder.name}_text", kind="text", dim=encoder.dim, weights=encoder.weights)

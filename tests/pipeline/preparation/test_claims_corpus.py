@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from pipelines.preparation.claims_corpus import ClaimsConfig, prepare_claims
 from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import GroundingDataset
 from spikemba.datasets.synthetic.claims import GRAMMARS, annotate_claims, claim_video_of
@@ -222,3 +223,13 @@ def test_its_configuration_is_that_of_claims_under_its_own_data(tmp_path):
     read = ("sentence_token", "normalise_video", "max_tokens")
     assert not set(read) & set(yaml.safe_load((tmp_path / "config.yaml").read_text())["data"])
     assert [getattr(own.data, name) for name in read] == [True, False, 40]
+
+
+def test_a_run_of_claims_says_that_it_cannot_ground_a_video(tmp_path, make_video):
+    prepare(tmp_path / "data", "far")
+    settings = ["train.epochs=1", "model.width=16", "model.n_blocks=1", "train.batch_size=8"]
+    train(load_config(tmp_path / "data" / "config.yaml", settings), tmp_path / "run")
+    video = make_video("clip.mp4", np.zeros((10, 32, 32, 3), dtype=np.uint8), fps=5)
+    refused = run("ground", video, "a red square", "--checkpoint", tmp_path / "run")
+    assert (refused.exit_code, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
+    assert "trained on features called 'planted', which are drawn without a video" in refused.stderr
