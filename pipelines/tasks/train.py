@@ -1,5 +1,6 @@
 """Train what a configuration describes: epochs of optimisation, validation after each, the best checkpoint kept."""
 
+import difflib
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipelines.tasks.registry import kind
 from pipelines.training.distributed import joined, on_first, restarted
 from pipelines.training.loop import TrainResult, device_of, fit
 from pipelines.training.task import Task
+from spikemba.errors import ConfigError
 
 __all__ = ["Quiet", "TrainEvents", "TrainResult", "train"]
 
@@ -30,6 +32,7 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
         resume = resume or restarted()
         torch.manual_seed(config.train.seed)
         task: Task = kind(config.task).make_task(config)
+        check_metric(config.train.best_metric, task)
         with ExitStack() as held:
 
             def start() -> None:
@@ -38,3 +41,19 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
 
             on_first(start)
             return fit(task, config.train, run, resume=resume, events=events)
+
+
+def check_start(config: AnyRunConfig) -> None:
+    """Raise what `train` raises before it writes anything: for missing data, features and metrics."""
+    device_of(config.train)
+    check_metric(config.train.best_metric, kind(config.task).make_task(config))
+
+
+def check_metric(name: str, task: Task) -> None:
+    """Raise ConfigError when the task's validation does not measure what shall choose the epoch."""
+    known = list(task.metrics())
+    if not known or name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? there" if close else "there"
+    raise ConfigError("train", [f"best_metric: {name!r} is not measured here; {hint} are {', '.join(known)}"])
