@@ -55,6 +55,7 @@ def train(
     path = config_file(dataset, config)
     numbers = parse_seeds(seeds)
     from pipelines.runs.config import prepared_config
+    from pipelines.runs.effects import said_in_vain, untaught
     from pipelines.studies.study import is_study
     from pipelines.tasks.grounding.config import RunConfig
     from pipelines.tasks.registry import load_run_config
@@ -66,6 +67,9 @@ def train(
     resolved = load_run_config(path, given, prepared=prepared)
     if dataset and isinstance(resolved, RunConfig):
         check_prepared(dataset, resolved)
+    if speaks:
+        for said in [*said_in_vain([resolved], given), *untaught(resolved)]:
+            print_warning(said)
     if dry_run:
         show_dry_run(resolved, processes, as_json)
         return
@@ -99,9 +103,18 @@ def check_prepared(dataset: str, config: "RunConfig") -> None:
     """Raise ConfigError that says how to make the annotations when they are not there."""
     from spikemba.errors import ConfigError
 
-    if config.data.train and not config.data.train.is_file():
-        how = "spikemba demo" if dataset == "demo" else f"spikemba prepare {dataset}"
+    if config.data.train is None:
+        how = _prepare_command(dataset)
+        raise ConfigError("data", [f"train: no annotations are named; make them with `{how}`, or give --data DIR"])
+    if not config.data.train.is_file():
+        how = _prepare_command(dataset)
         raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
+
+
+def _prepare_command(dataset: str) -> str:
+    """What makes the annotations of a configuration that comes with spikemba."""
+    own = {"demo": "spikemba demo", "claims": "spikemba prepare claims --grammar far --out data/claims"}
+    return own.get(dataset, f"spikemba prepare {dataset}")
 
 
 class Processes:
