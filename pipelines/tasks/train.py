@@ -10,6 +10,7 @@ from pipelines.events import Quiet, TrainEvents
 from pipelines.runs.config import AnyRunConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.runs.run_lock import locked
+from pipelines.scoring.scores import short_name
 from pipelines.tasks.registry import kind
 from pipelines.training.distributed import joined, on_first, restarted
 from pipelines.training.loop import TrainResult, device_of, fit
@@ -54,6 +55,7 @@ def check_metric(name: str, task: Task) -> None:
     known = list(task.metrics())
     if not known or name in known:
         return
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? there" if close else "there"
+    called = {called.lower(): one for one in known for called in (one, short_name(one))}
+    close = difflib.get_close_matches(name.lower(), called, n=1)
+    hint = f"did you mean {called[close[0]]!r}? there" if close else "there"
     raise ConfigError("train", [f"best_metric: {name!r} is not measured here; {hint} are {', '.join(known)}"])

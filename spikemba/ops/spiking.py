@@ -40,7 +40,7 @@ class NeuronConfig(Config):
 
     tau: float = Field(2.0, gt=1.0, le=1e6)
     """Membrane time constant, in spike steps."""
-    threshold: float = Field(1.0, gt=0, le=1000)
+    threshold: float = Field(1.0, gt=0, le=1e6)
     """Membrane potential at which a neuron fires."""
     decay_input: bool = False
     """Divide the input by tau. Off, unit-variance currents fire at 22 % instead of 7 %, and fewer channels die."""
