@@ -121,8 +121,8 @@ class QueryError(SpikeMbaError):
 class OutputError(SpikeMbaError):
     """A result cannot be written."""
 
-    def __init__(self, path: Path | str, problem: str) -> None:
-        super().__init__(f"cannot write {path}: {problem}; choose another folder with --out")
+    def __init__(self, path: Path | str, problem: str, cure: str = "choose another folder with --out") -> None:
+        super().__init__(f"cannot write {path}: {problem}; {cure}")
 
 
 LONGEST_FAULT = 500

@@ -39,6 +39,10 @@ ClipLength = Annotated[float, Field(ge=0.01, le=3600)]
 """Seconds of video per row: at least one frame of the fastest cameras, at most an hour."""
 
 
+DRAWN = "no pictures"
+"""How `Manifest.frames` begins for features that were drawn without any video."""
+
+
 class Manifest(Config):
     """What made one folder of features; a checkpoint keeps a copy and refuses features that differ."""
 

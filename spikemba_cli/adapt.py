@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_json, print_note
 from spikemba_cli.run_options import (
     ConfigOption,
@@ -69,4 +70,5 @@ def adapt(
         print_json({"run": str(result.run), "epochs": result.epochs, "encoder": numbers, **best})
         return
     chosen = f"best epoch {result.best_epoch}" if result.best_epoch else "not validated"
-    err.print(f"{result.epochs} epochs, {chosen} -> {folder}; ask it with `spikemba ground --checkpoint {folder}`")
+    epochs = counted(result.epochs, "epoch", "epochs")
+    err.print(f"{epochs}, {chosen} -> {folder}; ask it with `spikemba ground --checkpoint {folder}`")

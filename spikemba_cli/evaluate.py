@@ -8,17 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from spikemba.datasets.registry import OWN
-from spikemba_cli.console import print_json, print_table, print_warning
+from spikemba.reading.printable import counted
+from spikemba_cli.console import print_json, print_note, print_table, print_warning
 
 if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
 
+FEWEST_RESAMPLES = 100
+"""Of which the 2.5 % at either end are still some."""
+
+
+def _enough(n: int) -> int:
+    """As many resamples as tell an interval, or 0 for none. Raises typer.BadParameter."""
+    if n and n < FEWEST_RESAMPLES:
+        raise typer.BadParameter(f"{n} tell no interval; expected {FEWEST_RESAMPLES} or more, or 0 for none")
+    return n
+
+
 Table = Literal["text", "markdown", "csv"]
-BootstrapOption = Annotated[
-    int, typer.Option(min=0, help="Also print 95 % intervals over this many resamples of the videos.")
-]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"], typer.Option(help="Of the checkpoint's products; auto: bf16 where it is faster.")
+]
+
+
+ResamplesOption = Annotated[
+    int,
+    typer.Option(help="Also print 95 % intervals over so many resamples of the videos, 100 or more.", callback=_enough),
 ]
 
 
@@ -43,7 +58,7 @@ def evaluate(
     check: Annotated[
         bool, typer.Option("--check", help="Only look for faults of the predictions file; exit 1 if there are any.")
     ] = False,
-    bootstrap: BootstrapOption = 0,
+    bootstrap: ResamplesOption = 0,
     table: Annotated[
         Table | None, typer.Option(help="Print the numbers beside the published ones: text, markdown or csv.")
     ] = None,
@@ -79,7 +94,7 @@ def evaluate(
     else:
         _print_brief(result.brief, result.spread, result.intervals)
         if kinds := result.document.get("by_kind"):
-            _print_kinds(kinds)
+            _print_kinds(kinds, result.n_queries)
 
 
 def _check_usage(
@@ -151,7 +166,7 @@ def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: d
     print_table("", columns, rows)
 
 
-def _print_kinds(kinds: dict[str, dict[str, Any]]) -> None:
+def _print_kinds(kinds: dict[str, dict[str, Any]], n_queries: int) -> None:
     """A second table: the main numbers of each kind of query, in percent."""
     from pipelines.scoring.scores import main_metrics, short_name
 
@@ -162,3 +177,5 @@ def _print_kinds(kinds: dict[str, dict[str, Any]]) -> None:
     ]
     sys.stdout.write("\n")  # between the tables, also in a pipe
     print_table("by kind of query", ["kind", "queries", *map(short_name, names)], rows)
+    if without := n_queries - sum(one["n_queries"] for one in kinds.values()):
+        print_note(f"{counted(without, 'query', 'queries')} of {n_queries} without a kind")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_error, print_json, print_note, progress
 from spikemba_cli.encoder_options import (
     DeviceOption,
@@ -89,7 +90,7 @@ def _print(result: "ExtractResult", as_json: bool, *, asked: bool) -> None:
         document = {"out": str(result.out), "encoded": result.encoded, "kept": result.kept, "failed": failed}
         print_json({**document, "queries": result.n_queries})
         return
-    queries = f", {result.n_queries} queries" if asked else ""
+    queries = f", {counted(result.n_queries, 'query', 'queries')}" if asked else ""
     kept = f", {len(result.kept)} were there already" if result.kept else ""
     failures = f", {len(result.failed)} failed" if result.failed else ""
-    err.print(f"{len(result.encoded)} videos encoded{kept}{failures}{queries} -> {result.out}")
+    err.print(f"{counted(len(result.encoded), 'video', 'videos')} encoded{kept}{failures}{queries} -> {result.out}")

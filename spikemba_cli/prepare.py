@@ -55,7 +55,7 @@ def shapes(
     from pipelines.preparation.shapes_corpus import ShapesConfig
 
     with progress("drawing", "videos") as report:
-        config = ShapesConfig(train=train, val=val, test=test, seed=seed)
+        config = ShapesConfig.parse({"train": train, "val": val, "test": test, "seed": seed}, "prepare shapes")
         prepared = prepare_shapes(out, config, report)
     _print(prepared, "mini", as_json)
 
@@ -83,7 +83,7 @@ def claims(
     from pipelines.preparation.claims_corpus import ClaimsConfig, prepare_claims
 
     sizes = {"grammar": grammar, "train": train, "val": val, "test": test, "seed": seed}
-    config = ClaimsConfig.parse(sizes if noise is None else sizes | {"noise": noise}, "--noise")
+    config = ClaimsConfig.parse(sizes if noise is None else sizes | {"noise": noise}, "prepare claims")
     with progress("drawing", "videos") as report:
         prepared = prepare_claims(out, config, report)
     if as_json:

@@ -31,7 +31,8 @@ def motions(
     from pipelines.preparation.prepare_videos import prepare_motions
 
     with progress("drawing", "videos") as report:
-        config = MotionsConfig(which=which, look=look, train=train, val=val, test=test, seed=seed)
+        sizes = {"which": which, "look": look, "train": train, "val": val, "test": test, "seed": seed}
+        config = MotionsConfig.parse(sizes, "prepare motions")
         prepared = prepare_motions(out, config, report)
     usual = "" if out == Path("data/motions") else f" --data {out}"
     _print(prepared, f"spikemba train --dataset motions{usual}", as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_json, print_note, print_table, print_warning, progress
 from spikemba_cli.dry_run import show_dry_run
 from spikemba_cli.run_options import (
@@ -54,6 +55,7 @@ def train(
     path = config_file(dataset, config)
     numbers = parse_seeds(seeds)
     from pipelines.runs.config import prepared_config
+    from pipelines.runs.effects import said_in_vain, untaught
     from pipelines.studies.study import is_study
     from pipelines.tasks.grounding.config import RunConfig
     from pipelines.tasks.registry import load_run_config
@@ -65,6 +67,9 @@ def train(
     resolved = load_run_config(path, given, prepared=prepared)
     if dataset and isinstance(resolved, RunConfig):
         check_prepared(dataset, resolved)
+    if speaks:
+        for said in [*said_in_vain([resolved], given), *untaught(resolved)]:
+            print_warning(said)
     if dry_run:
         show_dry_run(resolved, processes, as_json)
         return
@@ -88,7 +93,7 @@ def _print(result: "TrainResult", as_json: bool) -> None:
         print_json({"run": str(result.run), "epochs": result.epochs, **best, **watched})
         return
     chosen = f"best epoch {result.best_epoch}: {_brief(result.best)}" if result.best_epoch else "not validated"
-    err.print(f"{result.epochs} epochs, {chosen} -> {result.run}")
+    err.print(f"{counted(result.epochs, 'epoch', 'epochs')}, {chosen} -> {result.run}")
     if result.best_on_test:
         err.print(f"test at that epoch: {_brief(result.test)}")
         err.print(f"test at epoch {result.best_on_test_epoch}, chosen on the test split: {_brief(result.best_on_test)}")
@@ -98,9 +103,18 @@ def check_prepared(dataset: str, config: "RunConfig") -> None:
     """Raise ConfigError that says how to make the annotations when they are not there."""
     from spikemba.errors import ConfigError
 
-    if config.data.train and not config.data.train.is_file():
-        how = "spikemba demo" if dataset == "demo" else f"spikemba prepare {dataset}"
+    if config.data.train is None:
+        how = _prepare_command(dataset)
+        raise ConfigError("data", [f"train: no annotations are named; make them with `{how}`, or give --data DIR"])
+    if not config.data.train.is_file():
+        how = _prepare_command(dataset)
         raise ConfigError("data", [f"train: there is no {config.data.train}; make it with `{how}`, or give --data DIR"])
+
+
+def _prepare_command(dataset: str) -> str:
+    """What makes the annotations of a configuration that comes with spikemba."""
+    own = {"demo": "spikemba demo", "claims": "spikemba prepare claims --grammar far --out data/claims"}
+    return own.get(dataset, f"spikemba prepare {dataset}")
 
 
 class Processes:
@@ -160,7 +174,8 @@ def _train_study(
     columns = [name for name in titles if name in summary]
     metrics = list(summary[columns[0]]) if columns else []
     rows = [[metric, *(_cell(summary[name].get(metric), len(seeds)) for name in columns)] for metric in metrics]
-    print_table(f"{len(study.runs)} runs -> {folder}", ["metric", *(titles[name] for name in columns)], rows)
+    runs = counted(len(study.runs), "run", "runs")
+    print_table(f"{runs} -> {folder}", ["metric", *(titles[name] for name in columns)], rows)
 
 
 def _cell(value: Mapping[str, float] | None, n_seeds: int) -> str:

@@ -5,8 +5,9 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from pydantic import NonNegativeInt
+from pydantic import Field
 
+from pipelines.preparation.making import LARGEST_SEED, SPLIT_SEEDS, begin, other_annotations
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.synthetic.drawing import render
@@ -16,19 +17,18 @@ from spikemba.video.files import write_video
 
 SPLITS = ("train", "val", "test")
 _QUERIES_PER_VIDEO = 10  # room for the query ids of one video
-_SPLIT_SEEDS = 100_000  # seeds of one split; no two splits share a video
 
 
 class ShapesConfig(Config):
     """Size of the corpus."""
 
-    train: NonNegativeInt = 300
+    train: int = Field(300, ge=0, le=SPLIT_SEEDS)
     """Training videos."""
-    val: NonNegativeInt = 40
+    val: int = Field(40, ge=0, le=SPLIT_SEEDS)
     """Validation videos."""
-    test: NonNegativeInt = 60
+    test: int = Field(60, ge=0, le=SPLIT_SEEDS)
     """Test videos."""
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Another seed draws another corpus."""
 
 
@@ -36,15 +36,23 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
     """Write `out/videos/*.mp4` and `out/{train,val,test,test_distractor,test_long_range}.jsonl`.
 
     Videos that are there already are kept. Returns the number of queries per annotation file.
-    Raises OutputError when `out` cannot be written.
+    Raises OutputError when `out` cannot be written or holds a corpus made otherwise.
     """
     boards = {split: _boards(config, split) for split in SPLITS}
+    files = _annotations(boards)
+    begin(out, "shapes", config, other_annotations(out, files))
     wanted = [(kind, seed, out / "videos") for split in SPLITS for kind, seed in boards[split]]
     workers = min(os.cpu_count() or 1, len(wanted)) or 1
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         for done, _ in enumerate(pool.map(_draw, *zip(*wanted, strict=True), chunksize=4), start=1):
             report(done, len(wanted))
+    for name, annotations in files.items():
+        write_annotations(out / f"{name}.jsonl", annotations)
+    return {name: len(annotations) for name, annotations in files.items()}
 
+
+def _annotations(boards: dict[str, list[tuple[Kind, int]]]) -> dict[str, list[Annotation]]:
+    """The rows of each annotation file, by its name without suffix."""
     files: dict[str, list[Annotation]] = {}
     for split in SPLITS:
         rows = {
@@ -54,15 +62,13 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
         if split == "test":
             for kind in ("distractor", "long_range"):
                 files[f"test_{kind}"] = [row for board in rows if board[0] == kind for row in rows[board]]
-    for name, annotations in files.items():
-        write_annotations(out / f"{name}.jsonl", annotations)
-    return {name: len(annotations) for name, annotations in files.items()}
+    return files
 
 
 def _boards(config: ShapesConfig, split: str) -> list[tuple[Kind, int]]:
     """Kind and seed of each video of a split: three in five plain, one with distractors, one long-range."""
     kinds: tuple[Kind, ...] = ("plain", "distractor", "plain", "long_range", "plain")
-    first = (config.seed * len(SPLITS) + SPLITS.index(split)) * _SPLIT_SEEDS
+    first = (config.seed * len(SPLITS) + SPLITS.index(split)) * SPLIT_SEEDS
     return [(kinds[i % len(kinds)], first + i) for i in range(getattr(config, split))]
 
 

@@ -52,7 +52,7 @@ class RunDir:
         it was started with other settings; only those of MAY_DIFFER may.
         """
         if self.exists and not resume:
-            raise OutputError(self.path, "it holds a run already; go on with --resume, or choose another --out")
+            raise OutputError(self.path, "it holds a run already", "go on with --resume, or choose another --out")
         if self.exists:
             self.check(config)
         lost = [name for name, there in {"config.yaml": self.exists, STATE: self._has_state}.items() if not there]
@@ -60,7 +60,8 @@ class RunDir:
             raise OutputError(
                 self.path,
                 f"it holds {' and '.join(kept)} but no {' and no '.join(lost)}, so that run cannot go on and a new one "
-                "would overwrite it; put the missing file back, or choose another --out",
+                "would overwrite it",
+                "put the missing file back, or choose another --out",
             )
         write_text(self.path / "config.yaml", to_yaml(config))
         for half in self.path.glob(".train_state.*.pt"):  # what a killed process was writing

@@ -71,7 +71,7 @@ class Study(Config):
 def _over_domains(briefs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Briefs of one seed's domains as one: mAP is averaged, what one domain alone has is taken over."""
     names = {name: None for of_run in briefs for name in of_run}
-    return {name: round(float(np.mean([of_run[name] for of_run in briefs if name in of_run])), 3) for name in names}
+    return {name: float(np.mean([of_run[name] for of_run in briefs if name in of_run])) for name in names}
 
 
 def write_study(root: Path, study: Study) -> None:
@@ -94,13 +94,16 @@ def read_study(root: Path) -> Study | None:
 
 
 def mean_and_spread(briefs: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean over seeds of each number, and the sample standard deviation where there are two seeds or more."""
+    """Mean over seeds of each number, and the sample standard deviation where there are two seeds or more.
+
+    Neither is rounded: what prints them rounds once.
+    """
     names = [name for name in briefs[0] if all(name in one for one in briefs)]
     values = {name: np.array([one[name] for one in briefs]) for name in names}
-    mean = {name: round(float(of.mean()), 3) for name, of in values.items()}
+    mean = {name: float(of.mean()) for name, of in values.items()}
     if len(briefs) < 2:
         return mean, {}
-    return mean, {name: round(float(of.std(ddof=1)), 3) for name, of in values.items()}
+    return mean, {name: float(of.std(ddof=1)) for name, of in values.items()}
 
 
 def seeds_document(

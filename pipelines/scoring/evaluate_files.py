@@ -97,7 +97,7 @@ def evaluate_files(
     document = _document(rows, truth, protocol, str(predictions))
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
     faults += too_few(truth) if resamples else []
-    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)
+    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults, n_queries=len(truth))
 
 
 def evaluate_rows(
@@ -118,7 +118,7 @@ def evaluate_rows(
     faults = left_out_faults(document)
     found = intervals(rows, truth, protocol, how.resamples) if how.resamples else {}
     faults += too_few(truth) if how.resamples else []
-    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults)
+    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults, n_queries=len(truth))
 
 
 def _document(

@@ -1,11 +1,13 @@
 """What is wrong with a file of predictions, beyond what its reader refuses: every fault named, the worst first."""
 
+import re
 from collections.abc import Sequence
 
 from pipelines.scoring.scores import query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
 from spikemba.datasets.clip_lengths import whole_clips
 from spikemba.datasets.protocol import ScoringProtocol
+from spikemba.reading.printable import counted
 
 SLACK_S = 0.01
 """A window may end this much past its video: durations are stored with two decimals."""
@@ -92,4 +94,6 @@ def _fault(queries: dict[QueryId, str], what: str) -> list[str]:
     if not queries:
         return []
     query_id, shown = next(iter(queries.items()))
-    return [f"{len(queries)} queries {what}, as qid {query_id!r}: {shown}"]
+    if len(queries) == 1:
+        what = re.sub("^(have|are)", lambda verb: {"have": "has", "are": "is"}[verb[0]], what)
+    return [f"{counted(len(queries), 'query', 'queries')} {what}, as qid {query_id!r}: {shown}"]

@@ -13,6 +13,7 @@ from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics import NothingToScore, grounding_document, ratings_matrix
+from spikemba.reading.printable import counted
 
 
 def protocol_of(benchmark: str) -> ScoringProtocol:
@@ -71,7 +72,8 @@ def score(
 def left_out_faults(document: Mapping[str, Any]) -> list[str]:
     """What to say about the queries that a document leaves out."""
     n = document.get("left_out", {}).get("MR", 0)
-    return [f"{n} queries have no windows; they are left out of the mean and not counted as 0"] if n else []
+    queries = counted(n, "query has", "queries have")
+    return [f"{queries} no windows; they are left out of the mean and not counted as 0"] if n else []
 
 
 def has_truth(annotations: Sequence[Annotation]) -> bool:
@@ -84,8 +86,8 @@ def check_truth(annotations: Sequence[Annotation], protocol: ScoringProtocol, so
     if protocol.highlights:
         unlabelled = [one.query_id for one in annotations if not one.labels or one.domain is None]
         if unlabelled:
-            some = f"{len(unlabelled)} annotations have no label or no domain, as qid {unlabelled[0]!r}"
-            raise AnnotationError(source, [some])
+            some = counted(len(unlabelled), "annotation has", "annotations have")
+            raise AnnotationError(source, [f"{some} no label or no domain, as qid {unlabelled[0]!r}"])
     elif not any(one.windows or one.ratings for one in annotations):
         problem = "the annotations hold neither windows nor ratings; nothing can be scored"
         if any(one.labels for one in annotations):
@@ -122,9 +124,11 @@ def query_faults(predicted: set[Any], annotated: set[Any]) -> list[str]:
     missing, extra = annotated - predicted, predicted - annotated
     faults = []
     if missing:
-        faults.append(f"{len(missing)} annotated queries have no prediction, as qid {min(missing, key=str)!r}")
+        asked = counted(len(missing), "annotated query has", "annotated queries have")
+        faults.append(f"{asked} no prediction, as qid {min(missing, key=str)!r}")
     if extra:
-        faults.append(f"{len(extra)} predicted queries are not annotated, as qid {min(extra, key=str)!r}")
+        answered = counted(len(extra), "predicted query is", "predicted queries are")
+        faults.append(f"{answered} not annotated, as qid {min(extra, key=str)!r}")
     return faults
 
 

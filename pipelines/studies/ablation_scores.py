@@ -1,9 +1,10 @@
 """What a variant reached on the split that is reported, and how far that is from the base on the same queries.
 
-predictions_<split>.jsonl    in each run folder: its answers with the checkpoint that validation chose
+predictions_<split>.jsonl         in each run folder: its answers with the checkpoint that validation chose
+predictions_<split>.made.json     marks of the checkpoint, annotations and features that they are of
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +15,19 @@ from pipelines.scoring.comparisons import compare_seeds
 from pipelines.scoring.evaluate_files import EvaluateOptions
 from pipelines.scoring.scores import brief, has_truth, protocol_of, score
 from pipelines.studies.ablations import Variant
+from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.grounding.evaluate import evaluate_run
+from pipelines.training.data_digest import of_files, of_split
 from spikemba.checkpoints.grounding import find_checkpoint, load_checkpoint
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_predictions
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.datasets.protocol import ScoringProtocol
+from spikemba.errors import AnnotationError
+from spikemba.files import CHECKPOINT_FILES, write_json
 from spikemba.metrics import NothingToScore
 from spikemba.metrics.bootstrap import Comparison
+from spikemba.reading.trees import read_json
+from spikemba.reading.unreadable import Unreadable
 
 Rows = Sequence[PredictedRow]
 
@@ -72,12 +79,15 @@ class Measured:
     """Of training one seed, without validation, in the mean."""
 
 
-def measure(root: Path, study: Study, split: Split | None) -> Measured:
-    """Answer the split with every run of the study; what is stored and newer than the checkpoint is read instead."""
+def measure(root: Path, study: Study, split: Split | None, told: Callable[[str], None] = lambda _: None) -> Measured:
+    """Answer the split with every run of the study; what is stored of this checkpoint and these data is read instead.
+
+    told: of answers that are of others, and are made anew.
+    """
     by_seed: dict[int, list[PredictedRow]] = {}
     if split is not None:
         for run in study.runs:
-            by_seed.setdefault(run.seed, []).extend(_answers(root / run.folder, split))
+            by_seed.setdefault(run.seed, []).extend(_answers(root / run.folder, split, told))
     folders = [root / run.folder for run in study.runs]
     seconds = sum(row.get("seconds", 0.0) for folder in folders for row in RunDir(folder).rows())
     network = load_checkpoint(folders[0]).model
@@ -85,11 +95,39 @@ def measure(root: Path, study: Study, split: Split | None) -> Measured:
     return Measured(by_seed, n_parameters, round(seconds / len({run.seed for run in study.runs}), 1))
 
 
-def _answers(run: Path, split: Split) -> list[PredictedRow]:
-    path, weights = run / f"predictions_{split}.jsonl", find_checkpoint(run) / "model.safetensors"
-    if not path.is_file() or path.stat().st_mtime_ns < weights.stat().st_mtime_ns:
-        evaluate_run(run, split, EvaluateOptions(out=path))
+def _answers(run: Path, split: Split, told: Callable[[str], None]) -> list[PredictedRow]:
+    path, data = run / f"predictions_{split}.jsonl", RunDir(run).config(RunConfig).data
+    truth = GroundingDataset(data, split, to_train=False).annotations
+    made, marks = path.with_suffix(".made.json"), _marks(run, data, truth)
+    if path.is_file() and (problem := _of_others(path, made, marks, truth)):
+        told(f"{path}: {problem}, so all its queries are answered anew")
+    elif path.is_file():
+        return read_predictions(path)
+    made.unlink(missing_ok=True)  # before the answers change: it says what they are of
+    evaluate_run(run, split, EvaluateOptions(out=path))
+    write_json(made, marks)
     return read_predictions(path)
+
+
+def _marks(run: Path, data: DataConfig, truth: Sequence[Annotation]) -> dict[str, str]:
+    """Of all that the answers of a run depend on, by what people call it."""
+    checkpoint = find_checkpoint(run)
+    files = of_files([checkpoint / name for name in CHECKPOINT_FILES])
+    return {"checkpoint": files, **of_split(data, truth, "annotations")}
+
+
+def _of_others(path: Path, made: Path, marks: Mapping[str, str], truth: Sequence[Annotation]) -> str:
+    """Why stored answers are not those to be had now; empty when they are."""
+    try:
+        before = read_json(made)
+        changed = [f"the {name} changed" for name in marks if before.get(name) != marks[name]]
+        rows = {(row.query_id, row.video_id, row.query) for row in read_predictions(path)}
+    except (OSError, Unreadable, AttributeError):
+        return "it does not say which annotations and features it is of"
+    except AnnotationError:
+        return "it is damaged"
+    asked = {(one.query_id, one.video_id, one.query) for one in truth}
+    return next(iter(changed), "" if rows == asked else "it is of other queries")
 
 
 @dataclass(frozen=True)

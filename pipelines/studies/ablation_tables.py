@@ -13,6 +13,7 @@ from pipelines.scoring.scores import main_metrics, short_name
 from pipelines.studies.ablation_scores import Numbers, Outcome, Reported
 from spikemba.files import write_json, write_text
 from spikemba.metrics.bootstrap import Comparison
+from spikemba.reading.printable import counted
 
 TABLE = "ablations.json"
 
@@ -47,12 +48,31 @@ def notes(found: Ablation) -> list[str]:
         return ["There is neither a test nor a validation split, so there are no numbers."]
     about = found.about
     chosen = "best on val" if found.outcomes[0].variant.config.data.val else "its last: there is no val to choose on"
+    queries = counted(len(about.truth), "query", "queries")
+    videos = counted(about.n_videos, "video", "videos")
     return [
-        f"Split {about.split}: {len(about.truth)} queries about {about.n_videos} videos, answered by the checkpoint of "
-        f"each run that is {chosen}.",
+        f"Split {about.split}: {queries} about {videos}, answered by the checkpoint of each run that is {chosen}.",
         "Differences to the base: query by query, over the seeds that both have, with 95 % intervals over resampled "
         "videos. They say what other videos would give with these seeds; ± is the deviation over the seeds.",
-        *(f"Note: {said}." for said in too_few(about.truth)),
+        *(f"Note: {said}." for said in [*too_few(about.truth), *_without_kind(about), *_idle(found.outcomes)]),
+    ]
+
+
+def _without_kind(about: Reported) -> list[str]:
+    n = len(about.truth) - sum(map(len, about.kinds.values()))
+    return [f"{counted(n, 'query has', 'queries have')} no kind"] if n and about.kinds else []
+
+
+def _idle(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which variants are another one, because their settings have no effect."""
+    why: dict[tuple[str, str], list[str]] = {}
+    for one in outcomes:
+        first = next(other.variant.name for other in outcomes if other.variant.folder == one.variant.folder)
+        if one.variant.idle and first != one.variant.name:
+            why.setdefault((first, one.variant.idle), []).append(one.variant.name)
+    return [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {first}: {said}"
+        for (first, said), names in why.items()
     ]
 
 
@@ -76,6 +96,7 @@ def _row(one: Outcome, n_of_kind: Mapping[str, int]) -> dict[str, Any]:
         "compared_seeds": list(one.compared),
         **_numbers(one.all),
         "by_kind": {kind: {"n_queries": n_of_kind[kind], **_numbers(of)} for kind, of in one.by_kind.items()},
+        **({"idle": one.variant.idle} if one.variant.idle else {}),
         **({"problem": one.problem} if one.problem else {}),
     }
 

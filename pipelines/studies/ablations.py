@@ -1,11 +1,16 @@
 """What can be left out of the network or put in another's place: variants of one configuration, by part and value."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from pipelines.runs.config import GROUNDING, config_tree
+from pipelines.runs.effects import in_effect, said_in_vain
 from pipelines.tasks.grounding.config import RunConfig, load_config
-from spikemba.errors import UnknownName
+from spikemba.config import merge, parse_overrides
+from spikemba.errors import SpikeMbaError, UnknownName
 from spikemba.model.mamba_block import OPEN_GATE_BIAS
 
 ABLATIONS: dict[str, dict[str, str]] = {
@@ -55,38 +60,78 @@ class Variant:
     """What it changes, one setting or several with a space between them; empty for the base."""
     config: RunConfig
     folder: str
-    """Below the output; that of an earlier variant when both are the same configuration."""
+    """Below the output; shared by variants that are the same configuration in effect."""
+    idle: str = ""
+    """Why it is the same as another, where its setting has no effect."""
 
 
-def variants(path: Path | None, settings: Sequence[str], only: Sequence[str], prepared: Path | None) -> list[Variant]:
+def variants(
+    path: Path | None,
+    settings: Sequence[str],
+    only: Sequence[str],
+    prepared: Path | None,
+    folders: Mapping[str, str] = MappingProxyType({}),
+) -> list[Variant]:
     """The base and the chosen variants of a configuration, each with its own setting put last.
 
-    only: parts of ABLATIONS, or part=value; all when empty. Raises UnknownName, ConfigError.
+    only: parts of ABLATIONS, or part=value, or part=value,value; all when empty.
+    folders: of variants by name, where they have been trained before.
+    Raises UnknownName, ConfigError, and SpikeMbaError for what is not grounding.
     """
-    chosen = {f"{part}={value}": setting for part, value, setting in settings_of(only)}
-    found: list[Variant] = []
-    for name, setting in {BASE: "", **chosen}.items():
-        config = load_config(path, [*settings, *setting.split()], prepared=prepared)
-        same = next((one for one in found if _same(one.config, config)), None)
-        folder = same.folder if same else name.replace("=", "-")
-        found.append(Variant(name, setting, config, folder))
-    return found
+    task = merge(config_tree(path, prepared), parse_overrides(settings)).get("task", GROUNDING)
+    if task != GROUNDING:
+        raise SpikeMbaError(
+            f"ablate is for grounding, and {path} is of task {task!r}; train that with `spikemba train`"
+        )
+    chosen = {BASE: ""} | {f"{part}={value}": setting for part, value, setting in settings_of(only)}
+    configs = {
+        name: load_config(path, [*settings, *setting.split()], prepared=prepared) for name, setting in chosen.items()
+    }
+    same: list[list[str]] = []
+    for name, config in configs.items():
+        group = next((names for names in same if _effect(configs[names[0]]) == _effect(config)), None)
+        same.append([name]) if group is None else group.append(name)
+    place = {name: _folder(names, folders) for names in same for name in names}
+    return [
+        Variant(name, setting, configs[name], place[name], _idle(configs[name], setting))
+        for name, setting in chosen.items()
+    ]
 
 
-def _same(a: RunConfig, b: RunConfig) -> bool:
-    """Whether two configurations train the same; a preset is no more than the values that it fills in."""
-    left_out = {"name", "preset"}
-    return a.model_dump(exclude=left_out) == b.model_dump(exclude=left_out)
+def is_variant(name: str) -> bool:
+    """Whether there is a variant of that name; tables of earlier versions may have others."""
+    part, _, value = name.partition("=")
+    return value in ABLATIONS.get(part, {})
+
+
+def _effect(config: RunConfig) -> Mapping[str, Any]:
+    """What of a configuration decides the training; a preset is no more than the values that it fills in."""
+    return in_effect(config, "name", "preset")
+
+
+def _folder(names: Sequence[str], folders: Mapping[str, str]) -> str:
+    """Where variants that are the same in effect lie: with the base, or where one of them lies already."""
+    known = next((folders[name] for name in names if name in folders), names[0])
+    return BASE if BASE in names else known.replace("=", "-")
+
+
+def _idle(config: RunConfig, setting: str) -> str:
+    return "; ".join(said_in_vain([config], setting.split()))
 
 
 def settings_of(only: Sequence[str] = ()) -> list[list[str]]:
     """Part, value and setting of each variant there is, or of the parts and single values named.
 
-    only: parts of ABLATIONS, or part=value; all when empty. Raises UnknownName.
+    only: parts of ABLATIONS, part=value, or part=value,value; all when empty. Raises UnknownName.
     """
-    rows = [[part, value, setting] for part, values in ABLATIONS.items() for value, setting in values.items()]
-    names = {name for part, value, _ in rows for name in (part, f"{part}={value}")}
+    wanted: set[tuple[str, str]] = set()
     for name in only:
-        if name not in names:
+        part, equals, values = name.partition("=")
+        if part not in ABLATIONS:
             raise UnknownName("ablation", name, [*ABLATIONS, "or one value of them, as slots=0"])
-    return [row for row in rows if not only or row[0] in only or f"{row[0]}={row[1]}" in only]
+        for value in values.split(",") if equals else ABLATIONS[part]:
+            if value.strip() not in ABLATIONS[part]:
+                raise UnknownName(f"value of {part}", value, [*ABLATIONS[part], "or several, as slots=0,4"])
+            wanted.add((part, value.strip()))
+    rows = [[part, value, setting] for part, values in ABLATIONS.items() for value, setting in values.items()]
+    return [row for row in rows if not only or (row[0], row[1]) in wanted]

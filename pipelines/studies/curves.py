@@ -15,6 +15,7 @@ from pipelines.scoring.scores import main_metrics, short_name
 from pipelines.training.firing_rates import HEALTHY
 from spikemba.errors import CheckpointError, OutputError
 from spikemba.files import write_text, writing
+from spikemba.reading.printable import counted
 
 FORMATS = (".png", ".svg", ".pdf", ".html")
 SPLITS = {"val": "-", "test": "--"}
@@ -234,7 +235,7 @@ def _draw(place: Any, panel: Panel) -> None:
 
 def _title(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
-        return f"{len(runs)} runs"
+        return counted(len(runs), "run", "runs")
     (run,) = runs
     done, wanted = run.epochs
     best = run.best

@@ -1,5 +1,6 @@
 """Train what a configuration describes: epochs of optimisation, validation after each, the best checkpoint kept."""
 
+import difflib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -10,11 +11,13 @@ from pipelines.events import Quiet, TrainEvents
 from pipelines.runs.config import AnyRunConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.runs.run_lock import locked
+from pipelines.scoring.scores import short_name
 from pipelines.tasks.registry import kind
 from pipelines.training.distributed import joined, on_first, ranks, restarted
 from pipelines.training.loop import TrainResult, device_of, fit
 from pipelines.training.task import Task
 from spikemba.device import resolved_precision, slow_precision
+from spikemba.errors import ConfigError
 
 __all__ = ["Quiet", "TrainEvents", "TrainResult", "train"]
 
@@ -35,6 +38,7 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, events: Trai
         config = _with_precision(config, run if resume else None, told)
         torch.manual_seed(config.train.seed)
         task: Task = kind(config.task).make_task(config)
+        check_metric(config.train.best_metric, task)
         with ExitStack() as held:
 
             def start() -> None:
@@ -66,3 +70,20 @@ def _with_precision(config: C, going_on: RunDir | None, events: TrainEvents) -> 
     if ranks().first and (slow := slow_precision(config.train.precision, device)) is not None:
         events.warn(slow)
     return config
+
+
+def check_start(config: AnyRunConfig) -> None:
+    """Raise what `train` raises before it writes anything: for missing data, features and metrics."""
+    device_of(config.train)
+    check_metric(config.train.best_metric, kind(config.task).make_task(config))
+
+
+def check_metric(name: str, task: Task) -> None:
+    """Raise ConfigError when the task's validation does not measure what shall choose the epoch."""
+    known = list(task.metrics())
+    if not known or name in known:
+        return
+    called = {called.lower(): one for one in known for called in (one, short_name(one))}
+    close = difflib.get_close_matches(name.lower(), called, n=1)
+    hint = f"did you mean {called[close[0]]!r}? there" if close else "there"
+    raise ConfigError("train", [f"best_metric: {name!r} is not measured here; {hint} are {', '.join(known)}"])

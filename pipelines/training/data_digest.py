@@ -1,12 +1,33 @@
-"""Short marks of the training data, kept in a run's state: a run that goes on can say what has changed."""
+"""Short marks of data, kept beside what was made of them: a run that goes on can say what has changed."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from spikemba.datasets.annotations import Annotation
+from spikemba.datasets.base import DataConfig
+from spikemba.features import FeatureFolder
 
 _ENDS = 4096  # bytes; the directory at the end of an npz holds the checksums of its arrays
 _MOST = 2000
+
+
+def of_split(data: DataConfig, rows: Sequence[Annotation], called: str) -> dict[str, str]:
+    """Of annotations, by what people call them, and of the features of their videos and queries."""
+    # a query's kind is never learned from: rows that have got one since are the same data
+    marks = {called: of_rows(json.dumps(replace(one, kind=None).to_row()) for one in rows)}
+    videos = list(dict.fromkeys(one.video_id for one in rows))
+    for folder in data.video_features:
+        marks[f"features in {folder}"] = of_files(FeatureFolder(folder).files(videos=videos))
+    if data.text_features is not None:
+        text = data.text_features
+        queries = [one.query_id for one in rows]
+        files = [text] if text.is_file() else FeatureFolder(text).files(queries=queries)
+        marks[f"features in {text}"] = of_files(files)
+    return marks
 
 
 def of_rows(rows: Iterable[str]) -> str:

@@ -66,6 +66,10 @@ class OfSplits:
         """None, where no task says otherwise."""
         return {}
 
+    def metrics(self) -> Sequence[str]:
+        """Not known before the first validation, where no task says otherwise."""
+        return ()
+
     @property
     def splits(self) -> tuple[Split, ...]:
         """Those that are scored; the test split alone chooses nothing, so it is not scored alone."""
@@ -107,6 +111,9 @@ class Task(Protocol):
 
     def data_digests(self) -> Mapping[str, str]:
         """A short mark of each part of the training data, by what people call it; see data_digest.py."""
+
+    def metrics(self) -> Sequence[str]:
+        """What `score` of the validation will measure; () where that is not known, or nothing is."""
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups; see `optimizer.decay_groups`. A group's `lr_scale` multiplies its learning rate."""

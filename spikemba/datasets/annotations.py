@@ -186,7 +186,7 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         rating_clip_s=_rating_clip_s(row) if ratings else RATING_CLIP_S,
         labels=_labels(row) if row.get("label") is not None else (),
         domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
-        kind=_get(row, "kind", (str,)) if row.get("kind") is not None else None,
+        kind=_get(row, "kind", (str,)).strip() or None if row.get("kind") is not None else None,
     )
 
 

@@ -294,7 +294,7 @@ def _groups(keys: Sequence[str]) -> list[int]:
 
 def _required(path: Path | None, name: str) -> Path:
     if path is None:
-        raise ConfigError("data", [f"{name}: is required and was not given"])
+        raise ConfigError("data", [f"{name}: is required and was not given; name it, or what `spikemba prepare` wrote"])
     return path
 
 

@@ -10,8 +10,8 @@ from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest, video_manifest
 from spikemba.encoding.videos import EncodedVideo
-from spikemba.errors import SpikeMbaError, WeightsMissing
-from spikemba.features import FeatureSpec
+from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
+from spikemba.features import DRAWN, FeatureSpec
 from spikemba.files import ENCODERS_FOLDER
 from spikemba.grounding import Answer, AnswerPrecision, Question, answer_questions, in_precision
 from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
@@ -37,6 +37,11 @@ class TrainedModel:
             self.checkpoint = load_checkpoint(folder)
             weights = {**encoders_of(folder, self.checkpoint.features), **weights}
         spec = self.checkpoint.features
+        if drawn := [stream.encoder for stream in spec.video if (stream.frames or "").startswith(DRAWN)]:
+            raise CheckpointError(
+                f"{self.name} was trained on features called {drawn[0]!r}, which are drawn without a video, so it "
+                "cannot ground one; `spikemba evaluate` asks it about features like them"
+            )
         self.encoders = [
             as_of(encoder, stream.weights)
             for encoder, stream in zip(load_encoders_here(spec.encoder, options, weights), spec.video, strict=True)

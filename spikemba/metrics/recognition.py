@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+BRIEF = ("top1", "top5", "mean_class")
+"""Names of the few numbers."""
+
 Scores = NDArray[np.float32]  # (V, K)
 
 
@@ -28,7 +31,7 @@ def recognition_document(scores: Scores, truth: NDArray[np.int64], labels: Seque
         taken_for = {"taken_for": labels[int(np.bincount(wrong).argmax())]} if len(wrong) else {}
         per_class[name] = {"videos": int(of_class.sum()), "top1": _percent(rank[of_class] == 1), **taken_for}
     mean = float(np.mean([row["top1"] for row in per_class.values()])) if per_class else 0.0
-    brief = {"top1": _percent(rank == 1), "top5": _percent(rank <= 5), "mean_class": round(mean, 2)}
+    brief = dict(zip(BRIEF, (_percent(rank == 1), _percent(rank <= 5), round(mean, 2)), strict=True))
     return {"brief": brief, "videos": len(truth), "per_class": per_class}
 
 

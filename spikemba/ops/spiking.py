@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -38,9 +38,9 @@ _SURROGATES = get_args(SurrogateName)
 class NeuronConfig(Config):
     """A layer of leaky integrate-and-fire neurons."""
 
-    tau: float = Field(2.0, gt=1.0)
+    tau: float = Field(2.0, gt=1.0, le=1e6)
     """Membrane time constant, in spike steps."""
-    threshold: PositiveFloat = 1.0
+    threshold: float = Field(1.0, gt=0, le=1e6)
     """Membrane potential at which a neuron fires."""
     decay_input: bool = False
     """Divide the input by tau. Off, unit-variance currents fire at 22 % instead of 7 %, and fewer channels die."""
@@ -50,7 +50,7 @@ class NeuronConfig(Config):
     """No gradient through the reset."""
     surrogate: SurrogateName = "atan"
     """Shape of the derivative that stands in for the step function's."""
-    surrogate_alpha: PositiveFloat = 2.0
+    surrogate_alpha: float = Field(2.0, gt=0, le=1000)
     """Steepness of the surrogate."""
 
 

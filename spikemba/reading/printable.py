@@ -16,6 +16,11 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(_written_out, text)
 
 
+def counted(n: int, one: str, several: str) -> str:
+    """A number with what it counts: `1 query has`, `2 queries have`."""
+    return f"{n} {one if n == 1 else several}"
+
+
 def utf8_text(text: str) -> str:
     """The text as a file in UTF-8 can hold it: halves of characters, as of names that are not UTF-8, written out."""
     return _HALVES.sub(_written_out, text)

@@ -206,6 +206,29 @@ def test_intervals_stand_beside_the_numbers(files):
     assert found["low"] <= found["mean"] <= found["high"]
 
 
+@pytest.mark.parametrize("n", [1, 99, -1])
+def test_too_few_resamples_are_refused(files, n):
+    options = ("--predictions", files / "b.jsonl", "--annotations", files / "truth.jsonl", "--bootstrap", n)
+    refused = run("evaluate", *options)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"{n} tell no interval; expected 100 or more, or 0 for none" in " ".join(
+        refused.stderr.replace("│", " ").split()
+    )
+
+
+def test_the_table_says_how_many_queries_were_scored(files):
+    options = ("--predictions", files / "b.jsonl", "--annotations", files / "truth.jsonl", "--table", "text")
+    n = len(rows_of(files / "truth.jsonl"))
+    assert f"these are {n} queries and QVHighlights has" in run("evaluate", *options).stderr
+
+
+def test_a_missing_query_is_an_error_where_all_are_scored(files):
+    some = write(files / "some.jsonl", rows_of(files / "a.jsonl")[1:])
+    refused = run("evaluate", "--predictions", some, "--annotations", files / "truth.jsonl")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "1 annotated query has no prediction, as qid 0" in refused.stderr
+
+
 def test_faults_of_predictions_are_warned_of_and_can_be_checked_alone(files):
     rows = rows_of(files / "a.jsonl")
     rows[0]["pred_relevant_windows"] = []
@@ -218,7 +241,7 @@ def test_faults_of_predictions_are_warned_of_and_can_be_checked_alone(files):
         assert part in scored.stderr
     checked = run("evaluate", *options, write(files / "bad.jsonl", rows[1:]), "--check")
     assert (checked.exit_code, checked.stdout) == (1, "")
-    assert "1 annotated queries have no prediction, as qid 0" in checked.stderr
+    assert "1 annotated query has no prediction, as qid 0" in checked.stderr
     assert run("evaluate", *options, files / "b.jsonl", "--check").exit_code == 0
 
 

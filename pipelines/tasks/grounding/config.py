@@ -10,8 +10,10 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from pipelines.runs.config import AnyRunConfig, config_tree, parse_over
-from spikemba.config import Tree, from_preset
+from pipelines.scoring.metric_names import long_name
+from spikemba.config import Tree, from_preset, merge
 from spikemba.datasets.base import DataConfig
+from spikemba.datasets.registry import OWN, benchmark_names
 from spikemba.grounding import GroundingConfig
 from spikemba.losses import LossConfig
 from spikemba.model import SpikeMbaConfig
@@ -51,7 +53,17 @@ class GrounderConfig(AnyRunConfig):
     def _start_from_preset(cls, tree: Any) -> Any:
         if isinstance(tree, Mapping) and "model" in tree:  # a preset is of this version and may know more than a file
             tree = {**tree, "model": SpikeMbaConfig.as_it_was(tree["model"])}
-        return from_preset(tree, PRESETS, "full")
+        return _with_long_metric(from_preset(tree, PRESETS, "full"))
+
+
+def _with_long_metric(tree: Any) -> Any:
+    """The tree with `train.best_metric` as a key of the brief, where it says what tables call it."""
+    train, data = (tree.get(name) if isinstance(tree, Mapping) else None for name in ("train", "data"))
+    benchmark = (isinstance(data, Mapping) and data.get("benchmark")) or OWN
+    name = isinstance(train, Mapping) and train.get("best_metric")
+    if not isinstance(name, str) or benchmark not in benchmark_names():
+        return tree
+    return merge(tree, {"train": {"best_metric": long_name(name, benchmark)}})
 
 
 class RunConfig(GrounderConfig):

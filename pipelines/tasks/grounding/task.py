@@ -1,6 +1,5 @@
 """Grounding as a training task: pairs of video and query, SpikeMba, its losses, the benchmark's metrics."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +9,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipelines.scoring.scores import brief, protocol_of, score
+from pipelines.scoring.metric_names import brief_names
+from pipelines.scoring.scores import brief, has_truth, protocol_of, score
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import GrounderConfig, RunConfig
 from pipelines.tasks.grounding.evaluate import predict
 from pipelines.training import firing_rates as firing
 from pipelines.training.batch_plan import MicroBatch
-from pipelines.training.data_digest import of_files, of_rows
+from pipelines.training.data_digest import of_split
 from pipelines.training.optimizer import decay_groups
 from pipelines.training.task import LossOutput, OfSplits, held_out_splits
 from spikemba.batch import Batch, pad
@@ -24,7 +24,6 @@ from spikemba.checkpoints.grounding import Checkpoint, save_checkpoint
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.datasets.base import GroundingDataset, Split
 from spikemba.datasets.collate import collate
-from spikemba.features import FeatureFolder
 from spikemba.losses import grounding_loss, negative_places
 from spikemba.model import SpikeMba
 from spikemba.ops.recompute import statistics_kept
@@ -76,18 +75,12 @@ class GroundingTask(OfSplits):
 
     def data_digests(self) -> dict[str, str]:
         """Of the training annotations, and of the features of their videos and queries."""
-        data, rows = self.config.data, self.training.annotations
-        # a query's kind is never learned from: rows that have got one since are the same data
-        marks = {"training annotations": of_rows(json.dumps(replace(one, kind=None).to_row()) for one in rows)}
-        videos = list(dict.fromkeys(one.video_id for one in rows))
-        for folder in data.video_features:
-            marks[f"features in {folder}"] = of_files(FeatureFolder(folder).files(videos=videos))
-        if data.text_features is not None:
-            text = data.text_features
-            queries = [one.query_id for one in rows]
-            files = [text] if text.is_file() else FeatureFolder(text).files(queries=queries)
-            marks[f"features in {text}"] = of_files(files)
-        return marks
+        return of_split(self.config.data, self.training.annotations, "training annotations")
+
+    def metrics(self) -> list[str]:
+        """Of a prediction of everything that is true."""
+        truth = self.held_out["val"].annotations if "val" in self.held_out else []
+        return brief_names(truth, protocol_of(self.config.data.benchmark)) if has_truth(truth) else []
 
     @property
     def block(self) -> int:

@@ -21,7 +21,7 @@ from spikemba.datasets.base import Split
 from spikemba.datasets.labelled.pairs import VideoBatch, VideoDataConfig, VideoDataset, collate_videos
 from spikemba.datasets.labelled.video_augment import MixConfig
 from spikemba.libraries import library
-from spikemba.metrics.recognition import recognition_document
+from spikemba.metrics.recognition import BRIEF, recognition_document
 from spikemba.model.video_mamba.adaptation import AdaptedVideoMamba, adapt_model
 from spikemba.model.video_mamba.checkpoint import (
     Preprocessing,
@@ -94,6 +94,10 @@ class RecognitionTask(OfSplits):
         """Probabilities of the shard's videos, averaged over their views."""
         self.module.eval()
         return predict(self.module, self.held_out[split], self.preprocessing, shard, self.config.train.workers)
+
+    def metrics(self) -> Sequence[str]:
+        """Those of every recogniser."""
+        return BRIEF if "val" in self.held_out else ()
 
     def score(self, split: Split, rows: Sequence[Probabilities]) -> dict[str, float]:
         """top1, top5 and mean_class."""

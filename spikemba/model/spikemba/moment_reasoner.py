@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
@@ -28,7 +28,7 @@ class SlotsConfig(Config):
     """Where the video's slots stand: before the clips, where right padding is never in between, or after them, [O, R],
     as the source writes. The query is padded on the left, so its slots follow the source's order either way. `both`:
     half of either modality's slots in front and half behind, so that scans of both directions begin with some."""
-    step_offset: float | None = None
+    step_offset: float | None = Field(None, ge=-100, le=100)
     """Initial value of what is added to the slots' steps before their softplus, a learned number per slot: with 8,
     what a slot writes survives tens of clips; None, the source's form, adds nothing and reaches three clips. Attention
     has no steps."""
@@ -43,7 +43,7 @@ class MomentReasonerConfig(Config):
     """Where the sine embedding of a clip's rank enters; the query gets none. `sine`: the output of every reasoner, as
     the source says; after six blocks it is 96 % of the stream. `once`: the stream before the first block. `read`: what
     each reasoner's mixer reads and never the stream, as DETR adds it to queries and keys alone."""
-    position_scale: PositiveFloat = 1.0
+    position_scale: float = Field(1.0, gt=0, le=1000)
     """What the embedding is multiplied by; the source names no factor."""
 
 

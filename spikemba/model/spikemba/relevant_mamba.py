@@ -4,6 +4,7 @@
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from spikemba.config import Config
@@ -13,13 +14,13 @@ from spikemba.model.mamba_block import OPEN_GATE_BIAS, MixerConfig, make_mixer
 class RelevantMambaConfig(Config):
     """The Multi-modal Relevant Mamba."""
 
-    gate_bias: float = OPEN_GATE_BIAS
+    gate_bias: float = Field(OPEN_GATE_BIAS, ge=-100, le=100)
     """Initial bias of the spike gate. 0 is the source's form, where silence closes the gate and the block does nothing;
     the default opens it fully at silence (SiLU = 1), so dead spikes cannot kill a block."""
     spike_norm: Literal["layer", "none"] = "layer"
     """What stands before the gate's projection: the source's LayerNorm, which keeps the pattern of a position's spikes
     and drops their amount, or nothing."""
-    spike_norm_eps: float = 1e-3
+    spike_norm_eps: float = Field(1e-3, gt=0, le=1000)
     """Floor of the variance in the normalisation of the spikes; a lone spike would otherwise become sqrt(width)."""
 
 

@@ -5,7 +5,7 @@
 from typing import Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from spikemba.batch import Spikes
@@ -29,7 +29,7 @@ class SpikingSaliencyConfig(Config):
     """S, simulation steps of the neurons."""
     n_heads: PositiveInt = 8
     """Attention heads; must divide the width."""
-    attention_scale: PositiveFloat = 0.125
+    attention_scale: float = Field(0.125, gt=0, le=1000)
     """The source's Scale, a constant as in Spikformer."""
     scale_by_length: bool = True
     """Also divide by n / 64 for n real positions: without softmax, longer inputs would drive neurons harder."""

@@ -2,19 +2,23 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from pipelines.preparation.claims_corpus import ClaimsConfig, prepare_claims
+from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
+from pipelines.tasks.train import train
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.base import GroundingDataset
 from spikemba.datasets.synthetic.claims import GRAMMARS, annotate_claims, claim_video_of
 from spikemba.datasets.synthetic.planted import NOISE, Planted
-from spikemba.errors import ConfigError, FeaturesMismatch
+from spikemba.errors import ConfigError, OutputError
 from spikemba.features import read_manifest
 from spikemba_cli.main import app
 
@@ -97,22 +101,16 @@ def test_manifests_say_what_made_the_features(tmp_path):
     assert clips.weights == sentences.weights == Planted(NOISE).weights
 
 
-def test_features_of_other_noise_are_never_mixed(tmp_path):
-    prepare_claims(tmp_path, ClaimsConfig(grammar="far", **SIZES))
-    with pytest.raises(FeaturesMismatch, match="made otherwise: .*choose another folder with --out"):
-        prepare_claims(tmp_path, ClaimsConfig(grammar="far", noise=3, **SIZES))
-    result = prepare(tmp_path, "far", "--noise", 3)
-    assert result.exit_code == 1
-    assert len(result.stderr.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "code", "problem"),
     [
         (["--grammar", "near"], 2, "'near' is not one of 'outshone'"),
         (["--grammar", "far", "--train", 0], 2, "Invalid value for '--train'"),
         (["--grammar", "far", "--noise", -1], 2, "Invalid value for '--noise'"),
-        (["--grammar", "far", "--noise", "inf"], 1, "--noise has 1 fault: noise: inf: "),
+        (["--grammar", "far", "--noise", "inf"], 1, "prepare claims has 1 fault: noise: inf: "),
+        (["--grammar", "far", "--noise", 1e30], 1, "noise: 1e+30: input should be less than or equal to 1000"),
+        (["--grammar", "far", "--seed", 10**23], 1, f"prepare claims has 1 fault: seed: {10**23}: input should be"),
+        (["--grammar", "far", "--train", 100001], 1, "train: 100001: input should be less than or equal to 100000"),
         (["--grammar", "far", "--seed", -1], 2, "Invalid value for '--seed'"),
     ],
 )
@@ -168,3 +166,70 @@ def test_similarity_alone_finds_one_of_several_equal_occurrences(figures):
 @pytest.mark.parametrize("grammar", GRAMMARS)
 def test_an_oracle_finds_nearly_all(figures, grammar):
     assert min(figures[grammar]["oracle"]) > 95
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "seen"),
+    [
+        ("--grammar", "outshone", r"grammar far \(now outshone\)"),
+        ("--train", 7, r"train 6 \(now 7\)"),
+        ("--seed", 1, r"seed 0 \(now 1\)"),
+        ("--noise", 3, r"noise 1.6 \(now 3.0\)"),
+    ],
+)
+def test_a_folder_of_another_making_is_refused_and_stays_as_it_is(tmp_path, option, value, seen):
+    prepare(tmp_path, "far")
+    before = files(tmp_path)
+    result = prepare(tmp_path, "far", option, value)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert re.search(f"holds claims made otherwise: {seen}; choose another folder with --out", result.stderr)
+    assert files(tmp_path) == before
+
+
+def broken_off(out, after):
+    """A preparation of far that ends in the middle."""
+
+    def report(done, total):
+        if done == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_claims(out, ClaimsConfig(grammar="far", **SIZES), report)
+
+
+def test_what_was_broken_off_goes_on_as_it_began_and_as_nothing_else(tmp_path):
+    broken_off(tmp_path / "a", 4)
+    with pytest.raises(OutputError, match="made otherwise: grammar far"):
+        prepare_claims(tmp_path / "a", ClaimsConfig(grammar="outshone", **SIZES))
+    for name in "ab":
+        prepare_claims(tmp_path / name, ClaimsConfig(grammar="far", **SIZES))
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_folder_that_says_nothing_is_known_by_what_it_asks(tmp_path):
+    prepare_claims(tmp_path, ClaimsConfig(grammar="far", **SIZES))
+    (tmp_path / "made.json").unlink()
+    with pytest.raises(OutputError, match=r"train.jsonl and val.jsonl and test.jsonl of another making lie there"):
+        prepare_claims(tmp_path, ClaimsConfig(grammar="scripts", **SIZES))
+    prepare_claims(tmp_path, ClaimsConfig(grammar="far", **SIZES))
+
+
+def test_its_configuration_is_that_of_claims_under_its_own_data(tmp_path):
+    prepare(tmp_path, "far")
+    own, usual = load_config(tmp_path / "config.yaml"), load_config(config_path("claims"))
+    assert own.name == "claims-far"
+    assert own.model == usual.model
+    assert own.train == usual.train
+    read = ("sentence_token", "normalise_video", "max_tokens")
+    assert not set(read) & set(yaml.safe_load((tmp_path / "config.yaml").read_text())["data"])
+    assert [getattr(own.data, name) for name in read] == [True, False, 40]
+
+
+def test_a_run_of_claims_says_that_it_cannot_ground_a_video(tmp_path, make_video):
+    prepare(tmp_path / "data", "far")
+    settings = ["train.epochs=1", "model.width=16", "model.n_blocks=1", "train.batch_size=8"]
+    train(load_config(tmp_path / "data" / "config.yaml", settings), tmp_path / "run")
+    video = make_video("clip.mp4", np.zeros((10, 32, 32, 3), dtype=np.uint8), fps=5)
+    refused = run("ground", video, "a red square", "--checkpoint", tmp_path / "run")
+    assert (refused.exit_code, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
+    assert "trained on features called 'planted', which are drawn without a video" in refused.stderr

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from pipelines.runs.study_folder import seeds_document
@@ -10,6 +11,7 @@ from pipelines.scoring.scores import protocol_of
 from spikemba.datasets.annotations import (
     Annotation,
     PredictedRow,
+    read_annotations,
     read_predictions,
     write_annotations,
     write_predictions,
@@ -64,3 +66,17 @@ def test_evaluate_adds_kinds_and_changes_nothing_else(tmp_path):
     first, second = evaluated(tmp_path, TRUTH).split("\n\n")
     assert first + "\n" == evaluated(tmp_path, plain)
     assert second.splitlines()[:2] == ["kind\tqueries\tmAP\tR1@0.5\tR1@0.7", "plain\t3\t66.67\t66.67\t66.67"]
+
+
+@pytest.mark.parametrize(("written", "kind"), [("plain ", "plain"), ("\tplain", "plain"), ("", None), ("  ", None)])
+def test_a_kind_is_read_without_the_spaces_around_it(tmp_path, written, kind):
+    (tmp_path / "a.jsonl").write_text(json.dumps(TRUTH[0].to_row() | {"kind": written}) + "\n")
+    assert read_annotations(tmp_path / "a.jsonl")[0].kind == kind
+
+
+def test_it_is_said_how_many_queries_have_no_kind(tmp_path):
+    write_predictions(tmp_path / "p.jsonl", ROWS)
+    write_annotations(tmp_path / "a.jsonl", TRUTH)
+    files = ["--predictions", str(tmp_path / "p.jsonl"), "--annotations", str(tmp_path / "a.jsonl")]
+    said = CliRunner().invoke(app, ["evaluate", *files]).stderr
+    assert f"1 query of {len(TRUTH)} without a kind" in said

@@ -21,8 +21,8 @@ def test_good_predictions_have_no_faults():
 
 def test_missing_and_unknown_queries_are_counted():
     assert faults(row((0, 1, 1), query_id=2)) == [
-        "1 annotated queries have no prediction, as qid 1",
-        "1 predicted queries are not annotated, as qid 2",
+        "1 annotated query has no prediction, as qid 1",
+        "1 predicted query is not annotated, as qid 2",
     ]
 
 

@@ -2,27 +2,32 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from pipelines.runs.config import config_path
-from pipelines.runs.study_folder import Study, StudyRun
+from pipelines.runs.study_folder import Study, StudyRun, mean_and_spread, read_study
 from pipelines.scoring.scores import protocol_of
-from pipelines.studies.ablation_runs import ablate
+from pipelines.studies.ablation_runs import ablate, trained_before
 from pipelines.studies.ablation_scores import Measured, Reported, measure, outcome, reported
-from pipelines.studies.ablation_tables import Ablation, difference, document, kinds_table, plus_minus, table
+from pipelines.studies.ablation_tables import Ablation, difference, document, kinds_table, notes, plus_minus, table
 from pipelines.studies.ablations import ABLATIONS, settings_of, variants
+from pipelines.studies.study import run_study
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.evaluate import evaluate
 from pipelines.tasks.grounding.task import GroundingTask
+from pipelines.tasks.train import train
 from pipelines.training.batch_plan import BatchPlan
 from spikemba.config import flat, parse_overrides
-from spikemba.datasets.annotations import Annotation, PredictedRow
-from spikemba.errors import FeaturesMissing, UnknownName
+from spikemba.datasets.annotations import Annotation, PredictedRow, read_predictions, write_predictions
+from spikemba.errors import ConfigError, FeaturesMissing, OutputError, UnknownName
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Window
 from spikemba_cli.main import app
@@ -204,10 +209,56 @@ def test_the_numbers_are_those_of_the_split_and_of_the_best_checkpoint(some, tmp
     assert only.by_kind["plain"].by_seed[3] == evaluate(run_folder / "best", "test")["by_kind"]["plain"]["brief"]
     study = Study(benchmark="qvhighlights", runs=(StudyRun(folder="seed3", seed=3),))
     stored = run_folder / "predictions_test.jsonl"
-    stored.write_text("".join(stored.read_text().splitlines(keepends=True)[:1]))  # read as they are
-    assert len(measure(tmp_path / "base", study, "test").by_seed[3]) == 1
-    os.utime(stored, ns=(0, 0))  # older than the checkpoint: answered again
-    assert len(measure(tmp_path / "base", study, "test").by_seed[3]) > 1
+    answers = read_predictions(stored)
+    marked = [replace(one, saliency=(9.0,)) for one in answers]
+    write_predictions(stored, marked)
+    os.utime(stored, ns=(0, 0))
+    assert measure(tmp_path / "base", study, "test").by_seed[3] == marked  # read as they are, whatever their date
+    said: list[str] = []
+    write_predictions(stored, marked[1:])
+    assert measure(tmp_path / "base", study, "test", said.append).by_seed[3] == answers
+    assert said == [f"{stored}: it is of other queries, so all its queries are answered anew"]
+    assert measure(tmp_path / "base", study, "test", said.append).by_seed[3] == answers
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("changed", ["annotations", "features", "checkpoint", "record"])
+def test_answers_to_other_data_are_never_taken_for_those_to_these(corpus, settings, tmp_path, changed):
+    data = tmp_path / "data"
+    shutil.copytree(corpus, data)
+    tree = yaml.safe_load((data / "config.yaml").read_text().replace(str(corpus), str(data)))
+    (data / "config.yaml").write_text(yaml.safe_dump(tree))
+    wanted = variants(data / "config.yaml", settings, ["detector=on"], None)
+    ablate(wanted, tmp_path / "out")
+    (stored,) = tmp_path.glob("out/base/predictions_test.jsonl")
+    write_predictions(stored, [replace(one, moments=()) for one in read_predictions(stored)])
+    if changed == "annotations":
+        lines = (data / "test.jsonl").read_text().splitlines()
+        row = json.loads(lines[0])
+        other = json.dumps({**row, "query": row["query"] + " again"})
+        (data / "test.jsonl").write_text("\n".join([other, *lines[1:]]) + "\n")
+    elif changed == "features":
+        video = json.loads((data / "test.jsonl").read_text().splitlines()[0])["vid"]
+        path = data / "features" / "mini" / f"{video}.npz"
+        with np.load(path) as arrays:
+            np.savez(path, features=arrays["features"] * 2)
+    elif changed == "checkpoint":
+        weights = tmp_path / "out" / "base" / "best" / "model.safetensors"
+        tensors = load_file(weights)
+        save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
+    else:
+        stored.with_suffix(".made.json").unlink()
+    said: list[str] = []
+    found = ablate(wanted, tmp_path / "out", resume=True, told=said.append)
+    assert found.outcomes[0].all.mean
+    expected = {"record": "it does not say which", "features": "the features in"}.get(changed, f"the {changed} changed")
+    assert len(said) == 1
+    assert expected in said[0]
+    assert any(row.moments for row in read_predictions(stored))
+    asked = [
+        (json.loads(line)["vid"], json.loads(line)["query"]) for line in (data / "test.jsonl").read_text().splitlines()
+    ]
+    assert [(row.video_id, row.query) for row in read_predictions(stored)] == asked
 
 
 def test_the_test_split_is_reported_where_it_shows_its_truth(corpus, tmp_path):
@@ -353,6 +404,161 @@ def test_numbers_without_kinds_have_no_second_table(some, measured, about):
     assert kinds_table(Ablation([outcome(some[0], measured[0], None, plain)], plain))[1] == []
 
 
+def told_of(corpus, settings, only, folders=None):
+    return variants(corpus / "config.yaml", settings, only, None, folders or {})
+
+
+def seeds_of(out):
+    """What the stored table has: name -> seeds."""
+    return {row["name"]: sorted(row["seeds"]) for row in json.loads((out / "ablations.json").read_text())["variants"]}
+
+
+def test_the_table_grows_by_seeds_and_by_variants(corpus, settings, tmp_path):
+    ablate(told_of(corpus, settings, ["detector=off"]), tmp_path, [0, 1])
+    weights = {p: p.read_bytes() for p in tmp_path.glob("*/seed*/last/model.safetensors")}
+    ablate(told_of(corpus, settings, ["detector=off"]), tmp_path, [2], resume=True)
+    assert seeds_of(tmp_path) == {"base": ["0", "1", "2"], "detector=off": ["0", "1", "2"]}
+
+    names = trained_before(tmp_path)
+    assert names == {"base": "base", "detector=off": "detector-off"}
+    both = told_of(corpus, settings, ["slots=0", *set(names) - {"base"}], names)
+    found = ablate(both, tmp_path, [3], resume=True, asked=("base", "slots=0"))
+    grown = {"base": ["0", "1", "2", "3"], "detector=off": ["0", "1", "2"], "slots=0": ["3"]}
+    assert seeds_of(tmp_path) == grown
+    assert {one.variant.name: one.compared for one in found.outcomes} == {
+        "base": (),
+        "detector=off": (0, 1, 2),
+        "slots=0": (3,),
+    }
+    study = json.loads((tmp_path / "base" / "study.json").read_text())
+    assert [run["seed"] for run in study["runs"]] == [0, 1, 2, 3]
+    assert {p: p.read_bytes() for p in weights} == weights
+
+
+def broken(config, out, **how):
+    """A trainer for which one variant is too much."""
+    if "detector-off/seed1" in str(out):
+        raise OutputError(out, "no space left on device")
+    return train(config, out, **how)
+
+
+def test_a_run_that_fails_takes_nothing_from_the_table(corpus, settings, tmp_path):
+    wanted = told_of(corpus, settings, ["detector=off"])
+    ablate(wanted, tmp_path, [0, 2])
+    said: dict[str, str] = {}
+    found = ablate(wanted, tmp_path, [0, 1, 2], resume=True, run=broken, failed=said.__setitem__)
+    assert "no space left on device" in said["detector=off"]
+    assert seeds_of(tmp_path) == {"base": ["0", "1", "2"], "detector=off": ["0", "2"]}
+    assert found.outcomes[1].problem
+    assert found.outcomes[1].compared == (0, 2)
+    assert json.loads((tmp_path / "ablations.json").read_text())["variants"][1]["problem"]
+
+
+def stopped(config, out, **how):
+    if "detector-off" in str(out):
+        raise KeyboardInterrupt
+    return train(config, out, **how)
+
+
+def test_an_interruption_leaves_what_the_table_had(corpus, settings, tmp_path):
+    ablate(told_of(corpus, settings, ["slots=0", "detector=off"]), tmp_path, [0])
+    with pytest.raises(KeyboardInterrupt):
+        ablate(told_of(corpus, settings, ["detector=off", "slots=0"]), tmp_path, [1], resume=True, run=stopped)
+    assert seeds_of(tmp_path) == {"base": ["0", "1"], "detector=off": ["0"], "slots=0": ["0"]}
+
+
+def test_settings_that_do_not_fit_leave_the_tables_as_they_were(corpus, settings, tmp_path):
+    ablate(told_of(corpus, settings, ["detector=off"]), tmp_path, [0])
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    other = told_of(corpus, [*settings, "train.learning_rate=0.5"], ["detector=off"])
+    with pytest.raises(ConfigError, match=r"train.learning_rate: the run was started with"):
+        ablate(other, tmp_path, [1], resume=True)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_what_cannot_start_writes_nothing(corpus, settings, tmp_path):
+    for more in ("data.train=null", "train.best_metric=mAPP"):
+        with pytest.raises(ConfigError):
+            ablate(told_of(corpus, [*settings, more], ["detector=off"]), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_seeds_keeps_those_that_it_has(corpus, settings, tmp_path):
+    config = load_config(corpus / "config.yaml", settings)
+    run_study(config, tmp_path, [4])
+    study = run_study(config, tmp_path, [2], resume=True)
+    assert [one.seed for one in study.runs] == [2, 4]
+    assert read_study(tmp_path) == study
+    assert [one.folder for one in run_study(config, tmp_path, resume=True).runs] == ["seed2", "seed4"]
+    with pytest.raises(ConfigError, match="width"):
+        run_study(load_config(corpus / "config.yaml", [*settings, "model.width=32"]), tmp_path, [7], resume=True)
+    assert read_study(tmp_path) == study
+
+
+def test_a_variant_whose_setting_has_no_effect_is_the_base_and_says_why(corpus, settings, tmp_path):
+    given = [*settings, "model.slots.n_slots=0"]
+    only = ["slots_place", "slots_carry=on", "scan", "detector=on"]
+    wanted = told_of(corpus, given, only)
+    assert {one.folder for one in wanted} == {"base", "scan-forward"}
+    started: list[str] = []
+    found = ablate(
+        [one for one in wanted if one.folder == "base"], tmp_path, starting=lambda name, *_: started.append(name)
+    )
+    assert started == ["base"]
+    assert all(one.all.against == {} for one in found.outcomes)
+    why = "has no effect unless model.slots.n_slots is above 0"
+    text = (tmp_path / "ablations.md").read_text()
+    assert f"slots_place=front, slots_place=source, slots_place=both are base: model.slots.place {why}." in text
+    assert f"slots_carry=on is base: model.slots.carry {why}." in text
+    assert "detector=on is base" not in text  # which is said by its name
+    rows = {row["name"]: row.get("idle") for row in document(found)["variants"]}
+    assert rows["slots_carry=on"] == f"model.slots.carry {why}"
+    attention = told_of(corpus, [*given, "model.mixer={kind: attention, n_heads: 2}"], ["scan"])
+    assert {one.folder for one in attention} == {"base"}
+
+
+def test_values_of_a_part_are_listed_and_taken_together(corpus):
+    assert [row[1] for row in settings_of(["slots=0,4", "negatives"])] == ["0", "4", "0.0", "1.0"]
+    with pytest.raises(UnknownName, match=r"no value of slots is called '3'; there are: 0, 4, 8, 16, 32, none_wider"):
+        settings_of(["slots=3"])
+    listed = run("ablate", "--list", "--only", "slots=0, 4")
+    assert len(listed.stdout.splitlines()) == 3
+
+
+def test_what_is_not_grounding_is_refused_in_one_line():
+    refused = run("ablate", "motions")
+    assert (refused.exit_code, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
+    assert "ablate is for grounding" in refused.stderr
+
+
+def test_without_prepared_data_one_line_says_how_to_make_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (("ablate", "claims"), ("train", "--dataset", "claims")):
+        refused = run(*command)
+        assert (refused.exit_code, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
+        assert "make them with `spikemba prepare claims --grammar far --out data/claims`" in refused.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_ablations_of_several_data_lie_apart(tmp_path):
+    from spikemba_cli.ablate import _folder_name
+
+    names = [_folder_name("claims", tmp_path / grammar) for grammar in ("far", "scripts")]
+    assert names == ["claims-far-ablations", "claims-scripts-ablations"]
+    assert _folder_name("shapes", None) == _folder_name("shapes", tmp_path / "shapes") == "shapes-ablations"
+
+
+def test_a_spread_is_rounded_once():
+    spread = mean_and_spread([{"mAP": 0.0}, {"mAP": 0.0849 * 2**0.5}])[1]["mAP"]
+    assert spread == pytest.approx(0.0849)
+    assert plus_minus(0.06, spread) == "0.06 ± 0.08"
+
+
+def test_queries_without_a_kind_are_counted(some, measured, about):
+    mixed = replace(about, truth=[replace(one, kind=None if i == 0 else one.kind) for i, one in enumerate(about.truth)])
+    assert "Note: 1 query has no kind." in notes(Ablation([outcome(some[0], measured[0], None, mixed)], mixed))
+
+
 def run(*arguments):
     return CliRunner().invoke(app, list(map(str, arguments)))
 
@@ -398,7 +604,9 @@ def test_seeds_are_numbers_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "4-0", "0-", "-3", "1,,2", "0-2,1", "1.5", "²"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "4-0", "0-", "-3", "1,,2", "0-2,1", "1.5", "²", "9" * 20, "0-99999999", "9" * 5000]
+)
 def test_seeds_that_are_none_exit_with_two(text, corpus):
     assert run("ablate", "--config", corpus / "config.yaml", "--seeds", text).exit_code == 2
     assert run("train", "--config", corpus / "config.yaml", "--seeds", text).exit_code == 2
