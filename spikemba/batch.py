@@ -130,6 +130,8 @@ class Prediction:
     """One per block, first block first; empty without a detector."""
     quality_logits: Tensor | None = None
     """(B, L): how well the clip's window fits a true one, any real number; None where no head tells."""
+    exists_logits: Tensor | None = None
+    """(B,): whether the video shows what the query says, any real number; None where no head tells."""
 
     @property
     def foreground(self) -> Tensor:

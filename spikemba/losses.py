@@ -61,6 +61,12 @@ class LossConfig(Config):
     quality: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of each window's quality with its intersection over union with a true one, where the
     network tells it (`model.heads.quality`); not in the source."""
+    existence: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy of whether the video shows what the query says, where the network tells it
+    (`model.heads.exists`); not in the source."""
+    existence_of: Literal["rows", "shuffled"] = "shuffled"
+    """What has no moment: queries that the data say so of, or also those of other pairs (`negatives`), in a second
+    forward pass as `negative_pair` has it."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current, where there is a neuron
     (`model.proposals.read`); not in the source."""
@@ -72,10 +78,10 @@ class LossConfig(Config):
     def _goes_on_as_it_was_begun(cls, tree: Any) -> Any:
         return as_before(cls, tree, _BEFORE)
 
-    @property
-    def needs_negatives(self) -> bool:
-        """Whether a prediction for other pairs' queries is wanted."""
-        return self.negative_pair > 0
+    def needs_negatives(self, *, tells_existence: bool) -> bool:
+        """Whether a prediction for other pairs' queries is wanted. tells_existence: whether the network does."""
+        shuffled = tells_existence and self.existence > 0 and self.existence_of == "shuffled"
+        return self.negative_pair > 0 or shuffled
 
 
 _BEFORE: Tree = {
@@ -85,6 +91,8 @@ _BEFORE: Tree = {
     "negatives_read": "again",
     "boundary_unit": "video",
     "quality": 1.0,
+    "existence": 1.0,
+    "existence_of": "shuffled",
 }
 """Of runs of 0.1.0 and soon after."""
 
@@ -120,14 +128,18 @@ def _loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     mask = batch.clip_mask
     negative_mask = mask if has_negative is None else mask & has_negative[:, None]
+    pushed = negative if config.negative_pair > 0 else None  # saliency learns of them only where that is asked for
+    shuffled = negative if config.existence_of == "shuffled" else None
     compute: dict[str, Callable[[], Tensor]] = {
         "contrastive": lambda: contrastive_loss(prediction, targets, config),
         "boundary": lambda: boundary_loss(prediction.boundaries, targets, config.boundary_unit),
-        "entropy": lambda: entropy_loss(prediction, targets, mask, config, negative, negative_mask),
+        "entropy": lambda: entropy_loss(prediction, targets, mask, config, pushed, negative_mask),
         "foreground": lambda: foreground_loss(prediction.foreground_logits, targets, mask, config.background_weight),
         "overlap": lambda: overlap_loss(prediction.boundaries, targets),
-        "negative_pair": lambda: negative_pair_loss(negative, negative_mask),
+        "negative_pair": lambda: negative_pair_loss(pushed, negative_mask),
     }
+    if prediction.exists_logits is not None:
+        compute["existence"] = lambda: existence_loss(prediction, targets, shuffled, has_negative)
     if prediction.quality_logits is not None:
         compute["quality"] = lambda: quality_loss(prediction, targets, mask)
     if (current := prediction.proposal_current) is not None:
@@ -274,6 +286,28 @@ def quality_loss(prediction: Prediction, targets: Targets, mask: Tensor) -> Tens
     loss = F.binary_cross_entropy_with_logits(prediction.quality_logits, wanted, reduction="none")
     counts = mask & targets.has_windows[:, None]
     return _mean_of(loss, counts & targets.foreground) + _mean_of(loss, counts & ~targets.foreground)
+
+
+def existence_loss(
+    prediction: Prediction,
+    targets: Targets,
+    negative: Prediction | None = None,
+    has_negative: Tensor | None = None,
+) -> Tensor:
+    """Binary cross-entropy of whether a pair has a moment, those that have one and the others averaged apart.
+
+    A pair has one when any of its clips is foreground; under another pair's query, as `negative` has it, it has none.
+    """
+    assert prediction.exists_logits is not None
+    logits, truth = prediction.exists_logits, targets.foreground.any(1)
+    if negative is not None and negative.exists_logits is not None:
+        usable = torch.ones_like(truth) if has_negative is None else has_negative
+        logits, truth = torch.cat((logits, negative.exists_logits)), torch.cat((truth, torch.zeros_like(truth)))
+        counts = torch.cat((torch.ones_like(usable), usable))
+    else:
+        counts = torch.ones_like(truth)
+    loss = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
+    return _mean_of(loss, counts & truth) + _mean_of(loss, counts & ~truth)
 
 
 def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:

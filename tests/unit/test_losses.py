@@ -332,4 +332,4 @@ def test_a_run_of_0_1_0_goes_on_with_its_own_negatives():
     del written["overlap"]
     today = LossConfig.parse(written)
     assert (today.negatives, today.negatives_norm) == ("unrelated", "kept")
-    assert not LossConfig().needs_negatives
+    assert not LossConfig().needs_negatives(tells_existence=False)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spikemba.batch import Prediction, Spikes
 from spikemba.config import Config
+from spikemba.model.spikemba.existence import ExistenceHead
 from spikemba.ops.spiking import NeuronConfig, lif_spikes
 
 
@@ -42,6 +43,8 @@ class HeadsConfig(Config):
     which 0.1.0 had, all are drawn in at once, in some trainings so far that every window has no length for good."""
     quality: bool = False
     """Also tell how well each clip's window will fit (intersection over union with a true one), to rank windows by."""
+    exists: bool = False
+    """Also tell whether the video shows what the query says at all."""
 
 
 class ClipConvolutions(nn.Module):
@@ -120,6 +123,7 @@ class GroundingHeads(nn.Module):
             width, 2, last_bias=math.log(config.first_distance / (1 - config.first_distance))
         )
         self.quality = ClipConvolutions(width, 1) if config.quality else None
+        self.existence = ExistenceHead(width) if config.exists else None
         self.query_pooling = QueryPooling(width)
         self.saliency_clip = nn.Linear(width, width, bias=False)
         self.saliency_query = nn.Linear(width, width, bias=False)
@@ -144,10 +148,15 @@ class GroundingHeads(nn.Module):
             boundaries = boundaries.clamp(0, 1)
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
         saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
+        foreground = self.foreground(clips, video_mask).squeeze(-1)
+        exists = None
+        if self.existence is not None:
+            rates = spikes[-1].rates[:, query.shape[1] :] if spikes else None
+            exists = self.existence(clips, video_mask, pooled, saliency, foreground, rates)
         trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
         proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
         return Prediction(
-            foreground_logits=self.foreground(clips, video_mask).squeeze(-1),
+            foreground_logits=foreground,
             boundaries=boundaries,
             saliency_logits=saliency,
             proposal_spikes=proposal_spikes * video_mask[..., None],
@@ -156,6 +165,7 @@ class GroundingHeads(nn.Module):
             query_embedding=self.contrast_query(masked_mean(query, query_mask)),
             spikes=spikes,
             quality_logits=None if self.quality is None else self.quality(clips, video_mask).squeeze(-1),
+            exists_logits=exists,
         )
 
     def _clips(self, video: Tensor, spikes: tuple[Spikes, ...]) -> Tensor:
