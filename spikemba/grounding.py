@@ -20,6 +20,7 @@ from spikemba.batch import Batch, Prediction, pad
 from spikemba.config import Config
 from spikemba.errors import ConfigError
 from spikemba.features import row_length_s
+from spikemba.metrics.calibration import Calibration, Scaling
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
 
@@ -48,6 +49,8 @@ class GroundingConfig(Config):
     that grows with its length alone, but further than the network has ever seen in training."""
     chunk_overlap: float = Field(0.5, ge=0, lt=1)
     """Share of a chunk that the next one reads again."""
+    calibration: Calibration | None = None
+    """What makes probabilities of scores and of existence; `spikemba calibrate` fits it. None: as the network says."""
     batch_size: PositiveInt = 32
     """Chunks per forward pass, at most."""
     clips_per_pass: PositiveInt = 4800
@@ -80,6 +83,9 @@ class Answer:
     """Runs of clips that the proposal neuron fired for, in order of time; the score is its mean rate."""
     spikes: NDArray[np.bool_] = field(repr=False)
     """(L, S): what the proposal neuron of each clip fired."""
+    exists: float | None = None
+    """In [0, 1]: that the video shows what is asked at all; a probability where the checkpoint is calibrated. None:
+    nothing here tells."""
 
     def __eq__(self, other: object) -> bool:
         # the comparison that dataclass writes would ask an array whether it is true
@@ -162,6 +168,8 @@ class _Clips:
     quality: Array
     """How well the windows are told to fit; zeros where no head tells."""
     spikes: NDArray[np.bool_]
+    exists: float | None = None
+    """The largest existence logit of the chunks; None where no head tells."""
 
     @classmethod
     def empty(cls, n_clips: int) -> "_Clips":
@@ -179,6 +187,9 @@ class _Clips:
         self.saliency[own] = prediction.saliency[row, part].float().cpu().numpy()
         if prediction.quality_logits is not None:
             self.quality[own] = prediction.quality_logits[row, part].sigmoid().float().cpu().numpy()
+        if prediction.exists_logits is not None:
+            logit = float(prediction.exists_logits[row].clamp(-MAX_LOGIT, MAX_LOGIT))
+            self.exists = logit if self.exists is None else max(self.exists, logit)
         spikes = prediction.proposal_spikes[row, part].cpu().numpy() > 0
         if not self.spikes.size:
             self.spikes = np.zeros((n_clips, spikes.shape[1]), np.bool_)
@@ -218,13 +229,52 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
         edges = np.arange(len(score) + 1) * clip_s
         own = np.stack((edges[:-1], edges[1:]), axis=1)
         windows, scores = _inside(own, score.astype(np.float64), config.clamp_s or duration_s)
+    moments = tuple(_moments(windows, scores, config.clamp_s or duration_s, config))
     return Answer(
-        moments=tuple(_moments(windows, scores, config.clamp_s or duration_s, config)),
+        moments=_calibrated(moments, clips.exists, config.calibration),
         saliency=clips.saliency,
         foreground=clips.foreground,
         proposals=proposals,
         spikes=clips.spikes,
+        exists=_existence(clips.exists, config.calibration),
     )
+
+
+MAX_LOGIT = 20.0
+"""Logits are cut to this, so that a probability gives its logit back."""
+
+
+def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logit, of 0 and 1 that of numbers next to them."""
+    inside = probability.clip(*(0.5 * (1 + np.tanh(np.array([-1, 1]) * MAX_LOGIT / 2))))
+    logit: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return logit
+
+
+def raw_numbers(scores: Array | Sequence[float], exists: float | None) -> NDArray[np.float64]:
+    """What the calibration of moments reads of each: the score's logit and, where there is one, the existence logit.
+
+    scores: (M,) in [0, 1] -> (M, 1 or 2).
+    """
+    logit = logit_of(np.asarray(scores, np.float64))
+    return np.column_stack((logit,) if exists is None else (logit, np.full(len(logit), exists)))
+
+
+def _calibrated(
+    moments: tuple[Moment, ...], exists: float | None, calibration: Calibration | None
+) -> tuple[Moment, ...]:
+    """The moments with probabilities for scores, in the order they have: a rising curve changes none."""
+    if calibration is None or calibration.score is None or not moments:
+        return moments
+    scores = calibration.score.probability(raw_numbers([moment.score for moment in moments], exists))
+    return tuple(moment._replace(score=float(score)) for moment, score in zip(moments, scores, strict=True))
+
+
+def _existence(logit: float | None, calibration: Calibration | None) -> float | None:
+    if logit is None:
+        return None
+    scaling = calibration.existence if calibration is not None else None
+    return float((scaling or Scaling(scale=(1.0,), offset=0.0)).probability(np.array([[logit]]))[0])
 
 
 def _scores(clips: _Clips, config: GroundingConfig) -> NDArray[np.floating]:

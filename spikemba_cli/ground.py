@@ -37,6 +37,12 @@ def ground(
     checkpoint: CheckpointOption = None,
     encoder: EncoderOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 5,
+    min_exists: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Below this probability there is no such moment.")
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Moments, too, where there is probably no such moment.")
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
     shape: ShapeOption = None,
     relative: RelativeOption = False,
@@ -61,6 +67,8 @@ def ground(
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
     if checkpoint and encoder:
         raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
+    if show_all and min_exists is not None:
+        raise typer.BadParameter("--all shows every moment; give one of the two", param_hint="--min-exists")
     form, video = "json" if as_json else form, example_or(video)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
@@ -75,12 +83,23 @@ def ground(
     grounder = spikemba.load(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
     if not grounder.trained and checkpoint is None and encoder is None:
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
+    if not grounder.trained and not show_all:
+        print_note("untrained, an encoder cannot know whether a video shows it at all: these are its best moments")
     with progress("reading the video", "clips") as report:
         several = video.is_dir()
         events = AnswerEvents(report, failed=_say, refused=_say)
         outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
         outputs = replace(outputs, shape=shape, relative=relative)
-        answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
+        answers = answer(
+            grounder,
+            [video],
+            asked,
+            top=top,
+            min_exists=0.0 if show_all else min_exists,
+            cache=cache,
+            outputs=outputs,
+            events=events,
+        )
     _print(answers, form, several or queries is not None, outputs)
     for note in answers.notes:
         print_note(note)
@@ -124,6 +143,8 @@ def _print_tables(answers: "Answers", several: bool) -> None:
     titles, rows = ["video", "query", "start_s", "end_s", "score"], []
     real = [real_times(answers.cuts, one) for one in answers.found]
     for one, cuts in zip(answers.found, real, strict=True):
+        if not one.moments:
+            rows.append([answers.names[one.video], one.query, one.nothing, "", ""])
         for rank, m in enumerate(one.moments, start=1):
             rows.append([answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"])
             if any(real):  # copies begin where a key frame lies

@@ -64,7 +64,7 @@ class Answers:
     """What was found."""
 
     found: list[Grounding] = field(default_factory=list)
-    """By video, then by query."""
+    """Those that are there first; by video, then by query."""
     names: dict[Path, str] = field(default_factory=dict)
     """What each video is called in tables: its file's name, with the folders that tell it from others of that name."""
     failed: dict[Path, str] = field(default_factory=dict)
@@ -95,6 +95,7 @@ def answer(
     queries: Sequence[str],
     *,
     top: int | None = None,
+    min_exists: float | None = None,
     cache: bool = True,
     outputs: Outputs | None = None,
     events: AnswerEvents | None = None,
@@ -117,7 +118,7 @@ def answer(
     answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
     for video_id, path in files.items():
         with _reported(path, answers, events, alone=not folders and len(files) == 1):
-            found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
+            found = grounder.ground(path, sentences, top=top, min_exists=min_exists, cache=cache, report=events.clips)
             answers.found += found
             if outputs.cut is not None:
                 name = partial(names.of_moment, outputs.cut, video_id, suffix=".mp4")
@@ -127,6 +128,7 @@ def answer(
                 with _reported(path, answers, events, alone=False):
                     make()
                     answers.written.append(made)
+    answers.found.sort(key=lambda one: not one.is_there)  # what was found first, else by video, then by query
     if together is not None and answers.found:
         write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
         answers.written.append(together)

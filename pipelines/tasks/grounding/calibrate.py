@@ -1,0 +1,112 @@
+"""Fit what makes probabilities of a checkpoint's answers, on a split with known answers, and store it with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.runs.run_dir import run_around
+from pipelines.tasks.grounding.config import RunConfig
+from pipelines.tasks.grounding.evaluate import Questions, data_as_trained
+from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint, store_grounding
+from spikemba.datasets.annotations import Annotation
+from spikemba.datasets.base import DataConfig, GroundingDataset, Split
+from spikemba.errors import CheckpointError
+from spikemba.grounding import Answer, answer_questions, logit_of, raw_numbers
+from spikemba.metrics.calibration import Calibration, Method, Scaling, expected_calibration_error, fitted
+from spikemba.moments import iou
+
+MIN_IOU = 0.5
+"""A moment is right that overlaps a true one so much."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted, and what it was fitted on."""
+
+    checkpoint: Path
+    """The folder in which it was stored."""
+    calibration: Calibration
+    n_queries: int
+    n_nulls: int
+    """Of them, those without a moment."""
+    errors: dict[str, tuple[float, float]]
+    """`existence`, `score` -> expected calibration error in % before and after, on the split it was fitted on."""
+    notes: tuple[str, ...] = ()
+    """What could not be fitted, and why."""
+
+
+def calibrate(
+    source: str | Path,
+    split: Split = "val",
+    *,
+    data: DataConfig | None = None,
+    method: Method = "platt",
+    min_exists: float = 0.5,
+) -> Fitted:
+    """Fit scale and offset of existence and of the moments' scores, and write them into the checkpoint's config.json.
+
+    source: run folder or checkpoint folder.  data: in place of what it was trained with.  min_exists: below this
+    probability `ground` says that there is no such moment.
+    Raises CheckpointError where neither can be fitted, and what reading the split raises.
+    """
+    folder = find_checkpoint(source)
+    loaded = load_checkpoint(folder)
+    config = loaded.grounding.model_copy(update={"calibration": None})
+    data = run_around(folder).config(RunConfig).data if data is None else data
+    dataset = GroundingDataset(data_as_trained(data, {}, loaded.features), split, to_train=False)
+    loaded.features.check(dataset.spec, f"split {split!r}")
+    answers = list(answer_questions(loaded.model, Questions(dataset), loaded.features.clip_s, config))
+    known = [(a, b) for a, b in zip(dataset.annotations, answers, strict=True) if a.windows is not None]
+    found = _fit(known, loaded, method, min_exists)
+    store_grounding(folder, config.model_copy(update={"calibration": found.calibration}))
+    return replace(found, checkpoint=folder)
+
+
+def _fit(
+    known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method: Method, min_exists: float
+) -> Fitted:
+    shown = np.array([bool(annotation.windows) for annotation, _ in known], np.bool_)
+    notes: list[str] = []
+    errors: dict[str, tuple[float, float]] = {}
+
+    def one(name: str, raw: NDArray[np.float64], before: NDArray[np.float64], right: NDArray[np.bool_]) -> Scaling | None:
+        try:
+            scaling = fitted(raw, right, method)
+        except ValueError as error:
+            notes.append(f"{name} is not calibrated: {error}")
+            return None
+        if scaling.scale[0] <= 0:
+            notes.append(f"{name} is not calibrated: a higher one is not more often right here")
+            return None
+        after = scaling.probability(raw)
+        errors[name] = expected_calibration_error(before, right), expected_calibration_error(after, right)
+        return scaling
+
+    existence = None
+    if loaded.model.config.heads.exists:
+        told = np.array([answer.exists for _, answer in known], np.float64)
+        existence = one("existence", logit_of(told)[:, None], told, shown)
+    else:
+        notes.append("existence is not calibrated: the network does not tell it (model.heads.exists)")
+    raw = [raw_numbers([m.score for m in answer.moments], _logit(answer)) for _, answer in known]
+    right = [_right(annotation, answer) for annotation, answer in known]
+    numbers = np.concatenate(raw)
+    score = one("score", numbers, 1 / (1 + np.exp(-numbers[:, 0])), np.concatenate(right))
+    if existence is None and score is None:
+        raise CheckpointError("; ".join(notes))
+    calibration = Calibration(existence=existence, score=score, min_exists=min_exists)
+    return Fitted(Path(), calibration, len(known), int((~shown).sum()), errors, tuple(notes))
+
+
+def _logit(answer: Answer) -> float | None:
+    return None if answer.exists is None else float(logit_of(np.array([answer.exists]))[0])
+
+
+def _right(annotation: Annotation, answer: Answer) -> NDArray[np.bool_]:
+    """Whether each moment overlaps a true one by half, (M,)."""
+    moments = np.array([moment[:2] for moment in answer.moments], np.float64).reshape(-1, 2)
+    windows = annotation.window_array
+    return iou(moments, windows).max(1, initial=0.0) >= MIN_IOU
