@@ -32,8 +32,8 @@ class Annotation:
     video_id: str
     duration_s: float
     windows: tuple[Window, ...] | None = None
-    """True windows; empty for a null query, of which the video shows nothing; None when the set has none (highlights) or
-    hides them (a test split)."""
+    """True windows; empty for a null query, of which the video shows nothing; None when the set has none (highlights)
+    or hides them (a test split)."""
     relevant_clips: tuple[int, ...] = ()
     """Clips that `ratings` are about."""
     ratings: tuple[tuple[int, ...], ...] = ()

@@ -1,6 +1,6 @@
-"""Does the video show it at all: how well existence scores tell queries with a moment from those without (null queries).
+"""Does the video show it at all: how well existence scores tell queries with a moment from null queries.
 
-Source: the evaluator of generalised moment retrieval (arXiv 2605.02623), to the printed digit; calibration: Guo et al. 2017.
+Source: the evaluator of generalised moment retrieval (arXiv 2605.02623), to the printed digit.
 """
 
 # Shapes: Q queries, N bins.

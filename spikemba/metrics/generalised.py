@@ -3,7 +3,7 @@
 Source: the evaluator of arXiv 2605.02623, whose keys these are, equal to the printed digit.
 """
 
-# Shapes: Q queries, P queries with a moment, M moments in the order given, K true windows, T IoU thresholds, n values of k.
+# Shapes: Q queries, P of them with a moment, M moments in the order given, K true windows, T IoU thresholds, n ks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,8 +74,8 @@ def generalised_document(
     a null query is wrong. None where scores are no probabilities.
     beside: what the numbers that rejection decides are for always answering and for always rejecting, and, where
     sentences and videos are given, for two controls: `query_only`, whose existence score is the mean of those of the
-    same sentence on other videos, and `video_only`, that of other sentences on the same video. Each is of the `n_queries`
-    that have such others, and `predictions_AUROC` is that of the predictions on these.
+    same sentence on other videos, and `video_only`, that of other sentences on the same video. Each is of the
+    `n_queries` that have such others, and `predictions_AUROC` is that of the predictions on these.
     Raises NothingToScore without queries, NotNumbers on NaN.
     """
     if not queries.moments:
@@ -217,7 +217,8 @@ def _calibration(queries: AnsweredQueries) -> dict[str, dict[str, float | None]]
     first = np.array([np.asarray(queries.moments[query_id])[0] for query_id in answered]).reshape(-1, 3)
     windows, real = pad([queries.windows[query_id] for query_id in answered], (2,))
     right = np.zeros(len(answered), np.bool_)
-    if shown := real.any(1).nonzero()[0].tolist():
+    shown = np.flatnonzero(np.asarray(real.any(1)))
+    if len(shown):
         right[shown] = best_overlap(first[shown, :2], windows[shown], real[shown]) >= RIGHT_IOU
     pairs = {"existence": (queries.scores, queries.exists), f"top1_IoU@{RIGHT_IOU}": (first[:, 2], right)}
     found: dict[str, dict[str, float | None]] = {}
