@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from spikemba.datasets.registry import OWN
-from spikemba_cli.console import print_json, print_table, print_warning
+from spikemba_cli.console import print_json, print_note, print_table, print_warning
 
 if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
@@ -61,6 +61,8 @@ def evaluate(
         result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap)
     for fault in result.faults:
         print_warning(fault)
+    for note in result.notes:
+        print_note(note)
     if check:
         raise typer.Exit(int(bool(result.faults)))
     if not result.document:  # answers to a split without truth, which are written
@@ -72,6 +74,8 @@ def evaluate(
         print_json(result.document | (intervals if result.intervals else {}))
     else:
         _print_brief(result.brief, result.spread, result.intervals)
+        if null := result.document.get("GMR"):
+            _print_beside(null, result.brief)
         if kinds := result.document.get("by_kind"):
             _print_kinds(kinds)
 
@@ -117,6 +121,7 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:
     """The numbers, beside the published ones where the data are a published set's."""
+    from pipelines.scoring.null_queries import beside_brief
     from pipelines.scoring.published_table import render, results_table, size_warning
 
     if result.published is None:
@@ -127,7 +132,13 @@ def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> No
     elif warning := size_warning(result.published, result.n_queries):
         print_warning(warning)
     table = results_table(
-        result.benchmark, split, result.brief, name, result.spread, alone=result.published != result.benchmark
+        result.benchmark,
+        split,
+        result.brief,
+        name,
+        result.spread,
+        alone=result.published != result.benchmark,
+        beside=beside_brief(result.document),
     )
     sys.stdout.write(render(table, form))
 
@@ -145,11 +156,27 @@ def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: d
     print_table("", columns, rows)
 
 
+def _print_beside(null: dict[str, Any], brief: dict[str, float]) -> None:
+    """A second table: what rejection decides, beside what needs no model, and the calibration."""
+    from pipelines.scoring.null_queries import BESIDE, SHOWN_BESIDE
+
+    own = [f"{brief[f'GMR-{name}']:.2f}" if f"GMR-{name}" in brief else "" for name in SHOWN_BESIDE]
+    rows = [["these predictions", *own, str(null["stats"]["num_total"]), own[0]]] if "stats" in null else []
+    for name, of_row in null["beside"].items():
+        numbers = [f"{of_row[metric]:.2f}" for metric in SHOWN_BESIDE]
+        rows.append([BESIDE[name], *numbers, f"{of_row['n_queries']:.0f}", f"{of_row['predictions_AUROC']:.2f}"])
+    sys.stdout.write("\n")  # between the tables, also in a pipe
+    print_table("is there a moment?", ["answer", *SHOWN_BESIDE, "queries", "predictions' AUROC there"], rows)
+    for name, found in null.get("calibration", {}).items():
+        error = "no probabilities" if found["ECE"] is None else f"{found['ECE']:.2f} %"
+        print_note(f"expected calibration error, {name} of {found['n_queries']} queries: {error}")
+
+
 def _print_kinds(kinds: dict[str, dict[str, Any]]) -> None:
     """A second table: the main numbers of each kind of query, in percent."""
     from pipelines.scoring.scores import main_metrics, short_name
 
-    names = main_metrics({name: value for one in kinds.values() for name, value in one["brief"].items()})
+    names = main_metrics({name: value for one in kinds.values() for name, value in one["brief"].items()}, at_most=7)
     rows = [
         [kind, str(one["n_queries"]), *(f"{one['brief'][name]:.2f}" if name in one["brief"] else "" for name in names)]
         for kind, one in kinds.items()
