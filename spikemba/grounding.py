@@ -6,8 +6,9 @@ central, so that every clip gives one candidate window and one saliency, however
 
 # Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -20,7 +21,7 @@ from spikemba.batch import Batch, Prediction, pad
 from spikemba.config import Config
 from spikemba.errors import ConfigError
 from spikemba.features import row_length_s
-from spikemba.metrics.calibration import Calibration, Scaling
+from spikemba.metrics.calibration import Calibration
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
 
@@ -229,15 +230,15 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
         edges = np.arange(len(score) + 1) * clip_s
         own = np.stack((edges[:-1], edges[1:]), axis=1)
         windows, scores = _inside(own, score.astype(np.float64), config.clamp_s or duration_s)
-    moments = tuple(_moments(windows, scores, config.clamp_s or duration_s, config))
-    return Answer(
-        moments=_calibrated(moments, clips.exists, config.calibration),
+    answer = Answer(
+        moments=tuple(_moments(windows, scores, config.clamp_s or duration_s, config)),
         saliency=clips.saliency,
         foreground=clips.foreground,
         proposals=proposals,
         spikes=clips.spikes,
-        exists=_existence(clips.exists, config.calibration),
+        exists=None if clips.exists is None else 0.5 * (1 + math.tanh(clips.exists / 2)),
     )
+    return calibrated(answer, config.calibration)
 
 
 MAX_LOGIT = 20.0
@@ -251,30 +252,25 @@ def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return logit
 
 
-def raw_numbers(scores: Array | Sequence[float], exists: float | None) -> NDArray[np.float64]:
-    """What the calibration of moments reads of each: the score's logit and, where there is one, the existence logit.
+def raw_numbers(scores: Sequence[float]) -> NDArray[np.float64]:
+    """What the calibration of moments reads of each: the score's logit, and 1 for the first, 0 for others.
 
-    scores: (M,) in [0, 1] -> (M, 1 or 2).
+    scores: (M,) in [0, 1], best first -> (M, 2).  The best of many is right more often than its score alone says.
     """
-    logit = logit_of(np.asarray(scores, np.float64))
-    return np.column_stack((logit,) if exists is None else (logit, np.full(len(logit), exists)))
+    return np.column_stack((logit_of(np.asarray(scores, np.float64)), np.arange(len(scores)) == 0))
 
 
-def _calibrated(
-    moments: tuple[Moment, ...], exists: float | None, calibration: Calibration | None
-) -> tuple[Moment, ...]:
-    """The moments with probabilities for scores, in the order they have: a rising curve changes none."""
-    if calibration is None or calibration.score is None or not moments:
-        return moments
-    scores = calibration.score.probability(raw_numbers([moment.score for moment in moments], exists))
-    return tuple(moment._replace(score=float(score)) for moment, score in zip(moments, scores, strict=True))
-
-
-def _existence(logit: float | None, calibration: Calibration | None) -> float | None:
-    if logit is None:
-        return None
-    scaling = calibration.existence if calibration is not None else None
-    return float((scaling or Scaling(scale=(1.0,), offset=0.0)).probability(np.array([[logit]]))[0])
+def calibrated(answer: Answer, calibration: Calibration | None) -> Answer:
+    """An answer as the network gives it, with probabilities for scores and existence; the order of moments stays."""
+    if calibration is None:
+        return answer
+    exists, moments, told = answer.exists, answer.moments, 1.0
+    if calibration.existence is not None and exists is not None:
+        exists = told = float(calibration.existence.probability(logit_of(np.array([[exists]])))[0])
+    if calibration.score is not None and moments:
+        right = calibration.score.probability(raw_numbers([moment.score for moment in moments]))
+        moments = tuple(moment._replace(score=told * float(p)) for moment, p in zip(moments, right, strict=True))
+    return replace(answer, exists=exists, moments=moments)
 
 
 def _scores(clips: _Clips, config: GroundingConfig) -> NDArray[np.floating]:

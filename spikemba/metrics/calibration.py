@@ -95,7 +95,7 @@ class Calibration(Config):
     existence: Scaling | None = None
     """Of the existence logit: that the video shows what is asked. None: the network tells none."""
     score: Scaling | None = None
-    """Of the logit of a moment's score and, where there is one, the existence logit: that the moment overlaps a true
-    one by half (IoU)."""
+    """Of the logit of a moment's score, and of being the first: that the moment overlaps a true one by half (IoU).
+    Where existence is calibrated, that is given that there is one, and the score is the product of both."""
     min_exists: float = 0.5
     """Below this probability the answer is that there is no such moment."""

@@ -14,8 +14,9 @@ from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_che
 from spikemba.datasets.annotations import Annotation
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.errors import CheckpointError
-from spikemba.grounding import Answer, answer_questions, logit_of, raw_numbers
-from spikemba.metrics.calibration import Calibration, Method, Scaling, expected_calibration_error, fitted
+from spikemba.grounding import Answer, answer_questions, calibrated, logit_of, raw_numbers
+from spikemba.metrics.calibration import Calibration, Method, Scaling, fitted
+from spikemba.metrics.existence import calibration_error
 from spikemba.moments import iou
 
 MIN_IOU = 0.5
@@ -65,48 +66,68 @@ def calibrate(
     return replace(found, checkpoint=folder)
 
 
-def _fit(
-    known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method: Method, min_exists: float
-) -> Fitted:
+def _fit(known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method: Method, min_exists: float) -> Fitted:
     shown = np.array([bool(annotation.windows) for annotation, _ in known], np.bool_)
+    told = np.array([answer.exists for _, answer in known], np.float64)  # nan where nothing tells
     notes: list[str] = []
-    errors: dict[str, tuple[float, float]] = {}
-
-    def one(name: str, raw: NDArray[np.float64], before: NDArray[np.float64], right: NDArray[np.bool_]) -> Scaling | None:
-        try:
-            scaling = fitted(raw, right, method)
-        except ValueError as error:
-            notes.append(f"{name} is not calibrated: {error}")
-            return None
-        if scaling.scale[0] <= 0:
-            notes.append(f"{name} is not calibrated: a higher one is not more often right here")
-            return None
-        after = scaling.probability(raw)
-        errors[name] = expected_calibration_error(before, right), expected_calibration_error(after, right)
-        return scaling
-
     existence = None
     if loaded.model.config.heads.exists:
-        told = np.array([answer.exists for _, answer in known], np.float64)
-        existence = one("existence", logit_of(told)[:, None], told, shown)
+        existence = _scaling("existence", logit_of(told)[:, None], shown, method, notes)
     else:
         notes.append("existence is not calibrated: the network does not tell it (model.heads.exists)")
-    raw = [raw_numbers([m.score for m in answer.moments], _logit(answer)) for _, answer in known]
+    raw = [raw_numbers([m.score for m in answer.moments]) for _, answer in known]
     right = [_right(annotation, answer) for annotation, answer in known]
-    numbers = np.concatenate(raw)
-    score = one("score", numbers, 1 / (1 + np.exp(-numbers[:, 0])), np.concatenate(right))
+    # with existence, scores are of moments given that there are any
+    fit_on = [i for i in range(len(known)) if shown[i] or existence is None]
+    numbers, kept = np.concatenate([raw[i] for i in fit_on]), np.concatenate([right[i] for i in fit_on])
+    score = _scaling("score", numbers, kept, method, notes)
     if existence is None and score is None:
         raise CheckpointError("; ".join(notes))
     calibration = Calibration(existence=existence, score=score, min_exists=min_exists)
-    return Fitted(Path(), calibration, len(known), int((~shown).sum()), errors, tuple(notes))
+    return Fitted(
+        Path(), calibration, len(known), int((~shown).sum()), _errors(known, calibration, right), tuple(notes)
+    )
 
 
-def _logit(answer: Answer) -> float | None:
-    return None if answer.exists is None else float(logit_of(np.array([answer.exists]))[0])
+def _scaling(
+    name: str, raw: NDArray[np.float64], right: NDArray[np.bool_], method: Method, notes: list[str]
+) -> Scaling | None:
+    """What was fitted, or None with a note that says why it cannot be."""
+    try:
+        scaling = fitted(raw, right, method)
+    except ValueError as error:
+        notes.append(f"{name} is not calibrated: {error}")
+        return None
+    if min(scaling.scale) < 0:  # it would turn the order of the moments round
+        notes.append(f"{name} is not calibrated: a higher one is less often right here")
+        return None
+    return scaling
+
+
+def _errors(
+    known: Sequence[tuple[Annotation, Answer]], calibration: Calibration, right: Sequence[NDArray[np.bool_]]
+) -> dict[str, tuple[float, float]]:
+    """Of what is calibrated, and of the first moments by themselves: the error before and after, in %."""
+    errors: dict[str, tuple[float, float]] = {}
+    after = [calibrated(answer, calibration) for _, answer in known]
+    if calibration.existence is not None:
+        shown = np.array([bool(annotation.windows) for annotation, _ in known], np.bool_)
+        errors["existence"] = _error([a.exists for _, a in known], shown), _error([a.exists for a in after], shown)
+    if calibration.score is not None:
+        for name, n in {"score": None, "score of the first": 1}.items():
+            wanted = np.concatenate([of[:n] for of in right])
+            before, now = ([m.score for a in of for m in a.moments[:n]] for of in ([a for _, a in known], after))
+            errors[name] = _error(before, wanted), _error(now, wanted)
+    return errors
+
+
+def _error(probabilities: Sequence[float | None], right: NDArray[np.bool_]) -> float:
+    return 100 * (calibration_error(np.array(probabilities, np.float64), right) or 0.0)
 
 
 def _right(annotation: Annotation, answer: Answer) -> NDArray[np.bool_]:
     """Whether each moment overlaps a true one by half, (M,)."""
     moments = np.array([moment[:2] for moment in answer.moments], np.float64).reshape(-1, 2)
     windows = annotation.window_array
-    return iou(moments, windows).max(1, initial=0.0) >= MIN_IOU
+    right: NDArray[np.bool_] = iou(moments, windows).max(1, initial=0.0) >= MIN_IOU
+    return right
