@@ -100,7 +100,7 @@ class Spikes:
     """What one spiking saliency detector fired."""
 
     trains: Tensor
-    """(S, B, M, D) of 0 and 1 over the M positions of text and video."""
+    """(S, B, M, D) of 0 and 1 over the M positions of text and video; (0, B, M, D) where nobody reads them."""
     rates: Tensor
     """(B, M, D) in [0, 1]: mean over the steps."""
     layer_rates: dict[str, Tensor]
@@ -130,6 +130,8 @@ class Prediction:
     """One per block, first block first; empty without a detector."""
     quality_logits: Tensor | None = None
     """(B, L): how well the clip's window fits a true one, any real number; None where no head tells."""
+    edge_logits: Tensor | None = None
+    """(B, L, 2): does a moment begin, or end, in this clip rather than in another? None where no head tells."""
     exists_logits: Tensor | None = None
     """(B,): whether the video shows what the query says, any real number; None where no head tells."""
 
@@ -159,6 +161,7 @@ class Prediction:
             proposal_current=None if self.proposal_current is None else change(self.proposal_current),
             clip_embeddings=change(self.clip_embeddings),
             quality_logits=None if self.quality_logits is None else change(self.quality_logits),
+            edge_logits=None if self.edge_logits is None else change(self.edge_logits),
         )
 
 

@@ -1,6 +1,6 @@
 """What training minimises: the source's three losses and the terms that preset `full` adds to them.
 
-L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, proposal neuron, firing rates)
+L = a_c L_con + a_s L_s + a_e L_e   (+ foreground, overlap, negative pairs, quality, edges, proposals, firing rates)
 """
 
 # Shapes: B pairs, L clips, D width, M relevance ranks.
@@ -61,6 +61,9 @@ class LossConfig(Config):
     quality: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of each window's quality with its intersection over union with a true one, where the
     network tells it (`model.heads.quality`); not in the source."""
+    edges: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy of the clips in which moments are told to begin and to end with those in which true
+    windows do, where the network tells them (`model.heads.edges`); not in the source."""
     existence: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of whether the video shows what the query says, where the network tells it
     (`model.heads.exists`); not in the source."""
@@ -91,6 +94,7 @@ _BEFORE: Tree = {
     "negatives_read": "again",
     "boundary_unit": "video",
     "quality": 1.0,
+    "edges": 1.0,
     "existence": 1.0,
     "existence_of": "shuffled",
 }
@@ -142,6 +146,8 @@ def _loss(
         compute["existence"] = lambda: existence_loss(prediction, targets, shuffled, has_negative)
     if prediction.quality_logits is not None:
         compute["quality"] = lambda: quality_loss(prediction, targets, mask)
+    if (edge_logits := prediction.edge_logits) is not None:
+        compute["edges"] = lambda: edges_loss(edge_logits, targets, mask)
     if (current := prediction.proposal_current) is not None:
         compute["proposal"] = lambda: foreground_loss(current, targets, mask, config.background_weight)
     n_positions = mask.sum() + batch.query_mask.sum()
@@ -286,6 +292,39 @@ def quality_loss(prediction: Prediction, targets: Targets, mask: Tensor) -> Tens
     loss = F.binary_cross_entropy_with_logits(prediction.quality_logits, wanted, reduction="none")
     counts = mask & targets.has_windows[:, None]
     return _mean_of(loss, counts & targets.foreground) + _mean_of(loss, counts & ~targets.foreground)
+
+
+def edges_loss(logits: Tensor, targets: Targets, mask: Tensor) -> Tensor:
+    """Softmax over a video's clips against the clips where its true windows begin, and likewise end: cross-entropy.
+
+    Windows count alike. One that begins within a clip is shared by the two clips whose begins are around it, each the
+    more the nearer, so that their mean is its begin. Less the truth's own entropy, so that the truth costs nothing.
+    logits: (B, L, 2).  mask: (B, L) bool.  Source: VSLNet (arXiv 2004.13931); shares as in arXiv 2006.04388, eq. 6.
+    """
+    inside = targets.foreground & targets.has_windows[:, None]
+    truth = _true_edges(targets.boundaries, inside, mask)
+    lowest = torch.finfo(logits.dtype).min
+    told = logits.masked_fill(~mask[..., None], lowest).log_softmax(1)
+    divergence = F.kl_div(told, truth, reduction="none").sum(1)
+    return _mean_of(divergence.mean(-1), inside.any(1))
+
+
+def _true_edges(boundaries: Tensor, inside: Tensor, mask: Tensor) -> Tensor:
+    """Where true windows begin and end, as shares of the clips: (B, L, 2), 1 in sum over the clips, 0 without windows.
+
+    boundaries: (B, L, 2), true at the clips inside (B, L). Clips of one window name the same edge, which counts once.
+    """
+    n = mask.sum(1).clamp(min=1)[:, None, None]
+    edge = torch.arange(2, device=mask.device)
+    place = torch.minimum((boundaries * n - edge).clamp(min=0), n - 1)  # the edge of the j-th real clip is at j
+    before = place.floor().long()
+    by_rank = torch.zeros_like(boundaries)
+    for clip in (before, before + 1):
+        share = (1 - (place - clip).abs()) * inside[..., None]
+        by_rank = by_rank.scatter_reduce(1, clip.clamp(max=mask.shape[1] - 1), share, "amax")
+    rank = (mask.cumsum(1) - 1).clamp(min=0)
+    shares = by_rank.gather(1, rank[..., None].expand_as(by_rank)) * mask[..., None]
+    return shares / shares.sum(1, keepdim=True).clamp(min=1e-6)
 
 
 def existence_loss(

@@ -76,7 +76,7 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("the gate is the state, not the spikes", "fired[0].rates if fired else joint", "joint"),
     ],
     ("spikemba/model/spikemba/network.py", TEACHES): [
-        ("the detector's input is detached", "(detector(joint, mask),)", "(detector(joint.detach(), mask),)"),
+        ("the detector's input is detached", "(detector(joint, mask, ", "(detector(joint.detach(), mask, "),
     ],
     ("spikemba/model/spikemba/spiking_saliency.py", DETECTOR): [
         (
@@ -113,13 +113,20 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "self.padding_between = False",
         ),
     ],
+    ("spikemba/model/spikemba/streams.py", "unit/model/test_model.py"): [
+        (
+            "a sentence is asked of another's video",
+            "self.stream.rows(video_of)",
+            "self.stream.rows(video_of.sort()[0])",
+        ),
+    ],
     ("spikemba/model/spikemba/network.py", REASONER): [
-        ("slots are never carried", "if i and not self.config.slots.carry:", "if i:"),
+        ("slots are never carried", "if block == 0 or self.config.slots.carry:", "if block == 0:"),
         ("every block has the first one's slots", "learned[block % len(learned)]", "learned[0]"),
         (
             "a position that enters once enters every block",
-            "position * video.mask[..., None]), None",
-            "position * video.mask[..., None]), position",
+            "position * stream.mask[..., None]), None",
+            "position * stream.mask[..., None]), position",
         ),
     ],
     ("spikemba/model/mamba_block.py", REVERSED): [
@@ -143,6 +150,12 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("blocks that run again have other statistics", "with statistics_kept(kept):", "with statistics_kept(False):"),
     ],
     ("spikemba/grounding.py", GROUNDING): [
+        (
+            "a pass knows no limit of clips",
+            "(n + 1) * longest > config.clips_per_pass",
+            "longest > config.clips_per_pass",
+        ),
+        ("chunks of one video are taken for one", "(id(whole), chunk.read.start)", "(id(whole), 0)"),
         (
             "times follow the duration, not the clips",
             "clips.boundaries * (len(score) * clip_s)",

@@ -1,12 +1,11 @@
-"""The whole network on a CPU: samples per second of a training step, milliseconds of one answer, and where they go.
+"""The whole network on a CPU: samples per second of a training step and milliseconds of one answer.
 
     OMP_PROC_BIND=true python tests/benchmarks/bench_model.py
     OMP_PROC_BIND=true python tests/benchmarks/bench_model.py --cases shapes --repeats 2
 
 Each case is run on the compiled kernels and, in the same process, in plain PyTorch. A training step is forward, loss,
-backward, clipping and AdamW; with negatives it has a second forward, as with `loss.negative_pair`. The shares are those
-of the operators' own time in a profile of one step on the kernels. Beside them is what the processor makes of a plain
-product of matrices and how much of that a pair asks for: no implementation of this network can do more pairs a second.
+backward, clipping and AdamW; with negatives it has a second forward, as with `loss.negative_pair`. Where the time goes
+and how much of it the processor could spare: bench_roofline.py.
 """
 
 import argparse
@@ -19,8 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
@@ -46,12 +43,6 @@ CASES = {
     "shapes": Case(load_config(config_path("shapes")).model.model_dump(), 32, 60, 12, 192, 192),
     "benchmark": Case({}, 32, 75, 32, 2816, 512),
     "long": Case({}, 1, 1800, 32, 2816, 512),
-}
-PARTS = {
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::mkldnn", "aten::convolution_backward"),
-    "scan": ("spikemba::scan",),
-    "neurons and their attention": ("spikemba::spikes", "spikemba::attention"),
-    "convolution and gate": ("spikemba::conv", "spikemba::gate"),
 }
 
 
@@ -100,36 +91,6 @@ def seconds(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def shares(run: Callable[[], object]) -> dict[str, float]:
-    """Percent of one run that each part takes."""
-    with profile(activities=[ProfilerActivity.CPU]) as recorded:
-        run()
-    own = {event.key: event.self_cpu_time_total for event in recorded.key_averages()}
-    total = sum(own.values())
-    found = {
-        part: sum(us for key, us in own.items() if key.startswith(names)) / total * 100 for part, names in PARTS.items()
-    }
-    return {**found, "everything else": 100 - sum(found.values())}
-
-
-def gflop(run: Callable[[], object]) -> float:
-    """Billions of operations in the matrix products of one run."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return float(counter.get_total_flops()) / 1e9
-
-
-def processor_gflops(size: int = 2048) -> float:
-    """Billions of operations a second in the product of two square matrices, the best of ten."""
-    a, b = torch.randn(2, size, size)
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times) / 1e9
-
-
 def measure(case: Case, repeats: int) -> dict[str, Any]:
     """Both ways of one case."""
     model, batch = SpikeMba(SpikeMbaConfig.parse(case.model), case.n_video, case.n_query), batch_of(case)
@@ -147,9 +108,6 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         if case.pairs > 1:
             for key, negatives in {"train": False, "train with negatives": True}.items():
                 row[key] = case.pairs / seconds(training_step(model, batch, negatives), repeats)
-            if not native:
-                row["shares"] = shares(training_step(model, batch, False))
-                result["gflop_per_pair"] = gflop(training_step(model, batch, False)) / case.pairs
         model.eval()
         row["answer_ms"] = 1e3 * seconds(answer, 3 * repeats)
         result[name] = row
@@ -163,19 +121,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results, peak = {}, processor_gflops()
+    results = {}
     for name in arguments.cases:
         found = results[name] = measure(CASES[name], arguments.repeats)
         print(f"\n{name}: {CASES[name].pairs} pairs, {CASES[name].clips} clips, {found['parameters_m']:.1f} M")
-        if "gflop_per_pair" in found:
-            bound = peak / found["gflop_per_pair"]
-            print(f"  {found['gflop_per_pair']:.1f} GFLOP a pair, {peak:.0f} GFLOP/s: at most {bound:.1f} pairs/s")
         for way in ("kernels", "plain PyTorch"):
             row = found[way]
             rates = [f"{key} {row[key]:.1f}/s" for key in ("train", "train with negatives") if key in row]
             print(f"  {way:14}", *rates, f"one answer {row['answer_ms']:.1f} ms", sep="  ")
-        for part, share in found["kernels"].get("shares", {}).items():
-            print(f"    {part:30}{share:5.1f} %")
     print(json.dumps({"torch": torch.__version__, "threads": arguments.threads, "results": results}))
 
 

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -43,7 +43,9 @@ from spikemba.model.spikemba import heads, spiking_saliency
 from spikemba.ops import spiking
 
 REGION = "stage: "
-PATCHED: dict[str, list[tuple[Any, str]]] = {
+Places = dict[str, list[tuple[Any, str]]]
+"""Stage -> modules or classes and the names of their functions that belong to it."""
+PATCHED: Places = {
     "scan": [(mamba_block, "scan_block")],
     "convolution and gate": [
         *((mamba_block, name) for name in ("causal_conv_silu_both", "causal_conv_silu", "gated_sum")),
@@ -58,20 +60,27 @@ STAGES = ("loading", *PATCHED, OTHER_PRODUCTS, "optimiser", REST)
 NODE = "autograd::engine::evaluate_function: "
 
 
+def in_profile(stage: str) -> AbstractContextManager[Any]:
+    """Within, a profile notes the stage."""
+    return record_function(REGION + stage)
+
+
 @contextmanager
-def marked() -> Iterator[None]:
-    """Within, the functions of PATCHED note their stage in a profile."""
+def marked(
+    places: Places = PATCHED, region: Callable[[str], AbstractContextManager[Any]] = in_profile
+) -> Iterator[None]:
+    """Within, each function of `places` runs in the region of its stage; of regions in regions the innermost counts."""
 
     def noting(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
-            with record_function(REGION + stage):
+            with region(stage):
                 return function(*args, **kwargs)
 
         return run
 
     with ExitStack() as stack:
-        for stage, places in PATCHED.items():
-            for module, name in places:
+        for stage, found in places.items():
+            for module, name in found:
                 stack.enter_context(patch.object(module, name, noting(getattr(module, name), stage)))
         yield
 
@@ -108,21 +117,31 @@ class OptimizerStep:
 def stages(step: OptimizerStep) -> dict[str, float]:
     """Microseconds of one profiled step by stage."""
     on_gpu = step.device.type == "cuda"
+    with marked():
+        both, whole = own_times(step, on_gpu=on_gpu)
+    own: Counter[str] = Counter()
+    for (stage, _), us in both.items():
+        own[stage] += us
+    if on_gpu:
+        own[WAITING] = whole - sum(own.values())
+    return dict(own)
+
+
+def own_times(step: Callable[[], None], *, on_gpu: bool = False) -> tuple[Counter[tuple[str, bool]], float]:
+    """Microseconds of one profiled step by stage and whether the backward pass took them, and of all of it."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    with marked(), profile(activities=activities, acc_events=True) as recorded, record_function("step"):
+    with profile(activities=activities, acc_events=True) as recorded, record_function("step"):
         step()
     events = [event for event in recorded.events() if event.device_type == torch.autograd.DeviceType.CPU]
     (whole,) = (event for event in events if event.name == "step")
     inside = [e for e in events if whole.time_range.start <= e.time_range.start <= whole.time_range.end]
     # the operator that made a node of the graph is the last one to see its number
     made = {e.sequence_nr: e for e in inside if e.sequence_nr >= 0 and not _node(e)}
-    own: Counter[str] = Counter()
+    own: Counter[tuple[str, bool]] = Counter()
     for event in inside:
         us = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        own[_stage(event, made)] += us
-    if on_gpu:
-        own[WAITING] = whole.cpu_time_total - sum(own.values())
-    return dict(own)
+        own[_stage(event, made), _node(event) is not None] += us
+    return own, whole.cpu_time_total
 
 
 def _stage(event: Any, made: dict[int, Any]) -> str:

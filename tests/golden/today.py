@@ -92,8 +92,10 @@ def grounding_outputs(checkpoint: str | Path, batch: Mapping[str, NDArray[Any]])
         torch.from_numpy(batch[name]) for name in ("video", "video_mask", "query_tokens", "query_mask")
     )
     given = Batch(video, video_mask, tokens, query_mask)
+    model = load_checkpoint(checkpoint).model
+    model.keeps_trains = True
     with torch.inference_mode():
-        prediction = load_checkpoint(checkpoint).model(given)
+        prediction = model(given)
     real = given.video_mask
     found = {
         "foreground_logits": prediction.foreground_logits * real,

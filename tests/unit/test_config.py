@@ -78,7 +78,15 @@ def old_run(**settings):
     for key in ("heads", "token_similarity"):
         del tree["model"][key]
     del tree["model"]["proposals"]["read"]
-    for key in ("negatives", "negatives_every", "negatives_norm", "negatives_read", "boundary_unit", "quality"):
+    for key in (
+        "negatives",
+        "negatives_every",
+        "negatives_norm",
+        "negatives_read",
+        "boundary_unit",
+        "quality",
+        "edges",
+    ):
         del tree["loss"][key]
     return tree
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikemba.batch import Batch, Prediction, Spikes, Targets
-from spikemba.losses import LossConfig, grounding_loss
+from spikemba.losses import LossConfig, _true_edges, grounding_loss
 
 B, L, W, D = 4, 9, 3, 8
 FIELDS = LossConfig.model_fields
@@ -15,7 +15,7 @@ ON = LossConfig(**{name: 1.0 for name, field in FIELDS.items() if field.annotati
 """Every number of the section is 1, and with it every weight."""
 FORMS = {f"{name}={form}": {name: form} for name, field in FIELDS.items() for form in get_args(field.annotation)}
 """Settings that choose another formula for a term."""
-OF_TRUE_CLIPS = {"contrastive", "boundary", "entropy", "overlap"}
+OF_TRUE_CLIPS = {"contrastive", "boundary", "entropy", "overlap", "edges"}
 """Terms that look at true clips only; the others also say something of a batch without any."""
 
 
@@ -46,6 +46,7 @@ def prediction(seed=0):
         query_embedding=torch.randn(B, D, generator=g),
         spikes=(Spikes(torch.zeros(4, B, L + W, D), torch.zeros(B, L + W, D), rates),),
         quality_logits=torch.randn(B, L, generator=g),
+        edge_logits=torch.randn(B, L, 2, generator=g),
     )
 
 
@@ -54,6 +55,7 @@ def perfect():
     t, sure = targets(), 100.0
     foreground = torch.where(t.foreground, sure, -sure)
     queries = torch.eye(D)[:B]
+    mask = torch.ones(B, L, dtype=torch.bool)
     good = replace(
         prediction(),
         foreground_logits=foreground,
@@ -64,6 +66,7 @@ def perfect():
         query_embedding=queries,
         spikes=(Spikes(torch.zeros(1), torch.zeros(1), {"saliency": torch.full((D,), 0.2)}),),
         quality_logits=torch.full((B, L), sure),  # also outside, where the window is the nearest true one
+        edge_logits=_true_edges(t.boundaries, t.foreground & t.has_windows[:, None], mask).clamp(min=1e-30).log(),
     )
     return good, replace(good, saliency_logits=torch.full((B, L), -sure))
 

@@ -25,6 +25,7 @@ from spikemba.losses import (
 
 B, L, D = 3, 8, 5
 MASK = torch.ones(B, L, dtype=torch.bool)
+OPTIONAL = [("quality", "quality_logits"), ("edges", "edge_logits"), ("proposal", "proposal_current")]
 
 
 def prediction(seed=0, **changes):
@@ -171,9 +172,9 @@ def test_quality_teaches_no_window():
     assert p.quality_logits.grad.all()
 
 
-@pytest.mark.parametrize(("term", "tensor"), [("quality", "quality_logits"), ("proposal", "proposal_current")])
+@pytest.mark.parametrize(("term", "tensor"), OPTIONAL)
 def test_what_no_head_tells_has_no_term(term, tensor):
-    for told in (torch.zeros(B, L), None):
+    for told in (torch.zeros(B, L, 2) if term == "edges" else torch.zeros(B, L), None):
         _, terms = grounding_loss(prediction(**{tensor: told}), batch(targets()), LossConfig())
         assert (term in terms) == (told is not None)
 
@@ -322,7 +323,7 @@ def test_a_set_whose_sentences_are_all_one_has_no_negatives():
 
 
 def test_a_run_of_0_1_0_goes_on_with_its_own_negatives():
-    new = ("negatives", "negatives_every", "negatives_norm", "negatives_read", "boundary_unit", "quality")
+    new = ("negatives", "negatives_every", "negatives_norm", "negatives_read", "boundary_unit", "quality", "edges")
     written = {name: value for name, value in LossConfig(negative_pair=1.0).model_dump().items() if name not in new}
     before = LossConfig.parse(written)
     assert (before.negative_pair, before.negatives, before.negatives_norm) == (1.0, "previous", "batch")

@@ -43,6 +43,11 @@ class HeadsConfig(Config):
     which 0.1.0 had, all are drawn in at once, in some trainings so far that every window has no length for good."""
     quality: bool = False
     """Also tell how well each clip's window will fit (intersection over union with a true one), to rank windows by."""
+    edges: bool = False
+    """Also tell of each clip whether a moment begins and whether one ends there, and draw the ends of windows to such
+    clips (`loss.edges`), for moments of few clips."""
+    edges_reach_clips: float = Field(2.0, ge=0.5, le=32)
+    """How far an end is drawn, in clips: the standard deviation of what holds it where the distances put it."""
     exists: bool = False
     """Also tell whether the video shows what the query says at all."""
 
@@ -123,7 +128,6 @@ class GroundingHeads(nn.Module):
             width, 2, last_bias=math.log(config.first_distance / (1 - config.first_distance))
         )
         self.quality = ClipConvolutions(width, 1) if config.quality else None
-        self.existence = ExistenceHead(width) if config.exists else None
         self.query_pooling = QueryPooling(width)
         self.saliency_clip = nn.Linear(width, width, bias=False)
         self.saliency_query = nn.Linear(width, width, bias=False)
@@ -132,6 +136,8 @@ class GroundingHeads(nn.Module):
             self.proposal_neuron = ProposalNeuron(width, neuron)
         self.contrast_clip = nn.Linear(width, width, bias=False)
         self.contrast_query = nn.Linear(width, width, bias=False)
+        self.edges = ClipConvolutions(width, 2) if config.edges else None
+        self.existence = ExistenceHead(width) if config.exists else None
 
     def forward(
         self, video: Tensor, video_mask: Tensor, query: Tensor, query_mask: Tensor, spikes: tuple[Spikes, ...]
@@ -144,6 +150,9 @@ class GroundingHeads(nn.Module):
         left, right = self.distances(clips, video_mask).sigmoid().unbind(-1)
         centre = clip_centres(video_mask)
         boundaries = torch.stack((centre - left, centre + right), dim=-1)
+        edge_logits = None if self.edges is None else self.edges(clips, video_mask)
+        if edge_logits is not None:
+            boundaries = drawn_to_edges(boundaries, edge_logits, video_mask, self.config.edges_reach_clips)
         if self.config.clamp:
             boundaries = boundaries.clamp(0, 1)
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
@@ -165,6 +174,7 @@ class GroundingHeads(nn.Module):
             query_embedding=self.contrast_query(masked_mean(query, query_mask)),
             spikes=spikes,
             quality_logits=None if self.quality is None else self.quality(clips, video_mask).squeeze(-1),
+            edge_logits=edge_logits,
             exists_logits=exists,
         )
 
@@ -175,6 +185,28 @@ class GroundingHeads(nn.Module):
             seen.append(self.rates(spikes[-1].rates[:, -video.shape[1] :]))
         clips: Tensor = sum(seen[1:], start=seen[0])
         return clips
+
+
+def drawn_to_edges(ends: Tensor, logits: Tensor, mask: Tensor, reach_clips: float) -> Tensor:
+    """Each end moved to the mean of the edges near it: softmax_j(logit_j - (edge_j - end)^2 / (2 reach^2)), in clips.
+
+    The edge of clip j is its begin for begins and its end for ends. Only clips within four times the reach are looked
+    at, so memory is linear in the clips. An end outside the video moves as one at the video's border would.
+    ends: (B, L, 2), fractions of the video.  logits: (B, L, 2).  mask: (B, L) bool, real clips on the left.
+    Source: the distributions over clips of VSLNet (arXiv 2004.13931), here local, around an end that is regressed.
+    """
+    n = mask.sum(1).clamp(min=1)[:, None, None]
+    edge = torch.arange(2, device=ends.device)[:, None]
+    x = (ends.transpose(1, 2) * n) - edge  # (B, 2, L), in clips: the edge of clip j is at j
+    within = torch.minimum(x.clamp(min=0), n - 1)
+    radius = math.ceil(4 * reach_clips)
+    near = within.detach().round().long()[..., None] + torch.arange(-radius, radius + 1, device=ends.device)
+    real = torch.minimum(near.clamp(min=0), n[..., None] - 1)
+    told = logits.transpose(1, 2).to(x.dtype).gather(2, real.flatten(2)).view(near.shape)
+    away = near - within[..., None]
+    weight = (told - away.square() / (2 * reach_clips**2)).masked_fill(near != real, -torch.inf).softmax(-1)
+    drawn: Tensor = (x + (weight * away).sum(-1) + edge) / n
+    return drawn.transpose(1, 2)
 
 
 def clip_centres(mask: Tensor) -> Tensor:

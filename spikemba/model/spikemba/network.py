@@ -107,7 +107,14 @@ class SpikeMbaConfig(Config):
 _BEFORE: Tree = {
     "joint_from": 1,
     "token_similarity": False,
-    "heads": {"reads": "states", "clamp": True, "first_distance": 0.5, "quality": False, "exists": False},
+    "heads": {
+        "reads": "states",
+        "clamp": True,
+        "first_distance": 0.5,
+        "quality": False,
+        "edges": False,
+        "exists": False,
+    },
     "slots": {"step_offset": None},
     "moment_reasoner": {"position": "sine", "position_scale": 1.0},
     "spiking_saliency": {"silent": False},
@@ -161,17 +168,23 @@ class SpikeMbaBlock(nn.Module):
         return replace(query, x=x, slots=slots)
 
     def meet(
-        self, video: Stream, query: Stream, detector: nn.Module | None, similarity: Tensor | None
+        self,
+        video: Stream,
+        query: Stream,
+        detector: nn.Module | None,
+        similarity: Tensor | None,
+        trains_read: bool,
     ) -> tuple[Stream, Stream, tuple[Spikes, ...]]:
         """Both together, each read already.
 
-        similarity: (B, P, W) of clips and tokens.  Returns the new states of both, and what the detector fired.
+        similarity: (B, P, W) of clips and tokens.  trains_read: whether anybody reads what fires step by step.
+        Returns the new states of both, and what the detector fired.
         """
         video_x = video.x
         if self.token_reading is not None and similarity is not None:
             video_x = video_x + similarity @ self.token_reading(query.x)
         joint, mask = torch.cat((query.x, video_x), dim=1), torch.cat((query.mask, video.mask), dim=1)
-        fired: tuple[Spikes, ...] = (detector(joint, mask),) if detector is not None else ()
+        fired: tuple[Spikes, ...] = (detector(joint, mask, trains_read=trains_read),) if detector is not None else ()
         joint = self.relevant_mamba(joint, mask, fired[0].rates if fired else joint)
         query_x, video_x = self.dropout(joint).split((query.x.shape[1], video.x.shape[1]), dim=1)
         return replace(video, x=video_x), replace(query, x=query_x), fired
@@ -183,6 +196,8 @@ class SpikeMba(nn.Module):
     What it makes of a video before it meets a sentence, `read`, serves all sentences about it.
     """
 
+    keeps_trains = False
+    """Keep the spike trains of every block, not of the last alone, whose the heads read."""
     recompute_blocks = False
     """In training, keep only the inputs of each block and compute it again in the backward pass."""
 
@@ -224,7 +239,7 @@ class SpikeMba(nn.Module):
         Not the detectors, whose batch norms ask for counts and for the numbers of other processes. On a GPU nothing
         with a scan in it: torch does not know the official kernels.
         """
-        heads = self.heads.foreground, self.heads.distances, self.heads.quality
+        heads = self.heads.foreground, self.heads.distances, self.heads.quality, self.heads.edges
         parts = [self.video_projection, self.query_projection, *(head for head in heads if head is not None)]
         if all(parameter.is_cpu for parameter in self.parameters()):
             parts += [one for one in self.modules() if isinstance(one, (MomentReasoner, RelevantMamba))]
@@ -240,26 +255,28 @@ class SpikeMba(nn.Module):
         query_packing = Packing(batch.query_mask, "right")
         tokens = query_packing.pack(batch.query_tokens)
         query = self._enter_query(tokens, query_packing.mask)
-        video, clips = reading.stream, reading.clips
+        video, clips, position, packing = reading.stream, reading.clips, reading.position, reading.packing
         if self.config.query_similarity:
             similar = (clips[..., : tokens.shape[-1]] * tokens[:, -1:]).sum(-1, keepdim=True)
             video = replace(video, x=video.x + self.similarity_projection(similar))
         similarity = None
         if self.config.token_similarity:
             similarity = clips[..., : tokens.shape[-1]] @ tokens.transpose(1, 2)
+        del reading, clips, tokens  # of long videos the widest tensors there are
 
         spikes: tuple[Spikes, ...] = ()
         for i, block in enumerate(self.blocks):
             query = self._run(block.read_query, self._with_slots(query, self.query_slots, i))
             if i >= self._n_read:
-                video = self._run(block.read_video, self._with_slots(video, self.video_slots, i), reading.position)
+                video = self._run(block.read_video, self._with_slots(video, self.video_slots, i), position)
             if (n_met := i + 1 - self.config.joint_from) >= 0:
                 detector = self.detectors[n_met % len(self.detectors)] if self.detectors else None
-                video, query, fired = self._run(block.meet, video, query, detector, similarity)
+                trains_read = self.keeps_trains or block is self.blocks[-1]
+                video, query, fired = self._run(block.meet, video, query, detector, similarity, trains_read)
                 spikes += fired
 
         prediction: Prediction = self.heads(video.x, video.mask, query.x, query.mask, spikes)
-        return prediction.map_clips(reading.packing.unpack)
+        return prediction.map_clips(packing.unpack)
 
     def read(self, video: Tensor, mask: Tensor) -> VideoReading:
         """What no sentence changes, once for all that ask. video: (V, L, F).  mask: (V, L) bool, True = real."""

@@ -12,7 +12,7 @@ from spikemba.batch import Spikes
 from spikemba.config import Config
 from spikemba.model.masked_norm import MaskedBatchNorm
 from spikemba.ops.batch_norm import BatchNorm
-from spikemba.ops.spiking import NeuronConfig, spiking_attention, spiking_layer
+from spikemba.ops.spiking import Layer, NeuronConfig, spiking_attention, spiking_layer
 
 
 class SpikingSaliencyConfig(Config):
@@ -42,6 +42,11 @@ class SpikingSaliencyConfig(Config):
     """The neurons of every layer."""
 
 
+STRETCH = 512
+"""Positions whose last neurons fire together in inference. Their currents and spikes at all steps are sixteen times as
+many numbers as the sequence's own, and for hours of video more than everything else."""
+
+
 class SpikingSaliencyDetector(nn.Module):
     """q, k, v = SNN(W X);  G = scale q (k^T v);  S = SNN(BN(W G)).
 
@@ -56,22 +61,60 @@ class SpikingSaliencyDetector(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
         self.out_norm = _norm(width, config)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Spikes:
-        """x: (B, M, D).  mask: (B, M) bool, True = real.  Padding never fires and is never attended to."""
+    def forward(self, x: Tensor, mask: Tensor, *, trains_read: bool = True) -> Spikes:
+        """x: (B, M, D).  mask: (B, M) bool, True = real.  Padding never fires and is never attended to.
+
+        trains_read: whether anybody reads the trains; if not, those returned have no step.
+        """
+        config = self.config
+        attended, counts = self._attend(x, mask)
+        if config.attention_neurons:
+            half = config.neuron.model_copy(update={"threshold": config.neuron.threshold / 2})
+            attended = spiking_layer(attended, mask, half, None).trains
+        if self._in_stretches(attended):
+            saliency = self._fire_in_stretches(attended, mask, trains_read)
+        else:
+            saliency = self._fire(attended, mask)
+        counted = dict(zip(("query", "key", "value"), counts.chunk(3), strict=True)) | {"saliency": saliency.counts}
+        n = config.n_spike_steps * mask.sum().clamp(min=1)
+        rates = {name: count / n for name, count in counted.items()}
+        trains = saliency.trains if trains_read else saliency.trains.new_empty(0, *saliency.rates.shape)
+        return Spikes(trains=trains, rates=saliency.rates, layer_rates=rates)
+
+    def _attend(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The attention over spikes, (S, B, M, D), and the spikes of each channel of query, key and value, (3D,)."""
         config = self.config
         current = self.qkv_proj(x)  # the same at every step, so it is computed once (direct encoding)
         current, norm = _prepare(self.qkv_norm, current, mask)
         how = config.n_spike_steps, config.n_heads, self._factor(mask)
-        attended, counts = spiking_attention(current, mask, config.neuron, norm, *how)
-        if config.attention_neurons:
-            half = config.neuron.model_copy(update={"threshold": config.neuron.threshold / 2})
-            attended = spiking_layer(attended, mask, half, None).trains
+        return spiking_attention(current, mask, config.neuron, norm, *how)
+
+    def _fire(self, attended: Tensor, mask: Tensor) -> Layer:
+        """The last neurons. attended: (S, B, M, D).  mask: (B, M)."""
         current, norm = _prepare(self.out_norm, self.out_proj(attended), mask)
-        saliency = spiking_layer(current, mask, config.neuron, norm)
-        counted = dict(zip(("query", "key", "value"), counts.chunk(3), strict=True)) | {"saliency": saliency.counts}
-        n = config.n_spike_steps * mask.sum().clamp(min=1)
-        rates = {name: count / n for name, count in counted.items()}
-        return Spikes(trains=saliency.trains, rates=saliency.rates, layer_rates=rates)
+        return spiking_layer(current, mask, self.config.neuron, norm)
+
+    def _in_stretches(self, attended: Tensor) -> bool:
+        """Whether the last neurons may fire one stretch of positions after another: where no position needs another's
+        and nothing of them is kept for a gradient. A trace would hold as many stretches as its example has."""
+        alone = not self.training and not torch.is_grad_enabled() and attended.is_cpu
+        if not alone or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return False
+        return attended.shape[2] > STRETCH
+
+    def _fire_in_stretches(self, attended: Tensor, mask: Tensor, trains_read: bool) -> Layer:
+        """As `_fire`, bit for bit, with room for the currents and spikes of one stretch; overwrites `attended`."""
+        positions = attended.shape[2]
+        n = -(-positions // STRETCH)  # of nearly equal lengths: BLAS multiplies a few rows by another kernel
+        rates, counts = attended.new_empty(attended.shape[1:]), attended.new_zeros(attended.shape[-1])
+        for i in range(n):
+            own = slice(i * positions // n, (i + 1) * positions // n)
+            fired = self._fire(attended[:, :, own], mask[:, own])
+            rates[:, own] = fired.rates
+            counts += fired.counts
+            if trains_read:
+                attended[:, :, own] = fired.trains
+        return Layer(attended, rates, counts)
 
     def _factor(self, mask: Tensor) -> Tensor:
         """What each pair's attention is multiplied by, (B,)."""
@@ -82,9 +125,9 @@ class SpikingSaliencyDetector(nn.Module):
 class SilentDetector(nn.Module):
     """A detector of which no neuron ever fires, without a parameter: what the rest of the network does alone."""
 
-    def forward(self, x: Tensor, mask: Tensor) -> Spikes:  # noqa: ARG002 - whatever they are
-        """x: (B, M, D).  mask: (B, M).  Returns one step without a spike."""
-        return Spikes(trains=x.new_zeros((1, *x.shape)), rates=torch.zeros_like(x), layer_rates={})
+    def forward(self, x: Tensor, mask: Tensor, *, trains_read: bool = True) -> Spikes:  # noqa: ARG002 - whatever it is
+        """x: (B, M, D).  mask: (B, M).  Returns one step without a spike, or none where nobody reads it."""
+        return Spikes(trains=x.new_zeros((int(trains_read), *x.shape)), rates=torch.zeros_like(x), layer_rates={})
 
 
 def _norm(width: int, config: SpikingSaliencyConfig) -> MaskedBatchNorm | nn.LayerNorm:

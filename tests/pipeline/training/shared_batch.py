@@ -22,7 +22,7 @@ from pipelines.training.loop import _Loop
 CASES = {
     "even": ["grounding.batch_size=4"],
     "uneven": ["train.batch_size=8", "loss.negative_pair=1", "loss.negatives_norm=batch"],
-    "two passes": ["train.batch_size=8", "loss.negative_pair=1", "model.heads.quality=true"],
+    "two passes": ["train.batch_size=8", "loss.negative_pair=1", "model.heads.quality=true", "model.heads.edges=true"],
     "one pair": ["train.batch_size=20"],
     "in pieces": ["train.batch_size=21", "train.accumulate=2"],
     "blocks recomputed": ["train.batch_size=21", "train.checkpoint_blocks=true", "loss.negative_pair=1"],

@@ -135,7 +135,7 @@ def test_a_process_without_pairs_goes_through_the_network_too(kernels, corpus, t
 
 
 def test_compiled_parts_change_neither_names_nor_gradients(corpus, tiny):
-    settings = ["model.input_dropout=0", "model.heads.quality=true", "model.slots.place=both"]
+    settings = ["model.input_dropout=0", "model.heads.quality=true", "model.heads.edges=true", "model.slots.place=both"]
     settings += ["model.slots.step_offset=8.0"]
     task, pairs = a_step(corpus, [*tiny, *settings, "loss.negative_pair=1"])
     names, expected = list(task.module.state_dict()), gradients(task, pairs)

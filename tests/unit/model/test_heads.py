@@ -78,9 +78,9 @@ def test_a_begin_before_the_video_has_a_gradient_unless_it_is_cut(clamp):
 @torch.no_grad()
 @pytest.mark.parametrize("reads", ["states", "spikes", "both"])
 def test_heads_see_states_or_the_last_blocks_rates_at_the_clips_or_both(reads):
-    model, (video, query), last = heads(reads=reads, quality=True), states(), fired(2)
+    model, (video, query), last = heads(reads=reads, quality=True, edges=True), states(), fired(2)
     seen = []
-    for head in (model.foreground, model.distances, model.quality, model.saliency_clip):
+    for head in (model.foreground, model.distances, model.quality, model.edges, model.saliency_clip):
         head.register_forward_hook(lambda _, inputs, out: seen.append(inputs[0]))
     model(video, VIDEO_MASK, query, QUERY_MASK, (fired(1), last))
     expected = torch.zeros(B, L, 16)
@@ -88,7 +88,7 @@ def test_heads_see_states_or_the_last_blocks_rates_at_the_clips_or_both(reads):
         expected += F.layer_norm(video, (16,))
     if reads != "states":
         expected += last.rates[:, W:] @ model.rates.weight.t() + model.rates.bias
-    assert len(seen) == 4
+    assert len(seen) == 5
     for clips in seen:
         torch.testing.assert_close(clips, expected)
 

@@ -50,7 +50,7 @@ VARIANTS = {
     "modality embedding": {"modality_embedding": True},
     "query similarity": {"query_similarity": True},
     "token similarity": {"token_similarity": True},
-    "heads of spikes": {"heads": {"reads": "spikes", "quality": True}},
+    "heads of spikes": {"heads": {"reads": "spikes", "quality": True, "edges": True}},
     "heads of both, cut": {"heads": {"reads": "both", "clamp": True}},
     "heads of states": {"heads": {"reads": "states", "quality": False}},
     "heads of spikes, no detector": {"heads": {"reads": "spikes"}, "spiking_saliency": {"enabled": False}},
@@ -82,7 +82,7 @@ def merged(variant):
 
 def of_clips(prediction):
     """Every tensor with a clip axis, by its name."""
-    named = {name: getattr(prediction, name) for name in (*CLIP_FIELDS, "quality_logits")}
+    named = {name: getattr(prediction, name) for name in (*CLIP_FIELDS, "quality_logits", "edge_logits")}
     return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 
@@ -194,10 +194,10 @@ def test_every_parameter_learns(name):
 
 def test_what_is_told_of_clips_all_has_a_clip_axis():
     """So that `map_clips` puts all of it back where the clips were given."""
-    prediction = model_of({"heads": {"quality": True}})(batch(range(4)))
+    prediction = model_of({"heads": {"quality": True, "edges": True}})(batch(range(4)))
     changed = prediction.map_clips(lambda x: x[:, :2])
     assert all(tensor.shape[1] == 2 for tensor in of_clips(changed).values())
-    assert len(of_clips(changed)) == len(CLIP_FIELDS) + 1
+    assert len(of_clips(changed)) == len(CLIP_FIELDS) + 2
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ PARAMETERS = {
     "relevant_mamba.spike_norm": "none",
     "heads.reads": "states",
     "heads.quality": True,
+    "heads.edges": True,
     "proposals.read": "rates",
 }
 """Settings that change the number or the shapes of the parameters, and the values they are given here."""
@@ -69,6 +70,7 @@ OUTPUTS = {
     "relevant_mamba.spike_norm_eps": (1e-5, {}),
     "heads.clamp": (True, {}),
     "heads.first_distance": (0.3, {}),
+    "heads.edges_reach_clips": (4.0, {"heads": {"edges": True}}),
 }
 """Settings under which the same parameters compute something else, and what else must be set for it."""
 

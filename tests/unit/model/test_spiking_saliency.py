@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikemba.model.mamba_block import MixerConfig
+from spikemba.model.spikemba import spiking_saliency
 from spikemba.model.spikemba.relevant_mamba import RelevantMamba, RelevantMambaConfig
 from spikemba.model.spikemba.spiking_saliency import SpikingSaliencyConfig, SpikingSaliencyDetector
 
@@ -78,3 +80,72 @@ def test_a_lone_spike_is_as_loud_at_the_gate_as_the_norms_floor_allows(eps):
     expected = (rate - rate / width) / (rate**2 * (width - 1) / width**2 + eps) ** 0.5
     assert heard[0][0, 2, 5].item() == pytest.approx(expected, rel=1e-5)
     assert (heard[0][0, [0, 1, 3]] == 0).all()
+
+
+LONG = 150
+"""Positions of three stretches, where a stretch has 64."""
+
+
+class Made(TorchDispatchMode):
+    """Notes the operators whose results are at least as large as spike trains."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.by = size, []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        results = made if isinstance(made, tuple | list) else (made,)
+        if any(isinstance(one, torch.Tensor) and one.numel() >= self.size for one in results):
+            self.by.append(str(function))
+        return made
+
+
+@pytest.mark.parametrize("settings", [{}, {"norm": "layer"}, {"attention_neurons": True}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@torch.inference_mode()
+def test_neurons_that_fire_stretch_by_stretch_fire_the_same(monkeypatch, settings, dtype):
+    detector = detector_of(**settings).to(dtype)
+    x, mask = torch.randn(2, LONG, WIDTH, dtype=dtype), torch.ones(2, LONG, dtype=torch.bool)
+    mask[0, 70:] = False
+    whole = detector(x, mask)
+    monkeypatch.setattr(spiking_saliency, "STRETCH", 64)
+    found = detector(x, mask)
+    assert whole.trains.any()
+    assert torch.equal(found.trains, whole.trains)
+    assert torch.equal(found.rates, whole.rates)
+    assert all(torch.equal(found.layer_rates[name], rates) for name, rates in whole.layer_rates.items())
+
+
+@pytest.mark.parametrize("trains_read", [True, False])
+def test_a_long_inference_makes_nothing_as_large_as_trains_but_the_attention(monkeypatch, trains_read):
+    """With trains, they stand where it stood; without, they are as good as never made."""
+    monkeypatch.setattr(spiking_saliency, "STRETCH", 64)
+    detector, mask = detector_of().float(), torch.ones(2, LONG, dtype=torch.bool)
+    x = torch.randn(2, LONG, WIDTH)
+    detector._attend(x, mask)
+    with torch.inference_mode(), Made(STEPS * 2 * LONG * WIDTH) as attending:
+        detector._attend(x, mask)
+    with torch.inference_mode(), Made(STEPS * 2 * LONG * WIDTH) as made:
+        found = detector(x, mask, trains_read=trains_read)
+    assert attending.by
+    assert made.by == attending.by
+    assert len(found.trains) == (STEPS if trains_read else 0)
+
+
+def test_what_learns_fires_at_once(monkeypatch):
+    """Batch statistics and gradients want all positions together, however many there are."""
+    x, mask = torch.randn(2, LONG, WIDTH, dtype=torch.double), torch.ones(2, LONG, dtype=torch.bool)
+    whole = [detector_of().train(training)(x, mask).rates for training in (True, False)]
+    monkeypatch.setattr(spiking_saliency, "STRETCH", 64)
+    again = [detector_of().train(training)(x, mask).rates for training in (True, False)]
+    assert all(torch.equal(a, b) and b.requires_grad for a, b in zip(whole, again, strict=True))
+
+
+def test_trains_that_nobody_reads_have_no_step_and_change_nothing_else():
+    x, mask = torch.randn(2, 20, WIDTH, dtype=torch.double), torch.ones(2, 20, dtype=torch.bool)
+    detector = detector_of()
+    read, unread = detector(x, mask), detector(x, mask, trains_read=False)
+    assert unread.trains.shape == (0, *read.trains.shape[1:])
+    assert torch.equal(unread.rates, read.rates)
+    assert torch.equal(read.trains.mean(0), read.rates)
