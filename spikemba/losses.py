@@ -166,8 +166,8 @@ scaling would multiply its gradient without bound. Ordinary norms are 0.1 and mo
 def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
     """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
 
-    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence, and
-    those without a true clip, such as null queries: they have no moment, and take no part.
+    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence,
+    and those without a true clip, such as null queries: they have no moment, and take no part.
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
     moment, query = (F.normalize(x, dim=-1, eps=SILENT) for x in (moment, prediction.query_embedding))

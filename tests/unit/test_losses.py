@@ -340,7 +340,8 @@ def with_null_pair(**changes):
     t = targets()
     foreground, windows = t.foreground.clone(), t.has_windows.clone()
     foreground[-1], windows[-1] = False, False
-    return targets(foreground=foreground, has_windows=windows, relevance=t.relevance * foreground, **changes)
+    relevance = foreground * torch.arange(1.0, L + 1)
+    return targets(foreground=foreground, has_windows=windows, relevance=relevance, **changes)
 
 
 @pytest.mark.parametrize("form", ["aligned", "printed"])
