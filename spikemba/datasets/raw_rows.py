@@ -66,7 +66,8 @@ def _problem(row: Annotation) -> str | None:
         if end_s < start_s:
             return f"{shown} ends before it starts"
         if end_s == start_s:
-            return f"{shown} has zero length"
+            cure = "; a query of which the video shows nothing has relevant_windows []" if start_s == 0 else ""
+            return f"{shown} has zero length{cure}"
         if start_s < 0:
             return f"{shown} starts before the video"
         if end_s > row.duration_s + SLACK_S:
