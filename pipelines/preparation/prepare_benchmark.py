@@ -240,7 +240,7 @@ def _write(
         out / "manifest.json",
         {
             "benchmark": about.name,
-            "sources": {str(of.path.name): _sha256(of.path) for of in raw.values()},
+            "sources": {path.name: _sha256(path) for of in raw.values() for path in (of.path, *of.others)},
             "queries": counts,
             "null_queries": null_queries(splits),
             "videos": {split: len({row.video_id for row in rows}) for split, rows in splits.items()},
