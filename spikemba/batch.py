@@ -51,7 +51,8 @@ class Targets(_Tensors):
     relevance: Tensor
     """(B, L): 0 for clips that do not matter, up to n_ranks for the best; graded when annotators graded."""
     has_windows: Tensor
-    """(B,) bool: False for highlight sets, which mark clips but no windows."""
+    """(B,) bool: False for highlight sets, which mark clips but no windows, and for null queries, of which no clip
+    shows anything."""
     video_group: Tensor
     """(B,) int: equal for pairs that share a source video."""
     query_group: Tensor

@@ -184,7 +184,8 @@ scaling would multiply its gradient without bound. Ordinary norms are 0.1 and mo
 def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
     """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
 
-    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence.
+    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence,
+    and those without a true clip, such as null queries: they have no moment, and take no part.
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
     moment, query = (F.normalize(x, dim=-1, eps=SILENT) for x in (moment, prediction.query_embedding))
@@ -192,20 +193,22 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
     all_moments, _ = all_gather_rows(moment)
     video_group, query_group = all_gather_rows(targets.video_group)[0], all_gather_rows(targets.query_group)[0]
     same = (targets.video_group[:, None] == video_group) | (targets.query_group[:, None] == query_group)
+    usable = targets.foreground.any(1)
+    has_moment = all_gather_rows(usable.long())[0] > 0  # (all B,)
     place = torch.arange(len(moment), device=moment.device)[:, None] + first
     itself = place == torch.arange(len(all_queries), device=moment.device)  # (B, all B)
+    left_out = (same | ~has_moment) & ~itself
 
     def similarity(own: Tensor, others: Tensor) -> Tensor:
-        return (own @ others.t() / config.contrastive_temperature).masked_fill(same & ~itself, -torch.inf)
+        return (own @ others.t() / config.contrastive_temperature).masked_fill(left_out, -torch.inf)
 
-    usable = targets.foreground.any(1)
     forward = similarity(moment, all_queries)
     if config.contrastive_form == "printed":
         # -log(1 - p_ii) = logsumexp over all - logsumexp over the others; without others it would be infinite
         others = forward.masked_fill(itself, -torch.inf).logsumexp(1)
         usable = usable & others.isfinite()
         return _mean_of((forward.logsumexp(1) - others).masked_fill(~usable, 0), usable)
-    backward = similarity(query, all_moments) if is_shared() else forward.t()
+    backward = similarity(query, all_moments) if is_shared() else forward.t().masked_fill(left_out, -torch.inf)
     ahead, back = (-z.log_softmax(1)[itself] for z in (forward, backward))
     return _mean_of((ahead + back) / 2, usable)
 
@@ -233,7 +236,9 @@ def entropy_loss(
 ) -> Tensor:
     """L_e: for each rank m, clips of relevance m or more against all clips; averaged over the ranks that have any.
 
-    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR).
+    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR). Where no clip of the
+    video matters, as for a null query, there is nothing to contrast: the pair costs -log(1 - saliency), the mean over
+    its clips, which is what QD-DETR asks of a video under a query that is not its own.
     mask, negative_mask: (B, L) bool, clips that count, of the video and of it under the other query; None: the same.
     """
     logits = (prediction.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
@@ -254,7 +259,10 @@ def entropy_loss(
         finite = logits.masked_fill(logits.isinf(), 0)[:, None]
         loss = every - (finite * positive).sum(-1) / positive.sum(-1).clamp(min=1)
     per_pair = (loss * has_positive).sum(1) / has_positive.sum(1).clamp(min=1)
-    return _mean_of(per_pair, has_positive.any(1))
+    nothing = mask.any(1) & ~targets.foreground.any(1) & ~targets.relevance.any(1)
+    n_clips = mask.sum(1).clamp(min=1)
+    absent = torch.where(mask, F.softplus(prediction.saliency_logits), 0).sum(1) / n_clips
+    return _mean_of(torch.where(nothing, absent, per_pair), has_positive.any(1) | nothing)
 
 
 def foreground_loss(logits: Tensor, targets: Targets, mask: Tensor, background_weight: float) -> Tensor:

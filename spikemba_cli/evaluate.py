@@ -65,11 +65,15 @@ def evaluate(
         print_note(note)
     if check:
         raise typer.Exit(int(bool(result.faults)))
-    if not result.document:  # answers to a split without truth, which are written
-        return
-    if table:
+    if result.document and table:
         _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
-    elif as_json:
+    elif result.document:  # there is none where answers to a split without truth were written
+        _print_numbers(result, as_json=as_json)
+
+
+def _print_numbers(result: "Evaluation", *, as_json: bool) -> None:
+    """The document, or a table of its brief and those of what stands beside and behind it."""
+    if as_json:
         intervals = {"intervals": {name: asdict(one) for name, one in result.intervals.items()}}
         print_json(result.document | (intervals if result.intervals else {}))
     else:

@@ -123,12 +123,16 @@ def read_annotations(path: Path) -> list[Annotation]:
     return _read(path, _annotation)
 
 
-def read_numbered(path: Path) -> tuple[list[tuple[int, Annotation]], list[str]]:
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""A row of another form -> the row in the QVHighlights form."""
+
+
+def read_numbered(path: Path, change: Change = lambda row: row) -> tuple[list[tuple[int, Annotation]], list[str]]:
     """The rows that can be read, with their line numbers, and the faults of the others; repeated ids are kept.
 
     Raises AnnotationError when the file is not jsonl.
     """
-    return _collect(path, _annotation)
+    return _collect(path, lambda row: _annotation(change(row)))
 
 
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
@@ -190,7 +194,8 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         windows = tuple(Window(*map(float, pair)) for pair in _numbers(row, "relevant_windows", width=2))
     clips, ratings = row.get("relevant_clip_ids") or (), row.get("saliency_scores") or ()
     if ratings and len(clips) != len(ratings):
-        raise _BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids")
+        cure = "; `spikemba prepare na_vmr` reads such rows" if ratings == [[]] else ""
+        raise _BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids{cure}")
     return Annotation(
         query_id=_get(row, "qid", (int, str)),
         query=_get(row, "query", (str,)),
