@@ -143,7 +143,7 @@ def _loss(
         "negative_pair": lambda: negative_pair_loss(pushed, negative_mask),
     }
     if prediction.exists_logits is not None:
-        compute["existence"] = lambda: existence_loss(prediction, targets, shuffled, has_negative)
+        compute["existence"] = lambda: existence_loss(prediction, targets, mask, shuffled, has_negative)
     if prediction.quality_logits is not None:
         compute["quality"] = lambda: quality_loss(prediction, targets, mask)
     if (edge_logits := prediction.edge_logits) is not None:
@@ -338,21 +338,20 @@ def _true_edges(boundaries: Tensor, inside: Tensor, mask: Tensor) -> Tensor:
 def existence_loss(
     prediction: Prediction,
     targets: Targets,
+    mask: Tensor,
     negative: Prediction | None = None,
     has_negative: Tensor | None = None,
 ) -> Tensor:
     """Binary cross-entropy of whether a pair has a moment, those that have one and the others averaged apart.
 
     A pair has one when any of its clips is foreground; under another pair's query, as `negative` has it, it has none.
+    mask: (B, L) bool, real clips.  has_negative: (B,) bool; None: all have one.
     """
     assert prediction.exists_logits is not None
-    logits, truth = prediction.exists_logits, targets.foreground.any(1)
+    logits, truth, counts = prediction.exists_logits, targets.foreground.any(1), mask.any(1)
     if negative is not None and negative.exists_logits is not None:
-        usable = torch.ones_like(truth) if has_negative is None else has_negative
         logits, truth = torch.cat((logits, negative.exists_logits)), torch.cat((truth, torch.zeros_like(truth)))
-        counts = torch.cat((torch.ones_like(usable), usable))
-    else:
-        counts = torch.ones_like(truth)
+        counts = torch.cat((counts, counts if has_negative is None else counts & has_negative))
     loss = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
     return _mean_of(loss, counts & truth) + _mean_of(loss, counts & ~truth)
 

@@ -36,7 +36,7 @@ class ShapesConfig(Config):
 def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dict[str, int]:
     """Write `out/videos/*.mp4` and `out/{train,val,test,test_distractor,test_long_range}.jsonl`.
 
-    `out/nulls_{train,val,test}.jsonl` are sentences that the same videos do not show.
+    `out/{train,val,test}_nulls.jsonl` are sentences that the same videos do not show.
     Videos that are there already are kept. Returns the number of queries per annotation file.
     Raises OutputError when `out` cannot be written.
     """
@@ -53,7 +53,7 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
             board: annotate(storyboard(board[1], board[0]), board[1] * _QUERIES_PER_VIDEO) for board in boards[split]
         }
         files[split] = [row for board in rows for row in rows[board]]
-        files[f"nulls_{split}"] = [
+        files[f"{split}_nulls"] = [
             row
             for kind, seed in boards[split]
             for row in annotate_nulls(storyboard(seed, kind), seed * _QUERIES_PER_VIDEO)
