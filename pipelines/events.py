@@ -21,6 +21,9 @@ class TrainEvents(Protocol):
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch ended; its row of metrics.jsonl."""
 
+    def note(self, message: str) -> None:
+        """What was decided for this run."""
+
     def warn(self, message: str) -> None:
         """Something a person should look at."""
 
@@ -32,6 +35,9 @@ class Quiet:
         """Do nothing."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def note(self, message: str) -> None:
         """Do nothing."""
 
     def warn(self, message: str) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -19,13 +19,18 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from spikemba.batch import Batch, Prediction, pad
 from spikemba.config import Config
-from spikemba.errors import ConfigError
+from spikemba.device import resolved_precision, warn_of_slow_precision
+from spikemba.errors import ConfigError, UnknownName
 from spikemba.features import row_length_s
 from spikemba.metrics.calibration import Calibration
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
+from spikemba.ops.precision import autocast, with_products_in
 
 Array = NDArray[np.float32]
+
+AnswerPrecision = Literal["auto", "fp32", "bf16"]
+"""Of the matrix products of a model that answers."""
 
 
 class GroundingConfig(Config):
@@ -99,16 +104,23 @@ class Answer:
 
 
 def answer_questions(
-    model: SpikeMba, questions: Sequence[Question], clip_s: float, config: GroundingConfig
+    model: SpikeMba,
+    questions: Sequence[Question],
+    clip_s: float,
+    config: GroundingConfig,
+    *,
+    precision: AnswerPrecision = "fp32",
 ) -> Iterator[Answer]:
     """Answer the questions in their order, several chunks per forward pass.
 
     Questions whose `video` is one array share what the model computes of it alone. The model is put into evaluation
-    mode and stays on its device. Raises ConfigError for a score that it has not.
+    mode and stays on its device.
+    precision: of its matrix products, see `in_precision`.
+    Raises ConfigError for a score that it has not, UnknownName for a precision.
     """
     if config.score == "quality" and not model.config.heads.quality:
         raise ConfigError("grounding", ["score: 'quality' is told by a head that this model has not; choose another"])
-    model.eval()
+    model, precision = in_precision(model.eval(), precision)
     pending: list[_Chunk] = []
     asked: dict[int, Question] = {}
     collected: dict[int, _Clips] = {}
@@ -119,12 +131,35 @@ def answer_questions(
         # chunks of different blocks of questions never meet, so each process of several can answer whole blocks
         last = i + 1 == len(questions) or (i + 1) % config.batch_size == 0
         while n := _n_of_a_pass(pending, config, last=last):
-            _run(model, asked, pending[:n], collected)
+            with autocast(next(model.parameters()).device, precision):
+                _run(model, asked, pending[:n], collected)
             pending = pending[n:]
         while following in collected and (not pending or pending[0].question > following):
             duration_s = asked.pop(following).duration_s
             yield _answer(collected.pop(following), duration_s, clip_s, model, config)
             following += 1
+
+
+def check_precision(name: str) -> None:
+    """Raise UnknownName for what is no precision of answers."""
+    known = get_args(AnswerPrecision)
+    if name not in known:
+        raise UnknownName("precision", name, list(known))
+
+
+def in_precision(model: SpikeMba, precision: str) -> tuple[SpikeMba, Literal["fp32", "bf16"]]:
+    """A model for answers whose matrix products are in a precision, and that precision's name.
+
+    precision: `fp32`; `bf16`, faster where the processor has products in it; `auto`, which is bf16 there and fp32
+    elsewhere. Norms, scans, neurons and the last layers of the heads stay in float32. The copy shares all other tensors
+    with the model, which is left as it is. Raises UnknownName; warns once where bf16 is slower than fp32.
+    """
+    check_precision(precision)
+    device = next(model.parameters()).device
+    if resolved_precision(precision, device) == "fp32":
+        return model, "fp32"
+    warn_of_slow_precision("bf16", device)
+    return with_products_in("bf16", model), "bf16"
 
 
 def chunk_limits(n_clips: int, config: GroundingConfig) -> list[tuple[slice, slice]]:
@@ -191,7 +226,7 @@ class _Clips:
         if prediction.exists_logits is not None:
             logit = float(prediction.exists_logits[row].clamp(-MAX_LOGIT, MAX_LOGIT))
             self.exists = logit if self.exists is None else max(self.exists, logit)
-        spikes = prediction.proposal_spikes[row, part].cpu().numpy() > 0
+        spikes = (prediction.proposal_spikes[row, part] > 0).cpu().numpy()
         if not self.spikes.size:
             self.spikes = np.zeros((n_clips, spikes.shape[1]), np.bool_)
         self.spikes[own] = spikes

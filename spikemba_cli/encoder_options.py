@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,13 @@ WeightsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one.")]
 PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="How encoders compute.")]
+AskingPrecision = Literal["auto", "fp32", "bf16", "float32", "bfloat16"]
+AskingPrecisionOption = Annotated[
+    AskingPrecision,
+    typer.Option(
+        help="How checkpoint and encoders compute; auto: bf16 where it is faster. float32, bfloat16: encoders."
+    ),
+]
 FramesOption = Annotated[
     Literal["published", "corrected"],
     typer.Option(help="Frames as behind the published features, or without their quirks."),
@@ -41,6 +48,21 @@ def parse_weights(assignments: Sequence[str] | None) -> Mapping[str, Path]:
     return found
 
 
+def of_each(
+    precision: AskingPrecision, device: str
+) -> tuple[Literal["float32", "bfloat16"], Literal["auto", "fp32", "bf16"]]:
+    """What an option for both says of the encoders and of the checkpoint.
+
+    The names that `extract` knows speak of the encoders alone. Encoders are in bfloat16 only where they can be.
+    """
+    if precision == "float32" or precision == "bfloat16":
+        return precision, "fp32"
+    from spikemba.device import device_named, has_bfloat16  # torch loads here
+
+    half = precision != "fp32" and has_bfloat16(device_named(device))
+    return "bfloat16" if half else "float32", precision
+
+
 def encoder_options(
     frames: Literal["published", "corrected"],
     resize: Literal["published", "own"],
@@ -51,3 +73,9 @@ def encoder_options(
     from spikemba.encoders.base import EncoderOptions
 
     return EncoderOptions(frames=frames, resize=resize, precision=precision, device=device)
+
+
+def asking_options(precision: AskingPrecision, device: str) -> dict[str, Any]:
+    """What `spikemba.load` takes of an option for both; torch loads here."""
+    of_encoders, of_answers = of_each(precision, device)
+    return {"options": encoder_options("published", "published", of_encoders, device), "precision": of_answers}

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
 
 Table = Literal["text", "markdown", "csv"]
+BootstrapOption = Annotated[
+    int, typer.Option(min=0, help="Also print 95 % intervals over this many resamples of the videos.")
+]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"], typer.Option(help="Of the checkpoint's products; auto: bf16 where it is faster.")
+]
 
 
 def evaluate(
@@ -37,20 +43,20 @@ def evaluate(
     check: Annotated[
         bool, typer.Option("--check", help="Only look for faults of the predictions file; exit 1 if there are any.")
     ] = False,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Also print 95 % intervals over this many resamples of the videos.")
-    ] = 0,
+    bootstrap: BootstrapOption = 0,
     table: Annotated[
         Table | None, typer.Option(help="Print the numbers beside the published ones: text, markdown or csv.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the checkpoint's predictions to this jsonl.")] = None,
+    precision: PrecisionOption = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="Print the official evaluator's document.")] = False,
 ) -> None:
     """Score a checkpoint on a split, or a predictions file against annotations.
 
     Example: spikemba evaluate runs/shapes --split test
     """
-    _check_usage(checkpoint, predictions, annotations, check, {"--config": config, "--set": settings, "--out": out})
+    of_runs = {"--config": config, "--set": settings, "--out": out, "--precision": precision != "fp32"}
+    _check_usage(checkpoint, predictions, annotations, check, of_runs)
     if predictions is not None and annotations is not None:
         from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
@@ -58,7 +64,7 @@ def evaluate(
         result = replace(result, published=dataset or OWN)
     else:
         assert checkpoint is not None
-        result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap)
+        result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap, precision)
     for fault in result.faults:
         print_warning(fault)
     for note in result.notes:

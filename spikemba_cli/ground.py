@@ -8,7 +8,13 @@ import typer
 
 import spikemba
 from spikemba_cli.console import print_error, print_json, print_note, print_table, print_text, progress
-from spikemba_cli.encoder_options import DeviceOption, PrecisionOption, WeightsOption, encoder_options, parse_weights
+from spikemba_cli.encoder_options import (
+    AskingPrecisionOption,
+    DeviceOption,
+    WeightsOption,
+    asking_options,
+    parse_weights,
+)
 from spikemba_cli.example import example_or
 from spikemba_cli.timeline_options import RelativeOption, ShapeOption, check_timeline
 
@@ -53,7 +59,7 @@ def ground(
     cache: Annotated[bool, typer.Option(help="Keep the video's features, so that the next question is quick.")] = True,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
+    precision: AskingPrecisionOption = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Find the moments of VIDEO that TEXT describes.
@@ -79,8 +85,8 @@ def ground(
         raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
     check_timeline(form, shape, relative)
     asked = [text or ""] if queries is None else _read(queries)
-    options = encoder_options("published", "published", precision, device)
-    grounder = spikemba.load(checkpoint, encoder=encoder, options=options, weights=parse_weights(weights))
+    how = asking_options(precision, device) | {"weights": parse_weights(weights)}
+    grounder = spikemba.load(checkpoint, encoder=encoder, **how)
     if not grounder.trained and checkpoint is None and encoder is None:
         print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
     if not grounder.trained and not show_all:

@@ -189,6 +189,10 @@ class Printed:
         if watched:
             print_note("  " + "  ".join(watched))
 
+    def note(self, message: str) -> None:
+        """One line."""
+        print_note(message)
+
     def warn(self, message: str) -> None:
         """One line per warning."""
         print_warning(message)

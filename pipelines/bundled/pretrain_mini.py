@@ -40,7 +40,9 @@ from spikemba.datasets.synthetic.shapes import (
     phrase,
     storyboard_of,
 )
+from spikemba.device import resolved_precision
 from spikemba.encoders.mini import UNKNOWN, Mini, MiniConfig, split_words
+from spikemba.ops.precision import autocast
 from spikemba.progress import Report, silent
 from spikemba.video.clips import into_clips
 from spikemba.video.sampling import FrameRule, VideoReader
@@ -284,8 +286,8 @@ def _loss(
 
 def _products() -> torch.autocast:
     """Within, matrix products are in bf16 where the processor has them, twice as fast; elsewhere a sixth as fast."""
-    has = torch.cpu.get_capabilities()
-    return torch.autocast("cpu", torch.bfloat16, enabled=bool(has.get("avx512_bf16") or has.get("amx_bf16")))
+    cpu = torch.device("cpu")
+    return autocast(cpu, resolved_precision("auto", cpu))
 
 
 def matching_loss(logits: Tensor, true: Tensor, false: Tensor, weight_of_false: float = 3.0) -> Tensor:

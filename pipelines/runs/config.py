@@ -38,8 +38,9 @@ class TrainConfig(Config):
     """After the warm-up: stay, fall along a half cosine, or fall to a tenth at `drop_epoch`."""
     drop_epoch: PositiveInt | None = None
     """Epoch of the fall, for `step`."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of matrix products in training; scans, batch norms, neurons, losses and weights are in float32 always."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Of matrix products in training; scans, batch norms, neurons, losses and weights are in float32 always. `auto` is
+    bf16 where the processor or the GPU has products in it, else fp32; a run keeps to what it was at its start."""
     checkpoint_blocks: bool = False
     """Keep only the inputs of blocks and compute them again in the backward pass: less memory, a third more time."""
     compile: bool = False

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from pipelines.runs.config import GROUNDING, AnyRunConfig
-from spikemba.config import flat, load_yaml, to_yaml
+from spikemba.config import Tree, flat, load_yaml, to_yaml
 from spikemba.errors import CheckpointError, ConfigError, OutputError
 from spikemba.files import read_jsonl, write_jsonl, write_text, writing
 from spikemba.reading.torch_files import read_torch
@@ -144,13 +144,18 @@ MAY_DIFFER = ("train.epochs", "train.patience", "train.workers", "train.save_eve
 """Settings that a run may go on with other values of: they say how long and how, not what is computed in a step."""
 
 
+def _is_left_open(key: str, *configs: Tree) -> bool:
+    """Whether one of two configurations leaves the setting to the start of the run."""
+    return key == "train.precision" and "auto" in (config.get(key) for config in configs)
+
+
 def _check_same(source: str, old: AnyRunConfig, new: AnyRunConfig) -> None:
     """Raise ConfigError that lists the settings in which two configurations differ."""
     before, now = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     faults = [
         f"{key}: the run was started with {before.get(key)!r}, now it is {now.get(key)!r}"
         for key in {**before, **now}
-        if key not in MAY_DIFFER and before.get(key) != now.get(key)
+        if key not in MAY_DIFFER and before.get(key) != now.get(key) and not _is_left_open(key, before, now)
     ]
     if faults:
         raise ConfigError(source, faults)

@@ -22,6 +22,12 @@ def refuse_other_sections(settings: Tree, sections: tuple[str, ...]) -> None:
         raise ConfigError(SOURCE, faults)
 
 
+def refuse_precision(precision: str) -> None:
+    """Raise ConfigError for another precision than float32, where the network that answers has no other."""
+    if precision != "fp32":
+        raise ConfigError("--precision", [f"{precision} is there for grounding on features only; leave it out here"])
+
+
 def refuse_unused(settings: Tree, name: str, unused: Collection[str]) -> None:
     """Raise ConfigError for settings of a section that only a training reads."""
     if found := sorted(set(settings.get(name, {})) & set(unused)):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.scoring.by_kind import scores_by_kind
 from pipelines.scoring.comparisons import intervals, too_few
@@ -38,6 +38,8 @@ class EvaluateOptions:
     """Whose metrics; None: the run's."""
     resamples: int = 0
     """Of the bootstrap, for 95 % intervals; 0: none."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Of the matrix products of a grounding model."""
 
 
 @dataclass(frozen=True)

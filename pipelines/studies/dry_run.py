@@ -25,12 +25,14 @@ from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.registry import kind
 from pipelines.training.batch_plan import BatchPlan, MicroBatch
 from pipelines.training.device_memory import available, rising
-from pipelines.training.loop import autocast, device_of
+from pipelines.training.loop import device_of
 from pipelines.training.optimizer import make_optimizer
 from pipelines.training.task import BatchLike, Task, held_out_splits
 from pipelines.training.tensor_table import shape, shapes_of_parts, tensors, tensors_of
 from spikemba.datasets.base import GroundingDataset, Split
+from spikemba.device import resolved_precision
 from spikemba.errors import SpikeMbaError
+from spikemba.ops.precision import autocast
 
 SPARE = 0.8
 """Share of the free memory that the timed step may be expected to take."""
@@ -118,7 +120,7 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
     """
     for other in _other_domains(config):
         other.check_features()
-    config = _first_of_study(config)
+    config = _with_precision(_first_of_study(config))
     settings, device = config.train, device_of(config.train)
     torch.manual_seed(settings.seed)
     task: Task = kind(config.task).make_task(config)
@@ -168,6 +170,12 @@ def dry_run(config: AnyRunConfig, *, processes: int = 1) -> DryRun:
         timed=len(timed),
         of_batch=len(own),
     )
+
+
+def _with_precision(config: AnyRunConfig) -> AnyRunConfig:
+    """The configuration with what `auto` is here."""
+    precision = resolved_precision(config.train.precision, device_of(config.train))
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
 
 
 def _first_of_study(config: AnyRunConfig) -> AnyRunConfig:

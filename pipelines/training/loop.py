@@ -33,9 +33,9 @@ from pipelines.training.tensorboard_log import tensorboard_log
 from pipelines.training.train_state import TrainState, seed_rank
 from spikemba import __version__
 from spikemba.errors import ConfigError, SpikeMbaError
+from spikemba.ops.precision import autocast
 from spikemba.ops.ranks import one_batch_over_ranks
 
-_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _DUE = 1
 """Why a state is written: time has passed. Greater numbers are signals."""
 
@@ -77,6 +77,7 @@ class _Loop:
         if settings.patience is not None and not task.splits:
             raise ConfigError("train", ["patience: there is no validation to wait for; name a split to validate on"])
         module = task.module.to(self.device)
+        self.parameters = list(module.parameters())
         scaler = GradScaler(self.device.type, enabled=settings.precision == "fp16")
         ema = EMA(module, settings.ema) if settings.ema else None
         optimizer = make_optimizer(task.parameter_groups(settings.weight_decay), settings)
@@ -168,7 +169,7 @@ class _Loop:
             add(state.sums.terms, terms, len(one.indices))
             add(state.sums.diagnostics, diagnostics, len(one.own))
         state.scaler.unscale_(state.optimizer)
-        norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
         self._refuse_nonfinite(norm, losses)
         state.scaler.step(state.optimizer)
         state.scaler.update()
@@ -306,8 +307,3 @@ def device_of(settings: TrainConfig) -> torch.device:
     if settings.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Within it, matrix products run in the precision of `train.precision`."""
-    return torch.autocast(device.type, _HALVES.get(precision), precision in _HALVES)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from numpy.typing import NDArray
 from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
@@ -81,7 +81,7 @@ class DataConfig(Config):
     drop_faulty: bool = False
     """Leave out rows of the annotations that have faults, with a warning, instead of refusing them."""
     memory_gb: NonNegativeFloat = 4.0
-    """Features kept in memory after they were first read, at most; 0 reads them from disk every time."""
+    """Features and targets kept in memory after they were first read, at most; 0 reads them from disk every time."""
 
     def read_as(self, spec: FeatureSpec) -> "DataConfig":
         """The same places, splits and names, read as a checkpoint reads its features."""
@@ -133,6 +133,15 @@ class ClipStream(Protocol):
         ...
 
 
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory."""
+
+
+T = TypeVar("T", bound=_Sized)
+
+
 class GroundingDataset(Dataset[Pair]):
     """The pairs of one split, in the order of its annotation file."""
 
@@ -167,7 +176,7 @@ class GroundingDataset(Dataset[Pair]):
         self.n_ranks = N_GRADES if any(map(is_graded, self.annotations)) else 1
         self.video_groups = _groups([source_video(a.video_id) for a in self.annotations])
         self.query_groups = _groups([a.query.lower().strip(" .") for a in self.annotations])
-        self._memory: dict[str, Array] = {}
+        self._memory: dict[str, Any] = {}
         self._memory_bytes = 0.0
 
     def __len__(self) -> int:
@@ -181,7 +190,7 @@ class GroundingDataset(Dataset[Pair]):
             query_id=annotation.query_id,
             video=video,
             tokens=self.tokens(index),
-            targets=clip_targets(annotation, len(video), self._row_s(annotation, len(video))) if known else None,
+            targets=self._targets(index, len(video)) if known else None,
             video_group=self.video_groups[index],
             query_group=self.query_groups[index],
             n_ranks=self.n_ranks,
@@ -191,6 +200,11 @@ class GroundingDataset(Dataset[Pair]):
         """(W, F): those of a pair, without its video."""
         annotation = self.annotations[index]
         return self._remember(f"query {annotation.query_id}", lambda: self._tokens(annotation))
+
+    def _targets(self, index: int, n_clips: int) -> ClipTargets:
+        annotation = self.annotations[index]
+        clip_s = self._row_s(annotation, n_clips)
+        return self._remember(f"targets {index}", lambda: clip_targets(annotation, n_clips, clip_s))
 
     def check_features(self, report: Report = silent) -> None:
         """Read the features of every pair once. Raises FeaturesMismatch that names the file and row of a fault."""
@@ -231,15 +245,16 @@ class GroundingDataset(Dataset[Pair]):
         pooled = self._text.sentence(annotation.query_id) if self.config.sentence_token else None
         return self.spec.tokens(stored, pooled)
 
-    def _remember(self, key: str, load: Callable[[], Array]) -> Array:
-        """The array from memory, or loaded and remembered while the budget lasts."""
+    def _remember(self, key: str, load: Callable[[], T]) -> T:
+        """What has `nbytes`, from memory, or loaded and remembered while the budget lasts."""
         if key in self._memory:
-            return self._memory[key]
-        array = load()
-        if self._memory_bytes + array.nbytes <= self.config.memory_gb * 1e9:
-            self._memory[key] = array
-            self._memory_bytes += array.nbytes
-        return array
+            found: T = self._memory[key]
+            return found
+        loaded = load()
+        if self._memory_bytes + loaded.nbytes <= self.config.memory_gb * 1e9:
+            self._memory[key] = loaded
+            self._memory_bytes += loaded.nbytes
+        return loaded
 
 
 def _usable_rows(config: DataConfig, split: Split, *, to_train: bool) -> list[Annotation]:

@@ -28,6 +28,11 @@ class ClipTargets:
     has_windows: bool
     """False for labelled clips without windows, and where no window is in the clips: then all clips are background."""
 
+    @property
+    def nbytes(self) -> int:
+        """Of its arrays."""
+        return self.foreground.nbytes + self.boundaries.nbytes + self.relevance.nbytes
+
 
 def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTargets:
     """What the annotation says about each of the first n_clips clips of its video.

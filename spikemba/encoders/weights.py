@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikemba.device import device_named
+from spikemba.device import device_named, has_bfloat16
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import SpikeMbaError, WeightsMissing
 from spikemba.hub_problem import HubProblem, hub_problem, is_outside, what_failed
@@ -113,15 +113,7 @@ def placed(module: nn.Module, options: EncoderOptions) -> tuple[Any, torch.devic
     device = device_named(options.device)
     dtype = torch.float32
     if options.precision == "bfloat16":
-        if not _has_bfloat16(device):
+        if device.type != "cuda" and not has_bfloat16(device):  # a GPU without it emulates it
             raise SpikeMbaError(f"this {device.type} has no bfloat16 arithmetic; leave out --precision bfloat16")
         dtype = torch.bfloat16
     return module.eval().requires_grad_(False).to(device, dtype), device, dtype
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    flags = torch.backends.cpu.get_cpu_capability()
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe()) if probe else "AVX512" in flags

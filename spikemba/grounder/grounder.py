@@ -14,6 +14,7 @@ from spikemba.features import row_length_s
 from spikemba.grounder.feature_cache import cached_features
 from spikemba.grounder.models import TrainedModel, ZeroShotModel
 from spikemba.grounder.result import Grounding
+from spikemba.grounding import AnswerPrecision, check_precision
 from spikemba.progress import Report, silent
 from spikemba.user_folders import load_settings
 
@@ -24,6 +25,7 @@ def load(
     encoder: str | None = None,
     options: EncoderOptions | None = None,
     weights: Mapping[str, str | Path] | None = None,
+    precision: AnswerPrecision = "fp32",
 ) -> "Grounder":
     """What finds moments in video files: `load("mini").ground("clip.mp4", "a red circle enters")`.
 
@@ -31,13 +33,18 @@ def load(
     the hub, or a loaded Checkpoint.  encoder: compare sentences with clips as this encoder does, without training.
     With neither, what `spikemba ground` takes: the checkpoint of the user's settings, or else CLIP untrained.
     options: device, precision and frames of the encoders.  weights: encoder -> file or folder of its weights.
+    precision: of the checkpoint's matrix products; `bf16` is faster where the processor has products in it, and `auto`
+    takes it there alone. Encoders have theirs in `options`.
     Raises CheckpointError, WeightsMissing, UnknownName or FeaturesMismatch when it cannot be used here.
     """
     if checkpoint and encoder:
         raise SpikeMbaError("a checkpoint brings its own encoders; give either a checkpoint or encoder=, not both")
     options, paths = options or EncoderOptions(), {name: Path(path) for name, path in (weights or {}).items()}
     source = checkpoint or (None if encoder else load_settings().checkpoint)
-    return Grounder(TrainedModel(source, options, paths) if source else ZeroShotModel(encoder, options, paths))
+    check_precision(precision)
+    return Grounder(
+        TrainedModel(source, options, paths, precision) if source else ZeroShotModel(encoder, options, paths)
+    )
 
 
 class Grounder:

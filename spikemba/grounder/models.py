@@ -13,7 +13,7 @@ from spikemba.encoding.videos import EncodedVideo
 from spikemba.errors import SpikeMbaError, WeightsMissing
 from spikemba.features import FeatureSpec
 from spikemba.files import ENCODERS_FOLDER
-from spikemba.grounding import Answer, Question, answer_questions
+from spikemba.grounding import Answer, AnswerPrecision, Question, answer_questions, in_precision
 from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
 
 ZERO_SHOT_ENCODER = "clip"
@@ -23,7 +23,13 @@ ZERO_SHOT_CLIP_S = 2.0
 class TrainedModel:
     """A checkpoint that answers."""
 
-    def __init__(self, source: str | Path | Checkpoint, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        source: str | Path | Checkpoint,
+        options: EncoderOptions,
+        weights: Mapping[str, Path],
+        precision: AnswerPrecision = "fp32",
+    ) -> None:
         if isinstance(source, Checkpoint):
             self.name, self.checkpoint = "checkpoint", source
         else:
@@ -41,6 +47,7 @@ class TrainedModel:
         self.text = text_encoder(readers)
         self.clip_s = self.checkpoint.features.clip_s
         self._check_encoders()
+        self._network, self._precision = in_precision(self.checkpoint.model, precision)
 
     @property
     def tells_existence(self) -> bool:
@@ -60,7 +67,7 @@ class TrainedModel:
             config = config.model_copy(update={"n_moments": top})
         clips = spec.join(video.features, duration_s=video.duration_s)
         questions = [Question(clips, spec.tokens(text.tokens, text.pooled), video.duration_s) for text in texts]
-        return answer_questions(self.checkpoint.model, questions, spec.clip_s, config)
+        return answer_questions(self._network, questions, spec.clip_s, config, precision=self._precision)
 
     def _check_encoders(self) -> None:
         """The encoders of this installation must be those that made the training features."""

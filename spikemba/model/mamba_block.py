@@ -89,10 +89,11 @@ class DirectionalScan(nn.Module):
 
     def _step(self, low_rank: Tensor) -> Tensor:
         """dt_proj, whose bias is added in float32 where the product is in half precision, as Mamba's kernel does."""
+        # its few columns lie as rows: with them as they are, BLAS takes several times as long for both gradients
+        weight = self.dt_proj.weight.t().contiguous().t()
         if low_rank.dtype not in (torch.bfloat16, torch.float16):
-            step: Tensor = self.dt_proj(low_rank)
-            return step
-        return F.linear(low_rank, self.dt_proj.weight).float() + self.dt_proj.bias.float()
+            return F.linear(low_rank, weight, self.dt_proj.bias)
+        return F.linear(low_rank, weight).float() + self.dt_proj.bias.float()
 
     def scan(self, x: Tensor, mask: Tensor | None, step_offset: Tensor | None = None) -> Tensor:
         """x: (B, L, E), behind the convolution.  mask: (B, L) bool, True = real.  Returns (B, L, E).

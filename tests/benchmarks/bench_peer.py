@@ -27,11 +27,12 @@ from torch import Tensor, nn
 
 from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
-from pipelines.training.loop import autocast
 from pipelines.training.optimizer import decay_groups, make_optimizer
 from spikemba.batch import Batch, Targets
+from spikemba.grounding import in_precision
 from spikemba.losses import grounding_loss
 from spikemba.model import SpikeMba
+from spikemba.ops.precision import autocast
 
 PAIRS, CLIPS, TOKENS, VIDEO, QUERY = 32, 75, 32, 2816, 512
 ANSWERS = {75: 20, 300: 8, 1800: 3}
@@ -90,14 +91,13 @@ class Ours:
 
     def answer(self, n_clips: int, n_sentences: int) -> Callable[[], object]:
         """The network's prediction."""
-        self.model.eval()
         clips, tokens = features(n_sentences, n_clips)
         batch = replace(self._batch(clips[:1], tokens), video_of=torch.zeros(n_sentences, dtype=torch.int64))
-        precision = self.config.train.precision
+        model, precision = in_precision(self.model.eval(), self.config.train.precision)
 
         def run() -> object:
             with torch.inference_mode(), autocast(torch.device("cpu"), precision):
-                return self.model(batch)
+                return model(batch)
 
         return run
 

@@ -4,7 +4,7 @@
     OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --small
     OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --set train.precision=bf16 --set train.device=cuda
 
-Preset `full` as it trains: two forward passes (pairs, and videos under other queries), losses, backward pass, clipping,
+Preset `full` as it trains: one forward pass (two with `loss.negative_pair`), losses, backward pass, clipping and
 AdamW. The step's time is the median without a profiler; its shares come from a profile, in which every event's own time
 belongs to one stage, so that the stages sum to the step. The backward pass of an operator belongs to the
 operator's stage. On a GPU the shares are those of kernel time, and `waiting` is what the kernels leave over.
@@ -36,11 +36,12 @@ from pipelines.tasks.grounding import task as grounding_task
 from pipelines.tasks.grounding.config import RunConfig, load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.batch_plan import BatchPlan
-from pipelines.training.loop import autocast, device_of
+from pipelines.training.loop import device_of
 from pipelines.training.optimizer import make_optimizer
 from spikemba.model import mamba_block
 from spikemba.model.spikemba import heads, spiking_saliency
 from spikemba.ops import spiking
+from spikemba.ops.precision import autocast
 
 REGION = "stage: "
 Places = dict[str, list[tuple[Any, str]]]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pipelines.runs.run_dir import run_around
-from pipelines.scoring.asked_settings import refuse_other_sections, with_settings
+from pipelines.scoring.asked_settings import refuse_other_sections, refuse_precision, with_settings
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows
 from pipelines.shards import Shard
 from pipelines.tasks.adaptation.config import RunConfig
@@ -64,6 +64,7 @@ def answers(
 def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOptions | None = None) -> Evaluation:
     """Score a run's best checkpoint on the raw videos of a split; see that of tasks.grounding."""
     how = options or EvaluateOptions()
+    refuse_precision(how.precision)
     refuse_other_sections(how.settings, ("data", "grounding"))
     config = run_around(checkpoint).config(RunConfig)
     folder = find_checkpoint(checkpoint)

@@ -21,7 +21,7 @@ from spikemba.datasets.clip_lengths import at_clip_length, whole_clips
 from spikemba.datasets.registry import OWN
 from spikemba.errors import ConfigError
 from spikemba.features import FeatureSpec, row_length_s
-from spikemba.grounding import Answer, GroundingConfig, Question, answer_questions
+from spikemba.grounding import Answer, AnswerPrecision, GroundingConfig, Question, answer_questions
 from spikemba.model import SpikeMba
 
 
@@ -59,11 +59,16 @@ class Questions(Sequence[Question]):
 
 
 def predict(
-    model: SpikeMba, dataset: GroundingDataset, config: GroundingConfig, shard: Shard | None = None
+    model: SpikeMba,
+    dataset: GroundingDataset,
+    config: GroundingConfig,
+    shard: Shard | None = None,
+    precision: AnswerPrecision = "fp32",
 ) -> list[PredictedRow]:
     """What the model answers to every query of a split, or of a shard of it, in the split's order."""
     questions = Questions(dataset, shard)
-    return to_rows(questions, answer_questions(model, questions, dataset.config.clip_s, config))
+    clip_s = dataset.config.clip_s
+    return to_rows(questions, answer_questions(model, questions, clip_s, config, precision=precision))
 
 
 def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[PredictedRow]:
@@ -162,7 +167,8 @@ def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> tuple[list[
         own = DataConfig() if how.settings.get("data") and not folder.exists else folder.config(RunConfig).data
     dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split, to_train=False)
     loaded.features.check(dataset.spec, f"split {split!r}")
-    return predict(loaded.model, dataset, with_settings(loaded.grounding, how.settings, "grounding")), dataset
+    config = with_settings(loaded.grounding, how.settings, "grounding")
+    return predict(loaded.model, dataset, config, precision=how.precision), dataset
 
 
 def data_as_trained(data: Any, settings: Tree, spec: FeatureSpec) -> DataConfig:

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.runs.run_dir import run_around
-from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, refuse_unused, with_settings
+from pipelines.scoring.asked_settings import (
+    refuse_ignored,
+    refuse_other_sections,
+    refuse_precision,
+    refuse_unused,
+    with_settings,
+)
 from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation
 from pipelines.tasks.recognition.config import RunConfig
 from pipelines.tasks.recognition.task import predict
@@ -30,6 +36,7 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     Raises CheckpointError, AnnotationError, and ConfigError for what recognition does not have.
     """
     how = options or EvaluateOptions()
+    refuse_precision(how.precision)
     if how.resamples:
         raise ConfigError("--bootstrap", ["intervals are there for grounding only; leave it out for recognition"])
     if how.benchmark not in (None, "recognition"):

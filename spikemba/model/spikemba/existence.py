@@ -5,6 +5,8 @@
 import torch
 from torch import Tensor, nn
 
+from spikemba.ops.precision import Float32Linear
+
 
 class ExistenceHead(nn.Module):
     """One logit per pair, from the query, the clips that fit it best, and how much the detector fires for them.
@@ -17,7 +19,7 @@ class ExistenceHead(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.clip = nn.Linear(width, width)
-        self.read = nn.Sequential(nn.Linear(4 * width + 3, width), nn.ReLU(), nn.Linear(width, 1))
+        self.read = nn.Sequential(nn.Linear(4 * width + 3, width), nn.ReLU(), Float32Linear(width, 1))
 
     def forward(
         self, clips: Tensor, mask: Tensor, query: Tensor, saliency: Tensor, foreground: Tensor, rates: Tensor | None

@@ -3,16 +3,17 @@
 # Shapes: B pairs, L clips, W query tokens, S spike steps, D width.
 
 import math
-from itertools import pairwise
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from spikemba.batch import Prediction, Spikes
 from spikemba.config import Config
 from spikemba.model.spikemba.existence import ExistenceHead
+from spikemba.ops.precision import Float32Conv1d, Float32Linear, in_full_precision
 from spikemba.ops.spiking import NeuronConfig, lif_spikes
 
 
@@ -52,25 +53,48 @@ class HeadsConfig(Config):
     """Also tell whether the video shows what the query says at all."""
 
 
+class ClipConvolution(nn.Conv1d):
+    """A convolution of kernel 3 over the clips, as one product whose three parts are shifted and summed.
+
+    Torch's own would change the layout there and back.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__(n_inputs, n_outputs, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: (B, L, D) -> (B, L, O)."""
+        before, at, after = F.linear(input, self.weight.permute(2, 0, 1).flatten(0, 1)).chunk(3, dim=-1)
+        assert self.bias is not None
+        return at + self.bias.to(at.dtype) + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1))
+
+
+class Float32ClipConvolution(Float32Conv1d, ClipConvolution):
+    """The same, in float32 under autocast."""
+
+
 class ClipConvolutions(nn.Module):
-    """Three convolutions over the clips, kernel 3, ReLU between them; padding is cleared before each."""
+    """Three convolutions over the clips, kernel 3, ReLU between them; padding is cleared before each.
+
+    The last stays in float32 under autocast, as saliency does: the 8 bits of bfloat16 are too few to rank clips by.
+    """
 
     def __init__(self, width: int, n_outputs: int, last_bias: float = 0.0) -> None:
         super().__init__()
-        sizes = (width, width, width, n_outputs)
-        self.layers = nn.ModuleList(nn.Conv1d(i, o, 3, padding=1) for i, o in pairwise(sizes))
-        bias = self.layers[-1].bias
-        assert isinstance(bias, Tensor)
-        nn.init.constant_(bias, last_bias)
+        inner = [ClipConvolution(width, width) for _ in range(2)]
+        last = Float32ClipConvolution(width, n_outputs)
+        self.layers = nn.ModuleList([*inner, last])
+        assert last.bias is not None
+        nn.init.constant_(last.bias, last_bias)
 
     def forward(self, clips: Tensor, mask: Tensor) -> Tensor:
         """clips: (B, L, D).  mask: (B, L) bool.  Returns (B, L, n_outputs)."""
-        x, real = clips.transpose(1, 2), mask[:, None]
+        x, real = clips, mask[..., None]
         for i, layer in enumerate(self.layers):
             x = layer(x * real)
             if i + 1 < len(self.layers):
                 x = x.relu()
-        return x.transpose(1, 2)
+        return x
 
 
 class QueryPooling(nn.Module):
@@ -78,7 +102,7 @@ class QueryPooling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.score = nn.Linear(width, 1, bias=False)  # a softmax would not see a bias
+        self.score = Float32Linear(width, 1, bias=False)  # a softmax would not see a bias
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """tokens: (B, W, D).  mask: (B, W) bool, at least one True per row.  Returns (B, D)."""
@@ -129,8 +153,8 @@ class GroundingHeads(nn.Module):
         )
         self.quality = ClipConvolutions(width, 1) if config.quality else None
         self.query_pooling = QueryPooling(width)
-        self.saliency_clip = nn.Linear(width, width, bias=False)
-        self.saliency_query = nn.Linear(width, width, bias=False)
+        self.saliency_clip = Float32Linear(width, width, bias=False)
+        self.saliency_query = Float32Linear(width, width, bias=False)
         self.proposal_neuron: nn.Module = ProposalRates()
         if proposals.read == "neuron":
             self.proposal_neuron = ProposalNeuron(width, neuron)
@@ -156,7 +180,8 @@ class GroundingHeads(nn.Module):
         if self.config.clamp:
             boundaries = boundaries.clamp(0, 1)
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
-        saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
+        with in_full_precision(video):
+            saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
         foreground = self.foreground(clips, video_mask).squeeze(-1)
         exists = None
         if self.existence is not None:

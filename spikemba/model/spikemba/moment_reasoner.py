@@ -76,14 +76,24 @@ class MomentReasoner(nn.Module):
             read = read + self._among(torch.zeros_like(slots), position)
         mixed = self._mix(read, joined_mask, self._steps(mask))
         mixed = mixed + joined if self.residual else mixed
-        front, out, behind = mixed.split((self.n_front, x.shape[1], slots.shape[1] - self.n_front), dim=1)
+        out, slots = self._apart(mixed, slots)
         if position is not None and not self.reads_position:
             out = out + position
-        return out * mask[..., None], torch.cat((front, behind), dim=1)
+        return out * mask[..., None], slots
 
     def _among(self, slots: Tensor, x: Tensor) -> Tensor:
         """The slots' values and those of the positions, (B, R, ...) and (B, L, ...), in the order of the scan."""
+        if not slots.shape[1]:
+            return x
         return torch.cat((slots[:, : self.n_front], x, slots[:, self.n_front :]), dim=1)
+
+    def _apart(self, x: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """The positions' values and the slots', after the scan of both."""
+        n_slots = slots.shape[1]
+        if not n_slots:
+            return x, slots
+        front, out, behind = x.split((self.n_front, x.shape[1] - n_slots, n_slots - self.n_front), dim=1)
+        return out, torch.cat((front, behind), dim=1)
 
     def _steps(self, mask: Tensor) -> dict[str, Tensor]:
         """What the mixer is told of its steps: nothing, or what is added to each position's, 0 but for the slots."""

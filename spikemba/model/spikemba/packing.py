@@ -3,8 +3,10 @@
 # Shapes: B pairs, L positions as given, P positions packed, D channels.
 
 from copy import copy
+from functools import cached_property
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,18 +32,27 @@ class Packing:
     def rows(self, which: Tensor) -> "Packing":
         """The permutation of the rows that `which`, (B,) int, names; some more than once."""
         chosen = copy(self)
-        chosen._order, chosen.mask = self._order[which], self.mask[which]
+        vars(chosen).update({name: x[which] for name, x in vars(self).items() if isinstance(x, Tensor)})
         return chosen
 
     def pack(self, x: Tensor) -> Tensor:
         """x: (B, L, D) -> (B, P, D), zero at padding."""
-        x = F.pad(x, (0, 0, *self._pad))
-        index = self._order[..., None].expand_as(x)
-        return x.gather(1, index) * self.mask[..., None]
+        if any(self._pad):
+            x = F.pad(x, (0, 0, *self._pad))
+        return _rows(x, self._order) * self.mask[..., None]
 
     def unpack(self, x: Tensor) -> Tensor:
         """x: (B, P, ...) -> (B, L, ...): each position back where it was given."""
-        index = self._order.argsort(dim=1)
-        index = index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x)
         first = self._pad[0]
-        return x.gather(1, index)[:, first : first + self._length]
+        return _rows(x, self._back[:, first : first + self._length])
+
+    @cached_property
+    def _back(self) -> Tensor:
+        return self._order.argsort(dim=1)
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """x: (B, P, ...), index: (B, L) -> (B, L, ...). Whole rows are copied, where `gather` would look up each number."""
+    first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    rows: Tensor = x.flatten(0, 1).index_select(0, (index + first).flatten()).unflatten(0, index.shape)
+    return rows

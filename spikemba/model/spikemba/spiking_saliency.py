@@ -12,6 +12,7 @@ from spikemba.batch import Spikes
 from spikemba.config import Config
 from spikemba.model.masked_norm import MaskedBatchNorm
 from spikemba.ops.batch_norm import BatchNorm
+from spikemba.ops.precision import at_least_float32
 from spikemba.ops.spiking import Layer, NeuronConfig, spiking_attention, spiking_layer
 
 
@@ -118,7 +119,8 @@ class SpikingSaliencyDetector(nn.Module):
 
     def _factor(self, mask: Tensor) -> Tensor:
         """What each pair's attention is multiplied by, (B,)."""
-        factor = self.qkv_proj.weight.new_full((len(mask),), self.config.attention_scale)
+        weight = at_least_float32(self.qkv_proj.weight[:0])  # the factor is no product's part in half precision
+        factor = weight.new_full((len(mask),), self.config.attention_scale)
         return factor * 64 / mask.sum(1).clamp(min=1) if self.config.scale_by_length else factor
 
 

@@ -99,6 +99,8 @@ def test_evaluation_finds_what_training_found(trained, footage, tmp_path):
     assert evaluate_run(trained, "val", EvaluateOptions(data=more)).document["videos"] == 6
     with pytest.raises(ConfigError, match="leave it out for recognition"):
         evaluate_run(trained, "val", EvaluateOptions(resamples=10))
+    with pytest.raises(ConfigError, match="--precision has 1 fault: bf16 is there for grounding on features only"):
+        evaluate_run(trained, "val", EvaluateOptions(precision="bf16"))
     for settings in ({"train": {"seed": 1}}, {"data": {"size_px": 999}}, {"data": {"repeats": 3}}, {"data": {"x": 1}}):
         with pytest.raises(ConfigError, match="--set has 1 fault"):
             evaluate_run(trained, "val", EvaluateOptions(settings=settings))
