@@ -64,7 +64,7 @@ class Answers:
     """What was found."""
 
     found: list[Grounding] = field(default_factory=list)
-    """Those that are there first; by video, then by query."""
+    """By video, then by query; of several videos the likeliest first, see `likeliest_first`."""
     names: dict[Path, str] = field(default_factory=dict)
     """What each video is called in tables: its file's name, with the folders that tell it from others of that name."""
     failed: dict[Path, str] = field(default_factory=dict)
@@ -107,6 +107,7 @@ def answer(
     """
     outputs, events = outputs or Outputs(), events or AnswerEvents()
     answers = Answers()
+    grounder.check_min_exists(min_exists)
     sentences = _askable(grounder, queries, answers, events)
     folders = any(path.is_dir() for path in videos)
     # a single file is opened as it is, so that what is wrong with it is said in full
@@ -128,11 +129,22 @@ def answer(
                 with _reported(path, answers, events, alone=False):
                     make()
                     answers.written.append(made)
-    answers.found.sort(key=lambda one: not one.is_there)  # what was found first, else by video, then by query
+    if len(files) > 1:
+        answers.found.sort(key=likeliest_first)
     if together is not None and answers.found:
         write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
         answers.written.append(together)
     return answers
+
+
+def likeliest_first(one: Grounding) -> tuple[bool, float, float]:
+    """To sort answers by: those with a moment first, then by how sure it is, then by the best score.
+
+    Where nothing tells whether a moment is there, scores of two videos are no scale to compare them on: no change.
+    """
+    if one.exists is None:
+        return not one.moments, 0.0, 0.0
+    return not one.moments, -one.exists, -max((moment.score for moment in one.moments), default=0.0)
 
 
 def _askable(grounder: Grounder, queries: Sequence[str], answers: Answers, events: AnswerEvents) -> list[str]:

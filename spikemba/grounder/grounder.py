@@ -66,6 +66,16 @@ class Grounder:
         """The queries as they are asked. Raises QueryError."""
         return [check_query(query, self.text.max_words) for query in queries]
 
+    def check_min_exists(self, min_exists: float | None) -> None:
+        """Raises SpikeMbaError for what is no probability, and where nothing tells whether a moment exists."""
+        if min_exists is not None and not 0 <= min_exists <= 1:
+            raise SpikeMbaError(f"min_exists is {min_exists}; expected a probability, from 0 to 1")
+        if min_exists and not self.model.tells_existence:
+            raise SpikeMbaError(
+                f"{self.name} cannot know whether a video shows something at all, so min_exists={min_exists:g} means "
+                "nothing to it; leave it out, or ask a checkpoint that was trained with model.heads.exists=true"
+            )
+
     @overload  # a str is a sequence of str, too; where several fit, the first one counts
     def ground(  # type: ignore[overload-overlap]
         self,
@@ -123,13 +133,7 @@ class Grounder:
         """
         if top is not None and top < 1:
             raise SpikeMbaError(f"top is {top}; expected at least 1 moment")
-        if min_exists is not None and not 0 <= min_exists <= 1:
-            raise SpikeMbaError(f"min_exists is {min_exists}; expected a probability, from 0 to 1")
-        if min_exists and not self.model.tells_existence:
-            raise SpikeMbaError(
-                f"{self.name} cannot know whether a video shows something at all, so min_exists={min_exists:g} means "
-                "nothing to it; leave it out, or ask a checkpoint that was trained with model.heads.exists=true"
-            )
+        self.check_min_exists(min_exists)
         files = [videos] if isinstance(videos, str | Path) else videos
         sentences = self.check([queries] if isinstance(queries, str) else queries)
         if not sentences:
