@@ -63,6 +63,12 @@ class GroundingConfig(Config):
     """Clips per forward pass, at most, summed over its chunks with their padding, so that memory is bounded; a longer
     chunk passes alone. Changes no answer."""
 
+    @property
+    def min_exists(self) -> float | None:
+        """Below which there is no such moment; None where existence is not calibrated."""
+        calibration = self.calibration
+        return None if calibration is None or calibration.existence is None else calibration.min_exists
+
 
 @dataclass(frozen=True)
 class Question:
@@ -92,6 +98,15 @@ class Answer:
     exists: float | None = None
     """In [0, 1]: that the video shows what is asked at all; a probability where the checkpoint is calibrated. None:
     nothing here tells."""
+
+    def is_there(self, min_exists: float | None) -> bool:
+        """Whether there is such a moment. min_exists: from which probability on; None: wherever it is."""
+        return self.exists is None or min_exists is None or self.exists >= min_exists
+
+    @property
+    def nothing(self) -> str:
+        """What to say in place of moments: `no such moment (0.03)`."""
+        return "no moment" if self.exists is None else f"no such moment ({self.exists:.2f})"
 
     def __eq__(self, other: object) -> bool:
         # the comparison that dataclass writes would ask an array whether it is true

@@ -24,16 +24,20 @@ def calibrate(
 ) -> None:
     """Make probabilities of a checkpoint's scores, and of whether a video shows a moment at all.
 
-    Fitted on queries with known answers, some of them about nothing in their video; stored in the checkpoint. From then
-    on a moment's score is the probability that it overlaps a true one by half.
+    Fitted on queries with known answers, some of them about nothing in their video; stored in the checkpoint, with a
+    picture of what probabilities were worth before and after. From then on a moment's score is the probability that it
+    overlaps a true one by half.
 
     Example: spikemba calibrate runs/shapes
     """
+    from pipelines.reports.reliability import DRAWN, draw_reliability
     from pipelines.tasks.grounding.calibrate import calibrate as fit  # torch loads here, not for --help
     from pipelines.tasks.registry import load_run_config
 
     data = None if config is None else getattr(load_run_config(config), "data", None)
     found = fit(checkpoint, split, data=data, method=method, min_exists=min_exists)
+    picture = found.checkpoint / "calibration.png"
+    draw_reliability(picture, {name: found.said[name] for name in DRAWN if name in found.said})
     for note in found.notes:
         print_warning(note)
     if as_json:
@@ -43,3 +47,4 @@ def calibrate(
     rows = [[name, f"{before:.2f}", f"{after:.2f}"] for name, (before, after) in found.errors.items()]
     print_table(title, ["", "before, %", "after, %"], rows)
     print_note(f"stored in {found.checkpoint / 'config.json'}")
+    print_note(f"wrote {picture}")

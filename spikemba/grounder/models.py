@@ -57,8 +57,7 @@ class TrainedModel:
     @property
     def min_exists(self) -> float | None:
         """Below which there is no such moment; None where it was not calibrated to tell."""
-        calibration = self.checkpoint.grounding.calibration
-        return None if calibration is None or calibration.existence is None else calibration.min_exists
+        return self.checkpoint.grounding.min_exists
 
     def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
         """An answer per sentence, of at most `top` moments."""

@@ -35,7 +35,7 @@ class Grounding:
     @property
     def is_there(self) -> bool:
         """Whether there is such a moment, as far as the model tells and the question wants to know."""
-        return self.exists is None or self.min_exists is None or self.exists >= self.min_exists
+        return self.answer.is_there(self.min_exists)
 
     @property
     def moments(self) -> tuple[Moment, ...]:
@@ -55,7 +55,7 @@ class Grounding:
     @property
     def nothing(self) -> str:
         """What to say in place of moments: `no such moment (0.03)`."""
-        return "no moment" if self.exists is None else f"no such moment ({self.exists:.2f})"
+        return self.answer.nothing
 
     def to_dict(self) -> dict[str, Any]:
         """What `spikemba ground --json` prints: plain values, rounded to a millisecond and to four digits."""

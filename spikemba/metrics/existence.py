@@ -6,6 +6,7 @@ Source: the evaluator of generalised moment retrieval (arXiv 2605.02623), to the
 # Shapes: Q queries, N bins.
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +69,29 @@ def calibration_error(scores: Floats, right: Bools, n_bins: int = N_BINS) -> flo
     outside [0, 1], for that is no probability.
     scores, right: (Q,).  Source: Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3.
     """
+    bins = reliability(scores, right, n_bins)
+    return None if bins is None else float(np.abs(bins.summed - bins.n_right).sum() / len(scores))
+
+
+class Reliability(NamedTuple):
+    """Equal bins of [0, 1], (N,) each: what scores say of the answers in each, and what came true."""
+
+    counts: NDArray[np.intp]
+    """Answers."""
+    summed: Floats
+    """Of their scores."""
+    n_right: Floats
+    """Of them, those that are right."""
+
+
+def reliability(scores: Floats, right: Bools, n_bins: int = N_BINS) -> Reliability | None:
+    """The bins of `calibration_error`, an edge in the bin below; None where that has none. scores, right: (Q,)."""
     if not len(scores) or scores.min() < 0 or scores.max() > 1:
         return None
     place = np.clip(np.ceil(scores * n_bins).astype(np.intp) - 1, 0, n_bins - 1)
-    gap = np.bincount(place, scores, n_bins) - np.bincount(place, right.astype(np.float64), n_bins)
-    return float(np.abs(gap).sum() / len(scores))
+    summed: Floats = np.bincount(place, scores, n_bins).astype(np.float64)
+    n_right: Floats = np.bincount(place, right.astype(np.float64), n_bins).astype(np.float64)
+    return Reliability(np.bincount(place, minlength=n_bins), summed, n_right)
 
 
 def mean_of_others(scores: Floats, alike: Sequence[Hashable], apart: Sequence[Hashable]) -> Floats:

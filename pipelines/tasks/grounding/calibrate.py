@@ -1,8 +1,9 @@
 """Fit what makes probabilities of a checkpoint's answers, on a split with known answers, and store it with them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,27 @@ class Fitted:
     n_queries: int
     n_nulls: int
     """Of them, those without a moment."""
-    errors: dict[str, tuple[float, float]]
-    """`existence`, `score` -> expected calibration error in % before and after, on the split it was fitted on."""
+    said: dict[str, "Said"]
+    """`existence`, `score`, `score of the first` -> what was said of the split it was fitted on, and what is right."""
     notes: tuple[str, ...] = ()
     """What could not be fitted, and why."""
+
+    @property
+    def errors(self) -> dict[str, tuple[float, float]]:
+        """By the keys of `said`: expected calibration error in %, before and after."""
+        return {name: (said.error(said.before), said.error(said.after)) for name, said in self.said.items()}
+
+
+class Said(NamedTuple):
+    """Probabilities of one kind, and whether each came true; (N,)."""
+
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+    def error(self, probabilities: NDArray[np.float64]) -> float:
+        """Expected calibration error, %."""
+        return 100 * (calibration_error(probabilities, self.right) or 0.0)
 
 
 def calibrate(
@@ -61,6 +79,8 @@ def calibrate(
     loaded.features.check(dataset.spec, f"split {split!r}")
     answers = list(answer_questions(loaded.model, Questions(dataset), loaded.features.clip_s, config))
     known = [(a, b) for a, b in zip(dataset.annotations, answers, strict=True) if a.windows is not None]
+    if not known:
+        raise CheckpointError(f"split {split!r} tells of no query whether it has a moment; choose another with --split")
     found = _fit(known, loaded, method, min_exists)
     store_grounding(folder, config.model_copy(update={"calibration": found.calibration}))
     return replace(found, checkpoint=folder)
@@ -84,9 +104,7 @@ def _fit(known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method:
     if existence is None and score is None:
         raise CheckpointError("; ".join(notes))
     calibration = Calibration(existence=existence, score=score, min_exists=min_exists)
-    return Fitted(
-        Path(), calibration, len(known), int((~shown).sum()), _errors(known, calibration, right), tuple(notes)
-    )
+    return Fitted(Path(), calibration, len(known), int((~shown).sum()), _said(known, calibration, right), tuple(notes))
 
 
 def _scaling(
@@ -104,25 +122,24 @@ def _scaling(
     return scaling
 
 
-def _errors(
+def _said(
     known: Sequence[tuple[Annotation, Answer]], calibration: Calibration, right: Sequence[NDArray[np.bool_]]
-) -> dict[str, tuple[float, float]]:
-    """Of what is calibrated, and of the first moments by themselves: the error before and after, in %."""
-    errors: dict[str, tuple[float, float]] = {}
-    after = [calibrated(answer, calibration) for _, answer in known]
+) -> dict[str, Said]:
+    """Of what is calibrated, and of the first moments by themselves."""
+    said: dict[str, Said] = {}
+    before, after = [a for _, a in known], [calibrated(a, calibration) for _, a in known]
     if calibration.existence is not None:
         shown = np.array([bool(annotation.windows) for annotation, _ in known], np.bool_)
-        errors["existence"] = _error([a.exists for _, a in known], shown), _error([a.exists for a in after], shown)
+        said["existence"] = Said(_array(a.exists for a in before), _array(a.exists for a in after), shown)
     if calibration.score is not None:
         for name, n in {"score": None, "score of the first": 1}.items():
-            wanted = np.concatenate([of[:n] for of in right])
-            before, now = ([m.score for a in of for m in a.moments[:n]] for of in ([a for _, a in known], after))
-            errors[name] = _error(before, wanted), _error(now, wanted)
-    return errors
+            was, now = (_array(m.score for a in of for m in a.moments[:n]) for of in (before, after))
+            said[name] = Said(was, now, np.concatenate([of[:n] for of in right]))
+    return said
 
 
-def _error(probabilities: Sequence[float | None], right: NDArray[np.bool_]) -> float:
-    return 100 * (calibration_error(np.array(probabilities, np.float64), right) or 0.0)
+def _array(probabilities: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.array(list(probabilities), np.float64)
 
 
 def _right(annotation: Annotation, answer: Answer) -> NDArray[np.bool_]:
