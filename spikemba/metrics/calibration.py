@@ -43,7 +43,7 @@ class Scaling(Config):
 def fitted(raw: NDArray[np.floating], right: Bools, method: Method = "platt") -> Scaling:
     """The scaling under which the given answers are likeliest. raw: (N, K).  right: (N,), of both kinds.
 
-    Raises ValueError when all answers are of one kind, or a number is none.
+    Raises ValueError when all answers are of one kind or all numbers alike, or a number is none.
     """
     from scipy.optimize import isotonic_regression, minimize
 
@@ -52,8 +52,10 @@ def fitted(raw: NDArray[np.floating], right: Bools, method: Method = "platt") ->
         raise ValueError("a score to calibrate is not a finite number")
     if right.all() or not right.any():
         raise ValueError(f"all {len(right)} answers are {'right' if len(right) and right.all() else 'wrong'}")
-    centre, spread = raw.mean(0), raw.std(0)
-    spread[spread == 0] = 1
+    alike = np.ptp(raw, 0) == 0
+    if alike.all():
+        raise ValueError(f"all {len(right)} answers have the same score")
+    centre, spread = np.where(alike, raw[0], raw.mean(0)), np.where(alike, 1, raw.std(0))
     inputs = np.column_stack(((raw - centre) / spread, np.ones(len(raw))))
     sign = np.where(right, 1.0, -1.0)
 
@@ -68,25 +70,19 @@ def fitted(raw: NDArray[np.floating], right: Bools, method: Method = "platt") ->
     straight = Scaling(scale=tuple(scale.tolist()), offset=float(weights[-1] - centre @ scale))
     if method == "platt":
         return straight
-    logit = raw @ scale + straight.offset
-    order = np.argsort(logit, kind="stable")
-    x, y = logit[order], isotonic_regression(right[order].astype(np.float64)).x
-    return straight.model_copy(update={"curve": _corners(x, y)})
+    x, place, counts = np.unique(raw @ scale + straight.offset, return_inverse=True, return_counts=True)
+    y = isotonic_regression(np.bincount(place, right) / counts, weights=counts).x
+    return straight.model_copy(update={"curve": _corners(x, y, counts)})
 
 
 PULL = 0.01
 """Of the pull to 0, on factors of numbers scaled to a spread of 1."""
 
 
-def _corners(x: Floats, y: Floats) -> tuple[tuple[float, float], ...]:
-    """The curve through the middle of each step of a staircase, equal x taken together."""
-    steps = np.flatnonzero(np.diff(y) > 0) + 1
-    points: list[tuple[float, float]] = []
-    for part in np.split(np.arange(len(x)), steps):
-        middle = float(x[part].mean())
-        if not points or middle > points[-1][0]:
-            points.append((middle, float(y[part[0]])))
-    return tuple(points)
+def _corners(x: Floats, y: Floats, counts: NDArray[np.intp]) -> tuple[tuple[float, float], ...]:
+    """The curve through the middle of each step of a staircase. x: (P,), rising.  counts: answers at each."""
+    steps = np.split(np.arange(len(x)), np.flatnonzero(np.diff(y) > 0) + 1)
+    return tuple((float(np.average(x[step], weights=counts[step])), float(y[step[0]])) for step in steps)
 
 
 class Calibration(Config):
