@@ -115,7 +115,8 @@ def _evaluate(run: Path, config: RunConfig, videos: Path) -> tuple[dict[str, flo
             duration_s=annotation.duration_s,
             clip_s=checkpoint.features.clip_s,
             answer=answer,
-            truth=annotation.windows or (),
+            truth=annotation.windows,
+            min_exists=checkpoint.grounding.min_exists,
         )
         for annotation, answer in list(zip(dataset.annotations, answers, strict=True))[::step][:N_CASES]
     ]

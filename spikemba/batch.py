@@ -51,7 +51,8 @@ class Targets(_Tensors):
     relevance: Tensor
     """(B, L): 0 for clips that do not matter, up to n_ranks for the best; graded when annotators graded."""
     has_windows: Tensor
-    """(B,) bool: False for highlight sets, which mark clips but no windows."""
+    """(B,) bool: False for highlight sets, which mark clips but no windows, and for null queries, of which no clip
+    shows anything."""
     video_group: Tensor
     """(B,) int: equal for pairs that share a source video."""
     query_group: Tensor
@@ -132,6 +133,8 @@ class Prediction:
     """(B, L): how well the clip's window fits a true one, any real number; None where no head tells."""
     edge_logits: Tensor | None = None
     """(B, L, 2): does a moment begin, or end, in this clip rather than in another? None where no head tells."""
+    exists_logits: Tensor | None = None
+    """(B,): whether the video shows what the query says, any real number; None where no head tells."""
 
     @property
     def foreground(self) -> Tensor:

@@ -6,8 +6,9 @@ central, so that every clip gives one candidate window and one saliency, however
 
 # Shapes: L clips, W query tokens, F feature width, M moments, S spike steps.
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -21,6 +22,7 @@ from spikemba.config import Config
 from spikemba.device import resolved_precision, warn_of_slow_precision
 from spikemba.errors import ConfigError, UnknownName
 from spikemba.features import row_length_s
+from spikemba.metrics.calibration import Calibration
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
 from spikemba.ops.precision import autocast, with_products_in
@@ -53,11 +55,19 @@ class GroundingConfig(Config):
     that grows with its length alone, but further than the network has ever seen in training."""
     chunk_overlap: float = Field(0.5, ge=0, lt=1)
     """Share of a chunk that the next one reads again."""
+    calibration: Calibration | None = None
+    """What makes probabilities of scores and of existence; `spikemba calibrate` fits it. None: as the network says."""
     batch_size: PositiveInt = 32
     """Chunks per forward pass, at most."""
     clips_per_pass: PositiveInt = 4800
     """Clips per forward pass, at most, summed over its chunks with their padding, so that memory is bounded; a longer
     chunk passes alone. Changes no answer."""
+
+    @property
+    def min_exists(self) -> float | None:
+        """Below which there is no such moment; None where existence is not calibrated."""
+        calibration = self.calibration
+        return None if calibration is None or calibration.existence is None else calibration.min_exists
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,18 @@ class Answer:
     """Runs of clips that the proposal neuron fired for, in order of time; the score is its mean rate."""
     spikes: NDArray[np.bool_] = field(repr=False)
     """(L, S): what the proposal neuron of each clip fired."""
+    exists: float | None = None
+    """In [0, 1]: that the video shows what is asked at all; a probability where the checkpoint is calibrated. None:
+    nothing here tells."""
+
+    def is_there(self, min_exists: float | None) -> bool:
+        """Whether there is such a moment. min_exists: from which probability on; None: wherever it is."""
+        return self.exists is None or min_exists is None or self.exists >= min_exists
+
+    @property
+    def nothing(self) -> str:
+        """What to say in place of moments: `no such moment (0.03)`."""
+        return "no moment" if self.exists is None else f"no such moment ({self.exists:.2f})"
 
     def __eq__(self, other: object) -> bool:
         # the comparison that dataclass writes would ask an array whether it is true
@@ -197,6 +219,8 @@ class _Clips:
     quality: Array
     """How well the windows are told to fit; zeros where no head tells."""
     spikes: NDArray[np.bool_]
+    exists: float | None = None
+    """The largest existence logit of the chunks; None where no head tells."""
 
     @classmethod
     def empty(cls, n_clips: int) -> "_Clips":
@@ -214,6 +238,9 @@ class _Clips:
         self.saliency[own] = prediction.saliency[row, part].float().cpu().numpy()
         if prediction.quality_logits is not None:
             self.quality[own] = prediction.quality_logits[row, part].sigmoid().float().cpu().numpy()
+        if prediction.exists_logits is not None:
+            logit = float(prediction.exists_logits[row].clamp(-MAX_LOGIT, MAX_LOGIT))
+            self.exists = logit if self.exists is None else max(self.exists, logit)
         spikes = (prediction.proposal_spikes[row, part] > 0).cpu().numpy()
         if not self.spikes.size:
             self.spikes = np.zeros((n_clips, spikes.shape[1]), np.bool_)
@@ -253,13 +280,47 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
         edges = np.arange(len(score) + 1) * clip_s
         own = np.stack((edges[:-1], edges[1:]), axis=1)
         windows, scores = _inside(own, score.astype(np.float64), config.clamp_s or duration_s)
-    return Answer(
+    answer = Answer(
         moments=tuple(_moments(windows, scores, config.clamp_s or duration_s, config)),
         saliency=clips.saliency,
         foreground=clips.foreground,
         proposals=proposals,
         spikes=clips.spikes,
+        exists=None if clips.exists is None else 0.5 * (1 + math.tanh(clips.exists / 2)),
     )
+    return calibrated(answer, config.calibration)
+
+
+MAX_LOGIT = 20.0
+"""Logits are cut to this, so that a probability gives its logit back."""
+
+
+def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logit, of 0 and 1 that of numbers next to them."""
+    inside = probability.clip(*(0.5 * (1 + np.tanh(np.array([-1, 1]) * MAX_LOGIT / 2))))
+    logit: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return logit
+
+
+def raw_numbers(scores: Sequence[float]) -> NDArray[np.float64]:
+    """What the calibration of moments reads of each: the score's logit, and 1 for the first, 0 for others.
+
+    scores: (M,) in [0, 1], best first -> (M, 2).  The best of many is right more often than its score alone says.
+    """
+    return np.column_stack((logit_of(np.asarray(scores, np.float64)), np.arange(len(scores)) == 0))
+
+
+def calibrated(answer: Answer, calibration: Calibration | None) -> Answer:
+    """An answer as the network gives it, with probabilities for scores and existence; the order of moments stays."""
+    if calibration is None:
+        return answer
+    exists, moments, told = answer.exists, answer.moments, 1.0
+    if calibration.existence is not None and exists is not None:
+        exists = told = float(calibration.existence.probability(logit_of(np.array([[exists]])))[0])
+    if calibration.score is not None and moments:
+        right = calibration.score.probability(raw_numbers([moment.score for moment in moments]))
+        moments = tuple(moment._replace(score=told * float(p)) for moment, p in zip(moments, right, strict=True))
+    return replace(answer, exists=exists, moments=moments)
 
 
 def _scores(clips: _Clips, config: GroundingConfig) -> NDArray[np.floating]:

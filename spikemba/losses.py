@@ -64,6 +64,12 @@ class LossConfig(Config):
     edges: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the clips in which moments are told to begin and to end with those in which true
     windows do, where the network tells them (`model.heads.edges`); not in the source."""
+    existence: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy of whether the video shows what the query says, where the network tells it
+    (`model.heads.exists`); not in the source."""
+    existence_of: Literal["rows", "shuffled"] = "shuffled"
+    """What has no moment: queries that the data say so of, or also those of other pairs (`negatives`), in a second
+    forward pass as `negative_pair` has it."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current, where there is a neuron
     (`model.proposals.read`); not in the source."""
@@ -75,10 +81,10 @@ class LossConfig(Config):
     def _goes_on_as_it_was_begun(cls, tree: Any) -> Any:
         return as_before(cls, tree, _BEFORE)
 
-    @property
-    def needs_negatives(self) -> bool:
-        """Whether a prediction for other pairs' queries is wanted."""
-        return self.negative_pair > 0
+    def needs_negatives(self, *, tells_existence: bool) -> bool:
+        """Whether a prediction for other pairs' queries is wanted. tells_existence: whether the network does."""
+        shuffled = tells_existence and self.existence > 0 and self.existence_of == "shuffled"
+        return self.negative_pair > 0 or shuffled
 
 
 _BEFORE: Tree = {
@@ -89,6 +95,8 @@ _BEFORE: Tree = {
     "boundary_unit": "video",
     "quality": 1.0,
     "edges": 1.0,
+    "existence": 1.0,
+    "existence_of": "shuffled",
 }
 """Of runs of 0.1.0 and soon after."""
 
@@ -124,14 +132,18 @@ def _loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     mask = batch.clip_mask
     negative_mask = mask if has_negative is None else mask & has_negative[:, None]
+    pushed = negative if config.negative_pair > 0 else None  # saliency learns of them only where that is asked for
+    shuffled = negative if config.existence_of == "shuffled" else None
     compute: dict[str, Callable[[], Tensor]] = {
         "contrastive": lambda: contrastive_loss(prediction, targets, config),
         "boundary": lambda: boundary_loss(prediction.boundaries, targets, config.boundary_unit),
-        "entropy": lambda: entropy_loss(prediction, targets, mask, config, negative, negative_mask),
+        "entropy": lambda: entropy_loss(prediction, targets, mask, config, pushed, negative_mask),
         "foreground": lambda: foreground_loss(prediction.foreground_logits, targets, mask, config.background_weight),
         "overlap": lambda: overlap_loss(prediction.boundaries, targets),
-        "negative_pair": lambda: negative_pair_loss(negative, negative_mask),
+        "negative_pair": lambda: negative_pair_loss(pushed, negative_mask),
     }
+    if prediction.exists_logits is not None:
+        compute["existence"] = lambda: existence_loss(prediction, targets, mask, shuffled, has_negative)
     if prediction.quality_logits is not None:
         compute["quality"] = lambda: quality_loss(prediction, targets, mask)
     if (edge_logits := prediction.edge_logits) is not None:
@@ -172,7 +184,8 @@ scaling would multiply its gradient without bound. Ordinary norms are 0.1 and mo
 def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfig) -> Tensor:
     """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
 
-    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence.
+    Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence,
+    and those without a true clip, such as null queries: they have no moment, and take no part.
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
     moment, query = (F.normalize(x, dim=-1, eps=SILENT) for x in (moment, prediction.query_embedding))
@@ -180,20 +193,22 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
     all_moments, _ = all_gather_rows(moment)
     video_group, query_group = all_gather_rows(targets.video_group)[0], all_gather_rows(targets.query_group)[0]
     same = (targets.video_group[:, None] == video_group) | (targets.query_group[:, None] == query_group)
+    usable = targets.foreground.any(1)
+    has_moment = all_gather_rows(usable.long())[0] > 0  # (all B,)
     place = torch.arange(len(moment), device=moment.device)[:, None] + first
     itself = place == torch.arange(len(all_queries), device=moment.device)  # (B, all B)
+    left_out = (same | ~has_moment) & ~itself
 
     def similarity(own: Tensor, others: Tensor) -> Tensor:
-        return (own @ others.t() / config.contrastive_temperature).masked_fill(same & ~itself, -torch.inf)
+        return (own @ others.t() / config.contrastive_temperature).masked_fill(left_out, -torch.inf)
 
-    usable = targets.foreground.any(1)
     forward = similarity(moment, all_queries)
     if config.contrastive_form == "printed":
         # -log(1 - p_ii) = logsumexp over all - logsumexp over the others; without others it would be infinite
         others = forward.masked_fill(itself, -torch.inf).logsumexp(1)
         usable = usable & others.isfinite()
         return _mean_of((forward.logsumexp(1) - others).masked_fill(~usable, 0), usable)
-    backward = similarity(query, all_moments) if is_shared() else forward.t()
+    backward = similarity(query, all_moments) if is_shared() else forward.t().masked_fill(left_out, -torch.inf)
     ahead, back = (-z.log_softmax(1)[itself] for z in (forward, backward))
     return _mean_of((ahead + back) / 2, usable)
 
@@ -221,7 +236,9 @@ def entropy_loss(
 ) -> Tensor:
     """L_e: for each rank m, clips of relevance m or more against all clips; averaged over the ranks that have any.
 
-    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR).
+    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR). Where no clip of the
+    video matters, as for a null query, there is nothing to contrast: the pair costs -log(1 - saliency), the mean over
+    its clips, which is what QD-DETR asks of a video under a query that is not its own.
     mask, negative_mask: (B, L) bool, clips that count, of the video and of it under the other query; None: the same.
     """
     logits = (prediction.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
@@ -242,7 +259,10 @@ def entropy_loss(
         finite = logits.masked_fill(logits.isinf(), 0)[:, None]
         loss = every - (finite * positive).sum(-1) / positive.sum(-1).clamp(min=1)
     per_pair = (loss * has_positive).sum(1) / has_positive.sum(1).clamp(min=1)
-    return _mean_of(per_pair, has_positive.any(1))
+    nothing = mask.any(1) & ~targets.foreground.any(1) & ~targets.relevance.any(1)
+    n_clips = mask.sum(1).clamp(min=1)
+    absent = torch.where(mask, F.softplus(prediction.saliency_logits), 0).sum(1) / n_clips
+    return _mean_of(torch.where(nothing, absent, per_pair), has_positive.any(1) | nothing)
 
 
 def foreground_loss(logits: Tensor, targets: Targets, mask: Tensor, background_weight: float) -> Tensor:
@@ -313,6 +333,27 @@ def _true_edges(boundaries: Tensor, inside: Tensor, mask: Tensor) -> Tensor:
     rank = (mask.cumsum(1) - 1).clamp(min=0)
     shares = by_rank.gather(1, rank[..., None].expand_as(by_rank)) * mask[..., None]
     return shares / shares.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def existence_loss(
+    prediction: Prediction,
+    targets: Targets,
+    mask: Tensor,
+    negative: Prediction | None = None,
+    has_negative: Tensor | None = None,
+) -> Tensor:
+    """Binary cross-entropy of whether a pair has a moment, those that have one and the others averaged apart.
+
+    A pair has one when any of its clips is foreground; under another pair's query, as `negative` has it, it has none.
+    mask: (B, L) bool, real clips.  has_negative: (B,) bool; None: all have one.
+    """
+    assert prediction.exists_logits is not None
+    logits, truth, counts = prediction.exists_logits, targets.foreground.any(1), mask.any(1)
+    if negative is not None and negative.exists_logits is not None:
+        logits, truth = torch.cat((logits, negative.exists_logits)), torch.cat((truth, torch.zeros_like(truth)))
+        counts = torch.cat((counts, counts if has_negative is None else counts & has_negative))
+    loss = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
+    return _mean_of(loss, counts & truth) + _mean_of(loss, counts & ~truth)
 
 
 def negative_pair_loss(negative: Prediction | None, mask: Tensor) -> Tensor:

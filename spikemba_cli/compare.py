@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spikemba.datasets.registry import OWN
-from spikemba_cli.console import JsonOption, print_json, print_table, print_warning
+from spikemba_cli.console import JsonOption, print_json, print_note, print_table, print_warning
 
 
 def compare(
@@ -23,12 +23,18 @@ def compare(
 
     Example: spikemba compare ours.jsonl theirs.jsonl --annotations val.jsonl
     """
-    from pipelines.scoring.comparisons import compare_files, too_few  # without torch
-    from spikemba.datasets.annotations import read_annotations
+    from pipelines.scoring.comparisons import compare_files, not_annotated, too_few  # without torch
+    from pipelines.scoring.null_queries import null_notes
+    from spikemba.datasets.annotations import read_annotations, read_predictions
 
-    found = compare_files(a, b, annotations, dataset, resamples, seed)
-    for warning in too_few(read_annotations(annotations)):
+    found, truth = compare_files(a, b, annotations, dataset, resamples, seed), read_annotations(annotations)
+    for warning in too_few(truth):
         print_warning(warning)
+    for path in (a, b):
+        for warning in not_annotated(read_predictions(path), truth):
+            print_warning(f"{path}: {warning}; they are left out")
+    for note in null_notes(truth):
+        print_note(note)
     if as_json:
         print_json({name: asdict(one) for name, one in found.items()})
         return

@@ -82,17 +82,25 @@ def evaluate(
         result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap, precision)
     for fault in result.faults:
         print_warning(fault)
+    for note in result.notes:
+        print_note(note)
     if check:
         raise typer.Exit(int(bool(result.faults)))
-    if not result.document:  # answers to a split without truth, which are written
-        return
-    if table:
+    if result.document and table:
         _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
-    elif as_json:
+    elif result.document:  # there is none where answers to a split without truth were written
+        _print_numbers(result, as_json=as_json)
+
+
+def _print_numbers(result: "Evaluation", *, as_json: bool) -> None:
+    """The document, or a table of its brief and those of what stands beside and behind it."""
+    if as_json:
         intervals = {"intervals": {name: asdict(one) for name, one in result.intervals.items()}}
         print_json(result.document | (intervals if result.intervals else {}))
     else:
         _print_brief(result.brief, result.spread, result.intervals)
+        if null := result.document.get("GMR"):
+            _print_beside(null, result.brief)
         if kinds := result.document.get("by_kind"):
             _print_kinds(kinds, result.n_queries)
 
@@ -138,6 +146,7 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:
     """The numbers, beside the published ones where the data are a published set's."""
+    from pipelines.scoring.null_queries import beside_brief
     from pipelines.scoring.published_table import render, results_table, size_warning
 
     if result.published is None:
@@ -148,7 +157,13 @@ def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> No
     elif warning := size_warning(result.published, result.n_queries):
         print_warning(warning)
     table = results_table(
-        result.benchmark, split, result.brief, name, result.spread, alone=result.published != result.benchmark
+        result.benchmark,
+        split,
+        result.brief,
+        name,
+        result.spread,
+        alone=result.published != result.benchmark,
+        beside=beside_brief(result.document),
     )
     sys.stdout.write(render(table, form))
 
@@ -166,11 +181,27 @@ def _print_brief(brief: dict[str, float], spread: dict[str, float], intervals: d
     print_table("", columns, rows)
 
 
+def _print_beside(null: dict[str, Any], brief: dict[str, float]) -> None:
+    """A second table: what rejection decides, beside what needs no model, and the calibration."""
+    from pipelines.scoring.null_queries import BESIDE, SHOWN_BESIDE
+
+    own = [f"{brief[f'GMR-{name}']:.2f}" if f"GMR-{name}" in brief else "" for name in SHOWN_BESIDE]
+    rows = [["these predictions", *own, str(null["stats"]["num_total"]), own[0]]] if "stats" in null else []
+    for name, of_row in null["beside"].items():
+        numbers = [f"{of_row[metric]:.2f}" for metric in SHOWN_BESIDE]
+        rows.append([BESIDE[name], *numbers, f"{of_row['n_queries']:.0f}", f"{of_row['predictions_AUROC']:.2f}"])
+    sys.stdout.write("\n")  # between the tables, also in a pipe
+    print_table("is there a moment?", ["answer", *SHOWN_BESIDE, "queries", "predictions' AUROC there"], rows)
+    for name, found in null.get("calibration", {}).items():
+        error = "no probabilities" if found["ECE"] is None else f"{found['ECE']:.2f} %"
+        print_note(f"expected calibration error, {name} of {found['n_queries']} queries: {error}")
+
+
 def _print_kinds(kinds: dict[str, dict[str, Any]], n_queries: int) -> None:
     """A second table: the main numbers of each kind of query, in percent."""
     from pipelines.scoring.scores import main_metrics, short_name
 
-    names = main_metrics({name: value for one in kinds.values() for name, value in one["brief"].items()})
+    names = main_metrics({name: value for one in kinds.values() for name, value in one["brief"].items()}, at_most=7)
     rows = [
         [kind, str(one["n_queries"]), *(f"{one['brief'][name]:.2f}" if name in one["brief"] else "" for name in names)]
         for kind, one in kinds.items()

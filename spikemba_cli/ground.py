@@ -1,6 +1,7 @@
 """`spikemba ground`."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,6 +33,10 @@ CutModeOption = Annotated[
     Literal["exact", "copy"],
     typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
 ]
+MinExistsOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Below this probability there is no such moment.")
+]
+ShowAllOption = Annotated[bool, typer.Option("--all", help="Moments, too, where there is probably no such moment.")]
 
 
 def ground(
@@ -43,6 +48,8 @@ def ground(
     checkpoint: CheckpointOption = None,
     encoder: EncoderOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 5,
+    min_exists: MinExistsOption = None,
+    show_all: ShowAllOption = False,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
     shape: ShapeOption = None,
     relative: RelativeOption = False,
@@ -65,8 +72,7 @@ def ground(
     """
     if (text is None) == (queries is None):
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
-    if checkpoint and encoder:
-        raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
+    _check_pairs(checkpoint, encoder, min_exists, show_all)
     form, video = "json" if as_json else form, example_or(video)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
@@ -76,24 +82,29 @@ def ground(
     if cut_mode != "exact" and cut is None:
         raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
     check_timeline(form, shape, relative)
-    asked = [text or ""] if queries is None else _read(queries)
+    asked, several = [text or ""] if queries is None else _read(queries), video.is_dir() or queries is not None
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
     grounder = spikemba.load(checkpoint, encoder=encoder, **how)
-    if not grounder.trained and checkpoint is None and encoder is None:
-        print_note("no checkpoint: CLIP compares the sentence with the frames (zero-shot)")
+    if not grounder.trained:
+        _note_untrained(named=encoder is not None, shows_best=not show_all and min_exists is None)
+    outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
+    outputs, limit = replace(outputs, shape=shape, relative=relative), 0.0 if show_all else min_exists
     with progress("reading the video", "clips") as report:
-        several = video.is_dir()
         events = AnswerEvents(report, failed=_say, refused=_say)
-        outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
-        outputs = replace(outputs, shape=shape, relative=relative)
-        answers = answer(grounder, [video], asked, top=top, cache=cache, outputs=outputs, events=events)
-    _print(answers, form, several or queries is not None, outputs)
-    for note in answers.notes:
-        print_note(note)
-    for path in answers.written:
-        print_note("wrote " + str(path).replace("\n", "\\n"))
+        ask = partial(answer, grounder, [video], asked, top=top, min_exists=limit, cache=cache)
+        answers = ask(outputs=outputs, events=events)
+    _print(answers, form, several, outputs)
+    _print_notes(answers, form, several, outputs)
     if answers.failed or answers.refused:
         raise typer.Exit(1)
+
+
+def _check_pairs(checkpoint: str | None, encoder: str | None, min_exists: float | None, show_all: bool) -> None:
+    """Raises BadParameter for two options that say different things."""
+    if checkpoint and encoder:
+        raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
+    if show_all and min_exists is not None:
+        raise typer.BadParameter("--all shows every moment; give one of the two", param_hint="--min-exists")
 
 
 def _read(queries: Path) -> list[str]:
@@ -107,6 +118,27 @@ def _read(queries: Path) -> list[str]:
 
 def _say(what: object, problem: str) -> None:  # noqa: ARG001
     print_error(problem)
+
+
+def _note_untrained(*, named: bool, shows_best: bool) -> None:
+    """Say in one line that no checkpoint answers, unless an encoder was asked for, and what that means for moments."""
+    said = [] if named else ["no checkpoint: CLIP compares the sentence with the frames (zero-shot)"]
+    if shows_best:
+        said.append("untrained, it cannot know whether a video shows that at all: these are its best moments")
+    if said:
+        print_note("; ".join(said))
+
+
+def _print_notes(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
+    """Beside the answers: that there is nothing, where the form has no place for it; then the files."""
+    nothing = [one for one in answers.found if not one.moments]
+    if nothing and (outputs.out is not None or form not in ("table", "json")):
+        first = f"{answers.names[nothing[0].video]}: {nothing[0].nothing}"
+        print_note(f"{len(nothing)} of {len(answers.found)} answers: no such moment" if several else first)
+    for note in answers.notes:
+        print_note(note)
+    for path in answers.written:
+        print_note("wrote " + str(path).replace("\n", "\\n"))
 
 
 def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
@@ -130,6 +162,8 @@ def _print_tables(answers: "Answers", several: bool) -> None:
     titles, rows = ["video", "query", "start_s", "end_s", "score"], []
     real = [real_times(answers.cuts, one) for one in answers.found]
     for one, cuts in zip(answers.found, real, strict=True):
+        if not one.moments:
+            rows.append([answers.names[one.video], one.query, one.nothing, "", ""])
         for rank, m in enumerate(one.moments, start=1):
             rows.append([answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"])
             if any(real):  # copies begin where a key frame lies

@@ -11,6 +11,7 @@ from spikemba.errors import SpikeMbaError
 from spikemba_cli import (
     ablate,
     adapt,
+    calibrate,
     compare,
     config,
     demo,
@@ -29,7 +30,7 @@ from spikemba_cli import (
 from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
-    *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "compare", "ground"),
+    *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
     *("recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
@@ -74,6 +75,7 @@ app.add_typer(prepare.app, name="prepare")
 app.command()(train.train)
 app.command()(adapt.adapt)
 app.command()(ablate.ablate)
+app.command()(calibrate.calibrate)
 app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)

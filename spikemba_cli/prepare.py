@@ -208,14 +208,21 @@ def _print_benchmark(name: str, prepared: "PreparedBenchmark", as_json: bool) ->
         print_warning(note)
     if as_json:
         counts = {"out": str(prepared.out), "queries": prepared.n_queries, "config": str(prepared.config)}
+        counts["null_queries"] = prepared.n_null
         print_json({**counts, "pack": prepared.pack, "left_out": prepared.left_out, "notes": prepared.notes})
         return
-    counts_text = ", ".join(f"{split} {n}" for split, n in prepared.n_queries.items())
+    counts_text = _counts(prepared)
     err.print(f"{prepared.title}: {counts_text} -> {prepared.out}")
     if prepared.pack:
         usual = "" if prepared.out == Path("data") / name else f" --data {prepared.out}"
         err.print(f"features: {prepared.pack}")
         err.print(f"next: spikemba train --dataset {name}{usual}")
+
+
+def _counts(prepared: "Prepared | PreparedBenchmark") -> str:
+    """Queries per file, and how many of them are null."""
+    null = {name: f" ({n} null)" for name, n in prepared.n_null.items()}
+    return ", ".join(f"{name} {n}{null.get(name, '')}" for name, n in prepared.n_queries.items())
 
 
 add_video_sets(app)
@@ -225,14 +232,14 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
     if as_json:
         print_json(
             {"out": str(prepared.out), "queries": prepared.n_queries, "videos": str(prepared.videos)}
+            | {"null_queries": prepared.n_null}
             | {"config": str(prepared.config), "inputs": [str(path) for path in prepared.inputs], "read": prepared.how}
         )
         return
-    counts = ", ".join(f"{name} {n}" for name, n in prepared.n_queries.items())
     files = " ".join(f"--queries {quoted(prepared.out / f'{name}.jsonl')}" for name in prepared.n_queries)
     inputs, features = " ".join(map(quoted, prepared.inputs)), quoted(prepared.out / "features")
     if prepared.how:
         print_note(f"read {prepared.how}")
-    err.print(f"queries: {counts} -> {prepared.out}")
+    err.print(f"queries: {_counts(prepared)} -> {prepared.out}")
     print_line(f"next: spikemba extract {inputs} --encoder {encoder} --out {features} {files}")
     print_line(f"then: spikemba train --config {quoted(prepared.config)}")

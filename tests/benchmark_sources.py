@@ -15,9 +15,10 @@ import numpy as np
 from spikemba.config import load_yaml
 from spikemba.datasets.annotations import Annotation, PredictedRow, write_annotations
 from spikemba.datasets.benchmark import Benchmark, Pack
-from spikemba.datasets.benchmarks import tvsum, youtube_highlights
+from spikemba.datasets.benchmarks import na_vmr, tvsum, youtube_highlights
 from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS
 from spikemba.features import Manifest
+from spikemba.files import write_jsonl
 from spikemba.moments import Moment, Window
 
 N_CLIPS = 12
@@ -35,7 +36,7 @@ def forms(about: Benchmark) -> list[str]:
 def write_source(about: Benchmark, form: str, folder: Path) -> None:
     """A whole source of one form. Raises KeyError for a form that nobody has drawn yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    if form != ".jsonl":
+    if form != ".jsonl" or (about.name, form) in FORMS:
         FORMS[about.name, form](folder)
         return
     for split, names in about.files.items():
@@ -52,10 +53,20 @@ def _rows(about: Benchmark, split: str) -> list[Annotation]:
     if not about.protocol.with_miou:
         rated = {"relevant_clips": tuple(HIGHLIGHT), "ratings": ((4, 4, 4),) * len(HIGHLIGHT)}
     windows = (Window(*WINDOW_S),)
-    return [
+    rows = [
         Annotation(first + i, f"somebody does thing {i}.", f"{split}{i // 2}", DURATION_S, windows, **rated)
         for i in range(4)
     ]
+    return rows + [_absent(row) for row in rows[:2]] if has_null(about) else rows
+
+
+def has_null(about: Benchmark) -> bool:
+    """Whether some of its queries have no moment."""
+    return any(column.startswith("GMR-") for column in about.published.columns) if about.published else False
+
+
+def _absent(row: Annotation) -> Annotation:
+    return Annotation(100 + int(row.query_id), f"nobody does {row.query}", row.video_id, row.duration_s, ())
 
 
 def _labelled(about: Benchmark, video_id: str, domain: str) -> Annotation:
@@ -119,8 +130,21 @@ def _youtube_json(folder: Path) -> None:
     (folder / "youtube_anno.json").write_text(json.dumps(dict.fromkeys(names, video)))
 
 
+def _na_vmr(folder: Path) -> None:
+    """QVHighlights' own files, and the null queries as they are published: under ids of theirs, as windows [0, 0]."""
+    nothing = {"relevant_windows": [[0, 0]], "relevant_clip_ids": [], "saliency_scores": [[]]}
+    for split, theirs in na_vmr.THEIRS.items():
+        rows = [row for row in _rows(na_vmr.BENCHMARK, split) if not row.is_null]
+        write_annotations(folder / f"highlight_{theirs}_release.jsonl", rows)
+        null = [{**row.to_row(), **nothing, "vid": other.video_id} for row, other in zip(rows, rows[::-1], strict=True)]
+        write_jsonl(folder / f"qvhl_id_neg_{theirs}.jsonl", null)
+        invented = [{**row, "qid": 30000 + int(row["qid"]), "query": "An osprey dives."} for row in null[:2]]
+        write_jsonl(folder / f"qvhl_ood_neg_{theirs}.jsonl", invented)
+
+
 FORMS: dict[tuple[str, str], Callable[[Path], None]] = {
     ("charades_sta", ".txt"): _charades_text,
+    ("na_vmr", ".jsonl"): _na_vmr,
     ("tacos", ".json"): _tacos_json,
     ("tvsum", ".mat"): _tvsum_matlab,
     ("youtube_highlights", ".json"): _youtube_json,

@@ -234,6 +234,17 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("a sentence is its own negative", "and query_groups[i] != query_groups[j]", ""),
         ("errors are counted in videos always", 'if unit == "window":', "if False:"),
         ("windows outside the video fit", "prediction.boundaries.clamp(0, 1)", "prediction.boundaries"),
+        ("null queries are negatives of moments", "(same | ~has_moment) & ~itself", "same & ~itself"),
+        ("saliency learns nothing of null queries", "has_positive.any(1) | nothing)", "has_positive.any(1))"),
+    ],
+    ("spikemba/metrics/existence.py", "unit/metrics/test_existence.py"): [
+        ("ties are won", "counts.cumsum() - (counts - 1) / 2", "counts.cumsum()"),
+        ("a score at the threshold answers", "answered = scores > limit", "answered = scores >= limit"),
+        ("a control sees its own video", " - np.bincount(both, scores)[both]", ""),
+    ],
+    ("spikemba/metrics/generalised.py", "unit/metrics/test_generalised_metrics.py"): [
+        ("two empty sets are unequal", "union.clip(1), 1.0)", "union.clip(1), 0.0)"),
+        ("moments of no length count", "row[row[:, 1] > row[:, 0]]", "row"),
     ],
     ("pipelines/training/optimizer.py", OPTIMIZER): [
         ("slots decay", '("A_log", "_slots")', '("A_log",)'),

@@ -22,6 +22,7 @@ from pipelines.extraction.job import RunOptions
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
 from pipelines.runs.config import config_path
+from pipelines.tasks.grounding.calibrate import calibrate
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.train import train
 from spikemba.checkpoints.grounding import BUNDLED
@@ -75,8 +76,11 @@ def _store(model: mini.Mini, out: Path) -> None:
 
 
 def make_checkpoint(corpus: Path, encoder: Path, run: Path, out: Path) -> None:
-    """Train SpikeMba on the corpus and the encoder's features with configs/shapes.yaml, and store its best epoch."""
-    data = {split: corpus / f"{split}.jsonl" for split in ("train", "val", "test")}
+    """Train SpikeMba on the corpus and the encoder's features with configs/shapes.yaml, calibrate and store its best
+    epoch.
+    """
+    splits = [f"{split}{nulls}" for nulls in ("", "_nulls") for split in ("train", "val", "test")]
+    data = {split: corpus / f"{split}.jsonl" for split in splits}
     features = corpus / "features"
     run_options = RunOptions(weights={"mini": encoder})
     extract([corpus / "videos"], "mini", features, queries=list(data.values()), run=run_options)
@@ -84,6 +88,7 @@ def make_checkpoint(corpus: Path, encoder: Path, run: Path, out: Path) -> None:
     where += [f"data.video_features=[{features / 'mini'}]", f"data.text_features={features / 'mini_text'}"]
     result = train(load_config(config_path("shapes"), where), run, resume=True)
     print(f"checkpoint: best epoch {result.best_epoch}, {result.best}")
+    calibrate(run)
     with writing(out / "config.json") as temporary:
         shutil.copy(run / "best" / "config.json", temporary)
     with writing(out / "model.safetensors") as temporary:

@@ -64,7 +64,7 @@ class Answers:
     """What was found."""
 
     found: list[Grounding] = field(default_factory=list)
-    """By video, then by query."""
+    """By video, then by query; of several videos the likeliest first, see `likeliest_first`."""
     names: dict[Path, str] = field(default_factory=dict)
     """What each video is called in tables: its file's name, with the folders that tell it from others of that name."""
     failed: dict[Path, str] = field(default_factory=dict)
@@ -95,6 +95,7 @@ def answer(
     queries: Sequence[str],
     *,
     top: int | None = None,
+    min_exists: float | None = None,
     cache: bool = True,
     outputs: Outputs | None = None,
     events: AnswerEvents | None = None,
@@ -106,6 +107,7 @@ def answer(
     """
     outputs, events = outputs or Outputs(), events or AnswerEvents()
     answers = Answers()
+    grounder.check_min_exists(min_exists)
     sentences = _askable(grounder, queries, answers, events)
     folders = any(path.is_dir() for path in videos)
     # a single file is opened as it is, so that what is wrong with it is said in full
@@ -117,7 +119,7 @@ def answer(
     answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
     for video_id, path in files.items():
         with _reported(path, answers, events, alone=not folders and len(files) == 1):
-            found = grounder.ground(path, sentences, top=top, cache=cache, report=events.clips)
+            found = grounder.ground(path, sentences, top=top, min_exists=min_exists, cache=cache, report=events.clips)
             answers.found += found
             if outputs.cut is not None:
                 name = partial(names.of_moment, outputs.cut, video_id, suffix=".mp4")
@@ -127,10 +129,22 @@ def answer(
                 with _reported(path, answers, events, alone=False):
                     make()
                     answers.written.append(made)
+    if len(files) > 1:
+        answers.found.sort(key=likeliest_first)
     if together is not None and answers.found:
         write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
         answers.written.append(together)
     return answers
+
+
+def likeliest_first(one: Grounding) -> tuple[bool, float, float]:
+    """To sort answers by: those with a moment first, then by how sure it is, then by the best score.
+
+    Where nothing tells whether a moment is there, scores of two videos are no scale to compare them on: no change.
+    """
+    if one.exists is None:
+        return not one.moments, 0.0, 0.0
+    return not one.moments, -one.exists, -max((moment.score for moment in one.moments), default=0.0)
 
 
 def _askable(grounder: Grounder, queries: Sequence[str], answers: Answers, events: AnswerEvents) -> list[str]:

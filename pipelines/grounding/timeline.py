@@ -14,6 +14,8 @@ from spikemba.video.sampling import Image, VideoReader, probe
 
 N_FRAMES = 10
 MOMENT, CURVE = "#2f6fde", "#c2410c"
+ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}}
+"""Of words that stand over a curve."""
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 LONG_S = 600
 """From this length on times are read as hours, minutes and seconds."""
@@ -87,6 +89,8 @@ def _draw_answer(row: Any, one: Grounding, title: str) -> None:
         row.axvspan(moment.start_s, moment.end_s, color=MOMENT, alpha=0.12 + 0.4 * min(1.0, moment.score), lw=0)
     for rank, lane, moment in _in_lanes(one.moments, one.duration_s):
         row.text(moment.start_s, 1.0 - lane * _LANE, f" {rank}", va="top", fontsize=8, clip_on=True)
+    if not one.moments:
+        row.text(0.5, 0.5, one.nothing, ha="center", va="center", fontsize=11, transform=row.transAxes, **ON_WHITE)
     row.set_xlim(0, one.duration_s)
     row.set_ylim(0, 1.02)
     row.set_ylabel("saliency", fontsize=8)

@@ -1,8 +1,8 @@
 """Raw annotations to the files that training reads: one jsonl per split, and a configuration that names them."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.preparation.data_config import write_data_config
@@ -32,6 +32,8 @@ class Prepared:
     """Folders and files to encode in one command: the videos' ids hold for these together."""
     how: str | None = None
     """How a person's own file was read."""
+    n_null: dict[str, int] = field(default_factory=dict)
+    """Null queries per annotation file that has some: those of which the video shows nothing."""
 
     def n_videos(self, split: str) -> int:
         """Videos of an annotation file."""
@@ -82,7 +84,14 @@ def prepare_custom(
         write_annotations(out / f"{name}.jsonl", rows)
     n_queries = {name: len(rows) for name, rows in splits.items()}
     path = _write_config(out, source.stem, encoder, clip_s, n_queries)
-    return Prepared(out, n_queries, videos or source.parent, path, tuple(data.videos), data.how)
+    inputs = tuple(data.videos)
+    return Prepared(out, n_queries, videos or source.parent, path, inputs, data.how, null_queries(splits))
+
+
+def null_queries(splits: Mapping[str, Sequence[Annotation]]) -> dict[str, int]:
+    """Null queries of each split that has some."""
+    counts = {split: sum(row.is_null for row in rows) for split, rows in splits.items()}
+    return {split: n for split, n in counts.items() if n}
 
 
 def split_by_video(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.preparation.data_config import write_data_config
-from pipelines.preparation.prepare import split_by_video
+from pipelines.preparation.prepare import null_queries, split_by_video
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import missing_queries, missing_videos, text_source
@@ -44,6 +44,8 @@ class PreparedBenchmark:
     """Rows that were left out, each with its file and line."""
     notes: list[str] = field(default_factory=list)
     """Counts unlike the published ones, and what is missing and where it comes from."""
+    n_null: dict[str, int] = field(default_factory=dict)
+    """Null queries per annotation file that has some: those of which the video shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,11 @@ def _notes(
         shown = ",".join(domain for domain in about.domains if domain in trained)
         notes.append(f"train has no video of {', '.join(lacking)}; train the others with --set data.domains=[{shown}]")
     test = splits.get("test", [])
-    if not any(row.windows or row.labels for row in test):
+    if not any(row.windows or row.is_null or row.labels for row in test):
         notes.append("test has no truth, so it can be answered and not scored")
+    for split, rows in splits.items():
+        if rows and all(row.is_null for row in rows):
+            notes.append(f"{split} has null queries alone, so nothing can be told from them; {about.home}")
     if found is None:
         notes.append(
             f"no features in {out / 'features'}: name a pack with --features DIR, or make them with `spikemba extract "
@@ -235,8 +240,9 @@ def _write(
         out / "manifest.json",
         {
             "benchmark": about.name,
-            "sources": {str(of.path.name): _sha256(of.path) for of in raw.values()},
+            "sources": {path.name: _sha256(path) for of in raw.values() for path in (of.path, *of.others)},
             "queries": counts,
+            "null_queries": null_queries(splits),
             "videos": {split: len({row.video_id for row in rows}) for split, rows in splits.items()},
             "features": [manifest.model_dump(mode="json") for manifest in manifests],
             "text": text.manifest.model_dump(mode="json") if isinstance(text, FeatureFolder | WordVectors) else None,
@@ -245,7 +251,8 @@ def _write(
             "notes": notes,
         },
     )
-    return PreparedBenchmark(out, about.title, counts, config, found.pack.name if found else None, left_out, notes)
+    pack = found.pack.name if found else None
+    return PreparedBenchmark(out, about.title, counts, config, pack, left_out, notes, null_queries(splits))
 
 
 def _feature_settings(about: Benchmark, found: Features, manifests: Sequence[Manifest]) -> Tree:

@@ -12,6 +12,7 @@ from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.synthetic.drawing import render
 from spikemba.datasets.synthetic.shapes import FPS, Kind, annotate, storyboard
+from spikemba.datasets.synthetic.shapes_nulls import annotate_nulls
 from spikemba.progress import Report, silent
 from spikemba.video.files import write_video
 
@@ -35,6 +36,7 @@ class ShapesConfig(Config):
 def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dict[str, int]:
     """Write `out/videos/*.mp4` and `out/{train,val,test,test_distractor,test_long_range}.jsonl`.
 
+    `out/{train,val,test}_nulls.jsonl` are sentences that the same videos do not show.
     Videos that are there already are kept. Returns the number of queries per annotation file.
     Raises OutputError when `out` cannot be written or holds a corpus made otherwise.
     """
@@ -59,6 +61,11 @@ def _annotations(boards: dict[str, list[tuple[Kind, int]]]) -> dict[str, list[An
             board: annotate(storyboard(board[1], board[0]), board[1] * _QUERIES_PER_VIDEO) for board in boards[split]
         }
         files[split] = [row for board in rows for row in rows[board]]
+        files[f"{split}_nulls"] = [
+            row
+            for kind, seed in boards[split]
+            for row in annotate_nulls(storyboard(seed, kind), seed * _QUERIES_PER_VIDEO)
+        ]
         if split == "test":
             for kind in ("distractor", "long_range"):
                 files[f"test_{kind}"] = [row for board in rows if board[0] == kind for row in rows[board]]

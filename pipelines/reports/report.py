@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.grounding.lettering import lettering, on_one_line, shortened, wrapped
+from pipelines.grounding.timeline import frames_over
 from pipelines.reports.html_page import page, table
 from spikemba.files import write_text, writing
 from spikemba.grounding import Answer
@@ -20,7 +21,7 @@ from spikemba.moments import Moment, Window
 from spikemba.video.sampling import VideoReader, probe
 
 TRUE, PREDICTED, CURVE, SPIKE = "#2a9d5c", "#2f6fde", "#c2410c", "#111827"
-N_FRAMES = 6
+N_FRAMES, FRAME_PX = 6, 160
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,15 @@ class Case:
     duration_s: float
     clip_s: float
     answer: Answer
-    truth: tuple[Window, ...] = ()
-    """True windows, where they are known."""
+    truth: tuple[Window, ...] | None = None
+    """True windows, none of a null query; None: they are not known."""
+    min_exists: float | None = None
+    """Where the answer's `exists` is lower, there is no such moment; None: wherever it is."""
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Best first. None where there is no such moment."""
+        return self.answer.moments if self.answer.is_there(self.min_exists) else ()
 
 
 def draw_case(path: Path, case: Case) -> None:
@@ -72,7 +80,7 @@ def _figure(plt: Any, case: Case, title: str) -> Any:
     return figure
 
 
-def moment_frames(video: Path, moment: Moment, n: int = N_FRAMES, size_px: int = 160) -> list[NDArray[np.uint8]]:
+def moment_frames(video: Path, moment: Moment, n: int = N_FRAMES, size_px: int = FRAME_PX) -> list[NDArray[np.uint8]]:
     """n frames spread over a moment, (H, Wd, 3) each."""
     length = max(moment.end_s - moment.start_s, 0.2)
     return VideoReader(video).at([moment.start_s + (k + 0.5) * length / n for k in range(n)], size_px)
@@ -80,31 +88,35 @@ def moment_frames(video: Path, moment: Moment, n: int = N_FRAMES, size_px: int =
 
 def _draw_frames(row: Any, case: Case) -> None:
     row.axis("off")
-    if not case.answer.moments:
-        return
-    best = case.answer.moments[0]
-    images = moment_frames(case.video, best)
+    if not case.moments:  # the frames of all the video, in which it is not
+        images, title = frames_over(case.video, case.duration_s, N_FRAMES, FRAME_PX), case.answer.nothing
+    else:
+        best = case.moments[0]
+        images = moment_frames(case.video, best)
+        title = f"best moment: {best.start_s:.1f}–{best.end_s:.1f} s, score {best.score:.2f}"
     gap = np.full((images[0].shape[0], 6, 3), 255, np.uint8)
     strip = [part for image in images for part in (image, gap)][:-1]
     row.imshow(np.concatenate(strip, axis=1), aspect=1 / probe(case.video).pixel_aspect)
-    row.set_title(
-        f"best moment: {best.start_s:.1f}–{best.end_s:.1f} s, score {best.score:.2f}", fontsize=10, loc="left"
-    )
+    row.set_title(title, fontsize=10, loc="left")
 
 
 def _draw_timeline(row: Any, case: Case) -> None:
-    for window in case.truth:
+    for window in case.truth or ():
         row.barh(1, window.end_s - window.start_s, left=window.start_s, height=0.7, color=TRUE)
-    for moment in reversed(case.answer.moments[:5]):
+    for moment in reversed(case.moments[:5]):
         shade = 0.15 + 0.85 * min(1.0, moment.score)
         row.barh(0, moment.end_s - moment.start_s, left=moment.start_s, height=0.7, color=PREDICTED, alpha=shade)
+    words = {0: None if case.moments else case.answer.nothing, 1: "no such moment" if case.truth == () else None}
+    for lane, said in words.items():
+        if said is not None:
+            row.text(0.01 * case.duration_s, lane, said, va="center", fontsize=9, color=(PREDICTED, TRUE)[lane])
     row.set_yticks([0, 1], ["predicted", "true"])
     row.set_ylim(-0.5, 1.5)
 
 
 def _draw_saliency(row: Any, case: Case) -> None:
     edges = np.arange(len(case.answer.saliency) + 1) * case.clip_s
-    for window in case.truth:
+    for window in case.truth or ():
         row.axvspan(*window, color=TRUE, alpha=0.12, lw=0)
     row.stairs(_to_its_range(case.answer.saliency), edges, color=CURVE, lw=1.6, label="saliency, scaled to its range")
     row.stairs(case.answer.foreground, edges, color=PREDICTED, lw=1.2, label="foreground")

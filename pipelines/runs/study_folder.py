@@ -120,4 +120,7 @@ def seeds_document(
             kind: {**one, "brief": mean_and_spread([document["by_kind"][kind]["brief"] for document in documents])[0]}
             for kind, one in kinds.items()
         }
+    if null := documents[0].get("GMR"):
+        seeds = {name: [one["GMR"]["beside"][name] for one in documents] for name in null["beside"]}
+        head["GMR"] = {"beside": {name: mean_and_spread(of_name)[0] for name, of_name in seeds.items()}}
     return {**head, "std": dict(spread), "seeds": list(documents)}

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scoring.scores import check_truth, clip_ratings, protocol_of, query_faults
+from pipelines.scoring.null_queries import known_moments, n_null, null_samples
+from pipelines.scoring.scores import check_queries, check_truth, clip_ratings, protocol_of, query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId, read_annotations, read_predictions
 from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN
-from spikemba.errors import AnnotationError
 from spikemba.metrics import NothingToScore
 from spikemba.metrics.bootstrap import ENOUGH, Comparison, Interval, Sample, compare, interval
 from spikemba.metrics.highlights import LEVELS, check_videos, clip_scores
@@ -45,6 +45,12 @@ def too_few(annotations: Sequence[Annotation]) -> list[str]:
     return [f"{none if n == 1 else few}; expected {ENOUGH} or more"]
 
 
+def not_annotated(rows: Sequence[PredictedRow], annotations: Sequence[Annotation]) -> list[str]:
+    """What to say about predictions of queries that are not annotated, which null queries let pass."""
+    annotated = {one.query_id for one in annotations}
+    return query_faults({row.query_id for row in rows} | annotated, annotated)
+
+
 def compare_files(
     a: Path, b: Path, annotations: Path, benchmark: str = OWN, n: int = 2000, seed: int = 0
 ) -> dict[str, Comparison]:
@@ -58,8 +64,7 @@ def compare_files(
     found = []
     for path in (a, b):
         rows = read_predictions(path)
-        if faults := query_faults({row.query_id for row in rows}, {one.query_id for one in truth}):
-            raise AnnotationError(path, faults)
+        check_queries({row.query_id for row in rows}, truth, path)
         found.append(rows)
     check_truth(truth, protocol, str(annotations))
     wanted = _answered(found[0] + found[1])
@@ -112,7 +117,7 @@ def _mean_samples(seeds: Sequence[Mapping[str, Sample]]) -> dict[str, Sample]:
     }
 
 
-Part = Literal["moments", "saliency"]
+Part = Literal["moments", "saliency", "existence"]
 
 
 def _answered(rows: Sequence[PredictedRow]) -> set[Part]:
@@ -120,6 +125,7 @@ def _answered(rows: Sequence[PredictedRow]) -> set[Part]:
     found: dict[Part, bool] = {
         "moments": any(row.moments for row in rows),
         "saliency": any(row.saliency for row in rows),
+        "existence": bool(rows),  # an empty list says something: that there is no moment
     }
     return {part for part, there in found.items() if there}
 
@@ -129,6 +135,7 @@ def _asked(annotations: Sequence[Annotation]) -> set[Part]:
     found: dict[Part, bool] = {
         "moments": any(one.windows for one in annotations),
         "saliency": any(one.ratings or one.labels for one in annotations),
+        "existence": n_null(annotations) > 0,
     }
     return {part for part, there in found.items() if there}
 
@@ -158,6 +165,9 @@ def samples(
     rated = [one for one in annotations if one.ratings]
     if rated and "saliency" in parts:
         found |= _saliency_samples(predicted, rated, unanswered_are_0="saliency" in missing)
+    if n_null(annotations):
+        known = known_moments(annotations)
+        found |= {name: _by_video(values, known) for name, values in null_samples(predicted, annotations).items()}
     return found
 
 

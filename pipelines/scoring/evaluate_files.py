@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipelines.scoring.by_kind import scores_by_kind
 from pipelines.scoring.comparisons import intervals, too_few
+from pipelines.scoring.null_queries import null_notes
 from pipelines.scoring.prediction_faults import prediction_faults
 from pipelines.scoring.scores import brief, has_truth, left_out_faults, protocol_of, score
 from spikemba.config import Tree
@@ -56,6 +57,8 @@ class Evaluation:
     """95 % intervals of the main numbers, if they were asked for."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with the predictions."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the numbers should know."""
     n_queries: int = 0
     """That were scored."""
     published: str | None = None
@@ -97,7 +100,7 @@ def evaluate_files(
     document = _document(rows, truth, protocol, str(predictions))
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
     faults += too_few(truth) if resamples else []
-    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults, n_queries=len(truth))
+    return _evaluation(benchmark, document, truth, found, faults)
 
 
 def evaluate_rows(
@@ -118,7 +121,25 @@ def evaluate_rows(
     faults = left_out_faults(document)
     found = intervals(rows, truth, protocol, how.resamples) if how.resamples else {}
     faults += too_few(truth) if how.resamples else []
-    return Evaluation(benchmark, document, brief(document), intervals=found, faults=faults, n_queries=len(truth))
+    return _evaluation(benchmark, document, truth, found, faults)
+
+
+def _evaluation(
+    benchmark: str,
+    document: dict[str, Any],
+    truth: Sequence[Annotation],
+    found: dict[str, Interval],
+    faults: list[str],
+) -> Evaluation:
+    return Evaluation(
+        benchmark,
+        document,
+        brief(document),
+        intervals=found,
+        faults=faults,
+        notes=null_notes(truth),
+        n_queries=len(truth),
+    )
 
 
 def _document(

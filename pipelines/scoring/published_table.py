@@ -27,11 +27,13 @@ def results_table(
     spread: Mapping[str, float] | None = None,
     *,
     alone: bool = False,
+    beside: Mapping[str, Mapping[str, float]] | None = None,
 ) -> "pd.DataFrame":
     """Ours first, then the published rows of that split, in the order of the year they came.
 
     ours: the brief.  spread: standard deviations over seeds, printed behind our numbers; the table holds text then.
-    alone: ours are of other data, so the published rows are left out.
+    alone: ours are of other data, so the published rows are left out.  beside: of the same data, what needs no model:
+    name -> its numbers; those that have any of the table's columns stand between ours and the published ones.
     Raises UnknownName for a benchmark without a table.
     """
     import pandas as pd
@@ -41,6 +43,9 @@ def results_table(
         raise UnknownName("benchmark with published results", benchmark, sorted(published()))
     spread = spread or {}
     rows: list[list[object]] = [[name, *(_ours(ours.get(key), spread.get(key)) for key in table.columns), "this run"]]
+    for other, numbers in (beside or {}).items():
+        if any(key in numbers for key in table.columns):
+            rows.append([other, *(_ours(numbers.get(key), None) for key in table.columns), "the same queries"])
     rows += [
         [row.method, *("" if value is None else f"{value:.2f}" for value in row.values), row.source]
         for row in (() if alone else table.val if split == "val" else table.test)
@@ -74,8 +79,10 @@ def render(table: "pd.DataFrame", form: Form) -> str:
 
 
 def short_name(key: str) -> str:
-    """A column's heading: MR-full-R1@0.5 -> R1@0.5, HL-min-VeryGood-mAP -> HD mAP, mAP-BK -> BK."""
-    for long, short in {"MR-full-": "", "HL-min-VeryGood-": "HD ", "mAP-": ""}.items():
+    """A column's heading: MR-full-R1@0.5 -> R1@0.5, HL-min-VeryGood-mAP -> HD mAP, mAP-BK -> BK, GMR-AUROC -> AUROC."""
+    if key == "GMR-mAP":  # beside the other mAP
+        return key
+    for long, short in {"GMR-": "", "MR-full-": "", "HL-min-VeryGood-": "HD ", "mAP-": ""}.items():
         key = key.replace(long, short)
     return key
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.scoring.null_queries import KEY, n_null, null_brief, null_scores
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations, read_predictions
 from spikemba.datasets.clip_lengths import whole_clips
 from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
@@ -36,25 +37,29 @@ def score(
     """The official evaluator's document, or {"mAP": ..., "domains": {...}} for a highlight set.
 
     protocol: by default that of OWN.
-    Moments are scored where the truth has windows, saliency where it has ratings or labels. Queries without a moment
-    are left out, as the official evaluator does; "left_out" then says how many, {"MR": n}.
-    Raises AnnotationError when the two do not hold the same queries, when the annotations hold no truth or that of
-    another benchmark, NothingToScore when nothing that has a truth is predicted.
+    Moments are scored where the truth has windows, saliency where it has ratings or labels. Queries without an answer
+    are left out, as the official evaluator does; "left_out" then says how many, {"MR": n}. So are null queries, which
+    have no moment ({"null_queries": n}); where there are any, "GMR" holds the document of the evaluator that counts
+    them, and the brief its numbers.
+    Raises AnnotationError when the two do not hold the same queries (beside null queries, predictions of others are
+    left out), when the annotations hold no truth or that of another benchmark, NothingToScore when nothing that has a
+    truth is predicted.
     """
     truth = {annotation.query_id: annotation for annotation in annotations}
     predicted = {row.query_id: row for row in rows}
-    _check_queries(set(predicted), set(truth), source)
+    check_queries(set(predicted), annotations, source)
     protocol = protocol or protocol_of(OWN)
     check_truth(annotations, protocol, source)
     if protocol.highlights:
         return _by_domain(predicted, truth, protocol.highlights)
+    null = null_scores(predicted, annotations)
     with_windows = [i for i, annotation in truth.items() if annotation.windows]
     rated = [i for i, annotation in truth.items() if annotation.ratings]
     moments = {i: predicted[i].moment_array for i in with_windows}
     saliency = {i: np.asarray(predicted[i].saliency) for i in rated}
     has_moments = any(len(of_query) for of_query in moments.values())
     has_saliency = any(len(of_query) for of_query in saliency.values())
-    if not has_moments and not has_saliency:
+    if not has_moments and not has_saliency and not null:
         raise NothingToScore(f"{source} has no window and no saliency score for a query that has a truth")
     document = grounding_document(
         predicted=moments if has_moments else None,
@@ -65,8 +70,17 @@ def score(
         ranges=protocol.ranges,
         with_miou=protocol.with_miou,
     )
-    unanswered = sum(not len(of_query) for of_query in moments.values())
-    return {**document, "left_out": {"MR": unanswered}} if unanswered and has_moments else document
+    unanswered = sum(not len(of_query) for of_query in moments.values()) if has_moments else 0
+    return _with_null(document, null) | _left_out({"MR": unanswered, "null_queries": n_null(annotations)})
+
+
+def _with_null(document: dict[str, Any], null: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "brief": document["brief"] | null_brief(null), KEY: null} if null else document
+
+
+def _left_out(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    known = {name: n for name, n in counts.items() if n}
+    return {"left_out": known} if known else {}
 
 
 def left_out_faults(document: Mapping[str, Any]) -> list[str]:
@@ -78,7 +92,7 @@ def left_out_faults(document: Mapping[str, Any]) -> list[str]:
 
 def has_truth(annotations: Sequence[Annotation]) -> bool:
     """Whether there is anything to score against; test splits often hide it."""
-    return any(one.windows or one.ratings or one.labels for one in annotations)
+    return any(one.windows or one.is_null or one.ratings or one.labels for one in annotations)
 
 
 def check_truth(annotations: Sequence[Annotation], protocol: ScoringProtocol, source: str) -> None:
@@ -88,7 +102,7 @@ def check_truth(annotations: Sequence[Annotation], protocol: ScoringProtocol, so
         if unlabelled:
             some = counted(len(unlabelled), "annotation has", "annotations have")
             raise AnnotationError(source, [f"{some} no label or no domain, as qid {unlabelled[0]!r}"])
-    elif not any(one.windows or one.ratings for one in annotations):
+    elif not any(one.windows or one.is_null or one.ratings for one in annotations):
         problem = "the annotations hold neither windows nor ratings; nothing can be scored"
         if any(one.labels for one in annotations):
             sets = " or ".join(f"--dataset {name}" for name in benchmark_names() if protocol_of(name).highlights)
@@ -114,8 +128,10 @@ def clip_ratings(annotation: Annotation) -> NDArray[np.float64]:
     return np.asarray(ratings_matrix(n_clips, annotation.relevant_clips, annotation.ratings), np.float64)
 
 
-def _check_queries(predicted: set[Any], annotated: set[Any], source: str) -> None:
-    if faults := query_faults(predicted, annotated):
+def check_queries(predicted: set[Any], annotations: Sequence[Annotation], source: str | Path) -> None:
+    """Raise AnnotationError for queries that only one side holds; beside null queries more may be predicted."""
+    annotated = {one.query_id for one in annotations}
+    if faults := query_faults(predicted & annotated if n_null(annotations) else predicted, annotated):
         raise AnnotationError(source, faults)
 
 
@@ -141,7 +157,7 @@ def brief(document: Mapping[str, Any]) -> dict[str, float]:
 
 MAIN = (
     *("MR-full-mAP", "MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mIoU", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1"),
-    *("mAP", "top1", "top5"),
+    *("mAP", "top1", "top5", "GMR-AUROC", "GMR-Rej-F1@0.4", "GMR-G-mIoU@1"),
 )
 """Numbers of a brief that stand for the others."""
 
@@ -154,5 +170,7 @@ def main_metrics(found: Mapping[str, float], *, first: str | None = None, at_mos
 
 
 def short_name(metric: str) -> str:
-    """A metric's name for a narrow column."""
+    """A metric's name for a narrow column; only GMR-mAP keeps its whole name, for the other mAP stands beside it."""
+    if metric.startswith(f"{KEY}-") and metric != f"{KEY}-mAP":
+        return metric.removeprefix(f"{KEY}-")
     return metric.replace("MR-full-", "").replace("HL-min-VeryGood-", "HL-")

@@ -15,7 +15,7 @@ from spikemba.checkpoints.hub import fetch, is_hub_name
 from spikemba.config import Config
 from spikemba.errors import CheckpointError
 from spikemba.features import FeatureSpec
-from spikemba.files import CHECKPOINT_FILES, folder_with
+from spikemba.files import CHECKPOINT_FILES, CONFIG_FILE, folder_with, write_json
 from spikemba.grounding import GroundingConfig
 from spikemba.model import SpikeMba, SpikeMbaConfig
 from spikemba.weight_files import (
@@ -62,6 +62,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         trained=checkpoint.trained,
     )
     write_checkpoint(folder, config, checkpoint.model.state_dict())
+
+
+def store_grounding(folder: Path, grounding: GroundingConfig) -> None:
+    """Change how a stored checkpoint's predictions become moments; its weights stay. Raises OutputError."""
+    config = parse_settings(folder, read_settings(folder), CheckpointConfig)
+    changed = config.model_copy(update={"grounding": grounding})
+    write_json(folder / CONFIG_FILE, changed.model_dump(mode="json"))
 
 
 def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int], SpikeMba] = SpikeMba) -> Checkpoint:

@@ -32,7 +32,8 @@ class Annotation:
     video_id: str
     duration_s: float
     windows: tuple[Window, ...] | None = None
-    """True windows; None when the set has none (highlights) or hides them (a test split)."""
+    """True windows; empty for a null query, of which the video shows nothing; None when the set has none (highlights)
+    or hides them (a test split)."""
     relevant_clips: tuple[int, ...] = ()
     """Clips that `ratings` are about."""
     ratings: tuple[tuple[int, ...], ...] = ()
@@ -65,6 +66,11 @@ class Annotation:
         return row if self.domain is None else row | {"domain": self.domain}
 
     @property
+    def is_null(self) -> bool:
+        """Whether it is known that the video shows nothing of the query."""
+        return self.windows == () and not self.ratings and not self.labels
+
+    @property
     def window_array(self) -> NDArray[np.float64]:
         """(K, 2) seconds."""
         return np.asarray(self.windows or (), dtype=np.float64).reshape(-1, 2)
@@ -85,6 +91,15 @@ class PredictedRow:
     moments: tuple[Moment, ...]
     saliency: tuple[float, ...]
     """One number per clip, the higher the better."""
+    exist_score: float | None = None
+    """How sure it is that the video shows the query at all, the higher the surer; None where nothing says it."""
+
+    @property
+    def existence(self) -> float:
+        """The existence score; without one the largest score of a moment, without moments 0, as the field has it."""
+        if self.exist_score is not None:
+            return self.exist_score
+        return max((moment.score for moment in self.moments), default=0.0)
 
     @property
     def moment_array(self) -> NDArray[np.float64]:
@@ -93,13 +108,14 @@ class PredictedRow:
 
     def to_row(self) -> dict[str, Any]:
         """The row as the official evaluators read it."""
-        return {
+        row: dict[str, Any] = {
             "qid": self.query_id,
             "query": self.query,
             "vid": self.video_id,
             "pred_relevant_windows": [list(moment) for moment in self.moments],
             "pred_saliency_scores": list(self.saliency),
         }
+        return row if self.exist_score is None else row | {"pred_exist_score": self.exist_score}
 
 
 def read_annotations(path: Path) -> list[Annotation]:
@@ -107,12 +123,16 @@ def read_annotations(path: Path) -> list[Annotation]:
     return _read(path, _annotation)
 
 
-def read_numbered(path: Path) -> tuple[list[tuple[int, Annotation]], list[str]]:
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""A row of another form -> the row in the QVHighlights form."""
+
+
+def read_numbered(path: Path, change: Change = lambda row: row) -> tuple[list[tuple[int, Annotation]], list[str]]:
     """The rows that can be read, with their line numbers, and the faults of the others; repeated ids are kept.
 
     Raises AnnotationError when the file is not jsonl.
     """
-    return _collect(path, _annotation)
+    return _collect(path, lambda row: _annotation(change(row)))
 
 
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
@@ -174,7 +194,8 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         windows = tuple(Window(*map(float, pair)) for pair in _numbers(row, "relevant_windows", width=2))
     clips, ratings = row.get("relevant_clip_ids") or (), row.get("saliency_scores") or ()
     if ratings and len(clips) != len(ratings):
-        raise _BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids")
+        cure = "; `spikemba prepare na_vmr` reads such rows" if ratings == [[]] else ""
+        raise _BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids{cure}")
     return Annotation(
         query_id=_get(row, "qid", (int, str)),
         query=_get(row, "query", (str,)),
@@ -223,12 +244,16 @@ def _prediction(row: Mapping[str, Any]) -> PredictedRow:
     saliency = row.get("pred_saliency_scores") or []
     if not isinstance(saliency, list) or not _finite(saliency):
         raise _BadRow("pred_saliency_scores holds something that is not a finite number")
+    exist_score = row.get("pred_exist_score")
+    if exist_score is not None and not _finite([exist_score]):
+        raise _BadRow(f"pred_exist_score is {exist_score!r}; expected a finite number")
     return PredictedRow(
         query_id=_get(row, "qid", (int, str)),
         video_id=str(row.get("vid", "")),
         query=str(row.get("query", "")),
         moments=tuple(Moment(float(a), float(b), float(c)) for a, b, c in windows),
         saliency=tuple(map(float, saliency)),
+        exist_score=None if exist_score is None else float(exist_score),
     )
 
 

@@ -52,6 +52,12 @@ class DataConfig(Config):
     """Annotations that choose the best epoch, jsonl."""
     test: Path | None = None
     """Annotations of the test split, jsonl."""
+    train_nulls: Path | None = None
+    """More training queries, about things that their videos do not show: jsonl with `relevant_windows: []`."""
+    val_nulls: Path | None = None
+    """The same for validation."""
+    test_nulls: Path | None = None
+    """The same for the test split."""
     video_features: tuple[Path, ...] = ()
     """Folders of clip features, in the order in which they are joined."""
     text_features: Path | None = None
@@ -252,8 +258,24 @@ class GroundingDataset(Dataset[Pair]):
 
 
 def _usable_rows(config: DataConfig, split: Split, *, to_train: bool) -> list[Annotation]:
-    """The rows of a split's file, checked as `spikemba prepare` checks them. Raises AnnotationError, ConfigError."""
+    """The rows of a split's file, and of its file of null queries. Raises AnnotationError, ConfigError."""
     path = _required(getattr(config, split), split)
+    rows = _without_faults(path, config, to_train=to_train)
+    nulls: Path | None = getattr(config, f"{split}_nulls")
+    if nulls is None:
+        return rows
+    found, known = _without_faults(nulls, config, to_train=to_train), {row.query_id for row in rows}
+    faults = [
+        f"query {row.query_id!r} has a moment; expected relevant_windows: []" for row in found if row.windows != ()
+    ]
+    faults += [f"query {row.query_id!r} is in {path} too" for row in found if row.query_id in known]
+    if faults:
+        raise AnnotationError(nulls, faults, shown=30)
+    return [*rows, *found]
+
+
+def _without_faults(path: Path, config: DataConfig, *, to_train: bool) -> list[Annotation]:
+    """The rows of a file, checked as `spikemba prepare` checks them. Raises AnnotationError."""
     rows, faults = read_checked(path, to_train=to_train)
     if faults and not (config.drop_faulty and rows):
         cure = "; mend such rows, or leave them out with --set data.drop_faulty=true" if rows else ""

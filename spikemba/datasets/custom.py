@@ -3,13 +3,14 @@
     video,start,end,query,rating
     kitchen.mp4,12.5,18.0,she cracks two eggs,4
 
-Rows with the same video and query are windows of one annotation. Tables and times are read as `spikemba.tables` says.
+Rows with the same video and query are windows of one annotation; `none` as start and end says that the video shows
+nothing of the query. Tables and times are read as `spikemba.tables` says.
 """
 
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikemba.datasets.annotations import Annotation
@@ -35,6 +36,9 @@ OPTIONAL = ("rating", "fps")
 SLACK_S = 0.5
 """A window may end this much after the video does: annotators round up."""
 
+NONE = "none"
+"""Start and end of a null query. A word and no empty cell, for those are forgotten ones."""
+
 DurationOf = Callable[[Path], float]
 
 
@@ -44,7 +48,8 @@ class _Row:
 
     line: int
     video: Path
-    window: Window
+    window: Window | None
+    """None for a null query."""
     query: str
     rating: int | None
 
@@ -72,7 +77,7 @@ def read_custom(
     table = read_table(path, COLUMNS, OPTIONAL)
     named, faults, rows = NamedVideos(videos or path.parent), list(table.faults), list[_Row]()
     try:
-        times = _Times(table, fps)
+        times = _Times(replace(table, records=[one for one in table.records if not _is_null(one)]), fps)
     except TableFault as fault:
         raise AnnotationError(path, [str(fault)]) from None
     durations: dict[Path, float | str] = {}
@@ -90,11 +95,29 @@ def read_custom(
     grouped: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
         grouped.setdefault((ids[row.video], row.query), []).append(row)
+    if unclear := [fault for group in grouped.values() for fault in _contradiction(group, table.kind)]:
+        raise AnnotationError(path, unclear)
     annotations = [
         _annotation(i, video_id, group, float(durations[group[0].video]), clip_s)
         for i, ((video_id, _), group) in enumerate(grouped.items())
     ]
-    return CustomData(annotations, inputs, f"{path}: {'; '.join([*table.how, *times.how])}")
+    n_null = sum(one.is_null for one in annotations)
+    null = [f"{n_null} of {len(annotations)} queries are null: their video shows nothing of them"] if n_null else []
+    return CustomData(annotations, inputs, f"{path}: {'; '.join([*table.how, *times.how, *null])}")
+
+
+def _is_null(record: Record) -> bool:
+    return all(str(record.cells.get(name) or "").strip().lower() == NONE for name in ("start", "end"))
+
+
+def _contradiction(group: Sequence[_Row], kind: str) -> list[str]:
+    """What is wrong with rows of one video and query of which one says that there is no moment."""
+    null = [row for row in group if row.window is None]
+    shown = [row for row in group if row.window is not None]
+    if not null or not shown:
+        return []
+    place = f"{kind} {null[0].line}: {null[0].video.name} shows nothing of {null[0].query!r}"
+    return [f"{place}, and has a window of it at {kind} {shown[0].line}"]
 
 
 class _Fault(Exception):
@@ -173,8 +196,14 @@ def _parse(record: Record, videos: NamedVideos, times: _Times) -> _Row:
     cells = record.cells
     missing = [name for name in COLUMNS if cells.get(name) is None]
     if missing:
-        raise _Fault(f"has no {', '.join(missing)}")
+        untimed = {"start", "end"} <= set(missing)
+        cure = f"; where the video shows nothing of the query, write {NONE} as start and end" if untimed else ""
+        raise _Fault(f"has no {', '.join(missing)}{cure}")
     query = re.sub(r"\s*[\r\n]\s*", " ", _text(cells["query"]).strip())
+    if _is_null(record):
+        if cells.get("rating") is not None:
+            raise _Fault(f"has a rating of a moment that there is not; with {NONE} as start and end leave it empty")
+        return _Row(record.row, videos.find(_text(cells["video"])), None, query, None)
     start_s, end_s = times.of(record, "start"), times.of(record, "end")
     if not 0 <= start_s < end_s:
         raise _Fault(f"start {start_s:g} and end {end_s:g} are not a window; expected 0 <= start < end, in seconds")
@@ -219,6 +248,8 @@ def _duration(video: Path, known: dict[Path, float | str], duration_of: Duration
 
 def _fit(row: _Row, duration_s: float) -> _Row:
     """The row with its end cut to the video's."""
+    if row.window is None:
+        return row
     if row.window.end_s > duration_s + SLACK_S:
         raise _Fault(
             f"the window ends at {row.window.end_s:g} s and {row.video.name} at {duration_s:.1f} s{_hint(row.window)}"
@@ -239,7 +270,7 @@ def _hint(window: Window) -> str:
 def _annotation(query_id: int, video_id: str, rows: list[_Row], duration_s: float, clip_s: float) -> Annotation:
     rated: dict[int, int] = {}
     for row in rows:
-        if row.rating is not None:
+        if row.rating is not None and row.window is not None:
             first, last = int(row.window.start_s / clip_s), math.ceil(row.window.end_s / clip_s)
             rated |= dict.fromkeys(range(first, max(last, first + 1)), row.rating)
     return Annotation(
@@ -247,7 +278,7 @@ def _annotation(query_id: int, video_id: str, rows: list[_Row], duration_s: floa
         query=rows[0].query,
         video_id=video_id,
         duration_s=duration_s,
-        windows=tuple(sorted(row.window for row in rows)),
+        windows=tuple(sorted(row.window for row in rows if row.window is not None)),
         relevant_clips=tuple(sorted(rated)),
         ratings=tuple((rated[clip],) * 3 for clip in sorted(rated)),
         rating_clip_s=clip_s,

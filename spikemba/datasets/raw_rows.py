@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spikemba.datasets.annotations import Annotation, QueryId, read_numbered
+from spikemba.datasets.annotations import Annotation, Change, QueryId, read_numbered
 from spikemba.errors import AnnotationError
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
@@ -23,11 +23,16 @@ class RawRows:
     """Place in the file, as `line 12`, and what stands there."""
     faults: list[str] = field(default_factory=list)
     """Rows that could not be read at all, each with its place."""
+    others: list[Path] = field(default_factory=list)
+    """Files that were read beside it."""
 
 
-def read_jsonl_rows(path: Path) -> RawRows:
-    """A jsonl in the QVHighlights form. Raises AnnotationError when the file is not jsonl at all."""
-    rows, faults = read_numbered(path)
+def read_jsonl_rows(path: Path, change: Change = lambda row: row) -> RawRows:
+    """A jsonl in the QVHighlights form, or one whose rows `change` brings into it.
+
+    Raises AnnotationError when the file is not jsonl at all.
+    """
+    rows, faults = read_numbered(path, change)
     return RawRows(path, [(f"line {number}", row) for number, row in rows], faults)
 
 
@@ -66,7 +71,8 @@ def _problem(row: Annotation) -> str | None:
         if end_s < start_s:
             return f"{shown} ends before it starts"
         if end_s == start_s:
-            return f"{shown} has zero length"
+            cure = "; a query of which the video shows nothing has relevant_windows []" if start_s == 0 else ""
+            return f"{shown} has zero length{cure}"
         if start_s < 0:
             return f"{shown} starts before the video"
         if end_s > row.duration_s + SLACK_S:

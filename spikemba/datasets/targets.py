@@ -26,6 +26,7 @@ class ClipTargets:
     relevance: Array
     """(L,): 0 for clips that do not matter."""
     has_windows: bool
+    """False for labelled clips without windows, and where no window is in the clips: then all clips are background."""
 
     @property
     def nbytes(self) -> int:
@@ -37,7 +38,7 @@ def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTar
     """What the annotation says about each of the first n_clips clips of its video.
 
     A window that holds no clip's centre claims the clip at its own centre, so that short moments are learned too.
-    Windows beyond the last clip are left out.
+    Windows beyond the last clip are left out. A null query has none: no clip is foreground or relevant.
     """
     if annotation.labels:
         return _label_targets(annotation.label_array[:n_clips])

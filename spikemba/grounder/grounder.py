@@ -1,6 +1,7 @@
 """Video files and sentences to moments, by a trained checkpoint or without one: `load(name).ground(file, sentence)`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
@@ -65,9 +66,26 @@ class Grounder:
         """The queries as they are asked. Raises QueryError."""
         return [check_query(query, self.text.max_words) for query in queries]
 
+    def check_min_exists(self, min_exists: float | None) -> None:
+        """Raises SpikeMbaError for what is no probability, and where nothing tells whether a moment exists."""
+        if min_exists is not None and not 0 <= min_exists <= 1:
+            raise SpikeMbaError(f"min_exists is {min_exists}; expected a probability, from 0 to 1")
+        if min_exists and not self.model.tells_existence:
+            raise SpikeMbaError(
+                f"{self.name} cannot know whether a video shows something at all, so min_exists={min_exists:g} means "
+                "nothing to it; leave it out, or ask a checkpoint that was trained with model.heads.exists=true"
+            )
+
     @overload  # a str is a sequence of str, too; where several fit, the first one counts
     def ground(  # type: ignore[overload-overlap]
-        self, videos: str | Path, queries: str, *, top: int | None = ..., cache: bool = ..., report: Report = ...
+        self,
+        videos: str | Path,
+        queries: str,
+        *,
+        top: int | None = ...,
+        min_exists: float | None = ...,
+        cache: bool = ...,
+        report: Report = ...,
     ) -> Grounding: ...
 
     @overload
@@ -77,6 +95,7 @@ class Grounder:
         queries: Sequence[str],
         *,
         top: int | None = ...,
+        min_exists: float | None = ...,
         cache: bool = ...,
         report: Report = ...,
     ) -> list[Grounding]: ...
@@ -88,6 +107,7 @@ class Grounder:
         queries: str | Sequence[str],
         *,
         top: int | None = ...,
+        min_exists: float | None = ...,
         cache: bool = ...,
         report: Report = ...,
     ) -> list[Grounding]: ...
@@ -98,6 +118,7 @@ class Grounder:
         queries: str | Sequence[str],
         *,
         top: int | None = None,
+        min_exists: float | None = None,
         cache: bool = True,
         report: Report = silent,
     ) -> Grounding | list[Grounding]:
@@ -105,18 +126,22 @@ class Grounder:
 
         Such a list is flat, by video, then by sentence; each result knows both. A video is decoded once for all
         sentences, or not at all where its features are cached; give sentences together rather than one by one.
-        top: moments per result, at most; None: as many as the checkpoint was set to (10).  cache: keep a video's
-        features in the user's cache folder.  report: counts the clips of each video.
+        top: moments per result, at most; None: as many as the checkpoint was set to (10).  min_exists: below this there
+        is no such moment, from 0, which lets all through, to 1; None: as the checkpoint was calibrated.  cache: keep a
+        video's features in the user's cache folder.  report: counts the clips of each video.
         Raises VideoError at the first file that cannot be read, QueryError before any file is.
         """
         if top is not None and top < 1:
             raise SpikeMbaError(f"top is {top}; expected at least 1 moment")
+        self.check_min_exists(min_exists)
         files = [videos] if isinstance(videos, str | Path) else videos
         sentences = self.check([queries] if isinstance(queries, str) else queries)
         if not sentences:
             return []
         texts = self.text.encode_texts(sentences)
         found = [one for file in files for one in self._ask(Path(file), sentences, texts, top, cache, report)]
+        if min_exists is not None:
+            found = [replace(one, min_exists=min_exists) for one in found]
         return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
 
     def _ask(
@@ -132,6 +157,6 @@ class Grounder:
         answers = self.model.answers(encoded, texts, top)
         row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
         return [
-            Grounding(video, sentence, encoded.duration_s, row_s, answer, self.name)
+            Grounding(video, sentence, encoded.duration_s, row_s, answer, self.name, self.model.min_exists)
             for sentence, answer in zip(sentences, answers, strict=True)
         ]

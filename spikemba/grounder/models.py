@@ -54,6 +54,16 @@ class TrainedModel:
         self._check_encoders()
         self._network, self._precision = in_precision(self.checkpoint.model, precision)
 
+    @property
+    def tells_existence(self) -> bool:
+        """Whether its answers say that the video shows what is asked."""
+        return self.checkpoint.model.config.heads.exists
+
+    @property
+    def min_exists(self) -> float | None:
+        """Below which there is no such moment; None where it was not calibrated to tell."""
+        return self.checkpoint.grounding.min_exists
+
     def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
         """An answer per sentence, of at most `top` moments."""
         spec, config = self.checkpoint.features, self.checkpoint.grounding
@@ -90,6 +100,9 @@ def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
 
 class ZeroShotModel:
     """The two towers of an encoder, without training."""
+
+    tells_existence, min_exists = False, None
+    """Some clip of a video always stands out; whether it is what is asked, untrained likeness cannot tell."""
 
     def __init__(self, encoder: str | None, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
         name = encoder or ZERO_SHOT_ENCODER

@@ -24,11 +24,23 @@ class Grounding:
     """All that the model says, down to the spikes of its proposal neuron."""
     model: str
     """The checkpoint that was asked, or `zero-shot` and the encoder."""
+    min_exists: float | None = None
+    """Where `exists` is lower, there is no such moment; None: wherever it is, the best moments are the answer."""
+
+    @property
+    def exists(self) -> float | None:
+        """In [0, 1]: that the video shows what is asked at all; None where the model does not tell."""
+        return self.answer.exists
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a moment, as far as the model tells and the question wants to know."""
+        return self.answer.is_there(self.min_exists)
 
     @property
     def moments(self) -> tuple[Moment, ...]:
-        """Start and end in seconds, and a score in [0, 1]; best first."""
-        return self.answer.moments
+        """Start and end in seconds, and a score in [0, 1]; best first. None where there is no such moment."""
+        return self.answer.moments if self.is_there else ()
 
     @property
     def saliency(self) -> Array:
@@ -38,7 +50,12 @@ class Grounding:
     def __str__(self) -> str:
         width = len(f"{self.duration_s:.2f}")
         lines = [f"{m.start_s:{width}.2f} to {m.end_s:{width}.2f} s, score {m.score:.3f}" for m in self.moments]
-        return "\n  ".join([f'{self.video}: "{self.query}"', *(lines or ["no moment"])])
+        return "\n  ".join([f'{self.video}: "{self.query}"', *(lines or [self.nothing])])
+
+    @property
+    def nothing(self) -> str:
+        """What to say in place of moments: `no such moment (0.03)`."""
+        return self.answer.nothing
 
     def to_dict(self) -> dict[str, Any]:
         """What `spikemba ground --json` prints: plain values, rounded to a millisecond and to four digits."""
@@ -47,6 +64,7 @@ class Grounding:
             "query": self.query,
             "duration_s": round(self.duration_s, 3),
             "clip_s": self.clip_s,
+            "exists": None if self.exists is None else round(self.exists, 4),
             "moments": [
                 {"start_s": round(m.start_s, 3), "end_s": round(m.end_s, 3), "score": round(m.score, 4)}
                 for m in self.moments

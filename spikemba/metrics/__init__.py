@@ -1,12 +1,13 @@
 """Scores of predicted moments and saliency, equal to the official evaluators' to the printed digit. Numpy only.
 
 In:    arrays of moments, windows, saliency and ratings, by query.
-Out:   the official documents of metrics, and intervals by resampling.
+Out:   the official documents of metrics, also of queries that have no moment, and intervals by resampling.
 First: retrieval.py, R1 and mAP of moments; highlights.py.
 """
 
 from spikemba.metrics.document import grounding_document
 from spikemba.metrics.errors import NothingToScore, NotNumbers, SaliencyTooShort
+from spikemba.metrics.generalised import AnsweredQueries, generalised_document
 from spikemba.metrics.highlights import (
     DomainScores,
     HighlightScores,
@@ -30,6 +31,7 @@ __all__ = [
     "AP_THRESHOLDS",
     "OPEN_ENDED_RANGES",
     "QVHIGHLIGHTS_RANGES",
+    "AnsweredQueries",
     "DomainScores",
     "HighlightScores",
     "NotNumbers",
@@ -37,6 +39,7 @@ __all__ = [
     "QueryId",
     "RangeScores",
     "SaliencyTooShort",
+    "generalised_document",
     "grounding_document",
     "highlight_metrics",
     "ratings_matrix",

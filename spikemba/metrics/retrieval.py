@@ -69,7 +69,7 @@ def retrieval_metrics(
     windows, real = pad([truth[query_id] for query_id in scored], (2,))
     moments, given = pad([predicted[query_id][:MAX_MOMENTS] for query_id in scored], (3,))
     refuse_nan("predicted moments", scored, moments)
-    ranked = _by_score(moments, given)
+    ranked = by_score(moments, given)
     first = moments[:, 0, :2]
     overlap = pairwise_iou(ranked[..., :2], windows)
     lengths = windows[..., 1] - windows[..., 0]
@@ -99,7 +99,7 @@ def query_scores(
     refuse_nan("predicted moments", list(predicted), moments)
     if not moments.shape[1]:  # nobody has an answer
         return np.zeros((len(predicted), len(AP_THRESHOLDS))), np.zeros(len(predicted))
-    ranked = _by_score(moments, given)
+    ranked = by_score(moments, given)
     answered: Bools = np.asarray(given.any(1))
     ap = average_precision(pairwise_iou(ranked[..., :2], windows), real) * answered[:, None]
     return ap, best_overlap(moments[:, 0, :2], windows, real) * answered
@@ -117,7 +117,7 @@ def _r1_by_key(iou_at_one: Floats, thresholds: Sequence[float]) -> dict[str, flo
     return {str(limit): percent((iou_at_one >= limit).mean()) for limit in map(threshold, thresholds)}
 
 
-def _by_score(moments: Floats, real: Bools) -> Floats:
+def by_score(moments: Floats, real: Bools) -> Floats:
     """Moments (Q, M, 3) by falling score, ties in list order, padding last."""
     order = np.argsort(np.where(real, -moments[..., 2], np.inf), axis=1, kind="stable")
     return np.take_along_axis(moments, order[..., None], axis=1)
@@ -155,15 +155,26 @@ def _hits(overlap: Floats, wanted: Bools, limits: Floats) -> Bools:
     """Greedy matching: moment by moment, take the best free window if it overlaps enough.  Returns (Q, M, T)."""
     # Of equal overlaps the official code takes the window listed last, argmax the first: hence the reversal.
     overlap = np.where(wanted[:, None], overlap, -1.0)[..., ::-1]
+    return greedy_overlaps(overlap, limits) >= limits
+
+
+def greedy_overlaps(overlap: Floats, limits: Floats) -> Floats:
+    """Moment by moment, the IoU of the best window that is still free, which it takes where that reaches the limit.
+
+    overlap: (Q, M, K) IoU of moments, in the order in which they choose; -1 where a moment or a window is padding. Of
+    equal windows the first is taken.  limits: (T,), 0 or more.
+    Returns (Q, M, T): -1 where a moment took none.
+    """
     free = np.ones((len(overlap), len(limits), overlap.shape[2]), bool)
-    hits = np.zeros((*overlap.shape[:2], len(limits)), bool)
+    found = np.full((*overlap.shape[:2], len(limits)), -1.0)
     for rank in range(overlap.shape[1]):
         candidates = np.where(free, overlap[:, rank, None], -1.0)
         best = candidates.argmax(2)
-        hits[:, rank] = np.take_along_axis(candidates, best[..., None], 2)[..., 0] >= limits
-        query, limit = np.nonzero(hits[:, rank])
+        value = np.take_along_axis(candidates, best[..., None], 2)[..., 0]
+        query, limit = np.nonzero(value >= limits)
+        found[query, rank, limit] = value[query, limit]
         free[query, limit, best[query, limit]] = False
-    return hits
+    return found
 
 
 def best_overlap(first: Floats, windows: Floats, wanted: Bools) -> Floats:

@@ -258,7 +258,7 @@ def test_an_unknown_benchmark_lists_the_known_ones(files):
     options = ("--predictions", files / "b.jsonl", "--annotations", files / "truth.jsonl", "--dataset", "tvsumm")
     result = run("evaluate", *options)
     assert result.exit_code == 1
-    assert "no benchmark is called 'tvsumm'; there are: charades_sta, qvhighlights, tacos" in result.stderr
+    assert "no benchmark is called 'tvsumm'; there are: charades_sta, gmr, na_vmr, qvhighlights, tacos" in result.stderr
 
 
 def test_a_highlight_set_needs_labels(files):

@@ -332,3 +332,95 @@ def test_a_study_is_evaluated_on_other_data_domain_by_domain(sources, tiny, tmp_
     changes = [part for one in rules for part in ("--set", one)]
     again = run("evaluate", tmp_path / "run", "--split", "test", "--json", "--config", other, *changes)
     assert again.stdout == own
+
+
+# Sets with null queries
+
+
+NOTHING = {"relevant_windows": [[0, 0]], "relevant_clip_ids": [], "saliency_scores": [[]]}
+
+
+def na_row(qid, vid, query, **more):
+    return {"qid": qid, "query": query, "duration": 150, "vid": vid, **more}
+
+
+@pytest.fixture
+def na_source(tmp_path):
+    """NA-VMR as it is published, in its folders: ids are those of the sentences' own rows, on other videos."""
+    shown = {"relevant_windows": [[0, 4]], "relevant_clip_ids": [0, 1], "saliency_scores": [[4, 4, 4], [2, 2, 2]]}
+    for split, first in {"train": 0, "val": 40}.items():
+        ids = range(first, first + 20)
+        positive = [na_row(i, f"{split}{i}", f"thing {i}", **shown) for i in ids]
+        absent = [na_row(i, f"{split}{(i + 1) % 20 + first}", f"thing {i}", **NOTHING) for i in ids]
+        invented = [na_row(30000 + i, f"{split}{i}", "an osprey dives", **NOTHING) for i in ids]
+        root = tmp_path / "raw"
+        write_jsonl(root / f"highlight_{split}_release.jsonl", positive)
+        write_jsonl(root / "dataset" / "indomain" / f"qvhl_id_neg_{split}.jsonl", absent)
+        write_jsonl(root / "dataset" / "indomain" / f"qvhl_id_pos_neg_{split}.jsonl", positive + absent)
+        write_jsonl(root / "dataset" / "outofdomain" / f"qvhl_ood_neg_{split}.jsonl", invented)
+    return tmp_path / "raw"
+
+
+def test_null_queries_of_na_vmr_get_no_window_and_ids_of_their_own(na_source, tmp_path):
+    said = prepare("na_vmr", na_source, tmp_path / "out").stderr
+    assert "test 60 (40 null)" in said
+    rows = rows_of(tmp_path / "out" / "test.jsonl")
+    assert [row["qid"] for row in rows[:2]] == [40, 41]  # those of QVHighlights keep theirs, and their features
+    assert len({row["qid"] for row in rows}) == 60
+    null = {row["qid"]: row for row in rows if row["relevant_windows"] == []}
+    assert null["na_id_40"] == na_row("na_id_40", "val41", "thing 40", relevant_windows=[], kind="in-domain")
+    assert null["na_ood_30040"]["kind"] == "out-of-domain"
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["null_queries"] == {"train": 36, "val": 4, "test": 40, "train_all": 40}
+    assert set(manifest["sources"]) == {
+        *(f"highlight_{split}_release.jsonl" for split in ("train", "val")),
+        *(f"qvhl_{kind}_neg_{split}.jsonl" for kind in ("id", "ood") for split in ("train", "val")),
+    }
+
+
+def test_the_mixed_files_of_na_vmr_bring_their_own_positives(na_source, tmp_path):
+    for path in [*na_source.rglob("highlight_*"), *na_source.rglob("qvhl_id_neg_*")]:
+        path.unlink()
+    prepare("na_vmr", na_source, tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "test.jsonl")
+    assert sum(row["relevant_windows"] != [] for row in rows) == 20
+    assert len({row["qid"] for row in rows}) == len(rows) == 60
+
+
+def test_null_queries_alone_are_said_to_be_alone(na_source, tmp_path):
+    for path in [*na_source.rglob("highlight_*"), *na_source.rglob("qvhl_id_pos_neg_*")]:
+        path.unlink()
+    said = " ".join(prepare("na_vmr", na_source, tmp_path / "out").stderr.split())
+    assert "test has null queries alone" in said
+
+
+def test_rows_of_na_vmr_that_nobody_prepared_are_refused_with_the_cure(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [na_row(1, "v", "q", **NOTHING)])
+    result = run("evaluate", "--predictions", tmp_path / "a.jsonl", "--annotations", tmp_path / "a.jsonl")
+    assert result.exit_code == 1
+    assert "`spikemba prepare na_vmr` reads such rows" in " ".join(result.stderr.split())
+
+
+def test_the_real_null_queries_of_na_vmr_are_read(shared, tmp_path):
+    real = shared / "annotations"
+    (tmp_path / "raw").mkdir()
+    for name in ("qvhl_id_neg_val.jsonl", "highlight_val_release.jsonl"):
+        (tmp_path / "raw" / name).write_bytes((real / name).read_bytes())
+    for name in ("qvhl_id_neg_val.jsonl", "highlight_val_release.jsonl"):  # no training rows are here: those serve
+        text = (real / name).read_text()
+        (tmp_path / "raw" / name.replace("val", "train")).write_text(text)
+    result = prepare("na_vmr", tmp_path / "raw", tmp_path / "out")
+    assert "test 3100 (1550 null)" in result.stderr
+
+
+def test_the_benchmark_folder_of_soccer_gmr_is_read_and_not_the_full_one(tmp_path):
+    for folder, n in {"Full": 9, "Standard": 3}.items():
+        for split in ("train", "val", "test"):
+            rows = [
+                na_row(f"{split}{i}", f"{split}{i}", "a goal", relevant_windows=[[0, 4]] * (i % 3)) for i in range(n)
+            ]
+            rows = [row | {"action_type": "goal", "moment": {"type": "clips"}} for row in rows]
+            write_jsonl(tmp_path / "raw" / "label" / folder / f"{split}.jsonl", rows)
+    said = prepare("gmr", tmp_path / "raw", tmp_path / "out").stderr
+    assert "train 3 (1 null), val 3 (1 null), test 3 (1 null)" in said
+    assert [len(row["relevant_windows"]) for row in rows_of(tmp_path / "out" / "test.jsonl")] == [0, 1, 2]

@@ -15,7 +15,7 @@ ON = LossConfig(**{name: 1.0 for name, field in FIELDS.items() if field.annotati
 """Every number of the section is 1, and with it every weight."""
 FORMS = {f"{name}={form}": {name: form} for name, field in FIELDS.items() for form in get_args(field.annotation)}
 """Settings that choose another formula for a term."""
-OF_TRUE_CLIPS = {"contrastive", "boundary", "entropy", "overlap", "edges"}
+OF_TRUE_CLIPS = {"contrastive", "boundary", "overlap", "edges"}
 """Terms that look at true clips only; the others also say something of a batch without any."""
 
 
@@ -47,6 +47,7 @@ def prediction(seed=0):
         spikes=(Spikes(torch.zeros(4, B, L + W, D), torch.zeros(B, L + W, D), rates),),
         quality_logits=torch.randn(B, L, generator=g),
         edge_logits=torch.randn(B, L, 2, generator=g),
+        exists_logits=torch.randn(B, generator=g),
     )
 
 
@@ -67,8 +68,9 @@ def perfect():
         spikes=(Spikes(torch.zeros(1), torch.zeros(1), {"saliency": torch.full((D,), 0.2)}),),
         quality_logits=torch.full((B, L), sure),  # also outside, where the window is the nearest true one
         edge_logits=_true_edges(t.boundaries, t.foreground & t.has_windows[:, None], mask).clamp(min=1e-30).log(),
+        exists_logits=torch.full((B,), sure),
     )
-    return good, replace(good, saliency_logits=torch.full((B, L), -sure))
+    return good, replace(good, saliency_logits=torch.full((B, L), -sure), exists_logits=torch.full((B,), -sure))
 
 
 def term(name, given, p, negative, **settings):

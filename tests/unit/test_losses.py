@@ -333,4 +333,44 @@ def test_a_run_of_0_1_0_goes_on_with_its_own_negatives():
     del written["overlap"]
     today = LossConfig.parse(written)
     assert (today.negatives, today.negatives_norm) == ("unrelated", "kept")
-    assert not LossConfig().needs_negatives
+    assert not LossConfig().needs_negatives(tells_existence=False)
+
+
+def with_null_pair(**changes):
+    """Targets whose last pair is a null query: no clip of its video matters."""
+    t = targets()
+    foreground, windows = t.foreground.clone(), t.has_windows.clone()
+    foreground[-1], windows[-1] = False, False
+    relevance = foreground * torch.arange(1.0, L + 1)
+    return targets(foreground=foreground, has_windows=windows, relevance=relevance, **changes)
+
+
+@pytest.mark.parametrize("form", ["aligned", "printed"])
+def test_a_null_query_takes_no_part_in_the_contrastive_loss(form):
+    """Not even as a negative: its moment does not exist, and its sentence would be pushed from other videos alone."""
+    p, t, config = prediction(), with_null_pair(), LossConfig(contrastive_form=form)
+    two = replace(p, clip_embeddings=p.clip_embeddings[:2], query_embedding=p.query_embedding[:2])
+    torch.testing.assert_close(contrastive_loss(p, t, config), contrastive_loss(two, t.first(2), config))
+
+
+def test_the_saliency_of_a_null_query_is_pushed_down_in_every_clip():
+    p, t = prediction(saliency_logits=torch.randn(B, L).requires_grad_()), with_null_pair()
+    loss = entropy_loss(p, t, MASK, LossConfig())
+    shown = entropy_loss(replace(p, saliency_logits=p.saliency_logits[:2]), t.first(2), MASK[:2], LossConfig())
+    own = p.saliency_logits[-1][MASK[-1]]
+    torch.testing.assert_close(loss, (2 * shown - torch.log(1 - own.sigmoid()).mean()) / 3)
+    (gradient,) = torch.autograd.grad(loss, p.saliency_logits)
+    assert (gradient[-1][MASK[-1]] > 0).all()
+    assert (gradient[-1][~MASK[-1]] == 0).all()
+
+
+def test_a_null_query_is_background_and_has_no_boundaries():
+    t = with_null_pair()
+    tensors = {"foreground_logits": (B, L), "boundaries": (B, L, 2), "quality_logits": (B, L)}
+    p = prediction(**{name: torch.rand(shape).requires_grad_() for name, shape in tensors.items()})
+    total, _ = grounding_loss(p, batch(t), LossConfig())
+    total.backward()
+    assert (p.foreground_logits.grad[-1][MASK[-1]] > 0).all()
+    assert (p.boundaries.grad[-1] == 0).all()
+    assert (p.quality_logits.grad[-1] == 0).all()
+    assert (p.boundaries.grad[0] != 0).any()

@@ -84,6 +84,7 @@ def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[Predicted
             query=annotation.query,
             moments=answer.moments,
             saliency=_saliency(answer, annotation, data),
+            exist_score=answer.exists,
         )
         for annotation, answer in zip(questions.annotations, answers, strict=True)
     ]

@@ -101,7 +101,11 @@ class GroundingTask(OfSplits):
         """This process's pairs, and their negatives when any pair of all processes has one."""
         pairs = [self.training[i] for i in micro_batch.own]
         batch = collate(pairs or [self.training[micro_batch.indices[0]]]).first(len(pairs))
-        if not self.config.loss.needs_negatives or micro_batch.step % self.config.loss.negatives_every:
+        tells = self.config.model.heads.exists
+        if (
+            not self.config.loss.needs_negatives(tells_existence=tells)
+            or micro_batch.step % self.config.loss.negatives_every
+        ):
             return Pairs(batch)
         data, indices = self.training, micro_batch.indices
         groups = [data.video_groups[i] for i in indices], [data.query_groups[i] for i in indices]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spikemba.batch import Prediction, Spikes
 from spikemba.config import Config
+from spikemba.model.spikemba.existence import ExistenceHead
 from spikemba.ops.precision import Float32Conv1d, Float32Linear, in_full_precision
 from spikemba.ops.spiking import NeuronConfig, lif_spikes
 
@@ -48,6 +49,8 @@ class HeadsConfig(Config):
     clips (`loss.edges`), for moments of few clips."""
     edges_reach_clips: float = Field(2.0, ge=0.5, le=32)
     """How far an end is drawn, in clips: the standard deviation of what holds it where the distances put it."""
+    exists: bool = False
+    """Also tell whether the video shows what the query says at all."""
 
 
 class ClipConvolution(nn.Conv1d):
@@ -158,6 +161,7 @@ class GroundingHeads(nn.Module):
         self.contrast_clip = nn.Linear(width, width, bias=False)
         self.contrast_query = nn.Linear(width, width, bias=False)
         self.edges = ClipConvolutions(width, 2) if config.edges else None
+        self.existence = ExistenceHead(width) if config.exists else None
 
     def forward(
         self, video: Tensor, video_mask: Tensor, query: Tensor, query_mask: Tensor, spikes: tuple[Spikes, ...]
@@ -178,10 +182,15 @@ class GroundingHeads(nn.Module):
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
         with in_full_precision(video):
             saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
+        foreground = self.foreground(clips, video_mask).squeeze(-1)
+        exists = None
+        if self.existence is not None:
+            rates = spikes[-1].rates[:, query.shape[1] :] if spikes else None
+            exists = self.existence(clips, video_mask, pooled, saliency, foreground, rates)
         trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
         proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
         return Prediction(
-            foreground_logits=self.foreground(clips, video_mask).squeeze(-1),
+            foreground_logits=foreground,
             boundaries=boundaries,
             saliency_logits=saliency,
             proposal_spikes=proposal_spikes * video_mask[..., None],
@@ -191,6 +200,7 @@ class GroundingHeads(nn.Module):
             spikes=spikes,
             quality_logits=None if self.quality is None else self.quality(clips, video_mask).squeeze(-1),
             edge_logits=edge_logits,
+            exists_logits=exists,
         )
 
     def _clips(self, video: Tensor, spikes: tuple[Spikes, ...]) -> Tensor:

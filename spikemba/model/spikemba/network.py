@@ -107,7 +107,14 @@ class SpikeMbaConfig(Config):
 _BEFORE: Tree = {
     "joint_from": 1,
     "token_similarity": False,
-    "heads": {"reads": "states", "clamp": True, "first_distance": 0.5, "quality": False, "edges": False},
+    "heads": {
+        "reads": "states",
+        "clamp": True,
+        "first_distance": 0.5,
+        "quality": False,
+        "edges": False,
+        "exists": False,
+    },
     "slots": {"step_offset": None},
     "moment_reasoner": {"position": "sine", "position_scale": 1.0},
     "spiking_saliency": {"silent": False},

@@ -218,6 +218,6 @@ def test_checksums_are_those_of_the_real_files(shared):
     entries = map(find_benchmark, benchmark_names())
     known = {wanted.name: wanted.sha256 for about in entries for wanted in about.downloads}
     seen = [path for path in (shared / "annotations").iterdir() if path.name in known]
-    assert len(seen) == 11
+    assert len(seen) == 12
     for path in seen:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == known[path.name]

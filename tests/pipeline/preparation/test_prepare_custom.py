@@ -1,10 +1,14 @@
 """A person's own table: what its features are made with exists, and what few videos cannot give is said."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from spikemba.datasets.annotations import read_annotations
+from spikemba.moments import Window
 from spikemba.video.files import write_video
 from spikemba_cli.main import app
 
@@ -56,3 +60,47 @@ def test_few_videos_are_said_to_be_few(prepare, n, said):
     assert ("warning" in result.stderr) == bool(said)
     assert said in " ".join(result.stderr.split())
     assert "warning" not in prepare(n, "--val-share", "0").stderr
+
+
+@pytest.fixture
+def prepare_rows(tmp_path):
+    def run(*rows, more=()):
+        for i in range(4):
+            write_video(tmp_path / f"v{i}.mp4", np.zeros((20, 16, 16, 3), np.uint8), fps=5)
+        (tmp_path / "t.csv").write_text("\n".join(["video,start,end,query,rating", *rows]) + "\n")
+        command = ["prepare", "custom", "--source", tmp_path / "t.csv", "--out", tmp_path / "out", *more]
+        return CliRunner().invoke(app, [str(part) for part in command])
+
+    return run
+
+
+SHOWN = [f"v{i}.mp4,0,2,a dog," for i in range(4)]
+
+
+def test_none_as_start_and_end_makes_a_null_query_and_is_counted(prepare_rows, tmp_path):
+    result = prepare_rows(*SHOWN, *(f"v{i}.mp4,none,None,a cat," for i in range(4)), more=["--json"])
+    assert result.exit_code == 0, result.output
+    counts = json.loads(result.stdout)
+    assert counts["queries"] == {"train": 6, "val": 2}
+    assert counts["null_queries"] == {"train": 3, "val": 1}
+    assert "4 of 8 queries are null: their video shows nothing of them" in counts["read"]
+    rows = read_annotations(tmp_path / "out" / "train.jsonl")
+    assert {row.query: row.windows for row in rows} == {"a dog": (Window(0.0, 2.0),), "a cat": ()}
+    again = prepare_rows(*SHOWN, *(f"v{i}.mp4,none,none,a cat," for i in range(4)))
+    assert "train 6 (3 null), val 2 (1 null)" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("v0.mp4,,,a cat,", "line 6: has no start, end; where the video shows nothing of the query, write none as"),
+        ("v0.mp4,none,2,a cat,", "line 6: start is 'none'; expected seconds"),
+        ("v0.mp4,none,none,a cat,3", "line 6: has a rating of a moment that there is not"),
+        ("v0.mp4,none,none,a dog,", "line 6: v0.mp4 shows nothing of 'a dog', and has a window of it at line 2"),
+    ],
+)
+def test_what_is_no_clear_null_query_is_refused(prepare_rows, tmp_path, row, said):
+    result = prepare_rows(*SHOWN, row)
+    assert result.exit_code == 1
+    assert said in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ RANK=0 WORLD_SIZE=2 MASTER_ADDR=localhost MASTER_PORT=... python shared_batch.py
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,10 +31,16 @@ CASES = {
 }
 
 
-def last_step(config: RunConfig) -> dict[str, torch.Tensor]:
-    """Gradients, buffers and losses after the last step of an epoch, by name."""
+def last_step(config: RunConfig, *, some_null: bool = False) -> dict[str, torch.Tensor]:
+    """Gradients, buffers and losses after the last step of an epoch, by name.
+
+    some_null: every other query has no moment.
+    """
     torch.manual_seed(0)
     task = GroundingTask(config)
+    for i in range(0, len(task.training) if some_null else 0, 2):
+        shown = task.training.annotations[i]
+        task.training.annotations[i] = replace(shown, windows=(), relevant_clips=(), ratings=())
     loop = _Loop(task, config.train, RunDir(Path()), Quiet())
     task.module.train()
     step = list(loop.plan.steps(0))[-1]
@@ -56,6 +63,7 @@ def everything(config_file: Path, settings: list[str]) -> dict[str, object]:
     """All cases."""
     configs = {name: load_config(config_file, [*settings, *more]) for name, more in CASES.items()}
     steps = {name: last_step(config) for name, config in configs.items()}
+    steps |= {f"null queries, {name}": last_step(configs[name], some_null=True) for name in ("uneven", "printed")}
     return {"steps": steps, "answers": answers(configs["even"])}
 
 

@@ -82,7 +82,11 @@ def one(corpus, settings, shared_batch):
 
 
 @pytest.mark.parametrize(
-    "case", ["even", "uneven", "two passes", "one pair", "in pieces", "blocks recomputed", "printed"]
+    "case",
+    [
+        *("even", "uneven", "two passes", "one pair", "in pieces", "blocks recomputed", "printed"),
+        *("null queries, uneven", "null queries, printed"),
+    ],
 )
 def test_gradients_statistics_and_losses_of_a_step_are_those_of_one_process(one, two, case):
     alone, together = one["steps"][case], two["steps"][case]

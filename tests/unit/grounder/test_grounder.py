@@ -125,7 +125,7 @@ def test_the_dictionary_has_the_promised_keys_and_plain_values(grounder, video):
     found = grounder.ground(video, "a dog", top=1)
     document = found.to_dict()
     assert json.loads(json.dumps(document)) == document
-    assert list(document) == ["video", "query", "duration_s", "clip_s", "moments", "saliency", "model"]
+    assert list(document) == ["video", "query", "duration_s", "clip_s", "exists", "moments", "saliency", "model"]
     assert [list(moment) for moment in document["moments"]] == [["start_s", "end_s", "score"]]
     assert document["video"] == str(video)
     np.testing.assert_allclose(document["saliency"], found.saliency, atol=5e-5)

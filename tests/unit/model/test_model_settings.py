@@ -42,6 +42,7 @@ PARAMETERS = {
     "relevant_mamba.spike_norm": "none",
     "heads.reads": "states",
     "heads.quality": True,
+    "heads.exists": True,
     "heads.edges": True,
     "proposals.read": "rates",
 }
