@@ -163,6 +163,28 @@ def trained(corpus: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFact
     return out
 
 
+@pytest.fixture(scope="session")
+def telling(corpus: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny network that tells whether a video shows something at all, trained with null queries.
+
+    It is not calibrated. Shared: copy it before it is changed.
+    """
+    from pipelines.extraction.extract import extract
+    from pipelines.tasks.grounding.config import load_config
+    from pipelines.tasks.train import train
+
+    files = {f"{split}_nulls": corpus / f"{split}_nulls.jsonl" for split in ("train", "val", "test")}
+    features = tmp_path_factory.mktemp("null_features")
+    queries = [corpus / f"{name.removesuffix('_nulls')}.jsonl" for name in files] + list(files.values())
+    extract([corpus / "videos"], "mini", features, queries=queries)
+    settings = [f"data.{name}={path}" for name, path in files.items()]
+    settings += [f"data.video_features=[{features / 'mini'}]", f"data.text_features={features / 'mini_text'}"]
+    settings += ["model.heads.exists=true", "loss.existence_of=rows"]
+    out = tmp_path_factory.mktemp("runs") / "telling"
+    train(load_config(corpus / "config.yaml", [*tiny, *settings]), out)
+    return out
+
+
 @pytest.fixture
 def make_video(tmp_path: Path) -> MakeVideo:
     """A function that writes images as a video file below tmp_path and returns its path; see `_make`."""

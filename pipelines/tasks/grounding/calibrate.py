@@ -113,6 +113,8 @@ def _scaling(
     """What was fitted, or None with a note that says why it cannot be."""
     try:
         scaling = fitted(raw, right, method)
+        if scaling.scale[0] >= 0 > scaling.scale[-1]:  # being the first says nothing: asked without it
+            scaling = fitted(raw * (1, 0), right, method)
     except ValueError as error:
         notes.append(f"{name} is not calibrated: {error}")
         return None

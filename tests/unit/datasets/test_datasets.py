@@ -7,7 +7,7 @@ from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import DataConfig, GroundingDataset, source_video
 from spikemba.datasets.collate import collate
 from spikemba.datasets.targets import clip_targets
-from spikemba.errors import ConfigError, FeaturesMissing
+from spikemba.errors import AnnotationError, ConfigError, FeaturesMissing
 from spikemba.features import Manifest
 from spikemba.moments import Window
 
@@ -82,6 +82,35 @@ def config(tmp_path):
         max_clips=6,
         max_tokens=5,
     )
+
+
+def with_nulls(config, tmp_path, *rows):
+    """The configuration with more training queries, of a file of their own."""
+    write_annotations(tmp_path / "nulls.jsonl", rows)
+    return config.model_copy(update={"train_nulls": tmp_path / "nulls.jsonl"})
+
+
+def test_null_queries_of_a_file_of_their_own_follow_the_others(config, tmp_path):
+    features.write_query_features(tmp_path / "text", 7, np.zeros((4, 5)), np.zeros(5))
+    dataset = GroundingDataset(with_nulls(config, tmp_path, Annotation(7, "a cat", "b", 14.0, ())), "train")
+    assert [row.query_id for row in dataset.annotations] == [0, 1, 2, 7]
+    assert not dataset[3].targets.foreground.any()
+    assert len(GroundingDataset(dataset.config, "test")) == 3  # each split has its own
+
+
+def test_faults_of_null_queries_are_told_together(config, tmp_path):
+    rows = [
+        Annotation(7, "a cat", "b", 14.0, (Window(0, 4),)),
+        Annotation(2, "a fox", "b", 14.0, ()),
+        Annotation(8, "a cow", "b", 14.0, ()),
+    ]
+    with pytest.raises(AnnotationError) as caught:
+        GroundingDataset(with_nulls(config, tmp_path, *rows), "train")
+    said = str(caught.value)
+    assert "nulls.jsonl" in said
+    assert "query 7 has a moment; expected relevant_windows: []" in said
+    assert f"query 2 is in {tmp_path / 'train.jsonl'} too" in said
+    assert "query 8" not in said
 
 
 def test_pairs_have_joined_features_and_targets(config):
