@@ -242,6 +242,27 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("a score at the threshold answers", "answered = scores > limit", "answered = scores >= limit"),
         ("a control sees its own video", " - np.bincount(both, scores)[both]", ""),
     ],
+    ("spikemba/metrics/calibration.py", "unit/metrics/test_calibration.py"): [
+        ("answers of one kind are fitted", "if right.all() or not right.any():", "if not right.any():"),
+        (
+            "np.where(alike, 1, raw.std(0))",
+            "raw.std(0) + 1e-300",
+        ),
+    ],
+    ("spikemba/model/spikemba/existence.py", "unit/model/test_existence.py"): [
+        ("the highest state is that of padding", "(states * mask[..., None]).amax(1)", "states.amax(1)"),
+        ("what pools learns of existence", "x.detach().masked_fill", "x.masked_fill"),
+    ],
+    ("spikemba/losses.py", "unit/test_existence_loss.py"): [
+        ("a pair without another query has a null one", "else counts & has_negative))", "else counts))"),
+    ],
+    ("spikemba/datasets/synthetic/shapes_nulls.py", "unit/datasets/test_shapes_nulls.py"): [
+        ("a true sentence is called null", "if not any(map(one.fits, board.events))", "if True"),
+        ("what happens after is called after", '(event, "before", anchor)', '(event, "after", anchor)'),
+    ],
+    ("pipelines/grounding/answer_files.py", "pipeline/grounding/test_no_such_moment.py"): [
+        ("the unlikeliest come first", "-one.exists, -max(", "one.exists, -max("),
+    ],
     ("spikemba/metrics/generalised.py", "unit/metrics/test_generalised_metrics.py"): [
         ("two empty sets are unequal", "union.clip(1), 1.0)", "union.clip(1), 0.0)"),
         ("moments of no length count", "row[row[:, 1] > row[:, 0]]", "row"),
