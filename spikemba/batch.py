@@ -59,6 +59,13 @@ class Targets(_Tensors):
     """(B,) int: equal for pairs that share a sentence."""
     n_ranks: int
     """Number of relevance levels M: 12 for summed ratings, 1 for yes or no."""
+    is_null: Tensor | None = None
+    """(B,) bool: True for null queries; None: there are none. A moment beyond the clips that are read makes no null."""
+
+    @property
+    def nulls(self) -> Tensor:
+        """(B,) bool: the null queries."""
+        return torch.zeros_like(self.has_windows) if self.is_null is None else self.is_null
 
 
 @dataclass(frozen=True)

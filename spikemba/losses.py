@@ -65,11 +65,9 @@ class LossConfig(Config):
     """Weight of the cross-entropy of the clips in which moments are told to begin and to end with those in which true
     windows do, where the network tells them (`model.heads.edges`); not in the source."""
     existence: NonNegativeFloat = 1.0
-    """Weight of the cross-entropy of whether the video shows what the query says, where the network tells it
-    (`model.heads.exists`); not in the source."""
+    """Weight of the cross-entropy of whether there is a moment, where the network tells it (`model.heads.exists`)."""
     existence_of: Literal["rows", "shuffled"] = "shuffled"
-    """What has no moment: queries that the data say so of, or also those of other pairs (`negatives`), in a second
-    forward pass as `negative_pair` has it."""
+    """What has none: null queries of the data, or other pairs' too (`negatives`), in a second forward pass."""
     proposal: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the proposal neuron's mean current, where there is a neuron
     (`model.proposals.read`); not in the source."""
@@ -185,7 +183,7 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
     """L_con: the mean projected spikes of a pair's true clips against the projected mean of its query's tokens.
 
     Other pairs of the batch, of all processes, are the negatives, except those that share the video or the sentence,
-    and those without a true clip, such as null queries: they have no moment, and take no part.
+    and null queries, which have no moment and take no part.
     """
     moment = _mean_over(prediction.clip_embeddings, targets.foreground)
     moment, query = (F.normalize(x, dim=-1, eps=SILENT) for x in (moment, prediction.query_embedding))
@@ -194,7 +192,7 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
     video_group, query_group = all_gather_rows(targets.video_group)[0], all_gather_rows(targets.query_group)[0]
     same = (targets.video_group[:, None] == video_group) | (targets.query_group[:, None] == query_group)
     usable = targets.foreground.any(1)
-    has_moment = all_gather_rows(usable.long())[0] > 0  # (all B,)
+    has_moment = all_gather_rows(targets.nulls.long())[0] == 0  # (all B,)
     place = torch.arange(len(moment), device=moment.device)[:, None] + first
     itself = place == torch.arange(len(all_queries), device=moment.device)  # (B, all B)
     left_out = (same | ~has_moment) & ~itself
@@ -208,7 +206,9 @@ def contrastive_loss(prediction: Prediction, targets: Targets, config: LossConfi
         others = forward.masked_fill(itself, -torch.inf).logsumexp(1)
         usable = usable & others.isfinite()
         return _mean_of((forward.logsumexp(1) - others).masked_fill(~usable, 0), usable)
-    backward = similarity(query, all_moments) if is_shared() else forward.t().masked_fill(left_out, -torch.inf)
+    backward = similarity(query, all_moments) if is_shared() else forward.t()
+    if not bool(has_moment.all()):  # otherwise sums stay in the order they have had since 0.1.0
+        backward = backward.masked_fill(left_out, -torch.inf)
     ahead, back = (-z.log_softmax(1)[itself] for z in (forward, backward))
     return _mean_of((ahead + back) / 2, usable)
 
@@ -236,9 +236,9 @@ def entropy_loss(
 ) -> Tensor:
     """L_e: for each rank m, clips of relevance m or more against all clips; averaged over the ranks that have any.
 
-    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR). Where no clip of the
-    video matters, as for a null query, there is nothing to contrast: the pair costs -log(1 - saliency), the mean over
-    its clips, which is what QD-DETR asks of a video under a query that is not its own.
+    Clips of the same video under another query, if given, count as clips of relevance 0 (QD-DETR). A null query
+    has nothing to contrast: it costs -log(1 - saliency), the mean over its clips, which is what QD-DETR asks of a video
+    under a query that is not its own.
     mask, negative_mask: (B, L) bool, clips that count, of the video and of it under the other query; None: the same.
     """
     logits = (prediction.saliency_logits / config.entropy_temperature).masked_fill(~mask, -torch.inf)
@@ -259,10 +259,11 @@ def entropy_loss(
         finite = logits.masked_fill(logits.isinf(), 0)[:, None]
         loss = every - (finite * positive).sum(-1) / positive.sum(-1).clamp(min=1)
     per_pair = (loss * has_positive).sum(1) / has_positive.sum(1).clamp(min=1)
-    nothing = mask.any(1) & ~targets.foreground.any(1) & ~targets.relevance.any(1)
-    n_clips = mask.sum(1).clamp(min=1)
-    absent = torch.where(mask, F.softplus(prediction.saliency_logits), 0).sum(1) / n_clips
-    return _mean_of(torch.where(nothing, absent, per_pair), has_positive.any(1) | nothing)
+    nothing = mask.any(1) & targets.nulls
+    if bool(nothing.any()):
+        absent = torch.where(mask, F.softplus(prediction.saliency_logits), 0).sum(1) / mask.sum(1).clamp(min=1)
+        per_pair = torch.where(nothing, absent, per_pair)
+    return _mean_of(per_pair, has_positive.any(1) | nothing)
 
 
 def foreground_loss(logits: Tensor, targets: Targets, mask: Tensor, background_weight: float) -> Tensor:
@@ -336,22 +337,20 @@ def _true_edges(boundaries: Tensor, inside: Tensor, mask: Tensor) -> Tensor:
 
 
 def existence_loss(
-    prediction: Prediction,
-    targets: Targets,
-    mask: Tensor,
-    negative: Prediction | None = None,
+    prediction: Prediction, targets: Targets, mask: Tensor, negative: Prediction | None = None,
     has_negative: Tensor | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Binary cross-entropy of whether a pair has a moment, those that have one and the others averaged apart.
 
-    A pair has one when any of its clips is foreground; under another pair's query, as `negative` has it, it has none.
+    One is null, or of another pair's query (`negative`); one whose moment lies beyond its clips is neither.
     mask: (B, L) bool, real clips.  has_negative: (B,) bool; None: all have one.
     """
     assert prediction.exists_logits is not None
-    logits, truth, counts = prediction.exists_logits, targets.foreground.any(1), mask.any(1)
+    logits, truth, real = prediction.exists_logits, targets.foreground.any(1), mask.any(1)
+    counts = real & (truth | targets.nulls)
     if negative is not None and negative.exists_logits is not None:
         logits, truth = torch.cat((logits, negative.exists_logits)), torch.cat((truth, torch.zeros_like(truth)))
-        counts = torch.cat((counts, counts if has_negative is None else counts & has_negative))
+        counts = torch.cat((counts, real if has_negative is None else real & has_negative))
     loss = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
     return _mean_of(loss, counts & truth) + _mean_of(loss, counts & ~truth)
 

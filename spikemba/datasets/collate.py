@@ -29,4 +29,5 @@ def _targets(pairs: Sequence[Pair], targets: Sequence[ClipTargets]) -> Targets:
         video_group=torch.tensor([pair.video_group for pair in pairs]),
         query_group=torch.tensor([pair.query_group for pair in pairs]),
         n_ranks=pairs[0].n_ranks,
+        is_null=torch.tensor([target.is_null for target in targets]),
     )

@@ -27,6 +27,8 @@ class ClipTargets:
     """(L,): 0 for clips that do not matter."""
     has_windows: bool
     """False for labelled clips without windows, and where no window is in the clips: then all clips are background."""
+    is_null: bool = False
+    """Whether it is known that the video shows nothing of the query."""
 
     @property
     def nbytes(self) -> int:
@@ -59,7 +61,7 @@ def clip_targets(annotation: Annotation, n_clips: int, clip_s: float) -> ClipTar
     relevance = foreground.astype(np.float32)
     if annotation.ratings:
         relevance = _rated_relevance(annotation, foreground, clip_s)
-    return ClipTargets(foreground, boundaries, relevance, has_windows=bool(len(windows)))
+    return ClipTargets(foreground, boundaries, relevance, has_windows=bool(len(windows)), is_null=annotation.is_null)
 
 
 def _rated_relevance(annotation: Annotation, foreground: NDArray[np.bool_], clip_s: float) -> Array:

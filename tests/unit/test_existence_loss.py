@@ -57,7 +57,12 @@ def with_nulls(*rows):
     of = targets()
     foreground = of.foreground.clone()
     foreground[list(rows)] = False
-    return replace(of, foreground=foreground)
+    return replace(of, foreground=foreground, is_null=~foreground.any(1))
+
+
+def test_a_moment_beyond_the_clips_that_are_read_is_neither_there_nor_not():
+    cut = replace(with_nulls(1, 2), is_null=torch.tensor([False, True, False]))
+    torch.testing.assert_close(existence_loss(told(), cut, mask()), torch.tensor(yes(2.0) + no(-1.0)))
 
 
 def mask(*empty):

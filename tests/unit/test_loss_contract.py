@@ -15,7 +15,7 @@ ON = LossConfig(**{name: 1.0 for name, field in FIELDS.items() if field.annotati
 """Every number of the section is 1, and with it every weight."""
 FORMS = {f"{name}={form}": {name: form} for name, field in FIELDS.items() for form in get_args(field.annotation)}
 """Settings that choose another formula for a term."""
-OF_TRUE_CLIPS = {"contrastive", "boundary", "overlap", "edges"}
+OF_TRUE_CLIPS = {"contrastive", "boundary", "entropy", "overlap", "edges"}
 """Terms that look at true clips only; the others also say something of a batch without any."""
 
 

@@ -342,7 +342,7 @@ def with_null_pair(**changes):
     foreground, windows = t.foreground.clone(), t.has_windows.clone()
     foreground[-1], windows[-1] = False, False
     relevance = foreground * torch.arange(1.0, L + 1)
-    return targets(foreground=foreground, has_windows=windows, relevance=relevance, **changes)
+    return targets(foreground=foreground, has_windows=windows, relevance=relevance, is_null=~windows, **changes)
 
 
 @pytest.mark.parametrize("form", ["aligned", "printed"])

@@ -182,13 +182,13 @@ class GroundingHeads(nn.Module):
         pooled = self.saliency_query(self.query_pooling(query, query_mask))
         with in_full_precision(video):
             saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
+        trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
+        proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
         foreground = self.foreground(clips, video_mask).squeeze(-1)
         exists = None
         if self.existence is not None:
             rates = spikes[-1].rates[:, query.shape[1] :] if spikes else None
             exists = self.existence(clips, video_mask, pooled, saliency, foreground, rates)
-        trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
-        proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
         return Prediction(
             foreground_logits=foreground,
             boundaries=boundaries,

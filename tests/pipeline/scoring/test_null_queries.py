@@ -111,7 +111,7 @@ def test_predictions_beyond_the_annotations_are_a_warning_beside_null_queries(fi
     given = "--annotations", files[0], "--json"
     result = run("evaluate", "--predictions", tmp_path / "more.jsonl", *given)
     assert result.exit_code == 0
-    assert "1 predicted queries are not annotated, as qid 99" in result.stderr
+    assert "1 predicted query is not annotated, as qid 99" in result.stderr
     assert json.loads(result.stdout) == json.loads(run("evaluate", "--predictions", files[1], *given).stdout)
     write_annotations(files[0], [one for one in TRUTH if one.windows])
     assert run("evaluate", "--predictions", tmp_path / "more.jsonl", *given).exit_code == 1
@@ -150,7 +150,7 @@ def test_intervals_and_comparisons_are_about_all_queries(files):
 def test_predictions_that_are_not_compared_are_said(files, tmp_path):
     write_predictions(files[2], [*EAGER, PredictedRow(99, "v99", "more", (RIGHT,), ())])
     shown = run("compare", files[2], files[1], "--annotations", files[0], "--resamples", "200")
-    assert "1 predicted queries are not annotated, as qid 99; they are left out" in " ".join(shown.stderr.split())
+    assert "1 predicted query is not annotated, as qid 99" in " ".join(shown.stderr.split())
 
 
 def test_a_kind_of_null_queries_has_the_numbers_that_one_kind_can_have():
