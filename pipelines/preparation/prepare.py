@@ -124,7 +124,8 @@ def _text_reader(encoder: str) -> str:
 
 def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dict[str, int]) -> Path:
     """The configuration that trains on what was prepared; features are expected in `out/features`."""
-    data: Tree = {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test") if split in splits}
+    files = [f"{split}{nulls}" for nulls in ("", "_nulls") for split in ("train", "val", "test")]
+    data: Tree = {name: str(out / f"{name}.jsonl") for name in files if name in splits}
     data["video_features"] = [str(out / "features" / folder_name(one)) for one in encoder.split("+")]
     data["text_features"] = str(out / "features" / f"{folder_name(_text_reader(encoder))}_text")
     data["clip_s"] = clip_s

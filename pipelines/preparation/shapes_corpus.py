@@ -37,7 +37,7 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
     """Write `out/videos/*.mp4` and `out/{train,val,test,test_distractor,test_long_range}.jsonl`.
 
     `out/{train,val,test}_nulls.jsonl` are sentences that the same videos do not show.
-    Videos that are there already are kept. Returns the number of queries per annotation file.
+    Videos that are there already are kept. Returns the number of queries per annotation file; none is empty.
     Raises OutputError when `out` cannot be written or holds a corpus made otherwise.
     """
     boards = {split: _boards(config, split) for split in SPLITS}
@@ -48,9 +48,10 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         for done, _ in enumerate(pool.map(_draw, *zip(*wanted, strict=True), chunksize=4), start=1):
             report(done, len(wanted))
-    for name, annotations in files.items():
+    written = {name: annotations for name, annotations in files.items() if annotations}
+    for name, annotations in written.items():
         write_annotations(out / f"{name}.jsonl", annotations)
-    return {name: len(annotations) for name, annotations in files.items()}
+    return {name: len(annotations) for name, annotations in written.items()}
 
 
 def _annotations(boards: dict[str, list[tuple[Kind, int]]]) -> dict[str, list[Annotation]]:

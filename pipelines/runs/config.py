@@ -87,7 +87,11 @@ C = TypeVar("C", bound=Config)
 def config_tree(path: Path | None, prepared: Path | None = None) -> Tree:
     """A YAML file over its base, if there is one, under the data section of the one that `spikemba prepare` wrote."""
     tree, written = ({} if one is None else load_over_base(one, config_folder()) for one in (path, prepared))
-    return merge(tree, {"data": written.get("data", {})}) if prepared is not None else tree
+    if prepared is None:
+        return tree
+    # null queries are of one corpus: those of the file are none of the prepared one's
+    nulls = {key: None for key in tree.get("data", {}) if key.endswith("_nulls")}
+    return merge(tree, {"data": {**nulls, **written.get("data", {})}})
 
 
 def parse_over(kind: type[C], tree: Tree, overrides: Sequence[str], source: str) -> C:

@@ -30,8 +30,8 @@ def prepare(work: Path, n_train: int, n_val: int) -> None:
     from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, save_video_checkpoint
     from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
 
-    prepare_shapes(work / "shapes", ShapesConfig(train=n_train, val=n_val, test=0, seed=21))
-    files = [work / "shapes" / f"{split}.jsonl" for split in ("train", "val")]
+    prepared = prepare_shapes(work / "shapes", ShapesConfig(train=n_train, val=n_val, test=0, seed=21))
+    files = [work / "shapes" / f"{name}.jsonl" for name in prepared.n_queries]
     extract([], "mini", work / "shapes" / "features", queries=files)
     torch.manual_seed(0)
     model = VideoMamba(VideoMambaConfig.parse(SIZES))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.runs.run_dir import run_around
 from pipelines.tasks.grounding.config import RunConfig
 from pipelines.tasks.grounding.evaluate import Questions, data_as_trained
-from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint, store_grounding
+from spikemba.checkpoints.grounding import BUNDLED, Checkpoint, find_checkpoint, load_checkpoint, store_grounding
 from spikemba.datasets.annotations import Annotation
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.errors import CheckpointError
@@ -69,9 +69,11 @@ def calibrate(
 
     source: run folder or checkpoint folder.  data: in place of what it was trained with.  min_exists: below this
     probability `ground` says that there is no such moment.
-    Raises CheckpointError where neither can be fitted, and what reading the split raises.
+    What cannot be fitted keeps what it was calibrated with before.
+    Raises CheckpointError for a bundled model and where neither can be fitted, and what reading the split raises.
     """
     folder = find_checkpoint(source)
+    _check_own(folder, named_data=data is not None)
     loaded = load_checkpoint(folder)
     config = loaded.grounding.model_copy(update={"calibration": None})
     data = run_around(folder).config(RunConfig).data if data is None else data
@@ -86,6 +88,18 @@ def calibrate(
     return replace(found, checkpoint=folder)
 
 
+def _check_own(folder: Path, *, named_data: bool) -> None:
+    """Raise CheckpointError for what is not the user's to change, and for one whose data nobody names."""
+    for name, bundled in BUNDLED.items():
+        if bundled.resolve() == folder.resolve():
+            raise CheckpointError(
+                f"{name} comes with the package and is calibrated; copy {folder} and calibrate the copy, with --config "
+                "DATA.yaml"
+            )
+    if not named_data and not run_around(folder).exists:
+        raise CheckpointError(f"{folder} belongs to no run that names its data; name them with --config DATA.yaml")
+
+
 def _fit(known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method: Method, min_exists: float) -> Fitted:
     shown = np.array([bool(annotation.windows) for annotation, _ in known], np.bool_)
     told = np.array([answer.exists for _, answer in known], np.float64)  # nan where nothing tells
@@ -95,6 +109,10 @@ def _fit(known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method:
         existence = _scaling("existence", logit_of(told)[:, None], shown, method, notes)
     else:
         notes.append("existence is not calibrated: the network does not tell it (model.heads.exists)")
+    before = loaded.grounding.calibration
+    if existence is None and before is not None and before.existence is not None:
+        existence = before.existence
+        notes.append("existence keeps the calibration that it had")
     raw = [raw_numbers([m.score for m in answer.moments]) for _, answer in known]
     right = [_right(annotation, answer) for annotation, answer in known]
     # with existence, scores are of moments given that there are any
@@ -103,7 +121,7 @@ def _fit(known: Sequence[tuple[Annotation, Answer]], loaded: Checkpoint, method:
     score = _scaling("score", numbers, kept, method, notes)
     if existence is None and score is None:
         raise CheckpointError("; ".join(notes))
-    calibration = Calibration(existence=existence, score=score, min_exists=min_exists)
+    calibration = Calibration(existence=existence, score=score or (before and before.score), min_exists=min_exists)
     return Fitted(Path(), calibration, len(known), int((~shown).sum()), _said(known, calibration, right), tuple(notes))
 
 

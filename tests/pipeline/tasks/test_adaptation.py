@@ -46,7 +46,7 @@ def shapes(tmp_path_factory):
     """A small corpus, its queries' features, and a video encoder that has learned nothing in `base`."""
     out = tmp_path_factory.mktemp("shapes")
     prepared = prepare_shapes(out, ShapesConfig(train=2, val=1, test=0, seed=12))
-    extract([], "mini", out / "features", queries=[out / "train.jsonl", out / "val.jsonl"])
+    extract([], "mini", out / "features", queries=[out / f"{name}.jsonl" for name in prepared.n_queries])
     torch.manual_seed(0)
     save_video_checkpoint(out / "base", VideoCheckpoint(VideoMamba(VideoMambaConfig.parse(TINY))))
     assert prepared.videos == out / "videos"

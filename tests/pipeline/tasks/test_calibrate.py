@@ -15,7 +15,7 @@ from pipelines.tasks.grounding.calibrate import calibrate
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.task import GroundingTask
 from pipelines.training.batch_plan import MicroBatch
-from spikemba.checkpoints.grounding import CheckpointConfig, load_checkpoint, save_checkpoint
+from spikemba.checkpoints.grounding import BUNDLED, CheckpointConfig, load_checkpoint, save_checkpoint
 from spikemba.datasets.annotations import read_annotations, write_annotations
 from spikemba.errors import CheckpointError
 from spikemba.grounding import Answer, Question, answer_questions
@@ -223,3 +223,25 @@ def test_old_checkpoints_answer_without_existence():
     (answer,) = answer_questions(checkpoint.model, [question], spec.clip_s, checkpoint.grounding)
     assert answer.exists is None
     assert answer.moments
+
+
+def test_without_null_queries_existence_keeps_the_calibration_that_it_had(copied, knowing):
+    calibrate(copied)
+    before = stored(copied)["grounding"]["calibration"]
+    found = calibrate(copied, data=data_of(copied).model_copy(update={"val_nulls": None}))
+    assert "existence keeps the calibration that it had" in found.notes
+    assert stored(copied)["grounding"]["calibration"]["existence"] == before["existence"]
+    assert before["existence"] is not None
+
+
+def test_a_bundled_model_is_not_the_users_to_change(copied):
+    before = files(BUNDLED["mini"])
+    with pytest.raises(CheckpointError, match=r"mini comes with the package and is calibrated; copy .* --config DATA"):
+        calibrate("mini", data=data_of(copied))
+    assert files(BUNDLED["mini"]) == before
+
+
+def test_a_checkpoint_of_no_run_is_told_how_to_name_its_data(copied, tmp_path):
+    alone = shutil.copytree(copied / "best", tmp_path / "alone")
+    with pytest.raises(CheckpointError, match=r"belongs to no run that names its data; .* --config DATA.yaml"):
+        calibrate(alone)

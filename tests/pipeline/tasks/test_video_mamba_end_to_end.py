@@ -43,7 +43,7 @@ def shapes(tmp_path_factory, weights):
     """A small shapes corpus with features of the adapted encoder and queries of the mini encoder."""
     out = tmp_path_factory.mktemp("shapes")
     prepared = prepare_shapes(out, ShapesConfig(train=3, val=2, test=1, seed=11))
-    files = [out / f"{split}.jsonl" for split in ("train", "val", "test")]
+    files = [out / f"{name}.jsonl" for name in prepared.n_queries]
     run = RunOptions(weights={"videomamba": weights / "adapted"})
     extract([prepared.videos], "videomamba", out / "features", queries=files, text="mini", run=run)
     return out
