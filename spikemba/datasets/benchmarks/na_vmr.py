@@ -74,7 +74,7 @@ def _as_null(kind: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
 PUBLISHED = published_table(
     "MR-full-R1@0.5 MR-full-R1@0.7 MR-full-mAP GMR-AUROC GMR-Rej-R@0.4 GMR-G-mIoU@1",
     test="""
-    UniVTG-NA | ~ ~ ~ ~ 98.4 ~ | Moment of Untruth, WACV 2025: a mean over its sets, at a threshold of its own
+    UniVTG-NA | ~ ~ ~ ~ 98.4 ~ | Moment of Untruth, WACV 2025, at a threshold of its own
     """,
 )
 
