@@ -244,17 +244,13 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ],
     ("spikemba/metrics/calibration.py", "unit/metrics/test_calibration.py"): [
         ("answers of one kind are fitted", "if right.all() or not right.any():", "if not right.any():"),
-        (
-            "np.where(alike, 1, raw.std(0))",
-            "raw.std(0) + 1e-300",
-        ),
     ],
     ("spikemba/model/spikemba/existence.py", "unit/model/test_existence.py"): [
         ("the highest state is that of padding", "(states * mask[..., None]).amax(1)", "states.amax(1)"),
         ("what pools learns of existence", "x.detach().masked_fill", "x.masked_fill"),
     ],
     ("spikemba/losses.py", "unit/test_existence_loss.py"): [
-        ("a pair without another query has a null one", "else counts & has_negative))", "else counts))"),
+        ("a pair without another query has a null one", "else real & has_negative))", "else real))"),
     ],
     ("spikemba/datasets/synthetic/shapes_nulls.py", "unit/datasets/test_shapes_nulls.py"): [
         ("a true sentence is called null", "if not any(map(one.fits, board.events))", "if True"),
