@@ -68,8 +68,9 @@ class Grounder:
 
     def check_min_exists(self, min_exists: float | None) -> None:
         """Raises SpikeMbaError for what is no probability, and where nothing tells whether a moment exists."""
-        if min_exists is not None and not 0 <= min_exists <= 1:
-            raise SpikeMbaError(f"min_exists is {min_exists}; expected a probability, from 0 to 1")
+        is_number = isinstance(min_exists, int | float) and not isinstance(min_exists, bool)
+        if min_exists is not None and not (is_number and 0 <= min_exists <= 1):
+            raise SpikeMbaError(f"min_exists is {min_exists!r}; expected a probability, from 0 to 1")
         if min_exists and not self.model.tells_existence:
             raise SpikeMbaError(
                 f"{self.name} cannot know whether a video shows something at all, so min_exists={min_exists:g} means "

@@ -279,7 +279,7 @@ def test_python_asks_with_a_limit_of_its_own(unsure, telling, video):
     assert uncalibrated.exists is not None
     assert uncalibrated.min_exists is None
     assert uncalibrated.moments
-    for wrong in (-0.1, 1.1):
+    for wrong in (-0.1, 1.1, float("nan"), "much", True):
         with pytest.raises(SpikeMbaError, match="expected a probability"):
             spikemba.load(telling).ground(video, QUERY, min_exists=wrong)
 
