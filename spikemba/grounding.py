@@ -254,13 +254,14 @@ def _run(
     """One forward pass over some chunks. Those that ask the same clips are one video of the batch."""
     rows: dict[tuple[int, int], int] = {}  # an array's identity and where in it -> its place in the batch
     videos: list[Array] = []
+    places: list[int] = []
     for chunk in chunks:
         whole = asked[chunk.question].video
-        if rows.setdefault((id(whole), chunk.read.start), len(videos)) == len(videos):
+        places.append(rows.setdefault((id(whole), chunk.read.start), len(videos)))
+        if places[-1] == len(videos):
             videos.append(whole[chunk.read])
-    video_of = torch.tensor([rows[id(asked[chunk.question].video), chunk.read.start] for chunk in chunks])
     tokens = [asked[chunk.question].tokens for chunk in chunks]
-    batch = Batch(*pad(videos), *pad(tokens), video_of=None if len(videos) == len(chunks) else video_of)
+    batch = Batch(*pad(videos), *pad(tokens), video_of=None if len(videos) == len(chunks) else torch.tensor(places))
     prediction = model(batch.to(next(model.parameters()).device))
     for row, chunk in enumerate(chunks):
         collected[chunk.question].fill(chunk, prediction, row)
