@@ -37,7 +37,7 @@ ROOMS = {
         {"tasks"},
         {"grounding", "recognition"},
         {"studies", "reports"},
-        {"bundled", "demo", "doctor", "share"},
+        {"bundled", "demo", "doctor", "serving", "share"},
     ],
 }
 """Rooms and single files, low to high; each may import its own floor and those below."""
@@ -53,7 +53,7 @@ FORBIDDEN_PAIRS = [
 
 NAME = re.compile(r"((?:spikemba|pipelines|spikemba_cli)(?:\.\w+)+)(?::\w+)?")
 """`module:name`, or a module alone."""
-MOST_FILES = {"spikemba": 18, "pipelines": 18}
+MOST_FILES = {"spikemba": 18, "pipelines": 19}
 """Entries that lie loose in a package: files of spikemba, files and rooms of pipelines."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 """Lines."""
