@@ -241,6 +241,16 @@ class FeatureFolder:
             return load_array(path, POOLED_KEY, n_axes=1) if has_array(path, POOLED_KEY) else None
         return None
 
+    def asked(self, query_id: str | int) -> str | None:
+        """The sentence that the query's features were made of; None where the file does not say, as in published packs.
+
+        Raises FeaturesMismatch.
+        """
+        for path in self._text_files(query_id):
+            if has_array(path, SENTENCE_KEY):
+                return load_array(path, SENTENCE_KEY, n_axes=1).tobytes().decode("utf-8", "surrogatepass")
+        return None
+
     def has_video(self, video_id: str) -> bool:
         """Whether the video's features are there."""
         return bool(self._video_files(video_id))
@@ -292,6 +302,9 @@ LONGEST_ID = 200
 POOLED_KEY = "pooler_output"
 """Name of the sentence's embedding there."""
 
+SENTENCE_KEY = "query"
+"""Name of the sentence itself there, as its bytes in UTF-8; published packs have none."""
+
 
 def query_file(folder: Path, query_id: str | int) -> Path:
     """The file of a query in a folder. Raises QueryError for an identifier that cannot name one, such as a path."""
@@ -312,11 +325,17 @@ def write_video_features(folder: Path, video_id: str, features: Array, dtype: st
 
 
 def write_query_features(
-    folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32"
+    folder: Path, query_id: str | int, tokens: Array, pooled: Array, dtype: str = "float32", query: str | None = None
 ) -> None:
-    """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError."""
+    """Store (W, F) token states and the (F,) sentence embedding, whole or not at all. Raises OutputError.
+
+    query: the sentence, so that features can be told from those of another one that has the same identifier later.
+    """
+    arrays = {TOKEN_KEYS[0]: tokens.astype(dtype), POOLED_KEY: pooled.astype(dtype)}
+    if query is not None:
+        arrays[SENTENCE_KEY] = np.frombuffer(query.encode("utf-8", "surrogatepass"), np.uint8)
     with writing(query_file(folder, query_id)) as temporary:
-        np.savez(temporary, last_hidden_state=tokens.astype(dtype), pooler_output=pooled.astype(dtype))
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -8,14 +8,13 @@ from pkgutil import resolve_name
 from pipelines.extraction.failures import Failures
 from pipelines.extraction.job import Engine, ExtractEvents, Job, RunOptions, prepare_folder
 from pipelines.extraction.sources import Sources
-from spikemba import features
-from spikemba.datasets.annotations import read_annotations
+from spikemba.datasets.annotations import Annotation, read_annotations
 from spikemba.encoders import TextEncoder, VideoEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest
 from spikemba.errors import AnnotationError, QueryError
-from spikemba.features import Dtype
+from spikemba.features import Dtype, write_query_features
 from spikemba.video.names import named_videos
 
 ENGINES = {
@@ -116,26 +115,38 @@ def _choose(
 def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtype: Dtype = "float32") -> int:
     """Encode the queries of annotation files into `out/<encoder>_text`; returns how many were not there yet.
 
+    A query whose sentence is another one now is encoded anew; where a file does not tell its sentence, as in published
+    packs, it is kept.
     Raises AnnotationError that names every query that cannot be encoded.
     """
     folder = prepare_folder(out / f"{folder_name(encoder.name)}_text", text_manifest(encoder, dtype))
     n_new = 0
+    given: dict[str, tuple[str, Path]] = {}
     for file in files:
         faults = []
-        for annotation in read_annotations(file):
+        for row in read_annotations(file):
+            query, elsewhere = given.setdefault(str(row.query_id), (row.query, file))
+            if query != row.query:
+                faults.append(_of_two(row, query, elsewhere))
+                continue
             try:
-                if folder.has_text(annotation.query_id):
+                if folder.has_text(row.query_id) and folder.asked(row.query_id) in (None, row.query):
                     continue
-            except QueryError as error:  # which names the identifier
-                faults.append(str(error))
-                continue
-            try:
-                (encoded,) = encoder.encode_texts([annotation.query])
+                (encoded,) = encoder.encode_texts([row.query])
             except QueryError as error:
-                faults.append(f"qid {annotation.query_id!r}: {error}")
+                named = str(error).startswith("qid")
+                faults.append(str(error) if named else f"qid {row.query_id!r}: {error}")
                 continue
-            features.write_query_features(folder.folder, annotation.query_id, encoded.tokens, encoded.pooled, dtype)
+            write_query_features(folder.folder, row.query_id, encoded.tokens, encoded.pooled, dtype, row.query)
             n_new += 1
         if faults:
             raise AnnotationError(file, faults)
     return n_new
+
+
+def _of_two(row: Annotation, query: str, elsewhere: Path) -> str:
+    """What to say of an identifier with two sentences."""
+    return (
+        f"qid {row.query_id!r} is {row.query!r} here and {query!r} in {elsewhere}; features are kept by qid, so "
+        "extract these files into folders of their own (--out)"
+    )

@@ -105,7 +105,7 @@ def _write_features(
     """The features of a video and of its sentences."""
     features.write_video_features(clips, video.board.video_id, encoder.video(video.board))
     for row, claim in zip(rows, video.claims, strict=True):
-        features.write_query_features(sentences, row.query_id, *encoder.sentence(claim))
+        features.write_query_features(sentences, row.query_id, *encoder.sentence(claim), query=row.query)
 
 
 def _write_config(out: Path, grammar: Grammar, clips: Path, sentences: Path) -> Path:

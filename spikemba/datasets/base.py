@@ -329,8 +329,22 @@ def _check_present(
     for stream in streams:
         if missing := missing_videos(annotations, stream):
             raise FeaturesMissing(_some("video", missing), stream.folder)
-    if isinstance(text, FeatureFolder) and (missing := missing_queries(annotations, text)):
-        raise FeaturesMissing(_some("query", missing), text.folder)
+    if isinstance(text, FeatureFolder):
+        if missing := missing_queries(annotations, text):
+            raise FeaturesMissing(_some("query", missing), text.folder)
+        _check_sentences(annotations, text)
+
+
+def _check_sentences(annotations: Sequence[Annotation], text: FeatureFolder) -> None:
+    """Raise FeaturesMismatch where features are those of another sentence that had the same identifier."""
+    others = [(one, said) for one in annotations if (said := text.asked(one.query_id)) not in (None, one.query)]
+    if others:
+        one, said = others[0]
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise FeaturesMismatch(
+            f"query {one.query_id!r}{more} in {text.folder}: features of {said!r}, and the annotations say "
+            f"{one.query!r}; encode the sentences anew: run `spikemba extract` with --queries and these annotations"
+        )
 
 
 def _check_clip_length(streams: Sequence[ClipStream], config: DataConfig) -> None:

@@ -12,7 +12,7 @@ from pipelines.extraction.job import ExtractEvents
 from spikemba.encoders import load_encoder
 from spikemba.encoding.videos import encode_videos
 from spikemba.errors import AnnotationError, FeaturesMismatch, OutputError, UnknownName, VideoError
-from spikemba.features import FeatureFolder, read_manifest
+from spikemba.features import FeatureFolder, read_manifest, write_query_features
 from spikemba.video.clips import ClipCutter
 
 
@@ -119,6 +119,39 @@ def test_queries_are_encoded_once_and_bad_ones_named(tmp_path, corpus):
         AnnotationError, match=r"2 bad rows:(?s:.*)qid 1: the query is empty(?s:.*)qid 2: the query has 99 words"
     ):
         extract([], "mini", tmp_path / "f", queries=[bad])
+
+
+def sentences(path, **queries):
+    """A file of annotations, by qid."""
+    rows = [{"qid": int(qid[1:]), "query": query, "vid": "v", "duration": 4} for qid, query in queries.items()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_sentence_that_changed_is_encoded_anew(tmp_path):
+    table = tmp_path / "train.jsonl"
+    out, folder = tmp_path / "f", tmp_path / "f" / "mini_text"
+    assert extract([], "mini", out, queries=[sentences(table, q0="a red circle enters", q1="a star")]).n_queries == 2
+    before = FeatureFolder(folder).text(1)
+    # a row was put in front, so that all identifiers moved by one
+    moved = sentences(table, q0="a blue ring", q1="a red circle enters", q2="a star")
+    assert extract([], "mini", out, queries=[moved]).n_queries == 3
+    np.testing.assert_array_equal(FeatureFolder(folder).text(2), before)
+    assert [FeatureFolder(folder).asked(qid) for qid in range(3)] == ["a blue ring", "a red circle enters", "a star"]
+
+
+def test_features_that_do_not_tell_their_sentence_are_kept(tmp_path):
+    out, folder = tmp_path / "f", tmp_path / "f" / "mini_text"
+    assert extract([], "mini", out, queries=[sentences(tmp_path / "a.jsonl", q0="a star")]).n_queries == 1
+    stored = FeatureFolder(folder)
+    write_query_features(folder, 0, stored.text(0), stored.sentence(0))  # as published packs are
+    assert extract([], "mini", out, queries=[sentences(tmp_path / "a.jsonl", q0="a ring")]).n_queries == 0
+
+
+def test_one_identifier_for_two_sentences_is_refused(tmp_path):
+    one, two = sentences(tmp_path / "one.jsonl", q0="a star"), sentences(tmp_path / "two.jsonl", q0="a ring")
+    with pytest.raises(AnnotationError, match=r"qid 0 is 'a ring' here and 'a star' in .*one\.jsonl; .*\(--out\)"):
+        extract([], "mini", tmp_path / "f", queries=[one, two])
 
 
 @pytest.mark.parametrize(("n_frames", "n_clips"), [(1, 1), (3, 1), (4, 1), (5, 1), (6, 2), (8, 2), (9, 2), (10, 3)])

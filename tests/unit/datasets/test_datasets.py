@@ -7,7 +7,7 @@ from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import DataConfig, GroundingDataset, source_video
 from spikemba.datasets.collate import collate
 from spikemba.datasets.targets import clip_targets
-from spikemba.errors import AnnotationError, ConfigError, FeaturesMissing
+from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import Manifest
 from spikemba.moments import Window
 
@@ -82,6 +82,17 @@ def config(tmp_path):
         max_clips=6,
         max_tokens=5,
     )
+
+
+def test_features_of_another_sentence_are_refused(config):
+    tokens, pooled = np.zeros((4, 5)), np.zeros(5)
+    features.write_query_features(config.text_features, 1, tokens, pooled, query="it leaves")
+    assert len(GroundingDataset(config, "train")) == 3  # two files tell no sentence
+    features.write_query_features(config.text_features, 1, tokens, pooled, query="it enters")
+    with pytest.raises(
+        FeaturesMismatch, match=r"query 1 in .*: features of 'it enters', and .* say 'it leaves'; .*extract"
+    ):
+        GroundingDataset(config, "train")
 
 
 def with_nulls(config, tmp_path, *rows):
