@@ -181,9 +181,7 @@ class _Visit:
             async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            self._refusal = Refusal(
-                408, "the body did not arrive in time; send it again, in smaller parts if it is large"
-            )
+            self._refusal = Refusal(408, "the body did not arrive in time; send it again, a large one in smaller parts")
             raise _Refused(self._refusal) from None
         self._note(message)
         if self._n_bytes > self._limit:
@@ -207,9 +205,7 @@ class _Visit:
 
     def _dressed(self, headers: Any) -> list[Header]:
         own = [(name.lower(), value) for name, value in headers]
-        kept = [
-            (name, value) for name, value in own if name not in _SET_HERE and not name.startswith(b"access-control-")
-        ]
+        kept = [one for one in own if one[0] not in _SET_HERE and not one[0].startswith(b"access-control-")]
         closing = [] if self._whole else [(b"connection", b"close")]  # what still comes of the body is nobody's
         return [*kept, *SECURITY_HEADERS, *closing]
 

@@ -21,15 +21,16 @@ LONGEST_TARGET = 8192
 """Bytes of a path with its query."""
 JSON_BYTES = 64 * 1024
 """What a request's JSON may weigh."""
+LISTS = (b"/api/questions", b"/api/exports")
+LIST_BYTES = 1024 * 1024
+"""What it may weigh where it names videos: ten thousand ids have less."""
 PART_BYTES = 8 * 1024 * 1024
 """What one part of an upload may weigh."""
 CONTENT_TYPES = {"POST": "application/json", "PUT": "application/octet-stream"}
 """No form of another page can send them without the browser asking first, which is answered with 405."""
 METHODS = ("GET", "HEAD", *CONTENT_TYPES)
 
-_HOST = re.compile(
-    r"(?:\[(?P<six>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9](?:[a-z0-9._-]{0,253})))(?::(?P<port>[0-9]{1,5}))?"
-)
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9][a-z0-9._-]{0,253}))(?::(?P<port>[0-9]{1,5}))?")
 _RANGE = re.compile(r"bytes=(?:(?P<first>[0-9]{1,18})-(?P<last>[0-9]{1,18})?|-[0-9]{1,18})")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WILDCARDS = ("0.0.0.0", "::")
@@ -97,9 +98,7 @@ class Access:
         for given in (() if host in _WILDCARDS else (bracketed(host),)) + also:
             parsed = parse_host(given)
             if parsed is None:
-                raise AccessError(
-                    f"{given!r} is no name of a host; expected NAME or NAME:PORT, as in a browser's address"
-                )
+                raise AccessError(f"{given!r} is no name of a host; expected NAME or NAME:PORT, as in an address")
             names.add(parsed)
         return cls(frozenset(names), token)
 
@@ -143,7 +142,7 @@ def _plain_address(text: str) -> str:
 
 def refused(head: Head, access: Access) -> Refusal | None:
     """The first reason not to let a request in, its token aside; None for one that may go on."""
-    for rule in (_path, _host, _method, _other_sites, _content, _range):
+    for rule in (_method, _path, _host, _other_sites, _content, _range):
         if refusal := rule(head, access):
             return refusal
     return None
@@ -151,7 +150,8 @@ def refused(head: Head, access: Access) -> Refusal | None:
 
 def body_limit(head: Head) -> int:
     """Bytes that the request's body may have."""
-    return {"POST": JSON_BYTES, "PUT": PART_BYTES}.get(head.method, 0)
+    limits = {"POST": LIST_BYTES if head.path in LISTS else JSON_BYTES, "PUT": PART_BYTES}
+    return limits.get(head.method, 0)
 
 
 def _path(head: Head, _: Access) -> Refusal | None:
@@ -159,9 +159,9 @@ def _path(head: Head, _: Access) -> Refusal | None:
     if len(head.path) + len(head.query) > LONGEST_TARGET:
         return Refusal(414, f"the address has more than {LONGEST_TARGET} bytes; ask for less at once")
     problem = path_problem(head.path)
-    return problem and Refusal(
-        400, f"the path {problem}; expected one of this server's, as /api/openapi.json lists them"
-    )
+    if problem is None:
+        return None
+    return Refusal(400, f"the path {problem}; expected one that /api/openapi.json lists")
 
 
 def path_problem(raw: bytes) -> str | None:
@@ -208,10 +208,9 @@ def _own_address(head: Head) -> str | None:
 def _method(head: Head, _: Access) -> Refusal | None:
     if head.method in METHODS:
         return None
-    allow = ", ".join(METHODS)
-    return Refusal(
-        405, f"{_shown([head.method])} is not answered here; expected {allow}", ((b"allow", allow.encode()),)
-    )
+    allowed = ", ".join(METHODS)
+    line = f"{_shown([head.method])} is not answered here; expected {allowed}"
+    return Refusal(405, line, ((b"allow", allowed.encode()),))
 
 
 def _other_sites(head: Head, _: Access) -> Refusal | None:
@@ -220,18 +219,16 @@ def _other_sites(head: Head, _: Access) -> Refusal | None:
     (host,) = head.all_of("host")
     own = [f"{scheme}://{host}".lower() for scheme in ("http", "https")]
     if origins and (len(origins) > 1 or origins[0].lower() not in own):
-        return Refusal(
-            403, f"requests of other pages are not answered; the origin is {_shown(origins)}, expected {own[0]}"
-        )
+        line = f"requests of other pages are not answered; expected Origin {own[0]}, got {_shown(origins)}"
+        return Refusal(403, line)
     sites = head.all_of("sec-fetch-site")
     if not sites or (len(sites) == 1 and sites[0] in ("same-origin", "none")):
         return None
     way = (head.all_of("sec-fetch-mode"), head.all_of("sec-fetch-dest"))
     if head.method == "GET" and head.path == b"/" and way == (["navigate"], ["document"]):
         return None
-    return Refusal(
-        403, f"requests of other pages are not answered (Sec-Fetch-Site: {_shown(sites)}); open http://{host}/"
-    )
+    line = f"requests of other pages are not answered (Sec-Fetch-Site: {_shown(sites)}); open http://{host}/"
+    return Refusal(403, line)
 
 
 def from_another_site(head: Head) -> bool:
@@ -293,7 +290,7 @@ def claim(head: Head, token: str, cookie: str) -> tuple[Claim, bool]:
     brought += [value for name, _, value in pairs if name == cookie]
     if not brought:
         return "none", False
-    return ("right" if any([same(one, token) for one in brought]) else "wrong"), False
+    return ("right" if any(same(one, token) for one in brought) else "wrong"), False
 
 
 def same(given: str, token: str) -> bool:

@@ -1,70 +1,27 @@
 """Connections in number and time: who opens many, or sends a request letter by letter, does not keep others out.
 
 uvicorn waits for a request's head as long as the other side likes, and answers 503 to everybody once there are as many
-connections as it may have. Here a head has its time, and where there are too many connections the one that has been idle
+connections as it may have. Here a head has its time, and where there are too many connections the one that was quiet
 longest, of the address that has most, is closed for the new one.
 """
 
 import asyncio
-import socket
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import Any
 
 import h11
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines.serving.access import SECURITY_HEADERS, error_body
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
 HEAD_WITHIN_S = 10.0
 """Seconds from a request's first byte, or from the connection's beginning, to the end of its head."""
-KEPT_ALIVE_S = 30
-"""Seconds that a connection waits for the next request."""
 CONNECTIONS = 256
 """At once; each may hold a file open, and many systems give a process 1,024 of them."""
 STALLED_S = 30.0
 """Seconds after which an answer that nobody takes may be given up for a new connection."""
-HEAD_BYTES = 32 * 1024
-"""Of a head."""
-
-
-def server_config(app: "ASGIApp", **how: Any) -> uvicorn.Config:
-    """How uvicorn serves the app: quietly, and without believing what proxies say of the client.
-
-    Nothing is written for each request: an address may hold a token.
-    """
-    settings: dict[str, Any] = {
-        "http": BoundedProtocol,
-        "ws": "none",
-        "access_log": False,
-        "log_config": None,
-        "log_level": "error",
-        "proxy_headers": False,
-        "server_header": False,
-        "timeout_keep_alive": KEPT_ALIVE_S,
-        "timeout_graceful_shutdown": 3,
-        "h11_max_incomplete_event_size": HEAD_BYTES,
-    }
-    return uvicorn.Config(app, **(settings | how))
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; `getsockname()[1]` is its port where 0 was asked for. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    kind = socket.getaddrinfo(host.strip("[]"), port, family if ":" in host else 0, socket.SOCK_STREAM)[0]
-    listener = socket.socket(kind[0], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(kind[4])
-        listener.listen(512)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class BoundedProtocol(H11Protocol):
@@ -113,7 +70,7 @@ class BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, with the headers of every answer."""
-        self._end_with(400, f"{msg.rstrip('.')}; expected HTTP/1.1")
+        self._end_with(400, f"{msg.rstrip('.')}; expected HTTP/1.1 with one Host header")
 
     def _busy(self) -> bool:
         """Whether a request is being answered."""
@@ -133,18 +90,19 @@ class BoundedProtocol(H11Protocol):
     def _too_slow(self) -> None:
         self._head_timer = None
         if not self._busy() and not self.transport.is_closing():
-            begun = bool(self.conn.trailing_data[0])
-            self._end_with(
-                408, "the request did not arrive in time; send it whole"
-            ) if begun else self.transport.close()
+            if self.conn.trailing_data[0]:
+                self._end_with(408, "the request did not arrive in time; send it whole")
+            else:
+                self.transport.close()
 
     def _end_with(self, status: int, line: str) -> None:
         """Answer without the app, and close."""
         body = error_body(line)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(b"cache-control", b"no-store"), *SECURITY_HEADERS, (b"connection", b"close")]
+        head = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode())
         try:
-            for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:  # in the middle of another answer
             pass
