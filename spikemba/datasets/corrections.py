@@ -88,6 +88,8 @@ class Placed:
     correction: Correction
     path: Path
     line: int
+    number: int
+    """Of its id."""
 
     @property
     def place(self) -> str:
@@ -219,7 +221,8 @@ def parse_corrections(path: Path, content: bytes) -> tuple[list[Placed], list[st
         if not raw.strip():
             continue
         try:
-            rows.append(Placed(of_row(_object(raw)), path, number))
+            row = _object(raw)
+            rows.append(Placed(of_row(row), path, number, number_of(row) or number))
         except Unreadable as fault:
             if number == len(lines):
                 notes.append(f"{path} line {number} breaks off in its middle, as it was never saved; it is left out")
@@ -246,6 +249,12 @@ def of_row(row: Mapping[str, Any]) -> Correction:
         model=row.get("model"),
         at=_time(row["at"]),
     )
+
+
+def number_of(row: Mapping[str, Any]) -> int | None:
+    """The number at the end of a row's id, None where there is none."""
+    digits = str(row.get("qid", "")).rpartition("-")[2]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
 
 
 def latest(rows: Sequence[Placed]) -> list[Placed]:
