@@ -1,0 +1,2 @@
+/** Videos that are sent to the server, where it takes them. */
+export function mountUploads(container, app) {}
