@@ -10,10 +10,10 @@ from typing import Any
 
 import uvicorn
 
+from pipelines.serving.connections import BoundedProtocol
 from pipelines.serving.service import Service
 from spikemba.errors import SpikeMbaError
 
-MOST_CONNECTIONS = 512
 GRACE_S = 1
 """Seconds for what is being sent when the server is to end."""
 
@@ -47,7 +47,7 @@ def address_of(host: str, bound: socket.socket) -> str:
     return f"http://{shown}:{port}/"
 
 
-class _Server(uvicorn.Server):  # type: ignore[misc]
+class _Server(uvicorn.Server):
     """Ends the service's work as soon as it is told to end, so that no stream of events keeps it."""
 
     def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
@@ -69,9 +69,19 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
 
 def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> bool:
     """Answer until the process is told to end; returns whether all threads have ended, too."""
-    config = uvicorn.Config(
+    server = _Server(configured(app), service, started)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        ended = service.close()
+    return ended
+
+
+def configured(app: Any) -> uvicorn.Config:
+    """How uvicorn serves: quietly, since an address may hold a token, and without believing what proxies say."""
+    return uvicorn.Config(
         app,
-        http="h11",
+        http=BoundedProtocol,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -80,17 +90,10 @@ def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[]
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config, service, started)
-    try:
-        server.run(sockets=[bound])
-    finally:
-        ended = service.close()
-    return ended
 
 
 def leave(code: int = 0) -> None:
