@@ -221,7 +221,7 @@ def safe_name(name: str) -> str:
     Raises SpikeMbaError for a suffix that no video has.
     """
     text = unicodedata.normalize("NFC", "".join(one for one in name if one.isprintable()))
-    last = re.sub(r'[<>:"|?*]', "_", re.split(r"[/\\]", text)[-1]).strip(" .")
+    last = re.sub(r'[<>:"|?*]', "_", re.split(r"[/\\]", text)[-1]).rstrip(" .")
     stem, dot, ending = last.rpartition(".")
     suffix = dot + ending.strip().lower()
     if suffix not in VIDEO_SUFFIXES:
