@@ -74,7 +74,18 @@ class _Server(uvicorn.Server):
 
 def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> bool:
     """Answer until the process is told to end; returns whether all work has ended, too."""
-    config = uvicorn.Config(
+    server = _Server(configured(app), service, started)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        ended = service.close()
+    others = (one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon)
+    return ended and not any(one.is_alive() for one in others)
+
+
+def configured(app: Any) -> uvicorn.Config:
+    """How uvicorn serves: quietly, since an address may hold a token, and without believing what proxies say."""
+    return uvicorn.Config(
         app,
         http=BoundedProtocol,
         ws="none",
@@ -89,13 +100,6 @@ def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[]
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config, service, started)
-    try:
-        server.run(sockets=[bound])
-    finally:
-        ended = service.close()
-    others = (one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon)
-    return ended and not any(one.is_alive() for one in others)
 
 
 def leave(code: int = 0) -> None:
