@@ -285,7 +285,9 @@ class Word(Message):
     last: int
     """Characters up to its end."""
     effect: float
-    """By how much the window's score falls without it."""
+    """Part of the window's share that is lost without it: 1 all of it, 0 nothing; below 0 the share grows."""
+    exists: float | None
+    """By how much `exists` falls without it; null where the checkpoint does not tell."""
 
 
 class Words(Message):
@@ -293,7 +295,9 @@ class Words(Message):
 
     words: list[Word]
     whole: float
-    """The window's score for the whole sentence."""
+    """The window's share for the whole sentence: of what ranks the video's clips, the part within the window."""
+    exists: float | None
+    """For the whole sentence; null where the checkpoint does not tell."""
 
 
 class Export(Message):
