@@ -281,11 +281,11 @@ class Word(Message):
 
     word: str
     first: int
-    """Characters before it."""
+    """Characters (code points) before it."""
     last: int
     """Characters up to its end."""
     effect: float
-    """Part of the window's share that is lost without it: 1 all of it, 0 nothing; below 0 the share grows."""
+    """Part of the window's share of the saliency that is lost without it: 1 all of it; below 0 the share grows."""
     exists: float | None
     """By how much `exists` falls without it; null where the checkpoint does not tell."""
 
@@ -295,9 +295,9 @@ class Words(Message):
 
     words: list[Word]
     whole: float
-    """The window's share for the whole sentence: of what ranks the video's clips, the part within the window."""
+    """The window's share for the whole sentence, in [0, 1]."""
     exists: float | None
-    """For the whole sentence; null where the checkpoint does not tell."""
+    """That the video shows it at all; null where the checkpoint does not tell."""
 
 
 class Export(Message):
@@ -383,24 +383,8 @@ class Corrections(Message):
     rows: list[CorrectionRow]
 
 
-class Upload(Message):
-    """A file that is to be added."""
-
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    size_bytes: Annotated[int, Field(ge=1, le=2**53)]
-
-
 class UploadPart(Message):
     """Where the bytes belong."""
 
     at: Annotated[int, Field(ge=0, le=2**53)]
     """Bytes before them."""
-
-
-class UploadProgress(Message):
-    """How much of a file is here."""
-
-    id: str = ""
-    received: int = 0
-    video: str | None = None
-    """Its id as a video, when all of it is here."""

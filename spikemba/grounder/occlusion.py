@@ -135,8 +135,8 @@ def words_of(sentence: str) -> list[tuple[int, int]]:
     """Where the words are, as (first character, character behind the last).
 
     A word is a run of letters, marks and digits, with apostrophes and hyphens inside. Of scripts that are written
-    without spaces, a Chinese character is a word, in Japanese also a run of hiragana or of katakana; a run of Thai, Lao,
-    Khmer or Burmese stays whole, as no dictionary is at hand. An emoji is a word.
+    without spaces, a Chinese character is a word, in Japanese also a run of hiragana or of katakana; a run of Thai,
+    Lao, Khmer or Burmese stays whole, as no dictionary is at hand. An emoji is a word.
     """
     return [match.span() for match in _WORD.finditer("".join(map(_kind, sentence)))]
 
