@@ -193,7 +193,7 @@ def _host(head: Head, access: Access) -> Refusal | None:
         known.add(head.here[1])
     if (port in known) if port else known & {*_DEFAULT_PORTS}:
         return None
-    cure = f"start the server with --allow-host {given[0]} if this is its name"
+    cure = f"start the server with --known-as {given[0]} if this is its name"
     return Refusal(421, f"this server is not called {given[0]}; {cure}")
 
 

@@ -91,11 +91,14 @@ CALLS: tuple[Call, ...] = (
 
 def openapi() -> dict[str, Any]:
     """The table as OpenAPI 3.1 describes interfaces."""
-    records = {one for call in CALLS for one in (call.body, call.reply) if isinstance(one, type)}
-    asked = sorted({m.Fault, m.AnswerMessage, m.Failure, m.QuestionState, *records}, key=lambda one: one.__name__)
-    replies = {call.reply for call in CALLS}
+    replies: set[type[m.Message]] = {one.reply for one in CALLS if not isinstance(one.reply, str)}
+    replies |= {m.Fault, m.AnswerMessage, m.Failure, m.QuestionState}
+    bodies: set[type[m.Message]] = {one.body for one in CALLS if one.body is not None}
     _, schemas = models_json_schema(
-        [(one, "serialization" if one in replies or one is m.Fault else "validation") for one in asked],
+        [
+            (one, "serialization" if one in replies else "validation")
+            for one in sorted(replies | bodies, key=lambda one: one.__name__)
+        ],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, dict[str, Any]] = {}

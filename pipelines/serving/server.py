@@ -1,15 +1,16 @@
 """The server: a socket of its own, bounds on what a client may do to it, and an end within two seconds."""
 
 import os
-import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from pipelines.serving.admission import bracketed
 from pipelines.serving.connections import BoundedProtocol
 from pipelines.serving.service import Service
 from spikemba.errors import SpikeMbaError
@@ -42,9 +43,8 @@ def listening(host: str, port: int) -> socket.socket:
 
 def address_of(host: str, bound: socket.socket) -> str:
     """What a person opens."""
-    port = bound.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}/"
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else bracketed(host)
+    return f"http://{shown}:{bound.getsockname()[1]}/"
 
 
 class _Server(uvicorn.Server):
@@ -59,8 +59,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._when_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop the work first: streams of events end with it."""
+        self._service.stop()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop what is going on; the second time at once."""
+        """Stop in order; the second time at once."""
         if self.should_exit:
             os._exit(128 + sig)
         super().handle_exit(sig, frame)
@@ -68,13 +73,14 @@ class _Server(uvicorn.Server):
 
 
 def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> bool:
-    """Answer until the process is told to end; returns whether all threads have ended, too."""
+    """Answer until the process is told to end; returns whether all work has ended, too."""
     server = _Server(configured(app), service, started)
     try:
         server.run(sockets=[bound])
     finally:
         ended = service.close()
-    return ended
+    others = (one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon)
+    return ended and not any(one.is_alive() for one in others)
 
 
 def configured(app: Any) -> uvicorn.Config:
@@ -101,6 +107,3 @@ def leave(code: int = 0) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -34,10 +34,14 @@ from pipelines.serving.messages import (
 )
 from pipelines.serving.questions import Asked, Question
 from pipelines.serving.truth import KnownTruth
+from pipelines.serving.uploads import Uploads
 from pipelines.serving.word_effects import word_effects
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.files import clear_abandoned
 from spikemba.grounder.grounder import Grounder
+from spikemba.user_folders import cache_folder
+from spikemba.video.pieces import PieceMaker
 from spikemba.video.sampling import VideoReader
 
 UNTRAINED = "untrained, it cannot know whether a video shows what is asked at all: these are its best moments"
@@ -70,14 +74,23 @@ class Service:
         """models: name -> what answers under it; the first one does where none is named. Raises VideoError."""
         self.options = options or ServiceOptions()
         growing = [self.options.uploads] if self.options.uploads is not None else []
+        self.uploads = Uploads(growing[0], self.options.upload_limit) if growing else None
         self.videos, self.models = ServedVideos(videos, growing), dict(models)
-        self.cuts = CutStore()
+        clear_abandoned(cache_folder() / "features")  # of a server that was killed while it wrote
+        self.cuts, self.pieces = CutStore(), PieceMaker()
         self.known = KnownTruth(self.options.annotations, self.options.corrections)
         self._computing = threading.BoundedSemaphore(self.options.workers)
         self.lanes = Lanes(self.models, self.options.workers)
 
+    def stop(self) -> None:
+        """Let all work end, and wait for nothing."""
+        self.lanes.stop()
+
     def close(self) -> bool:
         """End all work; returns whether it has ended."""
+        self.pieces.close()
+        if self.uploads is not None:
+            self.uploads.close()
         return all([self.lanes.close(), self.cuts.close()])
 
     def state(self) -> State:
@@ -117,7 +130,7 @@ class Service:
         """What a file says of itself. Raises NotThere, VideoError for a file that cannot be read."""
         video = self.video(video_id)
         try:
-            found = VideoReader(video.path).info
+            found, plays = VideoReader(video.path).info, self.pieces.playing(video.path)
         except VideoError as error:
             raise video.fault(error) from None
         return VideoInfo(
@@ -129,7 +142,12 @@ class Service:
             fps=found.fps or None,
             has_sound=found.has_audio,
             size_bytes=video.size_bytes,
-            play=Play(kind="file", type="video/mp4"),
+            play=Play(
+                kind="file" if plays.how.as_it_is else "pieces",
+                type=plays.how.type,
+                pieces=[[start_s, end_s] for start_s, end_s in plays.pieces_s],
+                reason=plays.how.reason,
+            ),
         )
 
     def ask(self, asked: Ask) -> Question:

@@ -104,7 +104,7 @@ def test_the_refusal_of_a_name_says_how_to_allow_it():
     refusal = refused(head(host="films.example:8765"), Access())
     assert refusal.line == (
         "this server is not called films.example:8765; "
-        "start the server with --allow-host films.example:8765 if this is its name"
+        "start the server with --known-as films.example:8765 if this is its name"
     )
 
 
