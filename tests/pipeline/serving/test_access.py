@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -175,6 +176,16 @@ def test_paths_that_could_mean_another_one_are_refused(path):
 def test_ids_files_of_the_page_and_endings_with_a_slash_are_let_in():
     for path in ("/", "/page/modules/app.js", "/api/videos/kitchen-3f2a9c0d1e4b/file", "/page/", "/page/..a"):
         assert status(head(path=path)) == 0
+
+
+def test_many_or_heavy_headers_are_refused():
+    assert status(head(headers=[(b"x", b"1")] * 99)) == 0
+    assert status(head(headers=[(b"x", b"1")] * 100)) == 431
+    assert status(head(headers=[(b"x", b"a" * 17_000)])) == 431
+
+
+def test_another_version_of_http_is_refused():
+    assert status(replace(head(), version="2.0")) == 400
 
 
 def test_an_overlong_address_is_refused():
