@@ -1,4 +1,4 @@
-"""Videos as a browser takes them: the file itself by ranges, pieces of what it cannot play, single pictures.
+"""Videos as a browser takes them: the file itself by ranges, pieces of what it cannot play, pictures, cuts.
 
 What takes time runs in threads of its own, a few at a time, and stops when nobody waits for it any more.
 """
@@ -6,7 +6,6 @@ What takes time runs in threads of its own, a few at a time, and stops when nobo
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -14,13 +13,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from pipelines.serving.bodies import query_of
 from pipelines.serving.catalogue import ServedVideo
-from pipelines.serving.faults import Busy
-from pipelines.serving.service import Service, told
+from pipelines.serving.faults import Busy, NotThere
+from pipelines.serving.messages import StillQuery
+from pipelines.serving.service import Service
 from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.reading.printable import printable
 from spikemba.video.kept import etag_of
 from spikemba.video.piece_reading import Stop, Stopped
-from spikemba.video.stills import HEIGHTS
+from spikemba.video.stills import Stills
 
 TYPES = {
     **dict.fromkeys((".mp4", ".m4v", ".f4v"), "video/mp4"),
@@ -37,16 +39,17 @@ RANGES = 8
 """That one request may ask for, at most."""
 _LOOK_S = 0.2
 """Between two looks whether the client is still there."""
-_UNCHANGED = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+_ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 
 def routes(service: Service) -> list[Route]:
     """The addresses of a video's pictures and sound."""
-    pieces, stills = _Turns(), _Turns()
+    stills = Stills()
     return [
         Route("/api/videos/{id}/file", partial(_file, service)),
-        Route("/api/videos/{id}/pieces/{number}", partial(_piece, service, pieces)),
-        Route("/api/videos/{id}/still", partial(_still, service, stills)),
+        Route("/api/videos/{id}/pieces/{n}", partial(_piece, service, _Turns())),
+        Route("/api/videos/{id}/still", partial(_still, service, stills, _Turns())),
+        Route("/api/cuts/{id}", partial(_cut_file, service)),
     ]
 
 
@@ -57,7 +60,7 @@ async def _file(service: Service, request: Request) -> Response:
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
     await anyio.to_thread.run_sync(_open_once, video)
     media_type = TYPES.get(video.path.suffix.lower(), "application/octet-stream")
-    return FileResponse(video.path, media_type=media_type, headers=_UNCHANGED)
+    return FileResponse(video.path, media_type=media_type, headers=_ASK_AGAIN)
 
 
 def _open_once(video: ServedVideo) -> None:
@@ -68,35 +71,33 @@ def _open_once(video: ServedVideo) -> None:
         raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
 
 
+async def _cut_file(service: Service, request: Request) -> Response:
+    cut = await anyio.to_thread.run_sync(service.cuts.get, request.path_params["id"])
+    media_type = TYPES.get(cut.path.suffix.lower(), "application/octet-stream")
+    return FileResponse(cut.path, media_type=media_type, filename=cut.name)
+
+
 async def _piece(service: Service, turns: "_Turns", request: Request) -> Response:
-    number = _number(request.path_params["number"], "a piece")
+    number = request.path_params["n"]
+    if not (number.isascii() and number.isdigit() and len(number) < 8):
+        raise NotThere(f"no piece is called {printable(number)[:40]!r}; they are counted from 0 on")
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
-    make = partial(service.pieces.piece, video.path, number)
+
+    def make(stop: Stop) -> bytes:
+        n = len(service.pieces.playing(video.path).limits)
+        if int(number) >= n:
+            there = f"it has 0 to {n - 1}" if n else "it is played as it is"
+            raise NotThere(f"{video.name} has no piece {number}; {there}")
+        return service.pieces.piece(video.path, int(number), stop)
+
     return await _made(video, f"piece {number}", "video/mp4", make, turns, request)
 
 
-async def _still(service: Service, turns: "_Turns", request: Request) -> Response:
-    at_s = _seconds(request.query_params.get("at_s", ""))
-    height = _number(request.query_params.get("height", str(HEIGHTS[0])), "height")
-    if height not in HEIGHTS:
-        raise SpikeMbaError(f"height is {height}; expected {', '.join(map(str, HEIGHTS))}")
+async def _still(service: Service, stills: Stills, turns: "_Turns", request: Request) -> Response:
+    asked = query_of(request, StillQuery)
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
-    make = partial(service.stills.still, video.path, at_s, height)
-    return await _made(video, f"still {at_s} {height}", "image/jpeg", make, turns, request)
-
-
-def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise SpikeMbaError(f"{name} is {text[:40]!r}; expected a whole number from 0 on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        at_s = float(text)
-        if 0 <= at_s < 1e7:
-            return at_s
-    raise SpikeMbaError(f"at_s is {text[:40]!r}; expected seconds from 0 on")
+    make = partial(stills.still, video.path, asked.at_s, asked.height)
+    return await _made(video, f"still {asked.at_s} {asked.height}", "image/jpeg", make, turns, request)
 
 
 async def _made(
@@ -108,7 +109,7 @@ async def _made(
     request: Request,
 ) -> Response:
     """What is made of a file, or that the browser has it."""
-    headers = _UNCHANGED | {"ETag": etag_of(video.path, name)}
+    headers = _ASK_AGAIN | {"ETag": _etag(video, name)}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
@@ -116,8 +117,15 @@ async def _made(
     except Stopped:
         return Response(status_code=499)  # nobody reads it
     except VideoError as error:
-        raise told(video, error) from None
+        raise video.fault(error) from None
     return Response(content, media_type=media_type, headers=headers)
+
+
+def _etag(video: ServedVideo, name: str) -> str:
+    try:
+        return etag_of(video.path, name)
+    except OSError as error:
+        raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
 
 
 class _Turns:

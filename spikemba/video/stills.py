@@ -45,8 +45,8 @@ class Stills:
     def still(self, path: Path, at_s: float, height: int, stop: Stop = lambda: False) -> bytes:
         """The picture at a time as JPEG, upright, in square pixels; past the end the last one.
 
-        height: of HEIGHTS, in pixels. The largest shows the very picture of that time; smaller ones may show a key frame
-        up to NEAR_S before it (FAR_S and more where there is none so long).
+        height: of HEIGHTS, in pixels. The largest shows the very picture of that time; smaller ones may show a key
+        frame up to NEAR_S before it (FAR_S and more where there is none so long).
         Raises VideoError when the file cannot be read as a video, Stopped.
         """
         try:
@@ -82,7 +82,9 @@ class _Search:
             return frame, aspect
         for back in (Fraction(SEEK_MARGIN_S), Fraction(6), None):
             with opened(self.path, "AUTO") as (container, stream):
-                if back is not None and not (self.time > 2 * back and self._sought(container, stream, self.time - back)):
+                if back is not None and not (
+                    self.time > 2 * back and self._sought(container, stream, self.time - back)
+                ):
                     continue
                 frame = self._on_screen(container, stream, first_counts=back is None)
                 if frame is not None:
