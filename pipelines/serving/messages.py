@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipelines.grounding.formats import FORMATS
 from spikemba.video.cuts import CutMode
@@ -138,11 +138,16 @@ class VideoInfo(Message):
     play: Play
 
 
+def _whole(text: object) -> object:
+    """A number out of an address, where it is one."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 8 else text
+
+
 class StillQuery(Message):
     """Which picture."""
 
     at_s: Seconds = 0.0
-    height: Literal[90, 180, 360] = 180
+    height: Annotated[Literal[90, 180, 360], BeforeValidator(_whole)] = 180
 
 
 class Truth(Message):
