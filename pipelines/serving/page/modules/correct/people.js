@@ -6,10 +6,14 @@ import { span } from "../times.js";
 /** @returns {{element: HTMLElement, draw: () => void}} */
 export function peopleRows(desk, app) {
   const list = h("ul", { class: "fix-people" });
+  let drawn = null;
+  let own = null;
   return {
     element: list,
     draw() {
       const rows = desk.rows ?? [];
+      if (drawn === desk.rows && own === desk.own && drawn !== null) return; // a button in it keeps the focus
+      [drawn, own] = [desk.rows, desk.own];
       list.hidden = rows.length === 0;
       fill(list, rows.map((row) => person(row, row === desk.own, desk, app)));
     },
