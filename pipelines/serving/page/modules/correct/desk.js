@@ -4,6 +4,7 @@ import { get, path, post } from "../api.js";
 import { added, beginning, freeKey, History, moved, placed, said, saysSomething } from "./draft.js";
 import { forgetDraft, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
 
+const NARROW_PX = 16; // below it edges are hard to take hold of, and the axis is zoomed
 const NEW_S = 4; // seconds of a window that is added without being drawn
 
 export class Desk {
@@ -146,6 +147,8 @@ export class Desk {
     const key = freeKey(this.history.now);
     this.selected = key;
     this.do(added(start_s, end_s, this.subject.duration_s), kind);
+    const item = this.item(key);
+    if (kind === null && (item.end_s - item.start_s) / this.app.axis.view().scale < NARROW_PX) this.app.axis.zoomTo(item.start_s, item.end_s);
     return key;
   }
 

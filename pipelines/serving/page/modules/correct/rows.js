@@ -52,7 +52,7 @@ export function windowRows(desk, app) {
   }
 
   function field(key, part) {
-    const input = h("input", { class: "number", type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false" });
+    const input = h("input", { class: "number", type: "text", autocomplete: "off", spellcheck: "false" });
     input.addEventListener("focus", () => desk.selected !== key && desk.select(key));
     input.addEventListener("input", () => input.classList.add("typing"));
     input.addEventListener("change", () => {
