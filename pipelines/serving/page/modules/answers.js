@@ -35,7 +35,7 @@ function content(now, app) {
   const failed = question.failed.find((one) => one.video === video);
   if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? failed?.problem ?? "The question failed.");
   if (failed && !answers.length) return h("p", { class: "line error long", role: "alert", dir: "auto" }, failed.problem);
-  if (answers.length) return [h("p", { class: "answers-query long", dir: "auto" }, question.query), answers.map((one, index) => group(one, index, now, app))];
+  if (answers.length) return [h("p", { class: "answers-query long", dir: "auto", title: question.query }, h("span", { dir: "auto" }, question.query)), answers.map((one, index) => group(one, index, now, app))];
   if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, question.query), h("p", {}, "…"));
   if (question.state === "cancelled") return again("Cancelled.", question, app);
   return again("Not asked of this video yet.", question, app);
