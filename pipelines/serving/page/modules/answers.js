@@ -15,7 +15,7 @@ export function mountAnswers(container, app) {
   const count = container.querySelector("#answers-count");
   app.state.watch(["question", "answers", "video", "info"], (now) => {
     keepPlace(body, () => fill(body, content(now, app)));
-    count.textContent = summary(now);
+    count.textContent = summary(now) || "";
     announce(now, app);
   });
   app.state.watch(["moment"], ({ moment }) => markChosen(body, moment));
@@ -91,7 +91,7 @@ function markChosen(body, moment) {
 function summary({ question, answers }) {
   if (!answers.length || !question) return "";
   const n = answers.reduce((sum, one) => sum + one.moments.length, 0);
-  return `${n} ${n === 1 ? "moment" : "moments"}`;
+  return n && `${n} ${n === 1 ? "moment" : "moments"}`;
 }
 
 let announced = null;
