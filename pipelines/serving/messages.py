@@ -1,6 +1,6 @@
 """What goes in and out of each call, as typed records: of the service, of the web and of docs/openapi.json."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,8 +9,8 @@ from spikemba.video.cuts import CutMode
 
 MAX_QUERY = 1000
 """Characters of a sentence."""
-MAX_VIDEOS = 10_000
-"""Videos of one question."""
+MAX_VIDEOS = 2000
+"""Videos that one question names; all of a folder may be more."""
 MAX_CHECKPOINTS = 8
 MAX_TOP = 100
 """Moments of one answer."""
@@ -136,6 +136,13 @@ class VideoInfo(Message):
     has_sound: bool
     size_bytes: int
     play: Play
+
+
+class StillQuery(Message):
+    """Which picture."""
+
+    at_s: Seconds = 0.0
+    height: Literal[90, 180, 360] = 180
 
 
 class Truth(Message):
@@ -274,11 +281,13 @@ class Word(Message):
 
     word: str
     first: int
-    """Characters before it."""
+    """Characters (code points) before it."""
     last: int
     """Characters up to its end."""
     effect: float
-    """By how much the window's score falls without it."""
+    """Part of the window's share of the saliency that is lost without it: 1 all of it; below 0 the share grows."""
+    exists: float | None
+    """By how much `exists` falls without it; null where the checkpoint does not tell."""
 
 
 class Words(Message):
@@ -286,7 +295,9 @@ class Words(Message):
 
     words: list[Word]
     whole: float
-    """The window's score for the whole sentence."""
+    """The window's share for the whole sentence, in [0, 1]."""
+    exists: float | None
+    """That the video shows it at all; null where the checkpoint does not tell."""
 
 
 class Export(Message):
@@ -342,23 +353,38 @@ class Correction(Message):
     """What answered."""
 
 
+class CorrectionRow(Message):
+    """A row of QVHighlights with a few keys more, as it is kept and as `spikemba prepare custom` reads it."""
+
+    qid: str
+    query: str
+    vid: str
+    """What annotations call the video."""
+    duration: float
+    relevant_windows: list[list[float]] | None = None
+    """Empty: the video shows nothing of it; missing: only what is wrong is known."""
+    wrong_windows: list[list[float]]
+    by: str
+    at: str
+    """When, in ISO 8601."""
+    model: str | None = None
+
+
+class CorrectionsQuery(Message):
+    """Which corrections."""
+
+    video: VideoId | None = None
+    query: Query | None = None
+
+
 class Corrections(Message):
-    """Rows of corrections as they are kept."""
+    """The last row of each person about each video and sentence."""
 
-    rows: list[dict[str, Any]]
-
-
-class Upload(Message):
-    """A file that is to be added."""
-
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    size_bytes: Annotated[int, Field(ge=1, le=2**53)]
+    rows: list[CorrectionRow]
 
 
-class UploadProgress(Message):
-    """How much of a file is here."""
+class UploadPart(Message):
+    """Where the bytes belong."""
 
-    id: str = ""
-    received: int = 0
-    video: str | None = None
-    """Its id as a video, when all of it is here."""
+    at: Annotated[int, Field(ge=0, le=2**53)]
+    """Bytes before them."""
