@@ -79,8 +79,8 @@ class Lanes:
                 raise Busy("the server is being stopped; ask again when it runs")
             if len(open_ones) >= MOST_OPEN or sum(one.size for one in open_ones) > MOST_BYTES:
                 raise Busy(
-                    f"{len(open_ones)} questions are open already, and at most {MOST_OPEN} are taken, fewer where their "
-                    "answers are long; ask again when some are over"
+                    f"{len(open_ones)} questions are open already, and at most {MOST_OPEN} are taken, fewer where "
+                    "their answers are long; ask again when some are over"
                 )
             self._questions[question.id] = question
             self._to_answer[question] = deque(question.tasks())
@@ -94,7 +94,9 @@ class Lanes:
         with self._changed:
             found = self._questions.get(question_id)
             if found is None:
-                raise NotThere(f"no question has the id {printable(question_id)[:100]!r}; it may be forgotten: ask again")
+                raise NotThere(
+                    f"no question has the id {printable(question_id)[:100]!r}; it may be forgotten: ask again"
+                )
             self._questions.move_to_end(question_id)
             return found
 
@@ -106,14 +108,18 @@ class Lanes:
         self._place_all()
         return question
 
-    def close(self, patience_s: float = 1.5) -> bool:
-        """End all work, finished or not; returns whether every thread has ended by then."""
+    def stop(self) -> None:
+        """Let all work end, finished or not, and wait for nothing."""
         with self._changed:
             self._closing = True
             open_ones = [one for one in self._questions.values() if not one.is_over]
             self._changed.notify_all()
         for question in open_ones:
             question.cancel()
+
+    def close(self, patience_s: float = 0.5) -> bool:
+        """End all work; returns whether every thread has ended by then."""
+        self.stop()
         until = time.monotonic() + patience_s
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -155,7 +161,7 @@ class Lanes:
     def _ground(self, model: Grounder, task: Task, asked: Asked) -> Answered | None:
         """The answer; None where the features have gone since it was looked for them."""
 
-        def not_here(done: int, total: int | None) -> None:
+        def not_here(done: int, total: int | None) -> None:  # noqa: ARG001
             raise Stopped
 
         try:
@@ -197,7 +203,8 @@ class Lanes:
                 cached_features(path, model.encoders, model.clip_s, lambda done, total: self._told(read, done, total))
                 if not model.has_features(path) and path.exists():
                     raise SpikeMbaError(
-                        f"{path}: its features cannot be kept in the cache folder; free some space, or set SPIKEMBA_CACHE"
+                        f"{path}: its features cannot be kept in the cache folder; free some space, "
+                        "or set SPIKEMBA_CACHE"
                     )
             except Stopped:
                 pass
