@@ -3,6 +3,7 @@
 import { path, post, postForFile } from "./api.js";
 import { groundCommand } from "./command.js";
 import { fill, h } from "./dom.js";
+import { fileName } from "./file_names.js";
 import { icon } from "./icons.js";
 import { linkTo, openLinked } from "./moment_link.js";
 import { span } from "./times.js";
@@ -180,23 +181,6 @@ class Exports {
       return null;
     }
   }
-}
-
-/**
- * The file's name of a Content-Disposition, or null.
- *
- * @param {string | null} header
- */
-export function fileName(header) {
-  const encoded = header?.match(/filename\*\s*=\s*utf-8''([^;]+)/iu)?.[1];
-  if (encoded) {
-    try {
-      return decodeURIComponent(encoded.trim());
-    } catch {
-      // not what it says it is: the plain name is left
-    }
-  }
-  return header?.match(/filename\s*=\s*"([^"]*)"/iu)?.[1] ?? header?.match(/filename\s*=\s*([^;\s]+)/iu)?.[1] ?? null;
 }
 
 function saved(address, name) {
