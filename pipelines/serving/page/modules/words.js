@@ -51,7 +51,7 @@ function word({ word: text, effect }, most) {
 }
 
 function explanation({ whole }) {
-  return h("p", { class: "soft tiny" }, `The whole sentence scores ${whole.toFixed(2)} here. A word's number is how much lower the score is without it.`);
+  return h("p", { class: "soft tiny" }, `Of all that the sentence scores in this video, ${Math.round(100 * whole)} % lies in this moment. A word's number is the part of that lost without it.`);
 }
 
 function signed(effect) {
