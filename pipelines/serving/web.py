@@ -55,13 +55,9 @@ def web_app(service: Service) -> Starlette:
         for call in CALLS
         if call.name in HANDLERS
     ]
+    routes += [*playback.routes(service), *upload_calls.routes(service.uploads, service.videos)]
     return Starlette(
-        routes=[
-            *routes,
-            *playback.routes(service),
-            *upload_calls.routes(service.uploads, service.videos),
-            *page_files.routes(),
-        ],
+        routes=[*routes, *page_files.routes()],
         exception_handlers={SpikeMbaError: refused, HTTPException: not_an_address, Exception: broken},
     )
 
