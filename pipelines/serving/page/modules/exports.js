@@ -20,7 +20,11 @@ const FORMATS = {
   "markers.csv": "CSV of markers",
   chapters: "Chapters for FFmpeg",
 };
+const PER_VIDEO = new Set(["srt", "vtt", "chapters"]);
 const TIMELINES = new Set(["edl", "fcpxml", "xml", "otio", "markers.csv"]);
+
+const ALL = ["all", "All videos"];
+const ONE = ["video", "This video"];
 
 /** Cuts a moment of the page's panel or of a list; set when the panel is there. */
 let cutOut = async () => {};
@@ -56,7 +60,7 @@ class Exports {
     this.app = app;
     this.format = select("Format", Object.entries(FORMATS));
     this.shape = select("Timeline", [["", "As usual"], ["cut", "Rough cut"], ["markers", "Markers"]]);
-    this.which = select("Answers", [["all", "All videos"], ["video", "This video"]]);
+    this.which = select("Answers", [ALL, ONE]);
     this.model = select("Checkpoint", []);
     this.mode = select("Cut", [["exact", "Exact, encoded anew"], ["copy", "Quick, from the key frame before"]]);
     this.save = button("save", "Save", () => this.download(), "main");
@@ -95,6 +99,7 @@ class Exports {
     for (const whole of [this.format.whole, this.save, this.command]) whole.hidden = !answered;
     this.shape.whole.hidden = !answered || !TIMELINES.has(this.format.field.value);
     const own = answered && question.answers.some(({ video_id }) => video_id === video);
+    this.which.set(PER_VIDEO.has(this.format.field.value) ? [ONE] : [ALL, ONE]);
     this.which.whole.hidden = question?.scope !== "all" || !own;
     const asked = question?.checkpoints ?? [];
     this.model.whole.hidden = asked.length < 2 || !answered;
