@@ -71,6 +71,8 @@ class Exports {
     this.files = h("ul", { class: "exports-files", "aria-label": "Cuts" });
     this.copied = h("div", { class: "exports-copied", hidden: true });
     this.problem = h("p", { class: "exports-problem error long", role: "alert", dir: "auto" });
+    this.wanted = "all";
+    this.which.field.addEventListener("change", () => (this.wanted = this.which.field.value));
     this.format.field.addEventListener("change", () => this.draw(this.now));
     fill(
       container,
@@ -99,7 +101,9 @@ class Exports {
     for (const whole of [this.format.whole, this.save, this.command]) whole.hidden = !answered;
     this.shape.whole.hidden = !answered || !TIMELINES.has(this.format.field.value);
     const own = answered && question.answers.some(({ video_id }) => video_id === video);
-    this.which.set(PER_VIDEO.has(this.format.field.value) ? [ONE] : [ALL, ONE]);
+    const single = PER_VIDEO.has(this.format.field.value);
+    this.which.set(single ? [ONE] : [ALL, ONE]);
+    if (!single) this.which.field.value = this.wanted;
     this.which.whole.hidden = question?.scope !== "all" || !own;
     const asked = question?.checkpoints ?? [];
     this.model.whole.hidden = asked.length < 2 || !answered;
