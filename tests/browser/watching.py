@@ -10,9 +10,6 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Respons
 _NO_SERVER = re.compile(
     r"net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED|ABORTED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)"
 )
-_MAY_BE_DROPPED = ("media", "eventsource", "image")
-"""Kinds of requests that a page drops when it seeks or hides something; any other that is dropped is a fault."""
-
 
 class Watch:
     """Collects the problems of all pages of a context; `problems` must be empty in the end.
@@ -24,7 +21,7 @@ class Watch:
         self.own: set[str] = set()
         self.problems: list[str] = []
         self._expected: list[tuple[int, str]] = []
-        self._down = self._leaving = False
+        self._down = False
         context.on("console", self._on_console)
         context.on("weberror", self._on_error)
         context.on("request", self._on_request)
@@ -43,15 +40,6 @@ class Watch:
             yield
         finally:
             self._down = False
-
-    @contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Within the block, the page is left or told to stop: requests under way may be dropped."""
-        self._leaving = True
-        try:
-            yield
-        finally:
-            self._leaving = False
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning"):
@@ -78,8 +66,7 @@ class Watch:
         why = request.failure or ""
         if self._down and _NO_SERVER.search(why):
             return
-        dropped = "ERR_ABORTED" in why
-        if dropped and (self._leaving or request.resource_type in _MAY_BE_DROPPED or _is_download(request)):
+        if request.method == "GET" and "ERR_ABORTED" in why:  # the page took back what it no longer wants to read
             return
         self.problems.append(f"request failed: {request.method} {request.url} ({request.resource_type}): {why}")
 
@@ -90,7 +77,3 @@ class Watch:
             return
         self.problems.append(f"{response.status}: {response.request.method} {response.url}")
 
-
-def _is_download(request: Request) -> bool:
-    """Whether the browser took the answer as a file: to the page, such a navigation never arrives."""
-    return request.is_navigation_request() and not request.url.endswith("/")
