@@ -24,6 +24,7 @@ from spikemba_cli import (
     prepare,
     recognize,
     runs,
+    serve,
     share,
     train,
 )
@@ -31,7 +32,7 @@ from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("recognize", "explain", "share", "features", "config", "doctor"),
+    *("serve", "recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -80,6 +81,7 @@ app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(serve.serve)
 app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.command()(share.share)

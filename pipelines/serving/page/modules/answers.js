@@ -1,0 +1,2 @@
+/** The ranked answers to the shown video. */
+export function mountAnswers(container, app) {}

@@ -1,0 +1,2 @@
+/** Corrections of windows. */
+export function mountCorrections(container, app) {}

@@ -1,0 +1,2 @@
+/** What each word contributes to the chosen moment. */
+export function mountWords(container, app) {}

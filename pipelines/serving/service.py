@@ -1,0 +1,160 @@
+"""The calls, without any web: list, info, ask. Behind the page and behind `spikemba mcp`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.grounding.formats import FORMATS
+from pipelines.serving.catalogue import ServedVideo, ServedVideos
+from pipelines.serving.faults import NotThere
+from pipelines.serving.lanes import Lanes
+from pipelines.serving.messages import (
+    Ask,
+    CheckpointState,
+    CorrectionState,
+    Play,
+    State,
+    UploadState,
+    Video,
+    VideoInfo,
+    Videos,
+)
+from pipelines.serving.questions import Asked, Question
+from spikemba import __version__
+from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.grounder.grounder import Grounder
+from spikemba.video.sampling import VideoReader
+
+UNTRAINED = "untrained, it cannot know whether a video shows what is asked at all: these are its best moments"
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What is switched on, and how much is taken."""
+
+    workers: int = 1
+    """Threads that answer."""
+    corrections: Path | None = None
+    """Folder of corrections; None: none are taken."""
+    uploads: Path | None = None
+    """Folder for new files; None: none are taken."""
+    upload_limit: int = 4 * 2**30
+    """Bytes of a new file, at most."""
+    annotations: tuple[Path, ...] = ()
+    """Files of true windows."""
+
+
+class Service:
+    """What can be asked of some videos and some models."""
+
+    def __init__(
+        self, videos: Sequence[Path], models: Mapping[str, Grounder], options: ServiceOptions | None = None
+    ) -> None:
+        """models: name -> what answers under it; the first one does where none is named. Raises VideoError."""
+        self.options = options or ServiceOptions()
+        growing = [self.options.uploads] if self.options.uploads is not None else []
+        self.videos, self.models = ServedVideos(videos, growing), dict(models)
+        self.lanes = Lanes(self.models, self.options.workers)
+
+    def close(self) -> bool:
+        """End all work; returns whether it has ended."""
+        return self.lanes.close()
+
+    def state(self) -> State:
+        """What this server is and can do."""
+        return State(
+            version=__version__,
+            checkpoints=[_checkpoint(name, model) for name, model in self.models.items()],
+            uploads=UploadState(on=self.options.uploads is not None, limit_bytes=self.options.upload_limit),
+            corrections=CorrectionState(on=self.options.corrections is not None),
+            formats=list(FORMATS),
+            n_videos=len(self.videos.all()),
+        )
+
+    def list(self) -> Videos:
+        """All videos; no file is opened."""
+        return Videos(videos=[self._listed(one) for one in self.videos.all()])
+
+    def video(self, video_id: str) -> ServedVideo:
+        """The video of an id. Raises NotThere."""
+        return self.videos.get(video_id)
+
+    def info(self, video_id: str) -> VideoInfo:
+        """What a file says of itself. Raises NotThere, VideoError for a file that cannot be read."""
+        video = self.video(video_id)
+        try:
+            found = VideoReader(video.path).info
+        except VideoError as error:
+            raise told(video, error) from None
+        return VideoInfo(
+            id=video.id,
+            name=video.name,
+            duration_s=found.duration_s,
+            width=found.width,
+            height=found.height,
+            fps=found.fps or None,
+            has_sound=found.has_audio,
+            size_bytes=video.size_bytes,
+            play=Play(kind="file", type="video/mp4"),
+        )
+
+    def ask(self, asked: Ask) -> Question:
+        """A question that is worked on from now. Raises NotThere, QueryError, Busy, SpikeMbaError."""
+        names = list(dict.fromkeys(asked.checkpoints or [next(iter(self.models))]))
+        min_exists = 0.0 if asked.show_all else asked.min_exists
+        if asked.show_all and asked.min_exists is not None:
+            raise SpikeMbaError("show_all shows every moment, so min_exists means nothing beside it; give one of the two")
+        query = asked.query
+        for name in names:
+            model = self.model(name)
+            model.check_min_exists(min_exists)
+            (query,) = model.check([asked.query])
+        ids = None if asked.videos is None else list(dict.fromkeys(asked.videos))
+        videos = self.videos.all() if ids is None else [self.video(one) for one in ids]
+        if not videos:
+            raise NotThere("there is no video to ask about; put one into the served folder")
+        return self.lanes.ask(Asked(query, tuple(videos), tuple(names), asked.top, min_exists))
+
+    def question(self, question_id: str) -> Question:
+        """A question that was asked. Raises NotThere."""
+        return self.lanes.get(question_id)
+
+    def cancel(self, question_id: str) -> Question:
+        """Stop working on a question. Raises NotThere."""
+        return self.lanes.cancel(question_id)
+
+    def model(self, name: str | None) -> Grounder:
+        """What answers under a name; None: the first. Raises NotThere."""
+        found = self.models.get(next(iter(self.models)) if name is None else name)
+        if found is None:
+            raise NotThere(f"no checkpoint is called {name!r}; there are: {', '.join(self.models)}")
+        return found
+
+    def _listed(self, video: ServedVideo) -> Video:
+        return Video(
+            id=video.id,
+            name=video.name,
+            folder=video.folder,
+            size_bytes=video.size_bytes,
+            changed=video.changed,
+            has_truth=False,
+            n_corrections=0,
+        )
+
+
+def told(video: ServedVideo, error: SpikeMbaError) -> VideoError:
+    """A fault of a video, without the path that it lies at."""
+    line = video.told(error)
+    return VideoError(video.name, line.removeprefix(f"{video.name}: "))
+
+
+def _checkpoint(name: str, model: Grounder) -> CheckpointState:
+    return CheckpointState(
+        name=name,
+        trained=model.trained,
+        tells_existence=model.model.tells_existence,
+        min_exists=model.model.min_exists,
+        clip_s=model.clip_s,
+        encoders=[one.name for one in model.encoders],
+        note="" if model.trained else UNTRAINED,
+    )
