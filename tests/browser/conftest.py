@@ -109,7 +109,7 @@ def watch(context: BrowserContext) -> Iterator[Watch]:
     yield watch
     for page in context.pages:
         page.wait_for_timeout(50)  # what it said last has arrived
-    assert watch.problems == []
+    assert "\n".join(watch.problems) == ""
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ TWO_HOURS_S = 7200
 def draw_films(folder: Path) -> Path:
     """Files to serve in `folder`; returns the annotations of the drawn one, which lie beside it.
 
-    shapes.mp4, the example; more/<id>.mp4, drawn with five sentences; the odd name; broken.mp4, which is no video.
+    shapes.mp4, the example; more/<id>.mp4, drawn with five sentences; the odd name; truncated.mp4, which is no video.
     """
     (folder / "more").mkdir(parents=True)
     shutil.copy(EXAMPLE, folder / "shapes.mp4")
@@ -29,7 +29,7 @@ def draw_films(folder: Path) -> Path:
     drawn = folder / "more" / f"{board.video_id}.mp4"
     write_video(drawn, render(board), FPS)
     shutil.copy(drawn, folder / ODD_NAME)
-    (folder / "broken.mp4").write_bytes(EXAMPLE.read_bytes()[:3000])
+    (folder / "truncated.mp4").write_bytes(EXAMPLE.read_bytes()[:3000])
     rows = annotate(board, 1)
     truth = folder.parent / "truth.jsonl"
     write_annotations(truth, rows)

@@ -27,8 +27,9 @@ class Screen:
         self.corrections = page.get_by_role("region", name="Corrections")
 
     def open(self, name: str) -> None:
-        """Choose a video of the list and wait until it can be played."""
-        self.videos.get_by_role("button", name=name).click()
+        """Choose a video of the list and wait until its first picture is there."""
+        self.videos.get_by_role("option", name=name).click()
+        expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(name)
         self.playable()
 
     def playable(self) -> None:
@@ -40,15 +41,37 @@ class Screen:
         self.sentence.fill(sentence)
         self.sentence.press("Enter")
 
-    def moments(self) -> Locator:
-        """The answers to the shown video, best first."""
-        return self.answers.get_by_role("listitem")
+    def marked(self, rank: int = 1) -> Locator:
+        """The answer of a rank on the time axis, of each checkpoint."""
+        return self.axis.get_by_role("button", name=re.compile(rf"^answer {rank}\b"))
 
-    def first_span(self) -> tuple[float, float]:
-        """Seconds of the best answer's window, once it is there."""
-        first = self.moments().first
-        expect(first).to_be_visible()
-        return span_of(first.inner_text())
+    def best(self) -> tuple[float, float]:
+        """Seconds of the best answer's window on the time axis, once it is there."""
+        expect(self.marked().first).to_be_visible()
+        return span_of(self.marked().first.get_attribute("aria-label") or "")
+
+    def span(self, marked: Locator) -> tuple[float, float]:
+        """Seconds of a window on the time axis."""
+        return span_of(marked.get_attribute("aria-label") or "")
+
+    def leave_the_sentence(self) -> None:
+        """Take the focus out of the sentence's field, so that keys are the page's again."""
+        self.sentence.blur()
+
+    def choose_checkpoints(self, *names: str) -> None:
+        """Let these answer, and no others."""
+        self.page.get_by_role("button", name=re.compile("checkpoint", re.IGNORECASE)).click()
+        for box in self.page.get_by_role("checkbox").all():
+            box.set_checked((box.get_attribute("value") or "") in names)
+        self.page.keyboard.press("Escape")
+
+    def axis_point(self, seconds: float) -> tuple[float, float]:
+        """Where a time of the whole video lies on the ruler, in pixels of the window."""
+        ruler = self.axis.get_by_role("slider", name="Time")
+        box = ruler.bounding_box()
+        assert box is not None
+        share = seconds / float(ruler.get_attribute("aria-valuemax") or "nan")
+        return box["x"] + share * box["width"], box["y"] + box["height"] / 2
 
     def time(self) -> float:
         """Where the video is, in seconds."""

@@ -45,7 +45,7 @@ class Served:
                 text=True,
             )
         said = json.loads(self._first_document())
-        self.url = said["url"]
+        self.url = said["address"]
         self.origin = "/".join(self.url.split("/")[:3])
 
     @property
