@@ -1,5 +1,7 @@
 """What comes in with a call: a small JSON document of a known form, or a fault in one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -10,8 +12,8 @@ from pipelines.serving.messages import Message
 from spikemba.errors import SpikeMbaError
 from spikemba.reading.printable import printable
 
-MAX_BODY = 2 * 2**20
-"""Bytes; ten thousand ids of videos have less."""
+MAX_BODY = 256 * 2**10
+"""Bytes; as many ids of videos as a question may name have less."""
 SHOWN_FAULTS = 3
 M = TypeVar("M", bound=Message)
 
@@ -31,8 +33,20 @@ async def body_of(request: Request, model: type[M]) -> M:
 
 def parsed(body: bytes, model: type[M]) -> M:
     """The document. Raises SpikeMbaError with what is wrong in one line."""
-    try:
+    with _one_line():
         return model.model_validate_json(body or b"{}")
+
+
+def query_of(request: Request, model: type[M]) -> M:
+    """What stands behind an address's `?`. Raises SpikeMbaError."""
+    with _one_line():
+        return model.model_validate_strings(dict(request.query_params))
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
         lines = [_line(tuple(fault["loc"]), fault["msg"], fault["type"], fault["input"]) for fault in faults]

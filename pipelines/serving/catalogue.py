@@ -49,6 +49,10 @@ class ServedVideo:
         """A fault's line with the video's name in place of its path."""
         return str(problem).replace(str(self.path), self.name)
 
+    def fault(self, error: VideoError) -> VideoError:
+        """A fault of this video, with its name in place of its path."""
+        return VideoError(self.name, self.told(error).removeprefix(f"{self.name}: "))
+
 
 class ServedVideos:
     """Folders and files that are served; threads may ask at once."""

@@ -79,8 +79,8 @@ class Lanes:
                 raise Busy("the server is being stopped; ask again when it runs")
             if len(open_ones) >= MOST_OPEN or sum(one.size for one in open_ones) > MOST_BYTES:
                 raise Busy(
-                    f"{len(open_ones)} questions are open already, and at most {MOST_OPEN} are taken, fewer where their "
-                    "answers are long; ask again when some are over"
+                    f"{len(open_ones)} questions are open already, and at most {MOST_OPEN} are taken, fewer where "
+                    "their answers are long; ask again when some are over"
                 )
             self._questions[question.id] = question
             self._to_answer[question] = deque(question.tasks())
@@ -94,7 +94,9 @@ class Lanes:
         with self._changed:
             found = self._questions.get(question_id)
             if found is None:
-                raise NotThere(f"no question has the id {printable(question_id)[:100]!r}; it may be forgotten: ask again")
+                raise NotThere(
+                    f"no question has the id {printable(question_id)[:100]!r}; it may be forgotten: ask again"
+                )
             self._questions.move_to_end(question_id)
             return found
 
@@ -155,7 +157,7 @@ class Lanes:
     def _ground(self, model: Grounder, task: Task, asked: Asked) -> Answered | None:
         """The answer; None where the features have gone since it was looked for them."""
 
-        def not_here(done: int, total: int | None) -> None:
+        def not_here(done: int, total: int | None) -> None:  # noqa: ARG001
             raise Stopped
 
         try:
@@ -197,7 +199,8 @@ class Lanes:
                 cached_features(path, model.encoders, model.clip_s, lambda done, total: self._told(read, done, total))
                 if not model.has_features(path) and path.exists():
                     raise SpikeMbaError(
-                        f"{path}: its features cannot be kept in the cache folder; free some space, or set SPIKEMBA_CACHE"
+                        f"{path}: its features cannot be kept in the cache folder; free some space, "
+                        "or set SPIKEMBA_CACHE"
                     )
             except Stopped:
                 pass

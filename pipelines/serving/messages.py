@@ -1,6 +1,6 @@
 """What goes in and out of each call, as typed records: of the service, of the web and of docs/openapi.json."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,8 +9,8 @@ from spikemba.video.cuts import CutMode
 
 MAX_QUERY = 1000
 """Characters of a sentence."""
-MAX_VIDEOS = 10_000
-"""Videos of one question."""
+MAX_VIDEOS = 2000
+"""Videos that one question names; all of a folder may be more."""
 MAX_CHECKPOINTS = 8
 MAX_TOP = 100
 """Moments of one answer."""
@@ -136,6 +136,13 @@ class VideoInfo(Message):
     has_sound: bool
     size_bytes: int
     play: Play
+
+
+class StillQuery(Message):
+    """Which picture."""
+
+    at_s: Seconds = 0.0
+    height: Literal[90, 180, 360] = 180
 
 
 class Truth(Message):
@@ -342,10 +349,34 @@ class Correction(Message):
     """What answered."""
 
 
-class Corrections(Message):
-    """Rows of corrections as they are kept."""
+class CorrectionRow(Message):
+    """A row of QVHighlights with a few keys more, as it is kept and as `spikemba prepare custom` reads it."""
 
-    rows: list[dict[str, Any]]
+    qid: str
+    query: str
+    vid: str
+    """What annotations call the video."""
+    duration: float
+    relevant_windows: list[list[float]] | None = None
+    """Empty: the video shows nothing of it; missing: only what is wrong is known."""
+    wrong_windows: list[list[float]]
+    by: str
+    at: str
+    """When, in ISO 8601."""
+    model: str | None = None
+
+
+class CorrectionsQuery(Message):
+    """Which corrections."""
+
+    video: VideoId | None = None
+    query: Query | None = None
+
+
+class Corrections(Message):
+    """The last row of each person about each video and sentence."""
+
+    rows: list[CorrectionRow]
 
 
 class Upload(Message):
@@ -353,6 +384,13 @@ class Upload(Message):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     size_bytes: Annotated[int, Field(ge=1, le=2**53)]
+
+
+class UploadPart(Message):
+    """Where the bytes belong."""
+
+    at: Annotated[int, Field(ge=0, le=2**53)]
+    """Bytes before them."""
 
 
 class UploadProgress(Message):

@@ -1,4 +1,4 @@
-"""Videos as a browser takes them: the file itself by range requests."""
+"""Videos as a browser takes them: the file itself by range requests, and parts that were cut out."""
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -23,4 +23,9 @@ def routes(service: Service) -> list[Route]:
         media_type = TYPES.get(video.path.suffix.lower(), "application/octet-stream")
         return FileResponse(video.path, media_type=media_type)
 
-    return [Route("/api/videos/{id}/file", file)]
+    def cut_file(request: Request) -> Response:
+        cut = service.cuts.get(request.path_params["id"])
+        media_type = TYPES.get(cut.path.suffix.lower(), "application/octet-stream")
+        return FileResponse(cut.path, media_type=media_type, filename=cut.name)
+
+    return [Route("/api/videos/{id}/file", file), Route("/api/cuts/{id}", cut_file)]

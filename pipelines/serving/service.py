@@ -1,25 +1,40 @@
 """The calls, without any web: list, info, ask. Behind the page and behind `spikemba mcp`."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.grounding.formats import FORMATS
 from pipelines.serving.catalogue import ServedVideo, ServedVideos
-from pipelines.serving.faults import NotThere
+from pipelines.serving.cut_store import CutStore
+from pipelines.serving.exports import ExportedFile, export
+from pipelines.serving.faults import NotNow, NotThere
 from pipelines.serving.lanes import Lanes
 from pipelines.serving.messages import (
     Ask,
+    AskCut,
+    AskWords,
     CheckpointState,
+    Correction,
+    CorrectionRow,
+    Corrections,
+    CorrectionsQuery,
     CorrectionState,
+    CutMessage,
+    Export,
     Play,
     State,
+    Truths,
     UploadState,
     Video,
     VideoInfo,
     Videos,
+    Words,
 )
 from pipelines.serving.questions import Asked, Question
+from pipelines.serving.truth import KnownTruth
+from pipelines.serving.word_effects import word_effects
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.grounder.grounder import Grounder
@@ -42,6 +57,8 @@ class ServiceOptions:
     """Bytes of a new file, at most."""
     annotations: tuple[Path, ...] = ()
     """Files of true windows."""
+    full_addresses: bool = True
+    """Timelines name videos by their full address; not where the server is asked from other machines."""
 
 
 class Service:
@@ -54,11 +71,14 @@ class Service:
         self.options = options or ServiceOptions()
         growing = [self.options.uploads] if self.options.uploads is not None else []
         self.videos, self.models = ServedVideos(videos, growing), dict(models)
+        self.cuts = CutStore()
+        self.known = KnownTruth(self.options.annotations, self.options.corrections)
+        self._computing = threading.BoundedSemaphore(self.options.workers)
         self.lanes = Lanes(self.models, self.options.workers)
 
     def close(self) -> bool:
         """End all work; returns whether it has ended."""
-        return self.lanes.close()
+        return all([self.lanes.close(), self.cuts.close()])
 
     def state(self) -> State:
         """What this server is and can do."""
@@ -73,7 +93,21 @@ class Service:
 
     def list(self) -> Videos:
         """All videos; no file is opened."""
-        return Videos(videos=[self._listed(one) for one in self.videos.all()])
+        truths, counts = self.known.videos(), self.known.counts()
+        return Videos(
+            videos=[
+                Video(
+                    id=one.id,
+                    name=one.name,
+                    folder=one.folder,
+                    size_bytes=one.size_bytes,
+                    changed=one.changed,
+                    has_truth=one.video_id in truths,
+                    n_corrections=counts.get(one.video_id, 0),
+                )
+                for one in self.videos.all()
+            ]
+        )
 
     def video(self, video_id: str) -> ServedVideo:
         """The video of an id. Raises NotThere."""
@@ -85,7 +119,7 @@ class Service:
         try:
             found = VideoReader(video.path).info
         except VideoError as error:
-            raise told(video, error) from None
+            raise video.fault(error) from None
         return VideoInfo(
             id=video.id,
             name=video.name,
@@ -103,7 +137,9 @@ class Service:
         names = list(dict.fromkeys(asked.checkpoints or [next(iter(self.models))]))
         min_exists = 0.0 if asked.show_all else asked.min_exists
         if asked.show_all and asked.min_exists is not None:
-            raise SpikeMbaError("show_all shows every moment, so min_exists means nothing beside it; give one of the two")
+            raise SpikeMbaError(
+                "show_all shows every moment, so min_exists means nothing beside it; give one of the two"
+            )
         query = asked.query
         for name in names:
             model = self.model(name)
@@ -130,22 +166,64 @@ class Service:
             raise NotThere(f"no checkpoint is called {name!r}; there are: {', '.join(self.models)}")
         return found
 
-    def _listed(self, video: ServedVideo) -> Video:
-        return Video(
-            id=video.id,
-            name=video.name,
-            folder=video.folder,
-            size_bytes=video.size_bytes,
-            changed=video.changed,
-            has_truth=False,
-            n_corrections=0,
+    def truth(self, video_id: str) -> Truths:
+        """What is known to be true of a video. Raises NotThere."""
+        return Truths(queries=self.known.of(self.video(video_id).video_id))
+
+    def words(self, asked: AskWords) -> Words:
+        """What each word contributes to a window's score.
+
+        Raises NotThere, NotNow for a video that was not read yet, QueryError, SpikeMbaError.
+        """
+        model, video = self.model(asked.checkpoint), self.video(asked.video)
+        if not asked.start_s < asked.end_s:
+            raise SpikeMbaError(
+                f"a window from {asked.start_s:g} to {asked.end_s:g} s is none; its end must lie behind its start"
+            )
+        if not model.has_features(video.path):
+            raise NotNow(f"{video.name} was not read by {model.name} yet; ask it a question first")
+        with self._computing:
+            try:
+                return word_effects(model, video, asked)
+            except VideoError as error:
+                raise video.fault(error) from None
+
+    def cut(self, asked: AskCut) -> CutMessage:
+        """A part of a video as a file. Raises NotThere, SpikeMbaError, VideoError, Busy."""
+        done = self.cuts.cut(self.video(asked.video), asked.start_s, asked.end_s, asked.mode)
+        return CutMessage(
+            id=done.id,
+            name=done.name,
+            url=f"/api/cuts/{done.id}",
+            start_s=done.start_s,
+            end_s=done.end_s,
+            note=done.note,
         )
 
+    def export(self, asked: Export) -> ExportedFile:
+        """A question's answers as a file. Raises NotThere, NotNow, SpikeMbaError."""
+        return export(self.question(asked.question), asked, absolute=self.options.full_addresses)
 
-def told(video: ServedVideo, error: SpikeMbaError) -> VideoError:
-    """A fault of a video, without the path that it lies at."""
-    line = video.told(error)
-    return VideoError(video.name, line.removeprefix(f"{video.name}: "))
+    def corrections(self, asked: CorrectionsQuery) -> Corrections:
+        """What people said, of one video or sentence where one is given. Raises NotThere, NotNow."""
+        video = None if asked.video is None else self.video(asked.video).video_id
+        return Corrections(rows=self.known.rows(video, asked.query))
+
+    def correct(self, said: Correction) -> CorrectionRow:
+        """Keep what somebody says. Raises NotThere, NotNow, CorrectionError, VideoError, OutputError."""
+        video = self.video(said.video)
+        return self.known.add(said, video.video_id, self.duration_s(video))
+
+    def duration_s(self, video: ServedVideo) -> float:
+        """The end of a video's last picture: as it was decoded where it was, else as it says. Raises VideoError."""
+        for model in self.models.values():
+            if model.has_features(video.path):
+                return model.read(video.path).duration_s
+        try:
+            reader = VideoReader(video.path)
+            return reader.info.duration_s or reader.measured_end_s()
+        except VideoError as error:
+            raise video.fault(error) from None
 
 
 def _checkpoint(name: str, model: Grounder) -> CheckpointState:

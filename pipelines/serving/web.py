@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -12,13 +12,26 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from pipelines.serving import page_files, playback
-from pipelines.serving.bodies import body_of
+from pipelines.serving.api import CALLS, openapi
+from pipelines.serving.bodies import body_of, query_of
+from pipelines.serving.exports import attachment
 from pipelines.serving.faults import Busy, NotNow, NotOurs, NotThere, TooLarge
-from pipelines.serving.messages import Ask, Fault, Message, Nothing
+from pipelines.serving.messages import (
+    Ask,
+    AskCut,
+    AskWords,
+    Correction,
+    CorrectionsQuery,
+    Export,
+    Fault,
+    Message,
+    Nothing,
+)
 from pipelines.serving.questions import Question
 from pipelines.serving.service import Service
 from pipelines.serving.streams import events, last_seen
 from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.files import json_text
 from spikemba.reading.printable import utf8_text
 
 STATUS: tuple[tuple[type[SpikeMbaError], int], ...] = (
@@ -37,7 +50,11 @@ _log = logging.getLogger("spikemba")
 
 def web_app(service: Service) -> Starlette:
     """What answers over HTTP, without any guard."""
-    routes = [Route(path, partial(call, service), methods=[method]) for method, path, call in CALLS]
+    routes = [
+        Route(call.path, partial(HANDLERS[call.name], service), methods=[call.method])
+        for call in CALLS
+        if call.name in HANDLERS
+    ]
     return Starlette(
         routes=[*routes, *playback.routes(service), *page_files.routes()],
         exception_handlers={SpikeMbaError: refused, HTTPException: not_an_address, Exception: broken},
@@ -74,7 +91,7 @@ def fault(status: int, problem: str, headers: dict[str, str] | None = None) -> R
 
 def sent(message: Message, status: int = 200) -> Response:
     """A message as JSON."""
-    return Response(message.model_dump_json(), status, media_type="application/json")
+    return Response(message.model_dump_json(), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
 async def _state(service: Service, request: Request) -> Response:  # noqa: ARG001
@@ -110,16 +127,60 @@ async def _cancel(service: Service, request: Request) -> Response:
     return _question_sent(service.cancel(request.path_params["id"]))
 
 
+async def _truth(service: Service, request: Request) -> Response:
+    return sent(await run_in_threadpool(service.truth, request.path_params["id"]))
+
+
+async def _words(service: Service, request: Request) -> Response:
+    return sent(await run_in_threadpool(service.words, await body_of(request, AskWords)))
+
+
+async def _export(service: Service, request: Request) -> Response:
+    file = await run_in_threadpool(service.export, await body_of(request, Export))
+    headers = {"Content-Disposition": attachment(file.name), "Cache-Control": "no-store"}
+    return Response(file.body, headers=headers, media_type=file.media_type)
+
+
+async def _cut(service: Service, request: Request) -> Response:
+    return sent(await run_in_threadpool(service.cut, await body_of(request, AskCut)), 201)
+
+
+async def _corrections(service: Service, request: Request) -> Response:
+    asked = query_of(request, CorrectionsQuery)
+    return sent(await run_in_threadpool(service.corrections, asked))
+
+
+async def _correct(service: Service, request: Request) -> Response:
+    return sent(await run_in_threadpool(service.correct, await body_of(request, Correction)), 201)
+
+
+async def _openapi(service: Service, request: Request) -> Response:  # noqa: ARG001
+    return Response(_document(), media_type="application/json")
+
+
+@cache
+def _document() -> str:
+    return json_text(openapi())
+
+
 def _question_sent(question: Question, status: int = 200) -> Response:
     return Response(question.document(), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
-CALLS: list[tuple[str, str, Handler]] = [
-    ("GET", "/api/state", _state),
-    ("GET", "/api/videos", _videos),
-    ("GET", "/api/videos/{id}", _video),
-    ("POST", "/api/questions", _ask),
-    ("GET", "/api/questions/{id}", _question),
-    ("GET", "/api/questions/{id}/events", _events),
-    ("POST", "/api/questions/{id}/cancel", _cancel),
-]
+HANDLERS: dict[str, Handler] = {
+    "openapi": _openapi,
+    "state": _state,
+    "videos": _videos,
+    "video": _video,
+    "truth": _truth,
+    "ask": _ask,
+    "question": _question,
+    "events": _events,
+    "cancel": _cancel,
+    "words": _words,
+    "export": _export,
+    "cut": _cut,
+    "corrections": _corrections,
+    "correct": _correct,
+}
+"""By the names of the table; videos in pieces and uploads have addresses of their own modules."""

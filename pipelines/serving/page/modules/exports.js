@@ -55,7 +55,7 @@ class Exports {
     this.app = app;
     this.format = select("Format", Object.entries(FORMATS));
     this.shape = select("Timeline", [["", "As usual"], ["cut", "Rough cut"], ["markers", "Markers"]]);
-    this.which = select("Answers", [["video", "This video"], ["all", "All videos"]]);
+    this.which = select("Answers", [["all", "All videos"], ["video", "This video"]]);
     this.model = select("Checkpoint", []);
     this.mode = select("Cut", [["exact", "Exact, encoded anew"], ["copy", "Quick, from the key frame before"]]);
     this.save = button("save", "Save", () => this.download(), "main");
@@ -208,8 +208,9 @@ function saved(address, name) {
 
 /** A labelled field with choices; `set` keeps what was chosen where it is still there. */
 function select(label, choices) {
-  const field = h("select", {});
-  const whole = h("label", { class: "exports-field" }, h("span", {}, label), field);
+  const id = `exports-${label.toLowerCase()}`;
+  const field = h("select", { id });
+  const whole = h("div", { class: "exports-field" }, h("label", { for: id }, label), field);
   let now = "";
   const set = (pairs) => {
     if (JSON.stringify(pairs) === now) return;

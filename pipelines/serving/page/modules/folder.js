@@ -164,13 +164,12 @@ class FolderList {
   }
 
   row(k) {
-    const { heading, n, video } = this.layout.rows[k];
+    const { heading, n, video, place } = this.layout.rows[k];
     const vars = { "--top": `${this.layout.tops[k]}px` };
     if (!video) {
       const name = heading || "in the folder itself";
       return h("div", { class: "folder-heading", "aria-hidden": "true", vars }, h("bdi", {}, name), h("span", {}, n));
     }
-    const place = this.layout.indices.indexOf(k); // some thirty rows are drawn
     const problem = this.problemOf(video);
     const badges = badgesOf(video, problem);
     return h(

@@ -20,6 +20,8 @@ const PATHS = {
   save: "M12 4v11M7 11l5 5 5-5M4 20h16",
   edit: "M4 20l1-5L16 4l4 4L9 19z",
   eye: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 15a3 3 0 1 0 0-6 3 3 0 0 0 0 6z",
+  clock: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5l3 2",
+  options: "M4 7h9M17 7h3M15 9a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM4 17h3M11 17h9M9 19a2 2 0 1 0 0-4 2 2 0 0 0 0 4z",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
 };
 const SOLID = new Set(["play", "pause"]);

@@ -1,6 +1,6 @@
 /** Videos that are sent to the server, in pieces, where it takes them. */
 
-import { ApiError, onAway, path, pause, post, problemOf, setAway } from "./api.js";
+import { ApiError, get, path, pause, post, problemOf, setAway } from "./api.js";
 import { fill, h } from "./dom.js";
 import { sizeOf } from "./sizes.js";
 
@@ -57,6 +57,7 @@ class Row {
     this.file = file;
     this.app = app;
     this.stopped = new AbortController();
+    this.begun = {};
     this.bar = h("progress", { max: Math.max(1, file.size), value: 0, "aria-label": `Sent of ${file.name}` });
     this.line = h("p", { class: "uploads-line soft", dir: "auto" }, "Waiting");
     this.press = h("button", { type: "button", class: "quiet", onclick: () => this.pressed() }, "Stop");
@@ -71,7 +72,7 @@ class Row {
     this.press.textContent = "Stop";
     try {
       this.say("Sending");
-      const video = await sendFile(this.file, this.stopped.signal, (received) => this.show(received));
+      const video = await sendFile(this.file, this.stopped.signal, (received) => this.show(received), this.begun);
       await this.app.videosChanged();
       this.whole.remove();
       this.app.say(`${this.file.name} was added`);
@@ -111,47 +112,64 @@ class Row {
  * @param {File} file
  * @param {AbortSignal} signal
  * @param {(received: number) => void} show
+ * @param {{id: string, received: number}} [begun] an upload to go on with; kept up to date
  * @returns {Promise<string | null>} the id of the video that it became
  * @throws {ApiError} what the server refuses; status 0 where it does not answer
  */
-export async function sendFile(file, signal, show) {
-  const begin = () => post(path("uploads"), { name: file.name, size_bytes: file.size }, { signal });
-  let { id, received, video } = await begin();
-  for (let tries = 0; received < file.size || tries === 0; ) {
-    show(received);
-    try {
-      const reply = await putPiece(id, received, file.slice(received, received + PIECE_BYTES), signal);
-      [received, video, tries] = [reply.received, reply.video, 0];
-      if (received >= file.size) break;
-    } catch (problem) {
-      if (signal.aborted || problem.status !== 0) throw problem;
-      tries += 1;
-      if (tries >= MOST_TRIES) throw problem;
-      await pause(Math.min(10_000, 500 * 2 ** tries), signal);
-      ({ id, received } = await begin().catch(() => ({ id, received })));
+export async function sendFile(file, signal, show, begun = {}) {
+  let video = null;
+  for (let tries = 0; !begun.id || begun.received < file.size; ) {
+    if (!begun.id) Object.assign(begun, await begin(file, signal));
+    show(begun.received);
+    const reply = await putPiece(begun, file, signal);
+    if (reply.gone) {
+      const there = await arrived(file, signal);
+      if (there) return there;
+      begun.id = null; // the server was started anew, and knows nothing of it
+    } else {
+      tries = reply.received > begun.received ? 0 : tries;
+      begun.received = reply.received ?? begun.received;
+      video = reply.video ?? null;
     }
+    if (!reply.problem) continue;
+    tries += 1;
+    if (tries > MOST_TRIES) throw reply.problem;
+    await pause(Math.min(10_000, 250 * 2 ** tries), signal);
   }
   show(file.size);
-  return video ?? null;
+  return video;
 }
 
-async function putPiece(id, at, piece, signal) {
+/** The video that a file has become, where the word of that was lost with the connection; else null. */
+async function arrived(file, signal) {
+  const { videos } = await get(path("videos"), { signal });
+  const same = videos.find(({ name, size_bytes }) => size_bytes === file.size && name.split("/").at(-1) === file.name);
+  return same?.id ?? null;
+}
+
+function begin(file, signal) {
+  return post(path("uploads"), { name: file.name, size_bytes: file.size }, { signal });
+}
+
+/** Sends the next piece. @returns {Promise<{received?: number, video?: string, gone?: boolean, problem?: ApiError}>} */
+async function putPiece({ id, received }, file, signal) {
+  const address = `${path("uploads", id)}?at=${received}`;
+  const headers = { "Content-Type": "application/octet-stream" };
+  const body = file.slice(received, received + PIECE_BYTES);
   let reply;
   try {
-    reply = await fetch(`${path("uploads", id)}?at=${at}`, {
-      method: "PUT",
-      headers: { "Content-Type": "application/octet-stream" },
-      credentials: "same-origin",
-      cache: "no-store",
-      body: piece,
-      signal,
-    });
+    reply = await fetch(address, { method: "PUT", headers, credentials: "same-origin", cache: "no-store", body, signal });
   } catch (problem) {
     if (signal.aborted) throw problem;
     setAway(true);
-    throw new ApiError("the connection was lost; what was sent is kept", 0);
+    return { problem: new ApiError("the connection was lost; what was sent is kept", 0) };
   }
   setAway(false);
-  if (!reply.ok) throw new ApiError(await problemOf(reply), reply.status);
-  return reply.json();
+  if (reply.ok) return reply.json();
+  const said = await reply.clone().json().catch(() => ({}));
+  const problem = new ApiError(await problemOf(reply), reply.status);
+  // the server has more or less than it seemed, or still holds the line that broke
+  if (reply.status === 409 && Number.isInteger(said.received)) return { received: said.received, problem };
+  if (reply.status === 404 && received > 0) return { gone: true, problem };
+  throw problem;
 }

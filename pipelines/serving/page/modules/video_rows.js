@@ -34,7 +34,7 @@ function plain(text) {
  * @param {{video: object}[]} entries
  * @param {number} headingPx
  * @param {number} videoPx
- * @returns {{rows: {heading?: string, n?: number, video?: object}[], tops: number[], indices: number[]}} tops: in
+ * @returns {{rows: {heading?: string, n?: number, video?: object, place?: number}[], tops: number[], indices: number[]}} tops: in
  *   pixels, with the list's height at the end; indices: the rows of the videos, in order
  */
 export function laidOut(entries, headingPx, videoPx) {
@@ -55,7 +55,7 @@ export function laidOut(entries, headingPx, videoPx) {
     }
     heading.n += 1;
     indices.push(rows.length);
-    put({ video }, videoPx);
+    put({ video, place: indices.length - 1 }, videoPx);
   }
   tops.push(top);
   return { rows, tops, indices };
