@@ -17,7 +17,7 @@ class Screen:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.sentence = page.get_by_role("search").get_by_role("combobox")
+        self.sentence = page.get_by_role("searchbox", name="Sentence to look for")
         self.answers = page.get_by_role("region", name="Answers", exact=True)
         self.axis = page.get_by_role("region", name="Time axis")
         self.videos = page.get_by_role("navigation", name="Videos")
@@ -60,9 +60,13 @@ class Screen:
 
     def choose_checkpoints(self, *names: str) -> None:
         """Let these answer, and no others."""
-        self.page.get_by_role("button", name=re.compile("checkpoint", re.IGNORECASE)).click()
-        for box in self.page.get_by_role("checkbox").all():
-            box.set_checked((box.get_attribute("value") or "") in names)
+        self.page.get_by_role("button", name="Options").click()
+        boxes = self.page.get_by_role("group", name="Options").get_by_role("checkbox")
+        for name in names:
+            boxes.and_(self.page.get_by_label(name, exact=True)).check()
+        for box in boxes.all():
+            if box.get_attribute("value") not in names:
+                box.uncheck()
         self.page.keyboard.press("Escape")
 
     def axis_point(self, seconds: float) -> tuple[float, float]:

@@ -66,7 +66,8 @@ class Watch:
         why = request.failure or ""
         if self._down and _NO_SERVER.search(why):
             return
-        if request.method == "GET" and "ERR_ABORTED" in why:  # the page took back what it no longer wants to read
+        only_asks = request.method == "GET" or request.url.endswith("/api/words")
+        if only_asks and "ERR_ABORTED" in why:  # the page took back what it no longer wants to know
             return
         self.problems.append(f"request failed: {request.method} {request.url} ({request.resource_type}): {why}")
 
