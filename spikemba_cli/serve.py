@@ -1,5 +1,8 @@
 """`spikemba serve`."""
 
+import os
+import secrets
+import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import spikemba
+from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, print_json, print_line, print_note
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -45,6 +49,10 @@ def serve(
     uploads: Annotated[Path | None, typer.Option(help="Folder for new videos; without it none are taken.")] = None,
     upload_limit: Annotated[str, typer.Option(help="Size of a new video, at most: 500MB, 4GB.")] = "4GB",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Questions that are answered at once.")] = 1,
+    known_as: Annotated[
+        list[str] | None,
+        typer.Option("--known-as", help="NAME or NAME:PORT that the server is also asked under, as behind a proxy."),
+    ] = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: AskingPrecisionOption = "fp32",
@@ -59,28 +67,34 @@ def serve(
     limit = _bytes(upload_limit)
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
+    from pipelines.serving.access import Access, guarded
+    from pipelines.serving.admission import needs_token
     from pipelines.serving.server import address_of, leave, listening  # torch and starlette load here, not for --help
     from pipelines.serving.server import serve as run
     from pipelines.serving.service import Service, ServiceOptions
+    from pipelines.serving.warming import warm
     from pipelines.serving.web import web_app
 
-    bound = listening(host, port)
+    token = secrets.token_urlsafe(24) if needs_token(host) else None
+    access, bound = Access.on(host, tuple(known_as or ()), token), listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
     models = load_models(checkpoint or [], encoder, bundled=not videos, **how)
-    options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()))
+    share_cores(workers)
+    options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
     service = Service(paths, models, options)
-    address = address_of(host, bound)
+    warm(models.values())
+    address = address_of(host, bound) + (f"?token={token}" if token else "")
 
     def started() -> None:
         if as_json:
-            print_json({"address": address})
-            typer.echo("", nl=False)
-        print_line(f"{service.state().n_videos} videos at {address}  (Ctrl-C ends it)")
+            print_json({"address": address, "token": token})
+            sys.stdout.flush()
+        print_line(f"{counted(service.state().n_videos, 'video', 'videos')} at {address} (Ctrl-C ends it)")
         if browser:
             webbrowser.open(address)
 
-    if not run(web_app(service), service, bound, started):
-        leave()
+    run(guarded(web_app(service), access), service, bound, started)
+    leave()
 
 
 def needed() -> None:
@@ -95,6 +109,14 @@ def needed() -> None:
         import starlette.applications  # noqa: F401
     with library("uvicorn"):
         import uvicorn  # noqa: F401
+
+
+def share_cores(workers: int) -> None:
+    """Let threads that compute side by side not ask for more cores than there are."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 def load_models(checkpoints: Sequence[str], encoder: str | None, *, bundled: bool, **how: Any) -> "dict[str, Grounder]":

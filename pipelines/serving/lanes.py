@@ -108,14 +108,18 @@ class Lanes:
         self._place_all()
         return question
 
-    def close(self, patience_s: float = 1.5) -> bool:
-        """End all work, finished or not; returns whether every thread has ended by then."""
+    def stop(self) -> None:
+        """Let all work end, finished or not, and wait for nothing."""
         with self._changed:
             self._closing = True
             open_ones = [one for one in self._questions.values() if not one.is_over]
             self._changed.notify_all()
         for question in open_ones:
             question.cancel()
+
+    def close(self, patience_s: float = 0.5) -> bool:
+        """End all work; returns whether every thread has ended by then."""
+        self.stop()
         until = time.monotonic() + patience_s
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

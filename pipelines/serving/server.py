@@ -1,7 +1,6 @@
 """The server: a socket of its own, bounds on what a client may do to it, and an end within two seconds."""
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -10,10 +9,11 @@ from typing import Any
 
 import uvicorn
 
+from pipelines.serving.admission import bracketed
+from pipelines.serving.connections import BoundedProtocol
 from pipelines.serving.service import Service
 from spikemba.errors import SpikeMbaError
 
-MOST_CONNECTIONS = 512
 GRACE_S = 1
 """Seconds for what is being sent when the server is to end."""
 
@@ -42,12 +42,11 @@ def listening(host: str, port: int) -> socket.socket:
 
 def address_of(host: str, bound: socket.socket) -> str:
     """What a person opens."""
-    port = bound.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}/"
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else bracketed(host)
+    return f"http://{shown}:{bound.getsockname()[1]}/"
 
 
-class _Server(uvicorn.Server):  # type: ignore[misc]
+class _Server(uvicorn.Server):
     """Ends the service's work as soon as it is told to end, so that no stream of events keeps it."""
 
     def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
@@ -59,19 +58,35 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
         await super().startup(sockets)
         self._when_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop the work first: streams of events end with it."""
+        self._service.stop()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop what is going on; the second time at once."""
+        """Stop in order; the second time at once."""
         if self.should_exit:
             os._exit(128 + sig)
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # not raised again: ended as it was asked to, this is no failure
 
 
-def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> bool:
-    """Answer until the process is told to end; returns whether all threads have ended, too."""
-    config = uvicorn.Config(
+def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> None:
+    """Answer until the process is told to end. What is computed then stops as soon as it looks up, in threads that
+    nobody waits for: see `leave`.
+    """
+    server = _Server(configured(app), service, started)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        service.close()
+
+
+def configured(app: Any) -> uvicorn.Config:
+    """How uvicorn serves: quietly, since an address may hold a token, and without believing what proxies say."""
+    return uvicorn.Config(
         app,
-        http="h11",
+        http=BoundedProtocol,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -80,24 +95,14 @@ def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[]
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config, service, started)
-    try:
-        server.run(sockets=[bound])
-    finally:
-        ended = service.close()
-    return ended
 
 
 def leave(code: int = 0) -> None:
-    """End the process where a thread is still inside a library; what is written to disk is whole or not there."""
+    """End the process at once, though a thread be inside a library; files are whole or hidden until they are."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -34,10 +34,15 @@ from pipelines.serving.messages import (
 )
 from pipelines.serving.questions import Asked, Question
 from pipelines.serving.truth import KnownTruth
+from pipelines.serving.uploads import Uploads
 from pipelines.serving.word_effects import word_effects
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.files import clear_abandoned
 from spikemba.grounder.grounder import Grounder
+from spikemba.reading.printable import printable
+from spikemba.user_folders import cache_folder
+from spikemba.video.pieces import PieceMaker
 from spikemba.video.sampling import VideoReader
 
 UNTRAINED = "untrained, it cannot know whether a video shows what is asked at all: these are its best moments"
@@ -69,15 +74,23 @@ class Service:
     ) -> None:
         """models: name -> what answers under it; the first one does where none is named. Raises VideoError."""
         self.options = options or ServiceOptions()
-        growing = [self.options.uploads] if self.options.uploads is not None else []
+        into, limit = self.options.uploads, self.options.upload_limit
+        self.uploads = None if into is None else Uploads(into, limit)
+        growing = [] if into is None else [into]
         self.videos, self.models = ServedVideos(videos, growing), dict(models)
-        self.cuts = CutStore()
+        clear_abandoned(cache_folder() / "features")  # of a server that was killed while it wrote
+        self.cuts, self.pieces = CutStore(), PieceMaker()
         self.known = KnownTruth(self.options.annotations, self.options.corrections)
         self._computing = threading.BoundedSemaphore(self.options.workers)
         self.lanes = Lanes(self.models, self.options.workers)
 
+    def stop(self) -> None:
+        """Let all work end, and wait for nothing."""
+        self.lanes.stop()
+
     def close(self) -> bool:
         """End all work; returns whether it has ended."""
+        self.pieces.close()
         return all([self.lanes.close(), self.cuts.close()])
 
     def state(self) -> State:
@@ -117,7 +130,7 @@ class Service:
         """What a file says of itself. Raises NotThere, VideoError for a file that cannot be read."""
         video = self.video(video_id)
         try:
-            found = VideoReader(video.path).info
+            found, plays = VideoReader(video.path).info, self.pieces.playing(video.path)
         except VideoError as error:
             raise video.fault(error) from None
         return VideoInfo(
@@ -129,20 +142,24 @@ class Service:
             fps=found.fps or None,
             has_sound=found.has_audio,
             size_bytes=video.size_bytes,
-            play=Play(kind="file", type="video/mp4"),
+            play=Play(
+                kind="file" if plays.how.as_it_is else "pieces",
+                type=plays.how.type,
+                pieces=[[start_s, end_s] for start_s, end_s in plays.pieces_s],
+                reason=plays.how.reason,
+            ),
         )
 
     def ask(self, asked: Ask) -> Question:
         """A question that is worked on from now. Raises NotThere, QueryError, Busy, SpikeMbaError."""
-        names = list(dict.fromkeys(asked.checkpoints or [next(iter(self.models))]))
+        names = list(dict.fromkeys(asked.checkpoints or [*self.models][:1]))
         min_exists = 0.0 if asked.show_all else asked.min_exists
         if asked.show_all and asked.min_exists is not None:
             raise SpikeMbaError(
                 "show_all shows every moment, so min_exists means nothing beside it; give one of the two"
             )
         query = asked.query
-        for name in names:
-            model = self.model(name)
+        for model in [self.model(name) for name in names] or [self.model(None)]:
             model.check_min_exists(min_exists)
             (query,) = model.check([asked.query])
         ids = None if asked.videos is None else list(dict.fromkeys(asked.videos))
@@ -161,9 +178,9 @@ class Service:
 
     def model(self, name: str | None) -> Grounder:
         """What answers under a name; None: the first. Raises NotThere."""
-        found = self.models.get(next(iter(self.models)) if name is None else name)
+        found = next(iter(self.models.values()), None) if name is None else self.models.get(name)
         if found is None:
-            raise NotThere(f"no checkpoint is called {name!r}; there are: {', '.join(self.models)}")
+            raise NotThere(f"no checkpoint is called {printable(str(name))!r}; there are: {', '.join(self.models)}")
         return found
 
     def truth(self, video_id: str) -> Truths:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pipelines.serving import page_files, playback
+from pipelines.serving import page_files, playback, upload_calls
 from pipelines.serving.api import CALLS, openapi
 from pipelines.serving.bodies import body_of, query_of
 from pipelines.serving.exports import attachment
@@ -56,7 +56,12 @@ def web_app(service: Service) -> Starlette:
         if call.name in HANDLERS
     ]
     return Starlette(
-        routes=[*routes, *playback.routes(service), *page_files.routes()],
+        routes=[
+            *routes,
+            *playback.routes(service),
+            *upload_calls.routes(service.uploads, service.videos),
+            *page_files.routes(),
+        ],
         exception_handlers={SpikeMbaError: refused, HTTPException: not_an_address, Exception: broken},
     )
 
