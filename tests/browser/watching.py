@@ -11,7 +11,6 @@ _NO_SERVER = re.compile(
     r"net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED|ABORTED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)"
 )
 
-
 class Watch:
     """Collects the problems of all pages of a context; `problems` must be empty in the end.
 
@@ -78,3 +77,4 @@ class Watch:
         ):
             return
         self.problems.append(f"{response.status}: {response.request.method} {response.url}")
+
