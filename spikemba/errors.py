@@ -58,6 +58,10 @@ class AnnotationError(SpikeMbaError):
         self.faults = faults
 
 
+class CorrectionError(SpikeMbaError):
+    """What somebody says of an answer cannot be kept as it is."""
+
+
 class FeaturesMissing(SpikeMbaError):
     """A video or query has no extracted features."""
 

@@ -33,13 +33,7 @@ def writing(path: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stem = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
-        suffix = path.suffix if len(path.suffix) < 32 else ""
-        prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = part_beside(path)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -49,6 +43,38 @@ def writing(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(FileNotFoundError):
                 temporary.unlink()
+
+
+def part_beside(path: Path) -> Path:
+    """A new empty file beside `path`, hidden, by whose name `clear_abandoned` knows who writes it. Raises OSError.
+
+    Missing parent folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stem = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
+    suffix = path.suffix if len(path.suffix) < 32 else ""
+    prefix = f".{stem}.{_machine()}-{os.getpid()}."  # shorter than the longest name that a file may have
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def move_onto_free(part: Path, path: Path) -> bool:
+    """Move a file of `part_beside` to where there is none; False where there is one already. Raises OSError."""
+    part.chmod(0o666 & ~_umask())
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:  # not every file system knows second names: take the name first, with a file that is ours
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            return False
+        part.replace(path)
+        return True
+    part.unlink()
+    return True
 
 
 def clear_abandoned(folder: Path) -> list[Path]:

@@ -21,9 +21,11 @@ from spikemba_cli import (
     extract,
     features,
     ground,
+    mcp,
     prepare,
     recognize,
     runs,
+    serve,
     share,
     train,
 )
@@ -31,7 +33,7 @@ from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("recognize", "explain", "share", "features", "config", "doctor"),
+    *("serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -80,6 +82,8 @@ app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(serve.serve)
+app.command()(mcp.mcp)
 app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.command()(share.share)

@@ -97,8 +97,11 @@ def claims(
 @app.command()
 def custom(
     source: Annotated[
-        Path,
-        typer.Option(help="Table (csv, tsv, xlsx) or jsonl with video, start, end, query and, if you like, rating."),
+        list[Path],
+        typer.Option(
+            help="Table (csv, tsv, xlsx) or jsonl with video, start, end, query and, if you like, rating; or a folder "
+            "of corrections; or, given twice, both."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the annotations.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos; by default that of SOURCE.")] = None,
@@ -114,6 +117,9 @@ def custom(
     """Check your own annotations and split them by video.
 
     Example: spikemba prepare custom --source my.csv --videos footage/ --out data/mine
+
+    Corrections are what people said on the page of `spikemba serve`; they take the place of what the table says of the
+    same video and sentence: --source my.csv --source corrections/
     """
     from pipelines.preparation.prepare import prepare_custom
 
@@ -234,6 +240,7 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
             {"out": str(prepared.out), "queries": prepared.n_queries, "videos": str(prepared.videos)}
             | {"null_queries": prepared.n_null}
             | {"config": str(prepared.config), "inputs": [str(path) for path in prepared.inputs], "read": prepared.how}
+            | ({"corrections": prepared.corrections} if prepared.corrections is not None else {})
         )
         return
     files = " ".join(f"--queries {quoted(prepared.out / f'{name}.jsonl')}" for name in prepared.n_queries)

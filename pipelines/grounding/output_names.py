@@ -19,7 +19,7 @@ class OutputNames:
     def __init__(self, videos: Mapping[str, Path], sentences: Sequence[str]) -> None:
         """videos: identifier -> file.  sentences: all that are asked."""
         self._taken = {_key(path) for path in videos.values()}
-        slugs = {sentence: _slug(sentence) for sentence in sentences}
+        slugs = {sentence: slug(sentence) for sentence in sentences}
         times = Counter(slugs.values())
         self._slugs = {
             sentence: slug if times[slug] == 1 else f"{slug}-{digest(sentence)}" for sentence, slug in slugs.items()
@@ -47,7 +47,7 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", str(absolute(path))).casefold()
 
 
-def _slug(sentence: str) -> str:
+def slug(sentence: str) -> str:
     """The sentence as part of a file name; one that is cut, or of which nothing is left, ends in its digest."""
     whole = re.sub(r"\W+", "-", sentence.lower()).strip("-")
     if 0 < len(whole) <= LONGEST_SLUG:

@@ -9,11 +9,13 @@ from pipelines.preparation.data_config import write_data_config
 from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, read_annotations, write_annotations
-from spikemba.datasets.custom import read_custom
+from spikemba.datasets.corrections import is_corrections
+from spikemba.datasets.custom_sources import read_sources
 from spikemba.encoders.base import folder_name
 from spikemba.encoders.registry import find_encoder
-from spikemba.errors import AnnotationError, SpikeMbaError
+from spikemba.errors import AnnotationError, OutputError, SpikeMbaError
 from spikemba.progress import Report, silent
+from spikemba.video.folders import absolute
 from spikemba.video.sampling import VideoReader
 
 
@@ -34,6 +36,8 @@ class Prepared:
     """How a person's own file was read."""
     n_null: dict[str, int] = field(default_factory=dict)
     """Null queries per annotation file that has some: those of which the video shows nothing."""
+    corrections: dict[str, int] | None = None
+    """What became of people's corrections, by name, where there were some."""
 
     def n_videos(self, split: str) -> int:
         """Videos of an annotation file."""
@@ -48,7 +52,7 @@ def prepare_shapes(out: Path, config: ShapesConfig, report: Report = silent) -> 
 
 
 def prepare_custom(
-    source: Path,
+    source: Path | Sequence[Path],
     out: Path,
     *,
     videos: Path | None = None,
@@ -61,12 +65,18 @@ def prepare_custom(
 ) -> Prepared:
     """A person's table or jsonl of video, start, end, query to annotations in `out`, split by video.
 
+    source: one table; or people's corrections, a folder of them or one file; or both, when the corrections take the
+    place of what the table says of the same video and sentence. Corrections need `videos`.
     fps: frames per second, where the table's times are frames.
     encoder: what the features will be made with; it only decides the folders that the configuration names, those of
     the sentences by the first that reads text. Raises UnknownName, and SpikeMbaError when none does.
     Raises AnnotationError that names every line with a fault.
     """
     _text_reader(encoder)
+    sources = [source] if isinstance(source, Path) else list(source)
+    for one in sources:
+        if is_corrections(one) and absolute(out) in (absolute(one), absolute(one.parent)):
+            raise OutputError(out, f"corrections lie there ({one}), and would be mixed with what is written")
     looked_at = 0
 
     def duration_of(path: Path) -> float:
@@ -75,17 +85,18 @@ def prepare_custom(
         report(looked_at, None)
         return video_duration_s(path)
 
-    data = read_custom(source, videos, duration_of, clip_s, fps)
+    data = read_sources(sources, videos, duration_of, clip_s, fps)
+    main = next((one for one in sources if not is_corrections(one)), sources[0])
     train, val = split_by_video(data.annotations, val_share, seed)
     if not train:
-        raise AnnotationError(source, [f"no video is left to train on with a validation share of {val_share}"])
+        raise AnnotationError(main, [f"no video is left to train on with a validation share of {val_share}"])
     splits = {"train": train, "val": val} if val else {"train": train}
     for name, rows in splits.items():
         write_annotations(out / f"{name}.jsonl", rows)
     n_queries = {name: len(rows) for name, rows in splits.items()}
-    path = _write_config(out, source.stem, encoder, clip_s, n_queries)
-    inputs = tuple(data.videos)
-    return Prepared(out, n_queries, videos or source.parent, path, inputs, data.how, null_queries(splits))
+    path = _write_config(out, main.stem, encoder, clip_s, n_queries)
+    inputs, place, null = tuple(data.videos), videos or main.parent, null_queries(splits)
+    return Prepared(out, n_queries, place, path, inputs, data.how, null, data.corrections)
 
 
 def null_queries(splits: Mapping[str, Sequence[Annotation]]) -> dict[str, int]:

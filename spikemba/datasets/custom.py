@@ -9,7 +9,7 @@ nothing of the query. Tables and times are read as `spikemba.tables` says.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +64,61 @@ class CustomData:
     """What to encode: the folder of the videos, or files that lie elsewhere. The ids hold for just these together."""
     how: str
     """How the file was read, in one line."""
+    corrections: dict[str, int] | None = None
+    """What became of corrections, by name, where there are some."""
+
+
+class Durations:
+    """Seconds of video files, each looked at once."""
+
+    def __init__(self, duration_of: DurationOf) -> None:
+        self._duration_of = duration_of
+        self._known: dict[Path, float | str] = {}
+
+    def of(self, video: Path) -> float:
+        """Raises RowFault with what is wrong with the video."""
+        if video not in self._known:
+            try:
+                self._known[video] = self._duration_of(video)
+            except VideoError as error:
+                self._known[video] = str(error)
+        found = self._known[video]
+        if isinstance(found, str):
+            raise RowFault(found)
+        return found
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """The rows of a person's table, all of them right, and the videos found."""
+
+    path: Path
+    how: list[str]
+    """How it was read, in parts of a line."""
+    kind: str
+    """What a row is called."""
+    rows: list[_Row]
+    durations: Durations
+
+    @property
+    def videos(self) -> list[Path]:
+        """The file of each row."""
+        return [row.video for row in self.rows]
+
+    def annotations(self, ids: Mapping[Path, str], clip_s: float) -> list[Annotation]:
+        """The rows of a video and query as one; ids count from 0 in the order of the file.
+
+        Raises AnnotationError where rows contradict each other.
+        """
+        grouped: dict[tuple[str, str], list[_Row]] = {}
+        for row in self.rows:
+            grouped.setdefault((ids[row.video], row.query), []).append(row)
+        if unclear := [fault for group in grouped.values() for fault in _contradiction(group, self.kind)]:
+            raise AnnotationError(self.path, unclear)
+        return [
+            _annotation(i, video_id, group, self.durations.of(group[0].video), clip_s)
+            for i, ((video_id, _), group) in enumerate(grouped.items())
+        ]
 
 
 def read_custom(
@@ -74,36 +129,38 @@ def read_custom(
     duration_of: seconds of a video file; raises VideoError. fps: the times are frames of this rate.
     Raises AnnotationError that names every line with a fault.
     """
+    named = NamedVideos(videos or path.parent)
+    table = read_rows(path, named, Durations(duration_of), fps)
+    ids, inputs = named.ids(table.videos)
+    annotations = table.annotations(ids, clip_s)
+    return CustomData(annotations, inputs, f"{path}: {'; '.join([*table.how, *null_in_words(annotations)])}")
+
+
+def read_rows(path: Path, named: NamedVideos, durations: Durations, fps: float | None = None) -> TableRows:
+    """The table's rows with their videos. Raises AnnotationError that names every line with a fault."""
     table = read_table(path, COLUMNS, OPTIONAL)
-    named, faults, rows = NamedVideos(videos or path.parent), list(table.faults), list[_Row]()
+    faults, rows = list(table.faults), list[_Row]()
     try:
         times = _Times(replace(table, records=[one for one in table.records if not _is_null(one)]), fps)
     except TableFault as fault:
         raise AnnotationError(path, [str(fault)]) from None
-    durations: dict[Path, float | str] = {}
     for record in table.records:
         try:
             row = _parse(record, named, times)
-            rows.append(_fit(row, _duration(row.video, durations, duration_of)))
-        except (_Fault, TableFault, VideoNotFound) as fault:
+            rows.append(_fit(row, durations.of(row.video)))
+        except (RowFault, TableFault, VideoNotFound) as fault:
             faults.append(f"{table.kind} {record.row}: {fault}")
     if not rows and not faults:
         faults.append(f"no rows; expected columns {', '.join(COLUMNS)}")
     if faults:
         raise AnnotationError(path, faults)
-    ids, inputs = named.ids([row.video for row in rows])
-    grouped: dict[tuple[str, str], list[_Row]] = {}
-    for row in rows:
-        grouped.setdefault((ids[row.video], row.query), []).append(row)
-    if unclear := [fault for group in grouped.values() for fault in _contradiction(group, table.kind)]:
-        raise AnnotationError(path, unclear)
-    annotations = [
-        _annotation(i, video_id, group, float(durations[group[0].video]), clip_s)
-        for i, ((video_id, _), group) in enumerate(grouped.items())
-    ]
+    return TableRows(path, [*table.how, *times.how], table.kind, rows, durations)
+
+
+def null_in_words(annotations: Sequence[Annotation]) -> list[str]:
+    """How many of them are null, where some are."""
     n_null = sum(one.is_null for one in annotations)
-    null = [f"{n_null} of {len(annotations)} queries are null: their video shows nothing of them"] if n_null else []
-    return CustomData(annotations, inputs, f"{path}: {'; '.join([*table.how, *times.how, *null])}")
+    return [f"{n_null} of {len(annotations)} queries are null: their video shows nothing of them"] if n_null else []
 
 
 def _is_null(record: Record) -> bool:
@@ -120,8 +177,8 @@ def _contradiction(group: Sequence[_Row], kind: str) -> list[str]:
     return [f"{place}, and has a window of it at {kind} {shown[0].line}"]
 
 
-class _Fault(Exception):
-    """What is wrong with a line."""
+class RowFault(Exception):
+    """What is wrong with a line, or with the video that it names."""
 
 
 class _Times:
@@ -198,15 +255,15 @@ def _parse(record: Record, videos: NamedVideos, times: _Times) -> _Row:
     if missing:
         untimed = {"start", "end"} <= set(missing)
         cure = f"; where the video shows nothing of the query, write {NONE} as start and end" if untimed else ""
-        raise _Fault(f"has no {', '.join(missing)}{cure}")
+        raise RowFault(f"has no {', '.join(missing)}{cure}")
     query = re.sub(r"\s*[\r\n]\s*", " ", _text(cells["query"]).strip())
     if _is_null(record):
         if cells.get("rating") is not None:
-            raise _Fault(f"has a rating of a moment that there is not; with {NONE} as start and end leave it empty")
+            raise RowFault(f"has a rating of a moment that there is not; with {NONE} as start and end leave it empty")
         return _Row(record.row, videos.find(_text(cells["video"])), None, query, None)
     start_s, end_s = times.of(record, "start"), times.of(record, "end")
     if not 0 <= start_s < end_s:
-        raise _Fault(f"start {start_s:g} and end {end_s:g} are not a window; expected 0 <= start < end, in seconds")
+        raise RowFault(f"start {start_s:g} and end {end_s:g} are not a window; expected 0 <= start < end, in seconds")
     return _Row(
         record.row,
         videos.find(_text(cells["video"])),
@@ -229,21 +286,8 @@ def _rating(value: Cell, times: _Times) -> int | None:
     except TableFault as fault:
         raise TableFault(f"rating is {fault}") from None
     if rating not in (0, 1, 2, 3, 4):
-        raise _Fault(f"rating {rating:g}; expected 0 (very bad) to 4 (very good)")
+        raise RowFault(f"rating {rating:g}; expected 0 (very bad) to 4 (very good)")
     return int(rating)
-
-
-def _duration(video: Path, known: dict[Path, float | str], duration_of: DurationOf) -> float:
-    """Seconds of the video, asked for once per file."""
-    if video not in known:
-        try:
-            known[video] = duration_of(video)
-        except VideoError as error:
-            known[video] = str(error)
-    found = known[video]
-    if isinstance(found, str):
-        raise _Fault(found)
-    return found
 
 
 def _fit(row: _Row, duration_s: float) -> _Row:
@@ -251,12 +295,12 @@ def _fit(row: _Row, duration_s: float) -> _Row:
     if row.window is None:
         return row
     if row.window.end_s > duration_s + SLACK_S:
-        raise _Fault(
+        raise RowFault(
             f"the window ends at {row.window.end_s:g} s and {row.video.name} at {duration_s:.1f} s{_hint(row.window)}"
         )
     window = Window(row.window.start_s, min(row.window.end_s, duration_s))
     if window.start_s >= window.end_s:
-        raise _Fault(f"the window begins at {row.window.start_s:g} s, where {row.video.name} ends")
+        raise RowFault(f"the window begins at {row.window.start_s:g} s, where {row.video.name} ends")
     return _Row(row.line, row.video, window, row.query, row.rating)
 
 

@@ -32,6 +32,16 @@ class NamedVideos:
             self._known[name] = self._find(name)
         return self._known[name]
 
+    def of_id(self, video_id: str) -> Path:
+        """The file below the folder that has this id there; or else the one that a cell of that name means.
+
+        Raises VideoNotFound when there is none, or several files could be meant.
+        """
+        video = self._by_id.get(video_id) or self.find(video_id)
+        if self._place(video) not in self._found:
+            raise VideoNotFound(f"no video below {self.folder} is called {video_id!r}")
+        return video
+
     def ids(self, wanted: Sequence[Path]) -> tuple[dict[Path, str], list[Path]]:
         """File -> id, and what has to be encoded together for the ids to be these."""
         places = {video: self._place(video) for video in dict.fromkeys(wanted)}
@@ -48,6 +58,10 @@ class NamedVideos:
             return {absolute(one.path): one for one in search([self.folder])}
         except VideoError:
             return {}
+
+    @cached_property
+    def _by_id(self) -> dict[str, Path]:
+        return video_ids(list(self._found.values()))
 
     def _place(self, video: Path) -> Path:
         """The absolute path under which the video is found in the folder, through a link, too; or its own."""

@@ -28,12 +28,21 @@ def cached_features(
 
     A file that changed is encoded again. Raises VideoError.
     """
-    path = cache_folder() / "features" / f"{_key(video, encoders, clip_s)}.npz"
+    path = _place(video, encoders, clip_s)
     found = _read(path)
     if found is None:
         found = encode_video(video, encoders, clip_s, report)
         _write(path, found)
     return found
+
+
+def is_cached(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> bool:
+    """Whether features of the file as it is now are there. Nothing is opened, so a damaged entry counts, too."""
+    return _place(video, encoders, clip_s).is_file()
+
+
+def _place(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> Path:
+    return cache_folder() / "features" / f"{_key(video, encoders, clip_s)}.npz"
 
 
 def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str:

@@ -1,5 +1,6 @@
 """Video files and sentences to moments, by a trained checkpoint or without one: `load(name).ground(file, sentence)`."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +9,19 @@ from typing import overload
 from spikemba.checkpoints.grounding import Checkpoint
 from spikemba.encoders import TextFeatures
 from spikemba.encoders.base import EncoderOptions, check_query
-from spikemba.encoding.videos import encode_video
+from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
-from spikemba.grounder.feature_cache import cached_features
+from spikemba.grounder.feature_cache import cached_features, is_cached
 from spikemba.grounder.models import TrainedModel, ZeroShotModel
+from spikemba.grounder.occlusion import WordEffects, word_effects
 from spikemba.grounder.result import Grounding
 from spikemba.grounding import AnswerPrecision, check_precision
 from spikemba.progress import Report, silent
 from spikemba.user_folders import load_settings
+
+_PATIENCE_S = 0.2
+"""How long a thread waits for another one's video between two chances to give up."""
 
 
 def load(
@@ -48,11 +53,16 @@ def load(
 
 
 class Grounder:
-    """A checkpoint and its encoders, or an encoder of sentences and clips alone, ready to be asked; `load` makes it."""
+    """A checkpoint and its encoders, or an encoder of sentences and clips alone, ready to be asked; `load` makes it.
+
+    Several threads may ask one Grounder at once. Answers are computed side by side; videos that are not in the cache
+    are decoded one after the other, so that of two threads with one file the second finds what the first read.
+    """
 
     def __init__(self, model: TrainedModel | ZeroShotModel) -> None:
         self.model = model
         self.name, self.encoders, self.text, self.clip_s = model.name, model.encoders, model.text, model.clip_s
+        self._decoding, self._wording = threading.Lock(), threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Grounder {self.name}: clips of {self.clip_s:g} s by {'+'.join(one.name for one in self.encoders)}>"
@@ -139,11 +149,56 @@ class Grounder:
         sentences = self.check([queries] if isinstance(queries, str) else queries)
         if not sentences:
             return []
-        texts = self.text.encode_texts(sentences)
+        texts = self._encode_texts(sentences)
         found = [one for file in files for one in self._ask(Path(file), sentences, texts, top, cache, report)]
         if min_exists is not None:
             found = [replace(one, min_exists=min_exists) for one in found]
         return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
+
+    def word_effects(
+        self,
+        video: str | Path,
+        query: str,
+        start_s: float,
+        end_s: float,
+        *,
+        cache: bool = True,
+        report: Report = silent,
+    ) -> WordEffects:
+        """What each word of a sentence does for a moment of a video, `spikemba.grounder.occlusion` says how.
+
+        cache, report: as of `ground`. Of `query` as it is given are the places of its words.
+        Raises QueryError for a sentence that cannot be asked or has more than 64 words, SpikeMbaError for a moment that
+        is none or behind the video's end, VideoError.
+        """
+        self.check([query])
+
+        def ask(sentences: Sequence[str]) -> list[Grounding]:
+            return self._ask(Path(video), sentences, self._encode_texts(sentences), 1, cache, report)
+
+        return word_effects(ask, query, start_s, end_s, getattr(self.text, "placeholder", ""))
+
+    def has_features(self, video: str | Path) -> bool:
+        """Whether a video's features are in the cache, so that a question about it needs not decode it; quick."""
+        return is_cached(Path(video), self.encoders, self.clip_s)
+
+    def read(self, video: str | Path, *, cache: bool = True, report: Report = silent) -> EncodedVideo:
+        """The features of a video as its encoders give them, from the cache, or by decoding it.
+
+        cache: take them from the user's cache folder, and leave them there for the next question.
+        report: counts clips while the video is decoded, and is told 0 now and then while another one is; what it raises
+        ends the reading.
+        Raises VideoError.
+        """
+        path, encode = Path(video), cached_features if cache else encode_video
+        if cache and self.has_features(path):
+            return encode(path, self.encoders, self.clip_s, report)
+        while not self._decoding.acquire(timeout=_PATIENCE_S):
+            report(0, None)
+        try:
+            return encode(path, self.encoders, self.clip_s, report)
+        finally:
+            self._decoding.release()
 
     def _ask(
         self,
@@ -154,10 +209,17 @@ class Grounder:
         cache: bool,
         report: Report,
     ) -> list[Grounding]:
-        encoded = (cached_features if cache else encode_video)(video, self.encoders, self.clip_s, report)
+        encoded = self.read(video, cache=cache, report=report)
         answers = self.model.answers(encoded, texts, top)
         row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
         return [
             Grounding(video, sentence, encoded.duration_s, row_s, answer, self.name, self.model.min_exists)
             for sentence, answer in zip(sentences, answers, strict=True)
         ]
+
+    def _encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
+        """One thread at a time: the hook that reads CLIP's states would see those of another thread's sentence, and
+        tokenizers that pad keep how they pad.
+        """
+        with self._wording:
+            return self.text.encode_texts(sentences)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikemba.grounding import Answer, Array
 from spikemba.moments import Moment
 
@@ -72,3 +75,31 @@ class Grounding:
             "saliency": [round(float(value), 4) for value in self.saliency],
             "model": self.model,
         }
+
+    def explained(self) -> dict[str, Any]:
+        """What the model saw on the way to its moments, per clip: plain values, rounded for a picture of them.
+
+        saliency and foreground in [0, 1]; spikes: the share of spike steps at which the clip's proposal neuron fired;
+        spike_steps: the steps themselves, 0 or 1; proposals: the runs of clips that fired often enough. An encoder
+        without training has the same: its neurons, one per gain and direction, stand for the steps, and its foreground
+        is its saliency. An hour in clips of one second is less than 300 kB of JSON.
+        """
+        answer = self.answer
+        steps = answer.spikes.astype(int)
+        return {
+            "clip_s": self.clip_s,
+            "saliency": _rounded(answer.saliency),
+            "foreground": _rounded(answer.foreground),
+            "spikes": _rounded(steps.mean(1)) if steps.size else [0.0] * len(steps),
+            "n_spike_steps": steps.shape[1],
+            "spike_steps": steps.tolist(),
+            "proposals": [
+                {"start_s": round(p.start_s, 3), "end_s": round(p.end_s, 3), "score": round(p.score, 3)}
+                for p in answer.proposals
+            ],
+        }
+
+
+def _rounded(values: NDArray[np.floating]) -> list[float]:
+    """To three digits, as Python's numbers."""
+    return [round(float(value), 3) for value in values]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -179,14 +179,15 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Any]:
         yield packet
 
 
-def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def decoded(container: InputContainer, stream: VideoStream, skip: int = 0) -> Iterator[VideoFrame]:
     """Every frame that decodes, in display order. Damaged packets cost their own frames, not the file.
 
-    `opaque` of a broadcast frame is where its packet lies in the file.
+    `opaque` of a broadcast frame is where its packet lies in the file.  skip: so many packets are only passed over.
     """
     placed = container.format.name in BROADCAST
     stream.codec_context.copy_opaque = placed
-    for packet in chain(packets_of(container, stream), (None,)):  # frames may wait in the decoder at the end
+    packets = islice(packets_of(container, stream), skip, None)
+    for packet in chain(packets, (None,)):  # frames may wait in the decoder at the end
         if packet is not None and placed:
             packet.opaque = packet.pos
         try:
@@ -197,13 +198,16 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
 
 
 def timed_frames(
-    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None
+    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None, skip: int = 0
 ) -> Iterator[TimedFrame]:
-    """Decoded frames with their times from the container's start. joins: takes up where another clock begins."""
+    """Decoded frames with their times from the container's start. joins: takes up where another clock begins.
+
+    skip: packets to pass over, up to a key frame that says when it is shown, in a file of one clock.
+    """
     tick, offset = stream.time_base or _MICROSECOND, origin_ticks(container, stream)
     gap = 1 / rate(stream) if rate(stream) else Fraction(0)
     form, shift, last = container.format.name, Fraction(0), None
-    for frame in decoded(container, stream):
+    for frame in decoded(container, stream, skip):
         stamp = frame.dts if form == "avi" else frame.pts  # AVI has no display times, and libav's guess runs backwards
         due = last.end if last else Fraction(0)
         start = due if stamp is None else (stamp - offset) * tick + shift

@@ -1,8 +1,10 @@
 """Pictures of a cut: turned upright, in the colours, the depth and the proportions of the source, as H.264."""
 
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
@@ -60,6 +62,8 @@ class Target(NamedTuple):
     aspect: Fraction
     """Width of a pixel over its height."""
     interlaced: bool
+    one_field: bool = False
+    """Whether of interlaced pictures one field is shown, its missing lines drawn from their neighbours."""
 
 
 def target_of(frame: VideoFrame, aspect: Fraction) -> Target:
@@ -125,11 +129,15 @@ class UprightPictures:
         self._graph = Graph()
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        key = (frame.width, frame.height, frame.format.name, orientation(frame), colours(frame))
+        key = (frame.width, frame.height, frame.format.name, orientation(frame), colours(frame), frame.interlaced_frame)
         if key != self._key:
             self._key, self._graph = key, self._made(frame, orientation(frame))
         _say(frame, _sayable(colours(frame)))
         self._graph.vpush(frame)
+        if self.target.one_field and frame.interlaced_frame:  # its filter gives a picture when the next one comes
+            with suppress(av.BlockingIOError):
+                self._graph.vpull()
+            self._graph.vpush(frame)
         picture: VideoFrame = self._graph.vpull()
         picture.pict_type = 0  # the source's key frames mean nothing here
         return picture
@@ -138,7 +146,8 @@ class UprightPictures:
         graph, to, seen = Graph(), self.target, colours(frame)
         width, height = (frame.height, frame.width) if turned.swaps_sides else (frame.width, frame.height)
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=TICK)
-        filters = [_sayable(seen).filter, *turned.filters()]
+        fields = [("bwdif", "mode=send_frame:deint=all")] if to.one_field and frame.interlaced_frame else []
+        filters = [_sayable(seen).filter, *fields, *turned.filters()]
         if 0 <= width - to.width < 4 and 0 <= height - to.height < 4:
             filters.append(("crop", f"{to.width}:{to.height}:0:0"))
         scale = [f"{to.width}:{to.height}", "flags=bicubic+accurate_rnd+full_chroma_int"]
@@ -173,15 +182,20 @@ class PictureWriter:
         fps: Fraction,
         span: tuple[Fraction, Fraction],
         crf: int,
+        target: Target | None = None,
+        preset: str = "veryfast",
     ) -> None:
-        """aspect: of the stored pixels.  fps: what the bits are shared out by.  span: the part, in seconds."""
+        """aspect: of the stored pixels.  fps: what the bits are shared out by.  span: the part, in seconds.
+
+        target: what the pictures become, where that is not `target_of` the first.  preset: of libx264.
+        """
         self.container, self.start, self.end = container, *span
-        target = target_of(first, aspect)
+        target = target or target_of(first, aspect)
         self._upright = UprightPictures(target)
         self._durations: dict[int, int] = {}
         # Without B-frames pictures lie in the file in the order in which they are shown, so that it can say of each how
         # long it stays, also of the last.
-        options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
+        options = {"crf": str(crf), "preset": preset, "bf": "0"}
         if target.interlaced:
             order = "tff=1" if top_field_first(first) else "bff=1"
             options |= {"flags": "+ildct+ilme", "x264-params": order}

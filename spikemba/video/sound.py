@@ -55,6 +55,7 @@ class SoundReader:
     """The default sound track of a file from a time on, in one rate and layout; silent files give nothing.
 
     joins: what `timed_frames` fills while the pictures are read: where the clock of the file changes.
+    one_clock: that it changes nowhere is known; then what comes long before is passed over where it cannot be sought.
     Close it after use.
     """
 
@@ -62,12 +63,12 @@ class SoundReader:
     """Of what is read; 0 where there is no sound."""
     layout: str = "mono"
 
-    def __init__(self, path: Path, from_s: Fraction, joins: list[Join]) -> None:
+    def __init__(self, path: Path, from_s: Fraction, joins: list[Join], *, one_clock: bool = False) -> None:
         self._stack = ExitStack()
         self._container, video = self._stack.enter_context(opened(path, "NONE"))
         self.track = default_track(self._container, video)
         self.note = tracks_note(self._container, self.track)
-        self._joins, self._origin = joins, start_of(self._container)
+        self._joins, self._origin, self._one_clock = joins, start_of(self._container), one_clock
         self._resampler: tuple[object, Any] | None = None
         self._stamps: tuple[int, Fraction] = (0, Fraction(0))
         self._due: Fraction | None = None
@@ -161,10 +162,14 @@ class SoundReader:
         early = from_s - _MARGIN_S
         if early > 0 and seekable(self._container):
             self._container.seek(int((self._origin + early) * av.time_base))
-        place = 0
+        skipping, place = self._one_clock and early > 0, 0
         for packet in chain(packets_of(self._container, self.track), (None,)):  # what waits in the decoder comes last
             if packet is not None and packet.pos is not None:
                 place = packet.pos
+            if skipping and packet is not None and packet.pts is not None:
+                if packet.pts * packet.time_base - self._origin < early:
+                    continue
+                skipping = False
             try:
                 frames = self.track.decode(packet) if self.track is not None else []
             except av.FFmpegError:

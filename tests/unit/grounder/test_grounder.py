@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from spikemba.moments import Moment
 from spikemba.user_folders import cache_folder
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "shapes.mp4"
+VERBS = ("enters", "leaves")
 
 
 def images(seed, n=40):
@@ -219,3 +222,133 @@ def test_a_checkpoint_and_an_encoder_are_not_taken_together():
 def test_what_cannot_be_loaded_is_said(how, error, problem):
     with pytest.raises(error, match=problem):
         load(**how)
+
+
+def test_features_are_read_once_and_known_to_be_there(grounder, video, decoded):
+    assert not grounder.has_features(video)
+    assert not grounder.has_features("no such file.mp4")
+    grounder.read(video, cache=False)
+    assert not grounder.has_features(video)
+    read = grounder.read(str(video))
+    assert grounder.has_features(video)
+    grounder.ground(video, "a dog")
+    np.testing.assert_array_equal(grounder.read(video).features[0], read.features[0])
+    assert (read.features[0].shape, read.duration_s) == ((4, grounder.encoders[0].dim), pytest.approx(8.0))
+    assert decoded == ["one.mp4"] * 2
+    video.touch()
+    assert not grounder.has_features(video)
+
+
+def test_what_the_report_raises_ends_the_reading_and_the_next_one_goes_on(grounder, video):
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        raise Stop
+
+    with pytest.raises(Stop):
+        grounder.read(video, report=stop)
+    assert not grounder.has_features(video)
+    assert grounder.ground(video, "a dog").moments
+
+
+def test_who_waits_for_anothers_video_can_give_up(grounder, video):
+    begun, told, finish = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(done, total):
+        begun.set()
+        assert finish.wait(20)
+
+    def impatient(done, total):
+        assert (done, total) == (0, None)
+        told.set()
+        raise InterruptedError
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(grounder.read, video, report=slow)
+        assert begun.wait(20)
+        second = pool.submit(grounder.read, video, report=impatient)
+        assert told.wait(20)
+        with pytest.raises(InterruptedError):
+            second.result(20)
+        finish.set()
+        assert len(first.result(20).features) == 1
+
+
+@pytest.mark.parametrize("how", [{"checkpoint": "mini"}, {"encoder": "mini"}])
+def test_threads_that_ask_one_grounder_at_once_get_the_answers_that_each_gets_alone(how, video, decoded):
+    asked = [f"a {colour} {form} {verb}" for colour in ("red", "blue") for form in ("ring", "box") for verb in VERBS]
+    grounder = load(**how)
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = list(pool.map(lambda query: grounder.ground(video, query), asked))
+    assert decoded == ["one.mp4"]
+    assert found == [load(**how).ground(video, query) for query in asked]
+
+
+def test_a_text_encoder_reads_for_one_thread_at_a_time(grounder, video):
+    inside, most, encode = [], [], grounder.text.encode_texts
+    together = threading.Barrier(4)
+
+    class Counting:
+        max_words = 64
+
+        def encode_texts(self, sentences):
+            inside.append(1)
+            most.append(len(inside))
+            found = encode(sentences)
+            inside.pop()
+            return found
+
+    grounder.text = Counting()
+    grounder.read(video)
+
+    def ask(query):
+        together.wait(20)
+        return grounder.ground(video, query)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, ["a dog", "red", "a cat", "blue"]))
+    assert most == [1] * 4
+
+
+def test_what_is_explained_is_the_answer_in_plain_numbers():
+    spikes = np.array([[1, 0, 0, 1], [1, 1, 1, 0], [0, 0, 0, 0]], np.bool_)
+    numbers = np.array([0.12345, 1, 0], np.float32), np.array([0.5, 0.25, 2 / 3], np.float32)
+    answer = Answer((), *numbers, (Moment(0.0, 4.0, 0.62512),), spikes, exists=0.01)
+    explained = Grounding(Path("a.mp4"), "a dog", 6.0, 2.0, answer, "mini", min_exists=0.5).explained()
+    assert explained == {
+        "clip_s": 2.0,
+        "saliency": [0.123, 1.0, 0.0],
+        "foreground": [0.5, 0.25, 0.667],
+        "spikes": [0.5, 0.75, 0.0],
+        "n_spike_steps": 4,
+        "spike_steps": [[1, 0, 0, 1], [1, 1, 1, 0], [0, 0, 0, 0]],
+        "proposals": [{"start_s": 0.0, "end_s": 4.0, "score": 0.625}],
+    }
+    assert json.loads(json.dumps(explained)) == explained
+
+
+@pytest.mark.parametrize("how", [{"checkpoint": "mini"}, {"encoder": "mini"}])
+def test_trained_or_not_everything_is_told_per_clip(how, video):
+    found = load(**how).ground(video, "a red circle enters")
+    explained, n = found.explained(), len(found.saliency)
+    assert {len(explained[name]) for name in ("saliency", "foreground", "spikes", "spike_steps")} == {n}
+    assert {len(steps) for steps in explained["spike_steps"]} == {explained["n_spike_steps"]}
+    np.testing.assert_allclose(explained["spikes"], np.mean(explained["spike_steps"], axis=1), atol=5e-4)
+    assert json.loads(json.dumps(explained)) == explained
+
+
+def test_an_hour_of_clips_is_explained_in_less_than_300_kb():
+    rng = np.random.default_rng(0)
+    many = tuple(Moment(i * 3.0, i * 3.0 + 1.999, 0.123) for i in range(1200))
+    numbers = rng.random((2, 3600)).astype(np.float32)
+    answer = Answer((), *numbers, many, rng.random((3600, 10)) < 0.5)
+    assert len(json.dumps(Grounding(Path("a"), "b", 3600, 1.0, answer, "c").explained())) < 300_000
+
+
+def test_a_detector_without_steps_fires_nothing():
+    none = np.zeros(2, np.float32)
+    explained = Grounding(
+        Path("a"), "b", 4, 2.0, Answer((), none, none, (), np.zeros((2, 0), np.bool_)), "c"
+    ).explained()
+    assert (explained["spikes"], explained["n_spike_steps"], explained["spike_steps"]) == ([0.0, 0.0], 0, [[], []])

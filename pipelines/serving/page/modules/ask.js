@@ -1,0 +1,121 @@
+/** The form that asks: a sentence with its history, where to look, options; then how far it is. */
+
+import { fill, h } from "./dom.js";
+import { forget, remember, remembered } from "./history.js";
+import { icon } from "./icons.js";
+import { bind } from "./keys.js";
+import { mountOptions } from "./options.js";
+import { popover } from "./popover.js";
+import { createLeft, progressLine } from "./progress.js";
+import { createQuestions, isRunning } from "./question.js";
+
+const QUIET_MS = 300; // answers that come sooner need no progress
+const LONGEST = 1000; // characters that the server takes
+
+/** @returns {(query: string, options?: {scope?: string, top?: number | null, checkpoints?: string[], show_all?: boolean}) => void} what app.ask is */
+export function mountAsk(container, app) {
+  const questions = createQuestions(app);
+  const options = mountOptions(app);
+  const field = h("input", { type: "text", inputmode: "search", name: "query", dir: "auto", autocomplete: "off", spellcheck: "true", maxlength: LONGEST, enterkeyhint: "search", placeholder: "What to look for, in a sentence", "aria-label": "Sentence to look for", title: "Press / to ask" });
+  const scope = h("select", { "aria-label": "Where to look" }, h("option", { value: "video" }, "in this video"), h("option", { value: "all" }, "in all videos"));
+  const go = h("button", { class: "main", type: "submit" }, "Ask");
+  const cancel = h("button", { type: "button", onclick: () => (questions.cancel(), field.focus()) }, "Cancel");
+  const past = historyPanel((query) => ((field.value = query), ask(query)));
+  const form = h("form", { class: "ask-form", novalidate: true }, h("div", { class: "ask-field" }, field, past.button, past.panel), h("div", { class: "ask-how" }, scope, options.button, options.panel, go, cancel));
+
+  function ask(query, { scope: where = scope.value, top = null, checkpoints = [], show_all = false } = {}) {
+    const sentence = query.trim().replace(/\s+/g, " ");
+    const { video } = app.state.get();
+    if (!sentence) return void (app.notice("Type a sentence first: what shall be seen?", {}), field.focus());
+    if (where === "video" && video === null) return void app.notice("Choose a video first, or look in all videos.", {});
+    app.notice(null);
+    [field.value, scope.value] = [sentence, where];
+    options.take({ top, checkpoints });
+    const chosen = options.read();
+    const body = { query: sentence, videos: where === "all" ? null : [video], checkpoints: chosen.checkpoints_asked ? chosen.checkpoints : null, top: chosen.top, min_exists: chosen.min_exists, show_all };
+    remember(sentence);
+    questions.ask(body, { ...chosen, scope: where });
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask(field.value);
+  });
+  walkHistory(field);
+  bind(["/"], () => (field.focus(), field.select()), { help: "write a sentence" });
+  bind(["Escape"], () => (isRunning(app.state.get().question) ? questions.cancel() : app.player.unloop()), { shown: ["esc"], help: "cancel the question; stop looping; leave the sentence" });
+  field.addEventListener("keydown", (event) => event.key === "Escape" && field.blur());
+  app.state.watch(["question"], ({ question }) => {
+    const runs = isRunning(question);
+    [go.hidden, cancel.hidden] = [runs, !runs];
+  });
+  fill(container, form, progress(app));
+  return ask;
+}
+
+/** Sentences of before: arrow up and down in the field. */
+function walkHistory(field) {
+  let at = -1;
+  field.addEventListener("input", () => (at = -1));
+  field.addEventListener("keydown", (event) => {
+    const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    const all = remembered();
+    if (by === undefined || event.isComposing || !all.length) return;
+    event.preventDefault();
+    at = Math.min(all.length - 1, Math.max(-1, at + by));
+    field.value = all[at] ?? "";
+  });
+}
+
+function historyPanel(choose) {
+  const list = h("ul", { class: "history" });
+  const none = h("p", { class: "soft small" }, "No sentence was asked here yet.");
+  const all = h("button", { type: "button", class: "small", onclick: () => (forget(), draw()) }, icon("trash"), "Forget all");
+  const { button, panel } = popover({ name: "Sentences asked before", picture: "clock", before: () => draw() }, h("h2", {}, "Asked before"), none, list, all);
+  function draw() {
+    const queries = remembered();
+    none.hidden = queries.length > 0;
+    all.hidden = !queries.length;
+    fill(list, queries.map(line));
+  }
+  function line(query) {
+    const again = h("button", { class: "quiet history-query", type: "button", onclick: () => (panel.hidePopover(), choose(query)) }, h("span", { class: "long", dir: "auto" }, query));
+    const remove = h("button", { class: "quiet icon", type: "button", title: "Forget", "aria-label": `Forget: ${query}`, onclick: () => (forget(query), draw(), panel.querySelector("button")?.focus()) }, icon("trash"));
+    return h("li", {}, again, remove);
+  }
+  return { button, panel };
+}
+
+/** The line under the form while a question waits or is read. */
+function progress(app) {
+  const bar = h("progress", { "aria-label": "Clips read" });
+  const line = h("p", { class: "small long", dir: "auto" });
+  const element = h("div", { class: "ask-progress", hidden: true }, line, bar);
+  const left = createLeft();
+  let timer = 0;
+  app.state.watch(["question"], ({ question, videos }) => {
+    if (!isRunning(question)) {
+      clearTimeout(timer);
+      timer = 0;
+      element.hidden = true;
+      return;
+    }
+    timer ||= setTimeout(() => (element.hidden = false), question.note ? 0 : QUIET_MS);
+    const { reading } = question;
+    const name = videos.find((one) => one.id === reading?.video)?.name ?? reading?.video;
+    line.textContent = progressLine(question, name, left(reading));
+    if (reading?.total) [bar.max, bar.value] = [reading.total, reading.done];
+    else bar.removeAttribute("value");
+    if (!element.hidden) sayNowAndThen(line.textContent, app);
+  });
+  return element;
+}
+
+let saidAt = 0;
+/** Screen readers hear of progress every five seconds at most. */
+function sayNowAndThen(text, app) {
+  const now = performance.now();
+  if (now - saidAt < 5000) return;
+  saidAt = now;
+  app.say(text);
+}

@@ -1,0 +1,154 @@
+/**
+ * The page. Reads the address, asks the server what there is, and gives every module its region.
+ *
+ * Conventions of the modules (plain ES modules; no build, nothing from other hosts, no inline script or style):
+ *
+ * - A module that shows something exports `mountX(container, app)`, is called once, and fills only its container (an
+ *   element of index.html). Its looks are in style/<module>.css; colours and spaces come from style/tokens.css, buttons,
+ *   fields, panels and dialogs from style/base.css. A section with `hidden` is unhidden by the module that fills it.
+ * - Elements are made with `h()`, `svg()` and `fill()` of dom.js, never from markup in a string. Sentences, names and
+ *   file names get `dir: "auto"` and class "long" or "clip". Numbers that line up get class "number".
+ * - `app` is what modules share:
+ *     app.state     the store (store.js), below; `app.state.watch(["video"], draw)` draws now and on every change
+ *     app.player    player.js: seek(s), play(), pause(), toggle(), time(), loop(s, e), unloop(), onTime(fn), element
+ *     app.axis      axis/axis.js: addLane({...}), redraw(), view(), zoomTo(s, e); see there
+ *     app.openVideo(id, {moment, seek_s})   show a video; a moment {start_s, end_s, score, checkpoint, rank} is chosen, too
+ *     app.choose(moment | null, {play})     choose a moment of the shown video: seeks to it, loops it, shows its words
+ *     app.ask(query, {scope})               ask, as the form does
+ *     app.truthChanged()                    read the true windows again (after a correction)
+ *     app.videosChanged()                   read the list of videos again (after an upload)
+ *     app.say(text)                         one line for screen readers
+ *     app.notice(text | null, {failed})     one line under the header for all to see, until the next or until closed
+ * - The state (all values replaced, never changed in place):
+ *     server     reply of GET /api/state, or null before it came
+ *     videos     list of GET /api/videos
+ *     video      id of the shown video, or null
+ *     info       reply of GET /api/videos/{id} of it, or null
+ *     problem    one line: why it cannot be shown, or null
+ *     truth      queries of GET /api/videos/{id}/truth of it ([] before they came)
+ *     question   {id, query, state, place, reading, n_done, n_total, answers: [Answer…], failed: [{video, problem}…], scope:
+ *                "video" | "all", videos, checkpoints, note} or null; a new object for every event
+ *     answers    the answers of the question to the shown video, one per checkpoint, in the order of the checkpoints
+ *     moment     the chosen moment {start_s, end_s, score, checkpoint, rank}, or null
+ *     loop       [start_s, end_s] that plays in a circle, or null
+ *     draft      corrections that are being drawn (correct.js)
+ * - Hooks of other modules, called from here or from where they are named:
+ *     folder.js    mountFolder(region("folder"), app); renderResults(region("results"), question, app) for scope "all"
+ *     uploads.js   mountUploads(region("uploads"), app)
+ *     exports.js   mountExports(region("exports"), app); cutButton(app, video_id, moment) -> a button for one moment
+ *     correct.js   mountCorrections(region("corrections"), app); it adds its own lane with app.axis.addLane
+ *     pieces.js    attachPieces(video element, info) -> detach(), called by player.js where info.play.kind is "pieces"
+ * - Keys are bound with `bind()` of keys.js, which lists them in the help dialog.
+ * - Calls go through api.js: `get(path("videos", id))`, `post(path("words"), {...})`; an ApiError's message is one line
+ *   to show as it is.
+ */
+
+import { get, onAway, path } from "./api.js";
+import { region } from "./dom.js";
+import { createStore } from "./store.js";
+import { readPlace, writePlace } from "./place.js";
+import { mountNotice } from "./notice.js";
+import { mountHelp } from "./help.js";
+import { mountAsk } from "./ask.js";
+import { mountPlayer } from "./player.js";
+import { mountAxis } from "./axis/axis.js";
+import { mountAnswers } from "./answers.js";
+import { mountWords } from "./words.js";
+import { mountFolder, renderResults } from "./folder.js";
+import { mountUploads } from "./uploads.js";
+import { mountExports } from "./exports.js";
+import { mountCorrections } from "./correct.js";
+
+const NO_VIDEO = { info: null, problem: null, truth: [], moment: null, loop: null };
+
+const state = createStore({ server: null, videos: [], video: null, question: null, answers: [], draft: null, ...NO_VIDEO });
+const app = { state, openVideo, choose, truthChanged, videosChanged };
+
+let opening = new AbortController();
+
+/** Show a video; nothing is asked. */
+async function openVideo(id, { moment = null, seek_s = null } = {}) {
+  if (id !== state.get().video) {
+    opening.abort();
+    opening = new AbortController();
+    const { signal } = opening;
+    state.set({ ...NO_VIDEO, video: id });
+    if (id === null) return;
+    try {
+      state.set({ info: await get(path("videos", id), { signal }) });
+      await truthChanged();
+    } catch (problem) {
+      if (signal.aborted) return;
+      state.set({ problem: problem.message });
+      app.say(problem.message);
+    }
+  }
+  if (moment) choose(moment, { play: false });
+  else if (seek_s !== null) app.player.seek(seek_s);
+}
+
+async function truthChanged() {
+  const { video } = state.get();
+  if (video === null) return;
+  const { queries } = await get(path("videos", video, "truth"));
+  if (state.get().video === video) state.set({ truth: queries });
+}
+
+async function videosChanged() {
+  state.set({ videos: (await get(path("videos"))).videos });
+}
+
+/** Choose a moment of the shown video: it loops from its start. */
+function choose(moment, { play = true } = {}) {
+  state.set({ moment });
+  if (!moment) return app.player.unloop();
+  app.player.loop(moment.start_s, moment.end_s);
+  app.player.seek(moment.start_s);
+  if (play) app.player.play();
+}
+
+/** The answers to the shown video, in the order in which the checkpoints were asked. */
+function answersShown({ question, video }) {
+  const own = (question?.answers ?? []).filter((one) => one.video_id === video);
+  const order = question?.checkpoints ?? [];
+  return own.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
+}
+
+function showResults({ question }) {
+  const room = region("results");
+  room.hidden = question?.scope !== "all";
+  if (!room.hidden) renderResults(room, question, app);
+}
+
+async function start() {
+  mountNotice(region("notice"), region("live"), app);
+  onAway((away) => app.notice(away ? "The server does not answer; trying again…" : null, { failed: away }));
+  app.player = mountPlayer(region("player"), app);
+  app.axis = mountAxis(region("axis"), app);
+  app.ask = mountAsk(region("ask"), app);
+  mountAnswers(region("answers"), app);
+  mountWords(region("words"), app);
+  mountFolder(region("folder"), app);
+  mountUploads(region("uploads"), app);
+  mountExports(region("exports"), app);
+  mountCorrections(region("corrections"), app);
+  mountHelp(region("tools"));
+  state.watch(["question", "video"], (now) => state.set({ answers: answersShown(now) }));
+  state.watch(["question"], showResults);
+  if (window.matchMedia("(max-width: 899px)").matches) region("library-fold").open = false;
+  const [server, { videos }] = await Promise.all([get(path("state")), get(path("videos"))]);
+  state.set({ server, videos });
+  await goTo(readPlace());
+  state.watch(["video", "question"], writePlace);
+  window.addEventListener("popstate", () => goTo(readPlace()));
+}
+
+/** Show what an address says: its video, and its question asked again. */
+async function goTo(place) {
+  const { videos, question } = state.get();
+  const first = videos.length ? videos[0].id : null;
+  openVideo(place.video ?? first).catch((problem) => app.notice(problem.message, { failed: true }));
+  if (place.query && place.query !== question?.query) app.ask(place.query, place);
+}
+
+start().catch((problem) => app.notice(problem.message, { failed: true }));

@@ -1,0 +1,35 @@
+/** What the page knows, in one place; whoever shows a part of it is told when that part changes. */
+
+/**
+ * @template {object} T
+ * @param {T} initial
+ */
+export function createStore(initial) {
+  let values = { ...initial };
+  const watchers = new Set();
+  return {
+    /** The values as they are; not to be written to. @returns {T} */
+    get: () => values,
+
+    /** Take some new values; those who watch one that differs are told, once, with all values. @param {Partial<T>} patch */
+    set(patch) {
+      const changed = Object.keys(patch).filter((key) => !Object.is(values[key], patch[key]));
+      if (!changed.length) return;
+      values = { ...values, ...patch };
+      for (const one of [...watchers]) if (one.keys.some((key) => changed.includes(key))) one.tell(values);
+    },
+
+    /**
+     * Call `tell(values)` now and whenever one of the keys changes.
+     * @param {(keyof T)[]} keys
+     * @param {(values: T) => void} tell
+     * @returns {() => void} call it to watch no more
+     */
+    watch(keys, tell) {
+      const one = { keys, tell };
+      watchers.add(one);
+      tell(values);
+      return () => watchers.delete(one);
+    },
+  };
+}

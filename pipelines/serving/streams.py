@@ -1,0 +1,51 @@
+"""A question's events as a browser's EventSource takes them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from pipelines.serving.questions import Event, Question
+
+KEEP_ALIVE_S = 10.0
+"""Between two signs of life where nothing happens."""
+STATE_EVERY_S = 0.1
+"""Between two reports of how far it is, at least."""
+
+
+def last_seen(header: str | None) -> int:
+    """How many events a client has, by its Last-Event-ID; 0 where that says nothing."""
+    return int(header) if header and header.isascii() and header.isdigit() and len(header) < 10 else 0
+
+
+async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
+    """The events behind the first `after` ones, then each as it happens; over when the question is."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop may have ended
+            loop.call_soon_threadsafe(changed.set)
+
+    at, version = after, -1
+    if question.is_over:
+        at = min(at, len(question.log) - 1)  # the end is said to everybody
+    with question.listening(wake):
+        while True:
+            changed.clear()
+            over, seen = question.is_over, question.version
+            for number, event in enumerate(question.log[at:], start=at + 1):
+                yield _sent(event, number)
+                at = number
+            if over:
+                return
+            if seen != version:
+                version = seen
+                yield f"event: state\ndata: {question.status().model_dump_json()}\n\n"
+                await asyncio.sleep(STATE_EVERY_S)
+            try:
+                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+            except TimeoutError:
+                yield ": still here\n\n"
+
+
+def _sent(event: Event, number: int) -> str:
+    return f"id: {number}\nevent: {event.kind}\ndata: {event.data}\n\n"

@@ -1,0 +1,60 @@
+"""The two calls of uploads: one begins a file, the other adds a part to it."""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipelines.serving.bodies import body_of, query_of
+from pipelines.serving.faults import NotThere
+from pipelines.serving.messages import Upload, UploadPart, UploadProgress
+from pipelines.serving.service import Service
+from pipelines.serving.uploads import Uploads, WrongPlace
+from spikemba.video.folders import absolute
+
+OFF = "no new videos are taken; start the server with --uploads DIR to allow that"
+
+
+def routes(service: Service) -> list[Route]:
+    """The addresses of uploads; where none are taken they say so."""
+    uploads, videos = service.uploads, service.videos
+
+    async def begin(request: Request) -> Response:
+        asked = await body_of(request, Upload)
+        begun = await run_in_threadpool(_on(uploads).begin, asked.name, asked.size_bytes)
+        return _sent(UploadProgress(id=begun.id), 201)
+
+    async def add(request: Request) -> Response:
+        taken = _on(uploads)
+        upload_id, at = request.path_params["id"], query_of(request, UploadPart).at
+        try:
+            await _receive(taken, upload_id, at, request)
+        except WrongPlace as wrong:
+            return JSONResponse({"error": str(wrong), "received": wrong.received}, 409)
+        except ClientDisconnect:  # what came of the part is kept; the next one begins behind it
+            return Response(status_code=400)
+        upload = taken.get(upload_id)
+        if not upload.is_whole:
+            return _sent(UploadProgress(id=upload.id, received=upload.received))
+        path = await run_in_threadpool(taken.finish, upload)
+        listed = await run_in_threadpool(videos.all, anew=True)
+        found = next((one.id for one in listed if absolute(one.path) == absolute(path)), None)
+        return _sent(UploadProgress(id=upload.id, received=upload.received, video=found))
+
+    return [Route("/api/uploads", begin, methods=["POST"]), Route("/api/uploads/{id}", add, methods=["PUT"])]
+
+
+async def _receive(uploads: Uploads, upload_id: str, at: int, request: Request) -> None:
+    with uploads.receiving(upload_id, at) as part:
+        async for chunk in request.stream():
+            await run_in_threadpool(part.write, chunk)
+
+
+def _on(uploads: Uploads | None) -> Uploads:
+    if uploads is None:
+        raise NotThere(OFF)
+    return uploads
+
+
+def _sent(progress: UploadProgress, status: int = 200) -> Response:
+    return Response(progress.model_dump_json(), status, media_type="application/json")
