@@ -98,6 +98,8 @@ class Answer:
     exists: float | None = None
     """In [0, 1]: that the video shows what is asked at all; a probability where the checkpoint is calibrated. None:
     nothing here tells."""
+    ranking: Array = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
+    """(L,): what ranks the window of each clip, before any calibration."""
 
     def is_there(self, min_exists: float | None) -> bool:
         """Whether there is such a moment. min_exists: from which probability on; None: wherever it is."""
@@ -288,6 +290,7 @@ def _answer(clips: _Clips, duration_s: float, clip_s: float, model: SpikeMba, co
         proposals=proposals,
         spikes=clips.spikes,
         exists=None if clips.exists is None else 0.5 * (1 + math.tanh(clips.exists / 2)),
+        ranking=score,
     )
     return calibrated(answer, config.calibration)
 
@@ -324,7 +327,7 @@ def calibrated(answer: Answer, calibration: Calibration | None) -> Answer:
     return replace(answer, exists=exists, moments=moments)
 
 
-def _scores(clips: _Clips, config: GroundingConfig) -> NDArray[np.floating]:
+def _scores(clips: _Clips, config: GroundingConfig) -> Array:
     """What ranks the window of each clip, (L,)."""
     saliency = clips.saliency
     scores: dict[str, Callable[[], NDArray[np.floating]]] = {

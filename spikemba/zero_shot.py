@@ -71,6 +71,7 @@ def answer_zero_shot(
         foreground=saliency,
         proposals=tuple(moments),
         spikes=spikes.reshape(len(clips), -1),
+        ranking=saliency,
     )
 
 

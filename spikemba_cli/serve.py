@@ -72,6 +72,7 @@ def serve(
     from pipelines.serving.server import address_of, leave, listening  # torch and starlette load here, not for --help
     from pipelines.serving.server import serve as run
     from pipelines.serving.service import Service, ServiceOptions
+    from pipelines.serving.warming import warm
     from pipelines.serving.web import web_app
 
     token = secrets.token_urlsafe(24) if needs_token(host) else None
@@ -81,6 +82,7 @@ def serve(
     share_cores(workers)
     options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
     service = Service(paths, models, options)
+    warm(models.values())
     address = address_of(host, bound) + (f"?token={token}" if token else "")
 
     def started() -> None:
@@ -91,8 +93,8 @@ def serve(
         if browser:
             webbrowser.open(address)
 
-    if not run(guarded(web_app(service), access), service, bound, started):
-        leave()
+    run(guarded(web_app(service), access), service, bound, started)
+    leave()
 
 
 def needed() -> None:

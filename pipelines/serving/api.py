@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic.json_schema import models_json_schema
 
 from pipelines.serving import messages as m
+from pipelines.serving.upload_calls import Begun, NewUpload, Received
 from spikemba import __version__
 from spikemba.files import json_text
 
@@ -80,9 +81,9 @@ CALLS: tuple[Call, ...] = (
     Call("GET", "/api/cuts/{id}", "cut_file", "A part that was cut out.", "video/*"),
     Call("GET", "/api/corrections", "corrections", "What people said.", m.Corrections, query=m.CorrectionsQuery),
     Call("POST", "/api/corrections", "correct", "Say what is right.", m.CorrectionRow, m.Correction, None, 201),
-    Call("POST", "/api/uploads", "upload", "Begin to add a video.", m.UploadProgress, m.Upload, None, 201),
+    Call("POST", "/api/uploads", "upload", "Begin to add a video.", Begun, NewUpload, None, 201),
     Call(
-        *("PUT", "/api/uploads/{id}", "upload_part", "Add bytes to it, at most 8 MiB at once.", m.UploadProgress),
+        *("PUT", "/api/uploads/{id}", "upload_part", "Add bytes to it, at most 8 MiB at once.", Received),
         query=m.UploadPart,
         more="The body is application/octet-stream. With the last byte the reply names the new video.",
     ),
@@ -117,6 +118,10 @@ def openapi() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
+            "responses": {
+                str(number): {"description": why, "content": {JSON: {"schema": _ref(m.Fault)}}}
+                for number, why in REFUSALS.items()
+            },
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -142,11 +147,7 @@ def _operation(call: Call) -> dict[str, Any]:
     responses: dict[str, Any] = {str(call.status): {"description": call.summary, "content": content}}
     if call.name == "file":
         responses["206"] = {"description": "The ranges that were asked for.", "content": content}
-    for number in call.refusals:
-        responses[str(number)] = {
-            "description": REFUSALS[number],
-            "content": {JSON: {"schema": _ref(m.Fault)}},
-        }
+    responses |= {str(number): {"$ref": f"#/components/responses/{number}"} for number in call.refusals}
     found["responses"] = responses
     return found
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipelines.grounding.formats import FORMATS
 from spikemba.video.cuts import CutMode
@@ -138,11 +138,16 @@ class VideoInfo(Message):
     play: Play
 
 
+def _whole(text: object) -> object:
+    """A number out of an address, where it is one."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 8 else text
+
+
 class StillQuery(Message):
     """Which picture."""
 
     at_s: Seconds = 0.0
-    height: Literal[90, 180, 360] = 180
+    height: Annotated[Literal[90, 180, 360], BeforeValidator(_whole)] = 180
 
 
 class Truth(Message):
@@ -281,11 +286,13 @@ class Word(Message):
 
     word: str
     first: int
-    """Characters before it."""
+    """Characters (code points) before it."""
     last: int
     """Characters up to its end."""
     effect: float
-    """By how much the window's score falls without it."""
+    """Part of the window's share of the saliency that is lost without it: 1 all of it; below 0 the share grows."""
+    exists: float | None
+    """By how much `exists` falls without it; null where the checkpoint does not tell."""
 
 
 class Words(Message):
@@ -293,7 +300,9 @@ class Words(Message):
 
     words: list[Word]
     whole: float
-    """The window's score for the whole sentence."""
+    """The window's share for the whole sentence, in [0, 1]."""
+    exists: float | None
+    """That the video shows it at all; null where the checkpoint does not tell."""
 
 
 class Export(Message):
@@ -379,24 +388,8 @@ class Corrections(Message):
     rows: list[CorrectionRow]
 
 
-class Upload(Message):
-    """A file that is to be added."""
-
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    size_bytes: Annotated[int, Field(ge=1, le=2**53)]
-
-
 class UploadPart(Message):
     """Where the bytes belong."""
 
     at: Annotated[int, Field(ge=0, le=2**53)]
     """Bytes before them."""
-
-
-class UploadProgress(Message):
-    """How much of a file is here."""
-
-    id: str = ""
-    received: int = 0
-    video: str | None = None
-    """Its id as a video, when all of it is here."""

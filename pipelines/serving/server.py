@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -72,15 +71,15 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()  # not raised again: ended as it was asked to, this is no failure
 
 
-def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> bool:
-    """Answer until the process is told to end; returns whether all work has ended, too."""
+def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[], None] = lambda: None) -> None:
+    """Answer until the process is told to end. What is computed then stops as soon as it looks up, in threads that
+    nobody waits for: see `leave`.
+    """
     server = _Server(configured(app), service, started)
     try:
         server.run(sockets=[bound])
     finally:
-        ended = service.close()
-    others = (one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon)
-    return ended and not any(one.is_alive() for one in others)
+        service.close()
 
 
 def configured(app: Any) -> uvicorn.Config:
@@ -103,7 +102,7 @@ def configured(app: Any) -> uvicorn.Config:
 
 
 def leave(code: int = 0) -> None:
-    """End the process where a thread is still inside a library; what is written to disk is whole or not there."""
+    """End the process at once, though a thread be inside a library; files are whole or hidden until they are."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -40,6 +40,7 @@ from spikemba import __version__
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import clear_abandoned
 from spikemba.grounder.grounder import Grounder
+from spikemba.reading.printable import printable
 from spikemba.user_folders import cache_folder
 from spikemba.video.pieces import PieceMaker
 from spikemba.video.sampling import VideoReader
@@ -73,8 +74,9 @@ class Service:
     ) -> None:
         """models: name -> what answers under it; the first one does where none is named. Raises VideoError."""
         self.options = options or ServiceOptions()
-        growing = [self.options.uploads] if self.options.uploads is not None else []
-        self.uploads = Uploads(growing[0], self.options.upload_limit) if growing else None
+        into, limit = self.options.uploads, self.options.upload_limit
+        self.uploads = None if into is None else Uploads(into, limit)
+        growing = [] if into is None else [into]
         self.videos, self.models = ServedVideos(videos, growing), dict(models)
         clear_abandoned(cache_folder() / "features")  # of a server that was killed while it wrote
         self.cuts, self.pieces = CutStore(), PieceMaker()
@@ -152,15 +154,14 @@ class Service:
 
     def ask(self, asked: Ask) -> Question:
         """A question that is worked on from now. Raises NotThere, QueryError, Busy, SpikeMbaError."""
-        names = list(dict.fromkeys(asked.checkpoints or [next(iter(self.models))]))
+        names = list(dict.fromkeys(asked.checkpoints or [*self.models][:1]))
         min_exists = 0.0 if asked.show_all else asked.min_exists
         if asked.show_all and asked.min_exists is not None:
             raise SpikeMbaError(
                 "show_all shows every moment, so min_exists means nothing beside it; give one of the two"
             )
         query = asked.query
-        for name in names:
-            model = self.model(name)
+        for model in [self.model(name) for name in names] or [self.model(None)]:
             model.check_min_exists(min_exists)
             (query,) = model.check([asked.query])
         ids = None if asked.videos is None else list(dict.fromkeys(asked.videos))
@@ -179,9 +180,9 @@ class Service:
 
     def model(self, name: str | None) -> Grounder:
         """What answers under a name; None: the first. Raises NotThere."""
-        found = self.models.get(next(iter(self.models)) if name is None else name)
+        found = next(iter(self.models.values()), None) if name is None else self.models.get(name)
         if found is None:
-            raise NotThere(f"no checkpoint is called {name!r}; there are: {', '.join(self.models)}")
+            raise NotThere(f"no checkpoint is called {printable(str(name))!r}; there are: {', '.join(self.models)}")
         return found
 
     def truth(self, video_id: str) -> Truths:
