@@ -42,7 +42,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(folder):
     """A server of the folder; what it answers good clients is the same before an attack and after."""
-    with serving([folder / "films"], options=ServiceOptions(uploads=folder / "new", upload_limit=MB)) as running:
+    options = ServiceOptions(corrections=folder / "said", uploads=folder / "new", upload_limit=MB)
+    with serving([folder / "films"], options=options) as running:
         yield running
 
 
@@ -322,6 +323,45 @@ def test_an_upload_by_any_name_lies_in_its_folder(site, folder):
     for one in got.iterdir():
         one.unlink()
     site.service.videos.all(anew=True)
+
+
+def test_a_correction_by_any_name_lies_in_its_folder(site, film, folder):
+    before = {path for path in folder.rglob("*") if "said" not in path.parts}
+    said = {"video": film, "query": "a red circle", "windows": [[0, 1]], "wrong": [], "absent": False}
+    for name in (
+        "../../evil",
+        "/tmp/evil",
+        "..",
+        ".",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        ".hidden",
+        "x" * 290,
+        "CON",
+        "Zoë",
+        "\u202egpj",
+    ):
+        reply = site.post("/api/corrections", {**said, "name": name})
+        assert reply.status == 201 or refused(reply), (name, reply)
+    for wrong in ([[1, 0]], [[0, 10**9]], [["a", 1]], [[0]], [[0, 1, 2]], "x", [[float("nan"), 1]]):
+        assert refused(site.post("/api/corrections", {**said, "name": "me", "windows": wrong})), wrong
+    assert {path for path in folder.rglob("*") if "said" not in path.parts} == before
+    assert not [path for path in (folder / "said").iterdir() if path.name.startswith(".") or not path.is_file()]
+
+
+def test_cuts_and_exports_of_what_there_is_not_are_refused(site, film):
+    for start, end in ((1, 0), (-1, 1), (0, 10**7), (5, 5), ("x", 1), (0, 1e308)):
+        for mode in ("exact", "copy", "../x"):
+            made = site.post("/api/cuts", {"video": film, "start_s": start, "end_s": end, "mode": mode})
+            assert refused(made) or (start, end) == (0, 10**7), (start, end, mode, made)
+    for document in (
+        {"question": "../x", "format": "csv"},
+        {"question": "x", "format": "../csv"},
+        {"format": "csv"},
+        [],
+    ):
+        assert refused(site.post("/api/exports", document))
 
 
 def test_an_upload_that_is_no_video_is_refused_and_gone(site, folder):
