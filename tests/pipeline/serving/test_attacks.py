@@ -347,7 +347,7 @@ def test_a_correction_by_any_name_lies_in_its_folder(site, film, folder):
     for wrong in ([[1, 0]], [[0, 10**9]], [["a", 1]], [[0]], [[0, 1, 2]], "x", [[float("nan"), 1]]):
         assert refused(site.post("/api/corrections", {**said, "name": "me", "windows": wrong})), wrong
     assert {path for path in folder.rglob("*") if "said" not in path.parts} == before
-    assert not [path for path in (folder / "said").iterdir() if path.name.startswith(".") or not path.is_file()]
+    assert all(path.is_file() and path.suffix in (".jsonl", "") for path in (folder / "said").iterdir())
 
 
 def test_cuts_and_exports_of_what_there_is_not_are_refused(site, film):
