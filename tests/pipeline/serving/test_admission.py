@@ -88,7 +88,8 @@ def test_on_all_addresses_the_one_that_was_asked_is_ours_and_a_name_that_leads_t
 
 
 def test_further_names_are_let_in_with_the_port_that_they_say():
-    access = Access.on("127.0.0.1", ("Films.Example", "tunnel.example:9000", "[fe80::1]", "proxy.example:443"))
+    names = ("Films.Example", "tunnel.example:9000", "[fe80::1]", "proxy.example:443")
+    access = Access.on("127.0.0.1", names, TOKEN)
     assert status(head(host="films.example:8765"), access) == 0
     assert status(head(host="films.example:9000"), access) == 421
     assert status(head(host="tunnel.example:9000"), access) == 0
@@ -116,6 +117,13 @@ def test_what_other_machines_reach_needs_a_token(host):
 def test_loopback_needs_no_token(host):
     assert not needs_token(host)
     assert Access.on(host).token is None
+
+
+def test_a_proxy_in_front_of_loopback_needs_a_token_and_a_tunnel_from_this_machine_does_not():
+    assert needs_token("127.0.0.1", ("films.example:443",))
+    assert not needs_token("127.0.0.1", ("localhost:9000", "127.0.0.1:9000", "[::1]:9000"))
+    with pytest.raises(AccessError, match="127.0.0.1, films.example can be reached by other machines"):
+        Access.on("127.0.0.1", ("films.example",))
 
 
 def test_a_further_name_that_is_none_is_refused():
