@@ -75,7 +75,7 @@ def serve(
     from pipelines.serving.warming import warm
     from pipelines.serving.web import web_app
 
-    token = secrets.token_urlsafe(24) if needs_token(host) else None
+    token = secrets.token_urlsafe(24) if needs_token(host, tuple(known_as or ())) else None
     access, bound = Access.on(host, tuple(known_as or ()), token), listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
     models = load_models(checkpoint or [], encoder, bundled=not videos, **how)

@@ -25,7 +25,7 @@ async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
         with suppress(RuntimeError):  # the loop may have ended
             loop.call_soon_threadsafe(changed.set)
 
-    at, version = after, -1
+    at, version, told_at = after, -1, -STATE_EVERY_S
     if question.is_over:
         at = min(at, len(question.log) - 1)  # the end is said to everybody
     with question.listening(wake):
@@ -37,14 +37,16 @@ async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
                 at = number
             if over:
                 return
-            if seen != version:
-                version = seen
+            due_s = told_at + STATE_EVERY_S - loop.time()
+            if seen != version and due_s <= 0:
+                version, told_at = seen, loop.time()
                 yield f"event: state\ndata: {question.status().model_dump_json()}\n\n"
-                await asyncio.sleep(STATE_EVERY_S)
+                continue
             try:
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+                await asyncio.wait_for(changed.wait(), due_s if seen != version else KEEP_ALIVE_S)
             except TimeoutError:
-                yield ": still here\n\n"
+                if seen == version:
+                    yield ": still here\n\n"
 
 
 def _sent(event: Event, number: int) -> str:
