@@ -37,12 +37,13 @@ export function mountCorrections(container, app) {
 function panel(desk, app) {
   const begin = h("button", { type: "button", "aria-pressed": "false", title: "Correct (c)", onclick: () => toggle(desk) }, icon("edit"), "Correct");
   const about = h("p", { class: "long small", dir: "auto" });
+  const whose = h("p", { class: "long soft tiny", dir: "auto" });
   const hint = h("p", { class: "soft small" });
   const people = peopleRows(desk, app);
   const tools = toolsOf(desk, app);
   const message = h("p", { class: "small fix-message", role: "status", dir: "auto" });
   const waiting = h("div", { class: "fix-waiting" });
-  const body = h("div", { class: "fix-body" }, about, hint, people.element, tools.element, message, waiting);
+  const body = h("div", { class: "fix-body" }, about, whose, hint, people.element, tools.element, message, waiting);
   const element = h("div", { class: "panel corrections" }, h("div", { class: "panel-head" }, h("h2", {}, "Corrections"), begin), body);
   return {
     element,
@@ -52,6 +53,8 @@ function panel(desk, app) {
       begin.disabled = rows === null && history === null && said === null;
       begin.setAttribute("aria-pressed", String(history !== null));
       about.textContent = subject ? subject.query : "";
+      whose.hidden = history === null || app.state.get().answers.length < 2;
+      whose.textContent = `answers of ${desk.model}`;
       hint.hidden = subject === null || history !== null || (rows?.length ?? 1) > 0;
       hint.textContent = "Nobody has corrected this yet. What you say here can be trained on.";
       people.draw();
@@ -74,10 +77,12 @@ function toolsOf(desk, app) {
   const redo = button({ class: "quiet", onclick: () => desk.redo(), title: "Redo (ctrl shift z)" }, "Redo");
   const name = h("input", { type: "text", id: "fix-who", maxlength: "64", autocomplete: "nickname", required: true, dir: "auto", value: keptName() });
   const save = h("button", { class: "main", type: "submit" }, icon("save"), "Save");
-  const discard = button({ class: "quiet", onclick: () => desk.discard() }, "Discard");
+  const discard = button({ class: "quiet", onclick: () => (desk.discard(), leave()) }, "Discard");
+  // what had the focus is gone then
+  const leave = () => desk.history === null && document.activeElement === document.body && element.closest(".corrections").querySelector(".panel-head button").focus();
   const send = (event) => {
     event.preventDefault();
-    desk.save(name.value.trim());
+    desk.save(name.value.trim().normalize()).then(leave);
   };
   const form = h("form", { class: "fix-save", onsubmit: send }, h("label", { class: "small", for: "fix-who" }, "Your name"), name, save, discard);
   const element = h("div", { class: "fix-tools" }, h("div", { class: "fix-buttons", role: "group", "aria-label": "Change the correction" }, add, nowhere, undo, redo), rows.element, undecided, form);

@@ -2,8 +2,9 @@
 
 import { get, path, post } from "../api.js";
 import { added, beginning, freeKey, History, moved, placed, said, saysSomething } from "./draft.js";
-import { forgetDraft, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
+import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
 
+const NARROW_PX = 16; // below it edges are hard to take hold of, and the axis is zoomed
 const NEW_S = 4; // seconds of a window that is added without being drawn
 
 export class Desk {
@@ -146,6 +147,8 @@ export class Desk {
     const key = freeKey(this.history.now);
     this.selected = key;
     this.do(added(start_s, end_s, this.subject.duration_s), kind);
+    const item = this.item(key);
+    if (kind === null && (item.end_s - item.start_s) / this.app.axis.view().scale < NARROW_PX) this.app.axis.zoomTo(item.start_s, item.end_s);
     return key;
   }
 
@@ -170,6 +173,7 @@ export class Desk {
     const { subject, history } = this;
     if (this.saving) return;
     if (!saysSomething(history.now)) return this.#say("Nothing is said yet: mark a window as right or wrong, add one, or say that it is not in this video.", true);
+    if (!isName(name)) return this.#say("Your name: 1 to 64 letters, digits, spaces, - _ or . of any script, and no point at its ends.", true);
     keepName(name);
     this.saving = true;
     this.changed();

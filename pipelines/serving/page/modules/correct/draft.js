@@ -8,6 +8,7 @@
 
 const SHORTEST_S = 0.1;
 const SAME = 0.5; // of the overlap of two windows that are the same moment
+const ITSELF = 0.99; // of a window and the answer that it was, which is saved to the millisecond
 const STEPS = 200;
 
 /** What is drawn before anybody drew: the answers, undecided, beside what this person said before. */
@@ -16,9 +17,12 @@ export function beginning(moments, row) {
     ...(row?.relevant_windows ?? []).map((window) => ({ window, verdict: "right" })),
     ...(row?.wrong_windows ?? []).map((window) => ({ window, verdict: "wrong" })),
   ];
-  const earlier = said.map(({ window: [start_s, end_s], verdict }) => ({ start_s, end_s, verdict, rank: null, score: null }));
-  const open = moments
-    .map(({ start_s, end_s, score }, i) => ({ start_s, end_s, verdict: "open", rank: i + 1, score }))
+  const answers = moments.map(({ start_s, end_s, score }, i) => ({ start_s, end_s, verdict: "open", rank: i + 1, score }));
+  const earlier = said.map(({ window: [start_s, end_s], verdict }) => {
+    const { rank, score } = answers.find((one) => overlap(one, { start_s, end_s }) > ITSELF) ?? { rank: null, score: null };
+    return { start_s, end_s, verdict, rank, score };
+  });
+  const open = answers
     .filter((one) => !earlier.some((other) => overlap(one, other) >= SAME));
   return { items: [...earlier, ...open].map((item, i) => ({ key: i + 1, ...item })), absent: row?.relevant_windows?.length === 0 };
 }

@@ -7,6 +7,11 @@ export function keptName() {
   return read(NAME) ?? "";
 }
 
+/** Whether a person can be called that: the same rule as the server's, so that nothing has to be refused. */
+export function isName(name) {
+  return /^[\p{L}\p{M}\p{N} ._-]{1,64}$/u.test(name) && /[\p{L}\p{N}]/u.test(name) && !/^\.|\.$/.test(name);
+}
+
 export function keepName(name) {
   write(NAME, name);
 }

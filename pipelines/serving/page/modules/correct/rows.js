@@ -35,7 +35,7 @@ export function windowRows(desk, app) {
       draw(item, i) {
         element.dataset.verdict = item.verdict;
         element.classList.toggle("selected", desk.selected === item.key);
-        fill(name, h("b", {}, i + 1), h("span", { class: "soft tiny" }, origin(item)));
+        fill(name, h("b", {}, i + 1), h("span", { class: "soft tiny clip" }, origin(item)));
         name.setAttribute("aria-label", `Play window ${i + 1}, ${SAID[item.verdict]}, ${span(item.start_s, item.end_s)}`);
         for (const [one, part, seconds] of [[start, "Start", item.start_s], [end, "End", item.end_s]]) {
           one.setAttribute("aria-label", `${part} of window ${i + 1}`);
@@ -52,7 +52,7 @@ export function windowRows(desk, app) {
   }
 
   function field(key, part) {
-    const input = h("input", { class: "number", type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false" });
+    const input = h("input", { class: "number", type: "text", autocomplete: "off", spellcheck: "false" });
     input.addEventListener("focus", () => desk.selected !== key && desk.select(key));
     input.addEventListener("input", () => input.classList.add("typing"));
     input.addEventListener("change", () => {
