@@ -20,7 +20,11 @@ const FORMATS = {
   "markers.csv": "CSV of markers",
   chapters: "Chapters for FFmpeg",
 };
+const PER_VIDEO = new Set(["srt", "vtt", "chapters"]);
 const TIMELINES = new Set(["edl", "fcpxml", "xml", "otio", "markers.csv"]);
+
+const ALL = ["all", "All videos"];
+const ONE = ["video", "This video"];
 
 /** Cuts a moment of the page's panel or of a list; set when the panel is there. */
 let cutOut = async () => {};
@@ -56,7 +60,7 @@ class Exports {
     this.app = app;
     this.format = select("Format", Object.entries(FORMATS));
     this.shape = select("Timeline", [["", "As usual"], ["cut", "Rough cut"], ["markers", "Markers"]]);
-    this.which = select("Answers", [["all", "All videos"], ["video", "This video"]]);
+    this.which = select("Answers", [ALL, ONE]);
     this.model = select("Checkpoint", []);
     this.mode = select("Cut", [["exact", "Exact, encoded anew"], ["copy", "Quick, from the key frame before"]]);
     this.save = button("save", "Save", () => this.download(), "main");
@@ -67,6 +71,8 @@ class Exports {
     this.files = h("ul", { class: "exports-files", "aria-label": "Cuts" });
     this.copied = h("div", { class: "exports-copied", hidden: true });
     this.problem = h("p", { class: "exports-problem error long", role: "alert", dir: "auto" });
+    this.wanted = "all";
+    this.which.field.addEventListener("change", () => (this.wanted = this.which.field.value));
     this.format.field.addEventListener("change", () => this.draw(this.now));
     fill(
       container,
@@ -95,6 +101,9 @@ class Exports {
     for (const whole of [this.format.whole, this.save, this.command]) whole.hidden = !answered;
     this.shape.whole.hidden = !answered || !TIMELINES.has(this.format.field.value);
     const own = answered && question.answers.some(({ video_id }) => video_id === video);
+    const single = PER_VIDEO.has(this.format.field.value);
+    this.which.set(single ? [ONE] : [ALL, ONE]);
+    if (!single) this.which.field.value = this.wanted;
     this.which.whole.hidden = question?.scope !== "all" || !own;
     const asked = question?.checkpoints ?? [];
     this.model.whole.hidden = asked.length < 2 || !answered;

@@ -48,7 +48,7 @@ function contextOf(app) {
     app.openVideo(id, { moment });
     goTo(region("stage"));
   };
-  return { name, info, open, say: app.say };
+  return { name, info, open };
 }
 
 /**
@@ -86,10 +86,9 @@ class Results {
     this.cards = new Map();
     this.limit = PAGE;
     this.sorted = true;
-    this.over = false;
     this.list = h("ol", { class: "results-list" });
     this.bar = h("progress", { class: "results-bar", "aria-label": "Progress of the question" });
-    this.status = h("p", { class: "results-status" }); // progress is read out by the form that asks
+    this.status = h("p", { class: "results-status", role: "status", "aria-live": "off" });
     this.sort = button("Put the likeliest first", () => this.putInOrder());
     this.more = button("", () => {
       this.limit += PAGE;
@@ -201,19 +200,20 @@ class Results {
     this.bar.hidden = over;
     this.bar.max = Math.max(1, total);
     this.bar.value = done + (reading?.total ? Math.min(1, reading.done / reading.total) : 0);
-    this.status.textContent = this.words(question);
-    if (over && !this.over) this.context.say(this.status.textContent);
-    this.over = over;
+    this.status.setAttribute("aria-live", over ? "polite" : "off");
+    const words = this.words(question);
+    if (this.status.textContent !== words) this.status.textContent = words;
   }
 
   words({ state, n_done: done, n_total: total, note }) {
-    const far = `${done.toLocaleString("en")} of ${total.toLocaleString("en")} answered`;
-    if (["waiting", "working"].includes(state)) return total ? far : "";
-    if (state === "cancelled") return `Cancelled: ${far}`;
-    if (state === "failed") return note ?? `Failed: ${far}`;
+    const far = total ? `${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
+    if (["waiting", "working"].includes(state)) return far && `${far} answered`;
+    if (state === "cancelled") return far ? `Cancelled: ${far} answered` : "Cancelled";
+    if (state === "failed") return note ?? "There is no answer";
     const unsure = this.found.length > 1 && this.found.some(({ exists }) => exists === null);
     const order = unsure ? "; this model does not tell which is likeliest" : "";
-    return `${counted(this.found.length, "answer")} with a moment, ${this.absent.length.toLocaleString("en")} without${order}`;
+    const found = `${counted(this.found.length, "answer")} with a moment, ${this.absent.length.toLocaleString("en")} without`;
+    return `${far}: ${found}${order}`;
   }
 }
 
