@@ -19,7 +19,7 @@ export function mountWords(container, app) {
     if (container.hidden) return;
     const body_ = { video, query: question.query, checkpoint: moment.checkpoint, start_s: moment.start_s, end_s: moment.end_s };
     container.setAttribute("aria-busy", "true");
-    if (!body.firstChild) fill(body, h("p", { class: "soft small" }, "…"));
+    if (!body.firstChild) fill(body, h("p", { class: "soft small" }, "Asking without each word…"));
     timer = setTimeout(() => load(container, body, body_, running.signal), SETTLE_MS);
   });
 }
