@@ -132,7 +132,7 @@ function bindKeys(desk, app) {
   bind(["a"], () => desk.history && desk.add(), { help: "correcting: add a moment at the playhead" });
   const edge = (_, key) => {
     const part = key === "[" ? "start" : "end";
-    if (desk.history && desk.selected !== null) desk.put(desk.selected, part, app.player.time());
+    if (desk.history && desk.selected !== null) desk.set(desk.selected, part, app.player.time());
   };
   bind(["[", "]"], edge, { help: "correcting: the chosen window starts, ends where the video is" });
   document.addEventListener("keydown", (event) => {
