@@ -10,8 +10,9 @@ import pytest
 
 from spikemba.errors import VideoError
 from spikemba.video.clock import shown_frames
-from spikemba.video.decoding import opened
+from spikemba.video.decoding import Mark, opened
 from spikemba.video.kept import KeptFiles
+from spikemba.video.packets import Key, Packets, key_limits
 from spikemba.video.pieces import LONGEST_S, PieceMaker, Stopped
 
 SIDE, BITS = 16, 9
@@ -84,7 +85,6 @@ FILES = {
     "h264.ts": {},
     "h264.flv": {},
     "h264_late.mkv": {"delay_s": 1},
-    "h264_open.mkv": {"options": {"x264-params": "open-gop=1:bframes=3:scenecut=0"}, "seconds": 22},
     "h264_some_open.mkv": {"options": {"x264-params": "open-gop=1:bframes=3"}},
     "mpeg4.avi": {"codec": "mpeg4", "sound": "libmp3lame"},
     "mpeg2.mpg": {"codec": "mpeg2video", "sound": "mp2"},
@@ -202,6 +202,16 @@ def test_the_times_of_a_piece_begin_at_0(tmp_path, maker, name):
         assert piece[at + 4] == 1
         assert decoded + shown == 0
         assert b"elst" not in piece
+
+
+def test_pieces_begin_at_key_frames_behind_which_nothing_earlier_is_shown():
+    def packets(*keys):
+        return Packets(tuple(Key(Mark(Fraction(at), 25 * at, None), closed) for at, closed in keys), Fraction(14), True, True)
+
+    some = packets((0, True), (3, True), (4, False), (5, True), (9, True), (13, True))
+    assert key_limits(some, 4, 20) == [(0, 5), (5, 9), (9, 14)]
+    assert key_limits(packets((0, True), (4, False), (8, False)), 4, 12) is None
+    assert key_limits(packets((0, False), (4, True)), 4, 20) is None
 
 
 def test_rare_key_frames_are_not_copied(tmp_path, maker):
