@@ -21,6 +21,7 @@ from spikemba_cli import (
     extract,
     features,
     ground,
+    mcp,
     prepare,
     recognize,
     runs,
@@ -32,7 +33,7 @@ from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("serve", "recognize", "explain", "share", "features", "config", "doctor"),
+    *("serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -82,6 +83,7 @@ app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
 app.command()(serve.serve)
+app.command()(mcp.mcp)
 app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.command()(share.share)

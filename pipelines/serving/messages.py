@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipelines.grounding.formats import FORMATS
 from spikemba.video.cuts import CutMode
@@ -138,11 +138,16 @@ class VideoInfo(Message):
     play: Play
 
 
+def _whole(text: object) -> object:
+    """A number out of an address, where it is one."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 8 else text
+
+
 class StillQuery(Message):
     """Which picture."""
 
     at_s: Seconds = 0.0
-    height: Literal[90, 180, 360] = 180
+    height: Annotated[Literal[90, 180, 360], BeforeValidator(_whole)] = 180
 
 
 class Truth(Message):
@@ -383,8 +388,24 @@ class Corrections(Message):
     rows: list[CorrectionRow]
 
 
+class Upload(Message):
+    """A file that is to be added."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
+    size_bytes: Annotated[int, Field(ge=1, le=2**53)]
+
+
 class UploadPart(Message):
     """Where the bytes belong."""
 
     at: Annotated[int, Field(ge=0, le=2**53)]
     """Bytes before them."""
+
+
+class UploadProgress(Message):
+    """How much of a file is here."""
+
+    id: str
+    received: int
+    video: str | None = None
+    """Its id as a video, when all of it is here."""

@@ -6,6 +6,6 @@ from spikemba.grounder.grounder import Grounder
 
 
 def word_effects(model: Grounder, video: ServedVideo, asked: AskWords) -> Words:
-    """Raises QueryError, SpikeMbaError for a window that is none, VideoError."""
-    found = getattr(model, "word_effects")(video.path, asked.query, asked.start_s, asked.end_s)  # noqa: B009
+    """Raises QueryError, VideoError, SpikeMbaError for a window behind the video's end."""
+    found = model.word_effects(video.path, asked.query, asked.start_s, asked.end_s)
     return Words.model_validate(found.to_dict())

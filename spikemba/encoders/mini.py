@@ -229,6 +229,8 @@ class MiniEncoder:
 
     name = "mini"
     max_words = MAX_WORDS
+    placeholder = UNKNOWN
+    """Stands for a word that is hidden: the sentence keeps its form, which its reader knows from training."""
 
     def __init__(self, model: Mini, weights: str) -> None:
         self.model, self.weights = model.eval(), weights

@@ -14,6 +14,7 @@ from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
 from spikemba.grounder.feature_cache import cached_features, is_cached
 from spikemba.grounder.models import TrainedModel, ZeroShotModel
+from spikemba.grounder.occlusion import WordEffects, word_effects
 from spikemba.grounder.result import Grounding
 from spikemba.grounding import AnswerPrecision, check_precision
 from spikemba.progress import Report, silent
@@ -153,6 +154,29 @@ class Grounder:
         if min_exists is not None:
             found = [replace(one, min_exists=min_exists) for one in found]
         return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
+
+    def word_effects(
+        self,
+        video: str | Path,
+        query: str,
+        start_s: float,
+        end_s: float,
+        *,
+        cache: bool = True,
+        report: Report = silent,
+    ) -> WordEffects:
+        """What each word of a sentence does for a moment of a video, `spikemba.grounder.occlusion` says how.
+
+        cache, report: as of `ground`. Of `query` as it is given are the places of its words.
+        Raises QueryError for a sentence that cannot be asked or has more than 64 words, SpikeMbaError for a moment that
+        is none or behind the video's end, VideoError.
+        """
+        self.check([query])
+
+        def ask(sentences: Sequence[str]) -> list[Grounding]:
+            return self._ask(Path(video), sentences, self._encode_texts(sentences), 1, cache, report)
+
+        return word_effects(ask, query, start_s, end_s, getattr(self.text, "placeholder", ""))
 
     def has_features(self, video: str | Path) -> bool:
         """Whether a video's features are in the cache, so that a question about it needs not decode it; quick."""

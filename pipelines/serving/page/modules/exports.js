@@ -3,6 +3,7 @@
 import { path, post, postForFile } from "./api.js";
 import { groundCommand } from "./command.js";
 import { fill, h } from "./dom.js";
+import { fileName } from "./file_names.js";
 import { icon } from "./icons.js";
 import { linkTo, openLinked } from "./moment_link.js";
 import { span } from "./times.js";
@@ -19,7 +20,11 @@ const FORMATS = {
   "markers.csv": "CSV of markers",
   chapters: "Chapters for FFmpeg",
 };
+const PER_VIDEO = new Set(["srt", "vtt", "chapters"]);
 const TIMELINES = new Set(["edl", "fcpxml", "xml", "otio", "markers.csv"]);
+
+const ALL = ["all", "All videos"];
+const ONE = ["video", "This video"];
 
 /** Cuts a moment of the page's panel or of a list; set when the panel is there. */
 let cutOut = async () => {};
@@ -55,7 +60,7 @@ class Exports {
     this.app = app;
     this.format = select("Format", Object.entries(FORMATS));
     this.shape = select("Timeline", [["", "As usual"], ["cut", "Rough cut"], ["markers", "Markers"]]);
-    this.which = select("Answers", [["all", "All videos"], ["video", "This video"]]);
+    this.which = select("Answers", [ALL, ONE]);
     this.model = select("Checkpoint", []);
     this.mode = select("Cut", [["exact", "Exact, encoded anew"], ["copy", "Quick, from the key frame before"]]);
     this.save = button("save", "Save", () => this.download(), "main");
@@ -66,6 +71,8 @@ class Exports {
     this.files = h("ul", { class: "exports-files", "aria-label": "Cuts" });
     this.copied = h("div", { class: "exports-copied", hidden: true });
     this.problem = h("p", { class: "exports-problem error long", role: "alert", dir: "auto" });
+    this.wanted = "all";
+    this.which.field.addEventListener("change", () => (this.wanted = this.which.field.value));
     this.format.field.addEventListener("change", () => this.draw(this.now));
     fill(
       container,
@@ -94,6 +101,9 @@ class Exports {
     for (const whole of [this.format.whole, this.save, this.command]) whole.hidden = !answered;
     this.shape.whole.hidden = !answered || !TIMELINES.has(this.format.field.value);
     const own = answered && question.answers.some(({ video_id }) => video_id === video);
+    const single = PER_VIDEO.has(this.format.field.value);
+    this.which.set(single ? [ONE] : [ALL, ONE]);
+    if (!single) this.which.field.value = this.wanted;
     this.which.whole.hidden = question?.scope !== "all" || !own;
     const asked = question?.checkpoints ?? [];
     this.model.whole.hidden = asked.length < 2 || !answered;
@@ -180,23 +190,6 @@ class Exports {
       return null;
     }
   }
-}
-
-/**
- * The file's name of a Content-Disposition, or null.
- *
- * @param {string | null} header
- */
-export function fileName(header) {
-  const encoded = header?.match(/filename\*\s*=\s*utf-8''([^;]+)/iu)?.[1];
-  if (encoded) {
-    try {
-      return decodeURIComponent(encoded.trim());
-    } catch {
-      // not what it says it is: the plain name is left
-    }
-  }
-  return header?.match(/filename\s*=\s*"([^"]*)"/iu)?.[1] ?? header?.match(/filename\s*=\s*([^;\s]+)/iu)?.[1] ?? null;
 }
 
 function saved(address, name) {

@@ -12,7 +12,6 @@ import { clock, span } from "./times.js";
 import { pathOf } from "./video_rows.js";
 
 const PAGE = 40; // answers that are drawn at once
-const SAY_MS = 1500; // between two sentences of the progress
 
 const resultsOf = new WeakMap();
 
@@ -47,9 +46,7 @@ function contextOf(app) {
   };
   const open = (id, moment) => {
     app.openVideo(id, { moment });
-    const stage = region("stage");
-    stage.scrollIntoView({ block: "start" });
-    stage.focus({ preventScroll: true });
+    goTo(region("stage"));
   };
   return { name, info, open };
 }
@@ -72,10 +69,16 @@ export function likeliestFirst(a, b) {
   return 0;
 }
 
+/** Scrolls to an element and gives it the focus. */
+function goTo(element) {
+  element.scrollIntoView({ block: "start" });
+  element.focus({ preventScroll: true });
+}
+
 class Results {
   constructor(container, id, context) {
     this.id = id;
-    this.context = context;
+    this.context = { ...context, open: (video, moment) => this.leave(() => context.open(video, moment)) };
     this.found = [];
     this.absent = [];
     this.failed = [];
@@ -83,10 +86,9 @@ class Results {
     this.cards = new Map();
     this.limit = PAGE;
     this.sorted = true;
-    this.saidAt = 0;
     this.list = h("ol", { class: "results-list" });
     this.bar = h("progress", { class: "results-bar", "aria-label": "Progress of the question" });
-    this.status = h("p", { class: "results-status", role: "status" });
+    this.status = h("p", { class: "results-status", role: "status", "aria-live": "off" });
     this.sort = button("Put the likeliest first", () => this.putInOrder());
     this.more = button("", () => {
       this.limit += PAGE;
@@ -94,12 +96,15 @@ class Results {
     });
     this.nothing = fold("results-nothing");
     this.broken = fold("results-failed");
+    this.back = button("Back to all answers", () => this.comeBack());
+    this.back.classList.add("results-back");
     container.replaceChildren(
       h("div", { class: "results-head" }, this.status, this.bar, this.sort),
       this.list,
       this.more,
       this.nothing.whole,
       this.broken.whole,
+      this.back,
     );
     container.classList.add("results");
   }
@@ -121,6 +126,20 @@ class Results {
     else if (answers.length || failed.length) this.draw();
     this.sort.hidden = this.sorted;
     this.say(question, over);
+  }
+
+  /** Goes to a video, and offers the way back to where it was pressed. */
+  leave(go) {
+    this.left = document.activeElement;
+    go();
+    this.back.hidden = false;
+  }
+
+  comeBack() {
+    this.back.hidden = true;
+    const place = this.left?.isConnected ? this.left : this.list.querySelector("button");
+    place?.scrollIntoView({ block: "center" });
+    place?.focus({ preventScroll: true });
   }
 
   isLookedAt() {
@@ -176,31 +195,25 @@ class Results {
     if (this.failed.length && !this.found.length && !this.absent.length) this.broken.whole.open = true;
   }
 
-  /** Says how far the question is, seldom enough to be listened to; the last word at once. */
   say(question, over) {
     const { n_done: done, n_total: total, reading } = question;
     this.bar.hidden = over;
     this.bar.max = Math.max(1, total);
     this.bar.value = done + (reading?.total ? Math.min(1, reading.done / reading.total) : 0);
-    clearTimeout(this.timer);
-    const wait = over ? 0 : Math.max(0, this.saidAt + SAY_MS - performance.now());
-    this.timer = setTimeout(() => {
-      this.saidAt = performance.now();
-      const words = this.words(question);
-      if (this.status.textContent !== words) this.status.textContent = words;
-    }, wait);
+    this.status.setAttribute("aria-live", over ? "polite" : "off");
+    const words = this.words(question);
+    if (this.status.textContent !== words) this.status.textContent = words;
   }
 
-  words({ state, place, n_done: done, n_total: total, reading, problem }) {
-    const far = `${done.toLocaleString("en")} of ${total.toLocaleString("en")} answered`;
-    if (state === "waiting") return place > 0 ? `Waiting for ${counted(place, "question")} before this one` : "Waiting";
-    if (state === "working" && reading) return `${far}; reading ${this.context.name(reading.video)}`;
-    if (state === "working") return far;
-    if (state === "cancelled") return `Cancelled: ${far}`;
-    if (state === "failed") return problem ?? `Failed: ${far}`;
+  words({ state, n_done: done, n_total: total, note }) {
+    const far = total ? `${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
+    if (["waiting", "working"].includes(state)) return far && `${far} answered`;
+    if (state === "cancelled") return far ? `Cancelled: ${far} answered` : "Cancelled";
+    if (state === "failed") return note ?? "There is no answer";
     const unsure = this.found.length > 1 && this.found.some(({ exists }) => exists === null);
     const order = unsure ? "; this model does not tell which is likeliest" : "";
-    return `${counted(this.found.length, "answer")} with a moment, ${this.absent.length.toLocaleString("en")} without${order}`;
+    const found = `${counted(this.found.length, "answer")} with a moment, ${this.absent.length.toLocaleString("en")} without`;
+    return `${far}: ${found}${order}`;
   }
 }
 

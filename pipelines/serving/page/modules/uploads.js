@@ -85,6 +85,7 @@ class Row {
       this.app.say(`${this.file.name}: ${problem.message}`);
       this.press.textContent = problem.status === 0 ? "Go on" : "Close";
       this.mayGoOn = problem.status === 0;
+      this.bar.hidden = !this.mayGoOn;
     }
   }
 

@@ -45,13 +45,13 @@ function word({ word: text, effect }, most) {
   const share = Math.abs(effect) / most;
   const kind = Math.abs(effect) < 0.005 ? "none" : effect > 0 ? "for" : "against";
   const said = { none: "no effect", for: "speaks for it", against: "speaks against it" }[kind];
-  return h("li", { class: `word ${kind}`, tabindex: "0", title: said, vars: { "--share": share.toFixed(3) } },
+  return h("li", { class: `word ${kind}`, title: said, vars: { "--share": share.toFixed(3) } },
     h("span", { class: "word-text long" }, text),
     h("span", { class: "word-effect number" }, signed(effect), h("span", { class: "unseen" }, `, ${said}`)));
 }
 
 function explanation({ whole }) {
-  return h("p", { class: "soft tiny" }, `The whole sentence scores ${whole.toFixed(2)} here. A word's number is how much lower the score is without it.`);
+  return h("p", { class: "soft tiny" }, `Of all that the sentence scores in this video, ${Math.round(100 * whole)} % lies in this moment. A word's number is the part of that lost without it.`);
 }
 
 function signed(effect) {

@@ -1,0 +1,274 @@
+"""`spikemba mcp` as its clients meet it: a process of its own, asked over stdin and stdout by the package's client."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from pipelines.serving import mcp_server as module
+from pipelines.serving.mcp_server import mcp_server
+from pipelines.serving.service import Service
+from spikemba.grounder.grounder import load
+from spikemba.video.sampling import VideoReader
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "shapes.mp4"
+QUERY = "a red circle enters"
+RUN = [sys.executable, "-c", "from spikemba_cli.main import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return {**os.environ, "PYTHONPATH": str(ROOT), "SPIKEMBA_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Served videos, one broken, and what is not served beside them."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "served" / "more").mkdir(parents=True)
+    (root / "served" / "more" / "shapes.mp4").write_bytes(EXAMPLE.read_bytes())
+    (root / "served" / "broken.mp4").write_text("no video")
+    (root / "secret.mp4").write_bytes(EXAMPLE.read_bytes())
+    (root / "served" / "link.mp4").symlink_to(root / "secret.mp4")
+    return root
+
+
+def asked(work, *arguments, environment, log):
+    """What `work(client)` gives of a server that was started with the arguments."""
+
+    async def run():
+        how = StdioServerParameters(command=RUN[0], args=[*RUN[1:], "mcp", *map(str, arguments)], env=environment)
+        with log.open("a", encoding="utf-8") as errors:
+            async with Client(stdio_client(how, errlog=errors), raise_exceptions=True) as client:
+                return await work(client)
+
+    return anyio.run(run)
+
+
+def error_of(result):
+    """The line of a tool's error."""
+    assert result.is_error
+    (content,) = result.content
+    assert "\n" not in content.text
+    assert "Traceback" not in content.text
+    return content.text
+
+
+def printed(*arguments, environment):
+    """What a command prints as JSON."""
+    done = subprocess.run([*RUN, *map(str, arguments)], env=environment, capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
+    async def work(client):
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        listed = (await client.call_tool("list_videos", {})).structured_content
+        ids = {one["name"]: one["id"] for one in listed["videos"]}
+        video, told = ids["shapes.mp4"], []
+
+        async def progress(done, total, message):
+            told.append((done, total, message))
+
+        info = (await client.call_tool("video_info", {"video": video})).structured_content
+        how = {"query": QUERY, "videos": [video], "saliency": True}
+        found = await client.call_tool("ground", how, progress_callback=progress)
+        again = await client.call_tool("ground", {"query": QUERY, "videos": ["shapes.mp4"], "top": 1})
+        after = (await client.call_tool("video_info", {"video": video})).structured_content
+        cut = [
+            (await client.call_tool("cut", {"video": video, "start_s": 2, "end_s": 5})).structured_content
+            for _ in range(2)
+        ]
+        return tools, listed, info, found, again, after, cut, told
+
+    cuts = tmp_path / "cuts"
+    arguments = [folder / "served", "--checkpoint", "mini", "--cuts", cuts]
+    log = tmp_path / "log"
+    tools, listed, info, found, again, after, cut, told = asked(work, *arguments, environment=environment, log=log)
+
+    assert list(tools) == ["list_videos", "video_info", "ground", "cut"]
+    assert all(tool.description and tool.output_schema for tool in tools.values())
+    described = [value for tool in tools.values() for value in tool.input_schema["properties"].values()]
+    assert all(value["description"] for value in described)
+    assert [one["name"] for one in listed["videos"]] == ["broken.mp4", "shapes.mp4"]
+    assert listed["n_videos"] == 2
+    own = VideoReader(EXAMPLE).info
+    assert (info["duration_s"], info["width"], info["height"]) == (own.duration_s, own.width, own.height)
+    assert (info["is_read"], after["is_read"]) == (False, True)
+
+    ground = printed("ground", EXAMPLE, QUERY, "--checkpoint", "mini", "--json", environment=environment)
+    (answer,) = found.structured_content["answers"]
+    assert {name: answer[name] for name in ground} == ground | {"video": "shapes.mp4"}
+    assert json.loads(found.content[0].text) == found.structured_content
+    (short,) = again.structured_content["answers"]
+    assert (short["moments"], short["saliency"]) == (ground["moments"][:1], None)
+    assert [done for done, _, _ in told] == sorted({done for done, _, _ in told})
+    assert told[-1][:2] == (1, 1)
+    assert any("reading shapes.mp4: " in message for _, _, message in told)
+
+    assert sorted(path.name for path in cuts.iterdir()) == sorted(Path(one["path"]).name for one in cut)
+    assert len({one["path"] for one in cut}) == 2
+    for one in cut:
+        assert VideoReader(Path(one["path"])).info.duration_s == pytest.approx(3.0, abs=0.1)
+        assert (one["start_s"], one["size_bytes"]) == (2.0, Path(one["path"]).stat().st_size)
+    assert "Traceback" not in log.read_text()
+
+
+WRONG = [
+    ("video_info", {"video": "no-such-id"}, "no video has the id 'no-such-id'; list_videos lists them"),
+    ("video_info", {"video": "../secret.mp4"}, "no video has the id '../secret.mp4'"),
+    ("video_info", {"video": "{root}/secret.mp4"}, "secret.mp4'; list_videos lists them"),
+    ("video_info", {"video": "link.mp4"}, "no video has the id 'link.mp4'"),
+    ("video_info", {"video": "broken.mp4"}, "broken.mp4: "),
+    ("video_info", {}, "video_info: video: field required"),
+    ("video_info", {"video": "a", "more": 1}, "video_info takes no 'more'; it takes: video"),
+    ("ground", {"query": " ", "videos": ["shapes.mp4"]}, "the query is empty"),
+    ("ground", {"query": QUERY, "top": 0}, "ground: top: input should be greater than or equal to 1, got 0"),
+    ("ground", {"query": QUERY, "min_exists": 2}, "min_exists"),
+    ("ground", {"query": QUERY, "videos": []}, "videos"),
+    ("ground", {"query": QUERY, "checkpoint": "best"}, "no checkpoint is called 'best'; there are: mini"),
+    ("ground", {"query": QUERY, "min_exists": 0.1, "show_all": True}, "show_all shows every moment"),
+    ("ground", {"query": QUERY, "videos": ["broken.mp4"]}, "broken.mp4: "),
+    ("cut", {"video": "shapes.mp4", "start_s": 5, "end_s": 2}, "its end must lie behind its start"),
+    ("cut", {"video": "shapes.mp4", "start_s": 900, "end_s": 901}, "shapes.mp4: "),
+    ("cut", {"video": "shapes.mp4", "start_s": 0, "end_s": 1, "mode": "fast"}, "cut: mode: input should be 'exact' or"),
+    ("delete", {}, "no tool is called 'delete'; there are: list_videos, video_info, ground, cut"),
+]
+
+
+def test_what_is_wrong_is_said_in_one_line_and_the_server_goes_on(folder, environment, tmp_path):
+    async def work(client):
+        said = []
+        for tool, arguments, _ in WRONG:
+            filled = json.loads(json.dumps(arguments).replace("{root}", str(folder)))
+            said.append(error_of(await client.call_tool(tool, filled)))
+        several = await client.call_tool("ground", {"query": QUERY})
+        return said, several.structured_content
+
+    arguments = [folder / "served", "--checkpoint", "mini", "--cuts", tmp_path / "cuts"]
+    said, several = asked(work, *arguments, environment=environment, log=tmp_path / "log")
+    for (tool, arguments, expected), line in zip(WRONG, said, strict=True):
+        assert expected in line, (tool, arguments, line)
+        assert str(folder) not in line.replace(str(arguments.get("video", "")).format(root=folder), "")
+    assert [one["video"] for one in several["answers"]] == ["shapes.mp4"]
+    assert len(several["failed"]) == 1
+    assert not (tmp_path / "cuts").exists()
+
+
+def test_on_stdout_there_is_nothing_but_the_protocol(environment):
+    """Also where a library prints: here, as it is imported."""
+    hello = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "a test", "version": "1"},
+        },
+    }
+    program = (
+        "import os, spikemba.grounder.grounder as g; plain = g.load\n"
+        "def load(*how, **more): print('from python'); os.system('echo from a child'); return plain(*how, **more)\n"
+        "import spikemba; spikemba.load = load\n"
+        "from spikemba_cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "mcp", str(EXAMPLE), "--checkpoint", "mini"],
+        input=(json.dumps(hello) + "\n").encode(),
+        env=environment,
+        capture_output=True,
+        timeout=120,
+    )
+    lines = done.stdout.decode().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [1]
+    assert json.loads(lines[0])["result"]["serverInfo"]["name"] == "spikemba"
+    assert "from python" in done.stderr.decode()
+    assert "from a child" in done.stderr.decode()
+    assert done.returncode == 0
+
+
+def test_what_cannot_be_served_ends_the_command_with_one_line(environment, tmp_path):
+    for arguments, expected in [
+        ([tmp_path / "none.mp4", "--checkpoint", "mini"], "none.mp4"),
+        ([EXAMPLE, "--checkpoint", "nothing"], "no checkpoint 'nothing'"),
+    ]:
+        done = subprocess.run(
+            [*RUN, "mcp", *map(str, arguments)], env=environment, capture_output=True, stdin=subprocess.DEVNULL
+        )
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert expected in done.stderr.decode()
+        assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = Service([EXAMPLE], {"mini": load("mini")})
+    yield service
+    service.close()
+
+
+def test_without_a_folder_for_cuts_no_file_is_written(service):
+    async def run():
+        async with Client(mcp_server(service, None)) as client:
+            listed = (await client.call_tool("list_videos", {"containing": "SHAPES"})).structured_content
+            none = (await client.call_tool("list_videos", {"containing": "kitchen"})).structured_content
+            (video,) = (one["id"] for one in listed["videos"])
+            return none, error_of(await client.call_tool("cut", {"video": video, "start_s": 0, "end_s": 1}))
+
+    none, said = anyio.run(run)
+    assert none == {"videos": [], "n_videos": 0}
+    assert said == "this server writes no files; start `spikemba mcp` with --cuts DIR"
+
+
+def test_a_client_that_gives_up_stops_the_reading(service):
+    async def run():
+        async with Client(mcp_server(service, None)) as client:
+            asked_for = asyncio.Event()
+
+            async def progress(done, total, message):
+                if "reading" in message:
+                    asked_for.set()
+
+            asking = asyncio.create_task(client.call_tool("ground", {"query": QUERY}, progress_callback=progress))
+            await asyncio.wait_for(asked_for.wait(), 60)
+            asking.cancel()
+            (question,) = service.lanes._questions.values()
+            with anyio.fail_after(30):
+                while not question.is_over:
+                    await asyncio.sleep(0.01)
+            return question.state
+
+    assert anyio.run(run) == "cancelled"
+
+
+def test_a_bug_is_told_without_its_insides(service, capfd, monkeypatch):
+    def broken():
+        raise ZeroDivisionError("a secret path")
+
+    monkeypatch.setattr(service, "list", broken)
+
+    async def run():
+        async with Client(mcp_server(service, None)) as client:
+            return await client.call_tool("list_videos", {})
+
+    said = error_of(anyio.run(run))
+    assert said == "list_videos failed unexpectedly (ZeroDivisionError); please report what the server printed"
+    assert "a secret path" in capfd.readouterr().err
+
+
+def test_no_file_of_that_name_is_overwritten(tmp_path):
+    for n, expected in enumerate(["a.mp4", "a_2.mp4", "a_3.mp4"]):
+        made = tmp_path / "made"
+        made.write_text(str(n))
+        assert module._placed(made, tmp_path / "new" / "cuts", "a.mp4").name == expected
+        assert not made.exists()
+    assert [(tmp_path / "new" / "cuts" / name).read_text() for name in ("a.mp4", "a_2.mp4", "a_3.mp4")] == list("012")
