@@ -17,7 +17,7 @@ class Screen:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.sentence = page.get_by_role("searchbox", name="Sentence to look for")
+        self.sentence = page.get_by_label("Sentence to look for", exact=True)
         self.answers = page.get_by_role("region", name="Answers", exact=True)
         self.axis = page.get_by_role("region", name="Time axis")
         self.videos = page.get_by_role("navigation", name="Videos")
