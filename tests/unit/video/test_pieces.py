@@ -206,7 +206,9 @@ def test_the_times_of_a_piece_begin_at_0(tmp_path, maker, name):
 
 def test_pieces_begin_at_key_frames_behind_which_nothing_earlier_is_shown():
     def packets(*keys):
-        return Packets(tuple(Key(Mark(Fraction(at), 25 * at, None), closed) for at, closed in keys), Fraction(14), True, True)
+        return Packets(
+            tuple(Key(Mark(Fraction(at), 25 * at, None), closed) for at, closed in keys), Fraction(14), True, True
+        )
 
     some = packets((0, True), (3, True), (4, False), (5, True), (9, True), (13, True))
     assert key_limits(some, 4, 20) == [(0, 5), (5, 9), (9, 14)]
