@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikemba.errors import VideoError
 from spikemba.video.clock import SEEK_MARGIN_S, shown_from
-from spikemba.video.decoding import AGAIN, Join, TimedFrame, opened, origin_ticks, packets_of, rate, seek_before
+from spikemba.video.decoding import AGAIN, Join, TimedFrame, opened, origin_ticks, packets_from, rate, seek_before
 from spikemba.video.packets import Packets
 from spikemba.video.piece_writing import STEP, CopiedPictures, EncodedPictures, PieceFile, PieceSound, Span
 from spikemba.video.sampling import exact
@@ -81,8 +81,8 @@ class EncodedReading:
         with opened(path, "NONE") as (_, stream):
             self._aspect, fps = Fraction(stream.sample_aspect_ratio or 1), rate(stream)
         self._fps = exact(float(fps)) if 1 <= fps <= 240 else _USUAL_FPS
-        skip = packets.before(begin - SEEK_MARGIN_S) if packets else 0
-        frames = shown_from(path, "AUTO", begin, joins=self._joins, skip=skip)
+        mark = packets.before(begin - SEEK_MARGIN_S) if packets else None
+        frames = shown_from(path, "AUTO", begin, joins=self._joins, mark=mark)
         self._frames = self._stack.enter_context(_closing(frames))
         self._sound = _Sound(path, begin, self._joins, packets is None or packets.one_clock)
         self._stack.callback(self._sound.reader.close)
@@ -129,12 +129,12 @@ class CopiedReading:
     """Pieces whose pictures are copied, from key frame to key frame."""
 
     def __init__(self, path: Path, begin: Fraction, packets: Packets) -> None:
-        self.path, self._stack, self._packets = path, ExitStack(), packets
+        self.path, self._stack = path, ExitStack()
         self._container, self._stream = self._stack.enter_context(opened(path, "NONE"))
         self._origin, self._tick = origin_ticks(self._container, self._stream), self._stream.time_base or Fraction(1)
-        if begin > 2 * SEEK_MARGIN_S:
-            seek_before(self._container, self._stream, begin - SEEK_MARGIN_S)
-        self._found: Iterator[Any] = packets_of(self._container, self._stream)
+        sought = begin > 2 * SEEK_MARGIN_S and seek_before(self._container, self._stream, begin - SEEK_MARGIN_S)
+        mark = None if sought or not begin else packets.before(begin)
+        self._found: Iterator[Any] = packets_from(self._container, self._stream, mark)
         self._sound = _Sound(path, begin, [], True)
         self._stack.callback(self._sound.reader.close)
         self._key: Any = None

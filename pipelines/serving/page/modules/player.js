@@ -52,6 +52,7 @@ function loadWhatIsShown(video, problem, app) {
     say(`This browser cannot play ${info.name} (${video.error.message || "it does not know the format"}).`);
   });
   video.addEventListener("loadeddata", () => say(null));
+  video.addEventListener("pieceproblem", ({ detail }) => say(detail));
 }
 
 function attachFile(video, info) {
