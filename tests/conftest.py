@@ -1,6 +1,7 @@
 """Small video files, made where a test needs them, and a small shapes corpus that all pipeline tests share."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 MakeVideo = Callable[..., Path]
 PUBLIC_DATA = Path(os.environ.get("SPIKEMBA_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 """Real annotations, predictions and videos, which their terms keep out of this repository."""
-_LEFT_OUT = pytest.StashKey[int]()
+BROWSER = shutil.which(os.environ.get("SPIKEMBA_BROWSER") or "chromium")
+"""The program of the browser in which the page is tried: Debian's, or the one that SPIKEMBA_BROWSER names."""
+_NEEDS = {
+    "shared": (PUBLIC_DATA.is_dir(), "the public data are not here; SPIKEMBA_TEST_DATA names their folder"),
+    "chromium": (BROWSER is not None, "there is no chromium here; SPIKEMBA_BROWSER names it, .ci/run installs it"),
+}
+"""What not every machine has, by the fixture that a test asks for it: whether it is here, and what to say if not."""
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure() -> None:
@@ -30,20 +38,23 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that need the public data, and leave them out where there are none."""
-    needy = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
-    for item in needy:
-        item.add_marker(pytest.mark.data)
-    if needy and not PUBLIC_DATA.is_dir():
-        config.stash[_LEFT_OUT] = len(needy)
-        config.hook.pytest_deselected(items=needy)
-        items[:] = [item for item in items if item not in set(needy)]
+    """Mark the tests that need the public data, and leave out those that need what is not here."""
+    left_out = config.stash.setdefault(_LEFT_OUT, {})
+    for fixture, (here, _) in _NEEDS.items():
+        needy = [item for item in items if fixture in getattr(item, "fixturenames", ())]
+        if fixture == "shared":
+            for item in needy:
+                item.add_marker(pytest.mark.data)
+        if needy and not here:
+            left_out[fixture] = len(needy)
+            config.hook.pytest_deselected(items=needy)
+            items[:] = [item for item in items if item not in set(needy)]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say in one line how many tests were left out for want of the public data."""
-    if n := config.stash.get(_LEFT_OUT, 0):
-        terminalreporter.line(f"LEFT OUT [{n}] the public data are not here; SPIKEMBA_TEST_DATA names their folder")
+    """Say in a line each how many tests were left out, and for want of what."""
+    for fixture, n in config.stash.get(_LEFT_OUT, {}).items():
+        terminalreporter.line(f"LEFT OUT [{n}] {_NEEDS[fixture][1]}")
 
 
 @pytest.fixture(autouse=True)

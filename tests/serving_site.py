@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,8 @@ class Site:
     def send(self, data: bytes, *, timeout_s: float = 10) -> bytes:
         """Send bytes, and read until the server closes; what comes after a reset is nothing."""
         with self.connect(timeout_s) as connection:
-            try:
+            with suppress(OSError):  # it has closed already, and said why
                 connection.sendall(data)
-            except OSError:  # it has closed already, and said why
-                pass
             return rest_of(connection)
 
     def ask(
@@ -81,11 +79,9 @@ class Site:
 def rest_of(connection: socket.socket) -> bytes:
     """All that comes until the other side closes."""
     parts = []
-    try:
+    with suppress(OSError):
         while part := connection.recv(1 << 16):
             parts.append(part)
-    except OSError:
-        pass
     return b"".join(parts)
 
 

@@ -244,6 +244,7 @@ def head_of(scope: "Scope") -> Head:
         headers=tuple((name.lower(), value) for name, value in scope["headers"]),
         client=client[0],
         here=(server[0], server[1] or 0),
+        version=scope.get("http_version", "1.1"),
     )
 
 

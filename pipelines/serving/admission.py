@@ -21,6 +21,8 @@ LONGEST_TARGET = 8192
 """Bytes of a path with its query."""
 JSON_BYTES = 64 * 1024
 """What a request's JSON may weigh."""
+HEAD_BYTES, HEAD_LINES = 16 * 1024, 100
+"""What a request's headers may weigh, and how many they may be."""
 LISTS = (b"/api/questions", b"/api/exports")
 LIST_BYTES = 1024 * 1024
 """What it may weigh where it names videos: ten thousand ids have less."""
@@ -55,6 +57,8 @@ class Head:
     """Address of who asks; empty where it is not known."""
     here: tuple[str, int]
     """Address and port of this machine that the connection came to."""
+    version: str = "1.1"
+    """Of HTTP."""
 
     def all_of(self, name: str) -> list[str]:
         """The values of a header, one for each time that it was sent."""
@@ -142,7 +146,7 @@ def _plain_address(text: str) -> str:
 
 def refused(head: Head, access: Access) -> Refusal | None:
     """The first reason not to let a request in, its token aside; None for one that may go on."""
-    for rule in (_method, _path, _host, _other_sites, _content, _range):
+    for rule in (_version, _weight, _method, _path, _host, _other_sites, _content, _range):
         if refusal := rule(head, access):
             return refusal
     return None
@@ -152,6 +156,19 @@ def body_limit(head: Head) -> int:
     """Bytes that the request's body may have."""
     limits = {"POST": LIST_BYTES if head.path in LISTS else JSON_BYTES, "PUT": PART_BYTES}
     return limits.get(head.method, 0)
+
+
+def _version(head: Head, _: Access) -> Refusal | None:
+    if head.version in ("1.0", "1.1"):
+        return None
+    return Refusal(400, f"HTTP/{head.version} is not spoken here; expected HTTP/1.1")
+
+
+def _weight(head: Head, _: Access) -> Refusal | None:
+    n_bytes = sum(len(name) + len(value) for name, value in head.headers)
+    if n_bytes <= HEAD_BYTES and len(head.headers) <= HEAD_LINES:
+        return None
+    return Refusal(431, f"the request has {len(head.headers)} headers of {n_bytes} bytes; send fewer")
 
 
 def _path(head: Head, _: Access) -> Refusal | None:
@@ -193,7 +210,7 @@ def _host(head: Head, access: Access) -> Refusal | None:
         known.add(head.here[1])
     if (port in known) if port else known & {*_DEFAULT_PORTS}:
         return None
-    cure = f"start the server with --allow-host {given[0]} if this is its name"
+    cure = f"start the server with --known-as {given[0]} if this is its name"
     return Refusal(421, f"this server is not called {given[0]}; {cure}")
 
 

@@ -20,6 +20,8 @@ HEAD_WITHIN_S = 10.0
 """Seconds from a request's first byte, or from the connection's beginning, to the end of its head."""
 CONNECTIONS = 256
 """At once; each may hold a file open, and many systems give a process 1,024 of them."""
+LINGER_S = 1.0
+"""Seconds for which what still comes is dropped after a refusal: closed at once, the refusal would be lost."""
 STALLED_S = 30.0
 """Seconds after which an answer that nobody takes may be given up for a new connection."""
 
@@ -34,6 +36,7 @@ class BoundedProtocol(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._quiet_since = time.monotonic()
         self._paused_since: float | None = None
+        self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, of another connection where there is none left."""
@@ -50,8 +53,9 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Read on, and see whether a head is still being waited for."""
         self._quiet_since = time.monotonic()
-        super().data_received(data)
-        self._await_head()
+        if not self._ended:
+            super().data_received(data)
+            self._await_head()
 
     def on_response_complete(self) -> None:
         """The answer is sent: what comes next is another head."""
@@ -77,7 +81,7 @@ class BoundedProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _await_head(self) -> None:
-        if self._busy() or self.transport.is_closing():
+        if self._busy() or self._ended or self.transport.is_closing():
             self._stop_timer()
         elif self._head_timer is None and self.timeout_keep_alive_task is None:
             self._head_timer = self.loop.call_later(self.head_within_s, self._too_slow)
@@ -104,9 +108,12 @@ class BoundedProtocol(H11Protocol):
         try:
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        except h11.LocalProtocolError:  # in the middle of another answer
-            pass
-        self.transport.close()
+            self.transport.write_eof()
+        except (h11.LocalProtocolError, OSError):  # in the middle of another answer, or nobody is there any more
+            self.transport.close()
+            return
+        self._ended = True
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _make_room(self) -> None:
         """Close the connection that is waited for longest, of the address that has most; else this new one."""

@@ -5,6 +5,7 @@ corrections/Ana.torn      the beginnings of lines whose writing was cut short; n
 corrections/.lock         held while a line is added, by whichever server adds it
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from spikemba.files import json_line
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
+_log = logging.getLogger("spikemba")
 LARGEST_BYTES = 64 << 20
 """A file of corrections beyond it is neither read nor added to: it would hold a hundred thousand of one person."""
 LONGEST_LINE = 1 << 20
@@ -73,7 +75,8 @@ class Corrections:
                 said = replace(said, by=path.name.removesuffix(SUFFIX))
                 return _add(path, said)
         except OSError as error:
-            raise OutputError(self.folder, (error.strerror or str(error)).lower(), _CURE) from error
+            # clients on other machines are told this, whom the folder's place does not concern
+            raise OutputError(self.folder.name, (error.strerror or str(error)).lower(), _CURE) from error
 
     def rows(self, video: str | None = None, query: str | None = None) -> list[dict[str, Any]]:
         """The last row of each person about each video and query, of one video or query where one is given."""
@@ -134,7 +137,10 @@ class Corrections:
             rows, faults, notes = parse_corrections(path, path.read_bytes())
         except OSError as error:
             return _Read((0, 0, 0), [], [f"{path.name}: {(error.strerror or str(error)).lower()}"])
-        return _Read(stamp, rows, [*(f"{path.name} {fault}" for fault in faults), *notes])
+        problems = [*(f"{path.name} {fault}" for fault in faults), *notes]
+        for problem in problems:
+            _log.warning("corrections: %s", problem)
+        return _Read(stamp, rows, problems)
 
     def _file_of(self, name: str) -> Path:
         """The person's file: one that is there under the same name, however it is written, or a new one."""

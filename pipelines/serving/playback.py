@@ -1,10 +1,28 @@
-"""Videos as a browser takes them: the file itself by range requests, and parts that were cut out."""
+"""Videos as a browser takes them: the file itself by ranges, pieces of what it cannot play, pictures, cuts.
 
+What takes time runs in threads of its own, a few at a time, and stops when nobody waits for it any more.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from pipelines.serving.bodies import query_of
+from pipelines.serving.catalogue import ServedVideo
+from pipelines.serving.faults import Busy, NotThere
+from pipelines.serving.messages import StillQuery
 from pipelines.serving.service import Service
+from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.reading.printable import printable
+from spikemba.video.kept import etag_of
+from spikemba.video.piece_reading import Stop, Stopped
+from spikemba.video.stills import Stills
 
 TYPES = {
     **dict.fromkeys((".mp4", ".m4v", ".f4v"), "video/mp4"),
@@ -13,19 +31,133 @@ TYPES = {
     ".mkv": "video/x-matroska",
     ".ogv": "video/ogg",
 }
+AT_ONCE = 4
+"""Pieces and pictures that are looked for at the same time, each; the others wait without a thread."""
+WAITING = 200
+"""Of them that may wait, at most."""
+RANGES = 8
+"""That one request may ask for, at most."""
+_LOOK_S = 0.2
+"""Between two looks whether the client is still there."""
+_ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 
 def routes(service: Service) -> list[Route]:
     """The addresses of a video's pictures and sound."""
+    stills = Stills()
+    return [
+        Route("/api/videos/{id}/file", partial(_file, service)),
+        Route("/api/videos/{id}/pieces/{n}", partial(_piece, service, _Turns())),
+        Route("/api/videos/{id}/still", partial(_still, service, stills, _Turns())),
+        Route("/api/cuts/{id}", partial(_cut_file, service)),
+    ]
 
-    def file(request: Request) -> Response:
-        video = service.video(request.path_params["id"])
-        media_type = TYPES.get(video.path.suffix.lower(), "application/octet-stream")
-        return FileResponse(video.path, media_type=media_type)
 
-    def cut_file(request: Request) -> Response:
-        cut = service.cuts.get(request.path_params["id"])
-        media_type = TYPES.get(cut.path.suffix.lower(), "application/octet-stream")
-        return FileResponse(cut.path, media_type=media_type, filename=cut.name)
+async def _file(service: Service, request: Request) -> Response:
+    asked = request.headers.get("range", "")
+    if asked.count(",") >= RANGES or len(asked) > 40 * RANGES:
+        raise SpikeMbaError(f"asks for {asked.count(',') + 1} ranges at once; expected {RANGES} at most")
+    video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
+    await anyio.to_thread.run_sync(_open_once, video)
+    media_type = TYPES.get(video.path.suffix.lower(), "application/octet-stream")
+    return FileResponse(video.path, media_type=media_type, headers=_ASK_AGAIN)
 
-    return [Route("/api/videos/{id}/file", file), Route("/api/cuts/{id}", cut_file)]
+
+def _open_once(video: ServedVideo) -> None:
+    """Raises VideoError where the file cannot be read."""
+    try:
+        video.path.open("rb").close()
+    except OSError as error:
+        raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
+
+
+async def _cut_file(service: Service, request: Request) -> Response:
+    cut = await anyio.to_thread.run_sync(service.cuts.get, request.path_params["id"])
+    media_type = TYPES.get(cut.path.suffix.lower(), "application/octet-stream")
+    return FileResponse(cut.path, media_type=media_type, filename=cut.name)
+
+
+async def _piece(service: Service, turns: "_Turns", request: Request) -> Response:
+    number = request.path_params["n"]
+    if not (number.isascii() and number.isdigit() and len(number) < 8):
+        raise NotThere(f"no piece is called {printable(number)[:40]!r}; they are counted from 0 on")
+    video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
+
+    def make(stop: Stop) -> bytes:
+        n = len(service.pieces.playing(video.path).limits)
+        if int(number) >= n:
+            there = f"it has 0 to {n - 1}" if n else "it is played as it is"
+            raise NotThere(f"{video.name} has no piece {number}; {there}")
+        return service.pieces.piece(video.path, int(number), stop)
+
+    return await _made(video, f"piece {number}", "video/mp4", make, turns, request)
+
+
+async def _still(service: Service, stills: Stills, turns: "_Turns", request: Request) -> Response:
+    asked = query_of(request, StillQuery)
+    video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
+    make = partial(stills.still, video.path, asked.at_s, asked.height)
+    return await _made(video, f"still {asked.at_s} {asked.height}", "image/jpeg", make, turns, request)
+
+
+async def _made(
+    video: ServedVideo,
+    name: str,
+    media_type: str,
+    make: Callable[[Stop], bytes],
+    turns: "_Turns",
+    request: Request,
+) -> Response:
+    """What is made of a file, or that the browser has it."""
+    headers = _ASK_AGAIN | {"ETag": _etag(video, name)}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    try:
+        content = await turns.do(make, request.is_disconnected)
+    except Stopped:
+        return Response(status_code=499)  # nobody reads it
+    except VideoError as error:
+        raise video.fault(error) from None
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def _etag(video: ServedVideo, name: str) -> str:
+    try:
+        return etag_of(video.path, name)
+    except OSError as error:
+        raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
+
+
+class _Turns:
+    """Work in a few threads; what waits for one of them holds none."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(AT_ONCE)
+        self._waiting = 0
+
+    async def do(self, make: Callable[[Stop], bytes], gone: Callable[[], Awaitable[bool]]) -> bytes:
+        """What `make` gives.  gone: whether the client has left.  Raises Busy, Stopped, what `make` raises."""
+        if self._waiting >= WAITING:
+            raise Busy("too many pieces and pictures are being made; ask again in a moment")
+        left = threading.Event()
+        self._waiting += 1
+        task = asyncio.ensure_future(
+            anyio.to_thread.run_sync(_unless(left, make), limiter=self._limiter, abandon_on_cancel=False)
+        )
+        try:
+            while not (await asyncio.wait({task}, timeout=_LOOK_S))[0]:
+                if await gone():
+                    left.set()
+            return task.result()
+        finally:
+            left.set()
+            self._waiting -= 1
+
+
+def _unless(left: threading.Event, make: Callable[[Stop], bytes]) -> Callable[[], bytes]:
+    def call() -> bytes:
+        if left.is_set():
+            raise Stopped
+        return make(left.is_set)
+
+    return call

@@ -91,6 +91,8 @@ class Service:
     def close(self) -> bool:
         """End all work; returns whether it has ended."""
         self.pieces.close()
+        if self.uploads is not None:
+            self.uploads.close()
         return all([self.lanes.close(), self.cuts.close()])
 
     def state(self) -> State:

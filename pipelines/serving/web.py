@@ -55,15 +55,12 @@ def web_app(service: Service) -> Starlette:
         for call in CALLS
         if call.name in HANDLERS
     ]
-    return Starlette(
-        routes=[
-            *routes,
-            *playback.routes(service),
-            *upload_calls.routes(service.uploads, service.videos),
-            *page_files.routes(),
-        ],
+    app = Starlette(
+        routes=[*routes, *playback.routes(service), *upload_calls.routes(service), *page_files.routes()],
         exception_handlers={SpikeMbaError: refused, HTTPException: not_an_address, Exception: broken},
     )
+    app.router.redirect_slashes = False  # each address is written in one way
+    return app
 
 
 def refused(request: Request, error: Exception) -> Response:  # noqa: ARG001
@@ -91,7 +88,7 @@ def broken(request: Request, error: Exception) -> Response:
 def fault(status: int, problem: str, headers: dict[str, str] | None = None) -> Response:
     """One line about what is wrong."""
     body = Fault(error=utf8_text(" ".join(problem.split())))
-    return Response(body.model_dump_json(), status, headers, media_type="application/json")
+    return Response(body.model_dump_json(exclude_none=True), status, headers, media_type="application/json")
 
 
 def sent(message: Message, status: int = 200) -> Response:

@@ -40,7 +40,7 @@ class KeptFiles:
             self._make_room(len(content))
 
     def _path(self, name: str) -> Path:
-        return self.folder / sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        return self.folder / sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
     def _make_room(self, added: int) -> None:
         with self._lock:
@@ -74,3 +74,9 @@ def identity(path: Path) -> str:
     """Tells a file, and the same file after a change, from others.  Raises OSError."""
     status = path.stat()
     return f"{path.absolute()}\n{status.st_size}\n{status.st_mtime_ns}"
+
+
+def etag_of(path: Path, name: str) -> str:
+    """What stands for something made of a file, as it is now, in HTTP.  Raises OSError."""
+    named = f"{identity(path)}\n{name}".encode("utf-8", "surrogateescape")
+    return f'"{sha256(named).hexdigest()[:32]}"'

@@ -127,9 +127,7 @@ class _Scan:
 
     def with_openness(self) -> tuple[Key, ...]:
         """The key frames, those with pictures before them in time but behind them in the file marked."""
-        return tuple(
-            Key(at * self.tick, number, k not in self.leading) for k, (at, number) in enumerate(self.keys)
-        )
+        return tuple(Key(at * self.tick, number, k not in self.leading) for k, (at, number) in enumerate(self.keys))
 
     def end(self) -> Fraction | None:
         """When the last picture gives way; None where none says when it is shown."""

@@ -146,7 +146,7 @@ class UprightPictures:
         graph, to, seen = Graph(), self.target, colours(frame)
         width, height = (frame.height, frame.width) if turned.swaps_sides else (frame.width, frame.height)
         entry = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=TICK)
-        fields = [("estdif", "mode=frame:deint=all")] if to.one_field and frame.interlaced_frame else []
+        fields = [("bwdif", "mode=send_frame:deint=all")] if to.one_field and frame.interlaced_frame else []
         filters = [_sayable(seen).filter, *fields, *turned.filters()]
         if 0 <= width - to.width < 4 and 0 <= height - to.height < 4:
             filters.append(("crop", f"{to.width}:{to.height}:0:0"))

@@ -1,9 +1,9 @@
 """One piece of a file as a fragmented MP4 in memory: its pictures copied or encoded, its sound as AAC."""
 
 # Sound: AAC codes steps of 1024 samples, each leaning on the one before. The steps of all pieces lie on one grid that
-# begins at the file's start, and each piece is encoded from two steps before its first to one behind its last; so the
-# steps of neighbours follow each other as if one encoder had made them. (The two halves of a window that are summed come
-# from two encoders, which differ by no more than their rounding.)
+# begins at the file's start, and each piece is encoded from two steps before its first to two behind its last; so the
+# steps of neighbours follow each other as if one encoder had made them. (Where they meet, the halves of a window that
+# are summed come from two encoders, which differ by no more than their rounding.)
 
 import io
 import math
@@ -53,7 +53,8 @@ class PieceFile:
 def shown_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
     """Sides in square pixels within the bounds, both even.  width, height: upright.  aspect: of a pixel, upright."""
     wide = width * aspect
-    shrink = min(Fraction(1), LONGEST_SIDE / max(wide, height), SHORTEST_SIDE / min(wide, height))
+    longer, shorter = (wide, Fraction(height)) if wide > height else (Fraction(height), wide)
+    shrink = min(Fraction(1), LONGEST_SIDE / longer, SHORTEST_SIDE / shorter)
     return max(2, round(wide * shrink / 2) * 2), max(2, round(height * shrink / 2) * 2)
 
 

@@ -1,4 +1,4 @@
-"""A file that no browser plays, as pieces that every one does; each is made when it is asked for, and kept for a while."""
+"""A file that no browser plays, as pieces that every one does: made when they are asked for, and kept for a while."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -139,7 +139,9 @@ class PieceMaker:
             if reading is not None:
                 reading.close()
             if isinstance(error, av.FFmpegError):
-                raise VideoError(found.path, f"its piece at {float(begin):g} s cannot be made: {error.strerror}") from error
+                raise VideoError(
+                    found.path, f"its piece at {float(begin):g} s cannot be made: {error.strerror}"
+                ) from error
             raise
         self._keep_open(name, number + 1, reading, last=number + 1 == len(found.limits))
         return content

@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from spikemba.errors import VideoError
-from spikemba.video.decoding import AGAIN, decoded, opened, origin_ticks, rate, start_of
+from spikemba.video.decoding import AGAIN, decoded, opened, rate, start_of
 from spikemba.video.orientation import orientation
 from spikemba.video.sound import default_track
 
@@ -105,9 +105,6 @@ def _odd_clock(container: InputContainer, stream: VideoStream) -> str:
     start = start_of(container)
     if abs(start) > frame_s / 2:
         return f"its time does not begin at 0 but at {float(start):.3f} s"
-    first = ((stream.start_time or 0) - origin_ticks(container, stream)) * (stream.time_base or Fraction(0))
-    if first > frame_s:
-        return f"its pictures begin {float(first):.3f} s after its sound"
     return ""
 
 

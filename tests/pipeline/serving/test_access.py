@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_the_refusal_of_a_name_says_how_to_allow_it():
     refusal = refused(head(host="films.example:8765"), Access())
     assert refusal.line == (
         "this server is not called films.example:8765; "
-        "start the server with --allow-host films.example:8765 if this is its name"
+        "start the server with --known-as films.example:8765 if this is its name"
     )
 
 
@@ -175,6 +176,16 @@ def test_paths_that_could_mean_another_one_are_refused(path):
 def test_ids_files_of_the_page_and_endings_with_a_slash_are_let_in():
     for path in ("/", "/page/modules/app.js", "/api/videos/kitchen-3f2a9c0d1e4b/file", "/page/", "/page/..a"):
         assert status(head(path=path)) == 0
+
+
+def test_many_or_heavy_headers_are_refused():
+    assert status(head(headers=[(b"x", b"1")] * 99)) == 0
+    assert status(head(headers=[(b"x", b"1")] * 100)) == 431
+    assert status(head(headers=[(b"x", b"a" * 17_000)])) == 431
+
+
+def test_another_version_of_http_is_refused():
+    assert status(replace(head(), version="2.0")) == 400
 
 
 def test_an_overlong_address_is_refused():

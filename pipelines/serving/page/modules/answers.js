@@ -15,7 +15,7 @@ export function mountAnswers(container, app) {
   const count = container.querySelector("#answers-count");
   app.state.watch(["question", "answers", "video", "info"], (now) => {
     keepPlace(body, () => fill(body, content(now, app)));
-    count.textContent = summary(now);
+    count.textContent = summary(now) || "";
     announce(now, app);
   });
   app.state.watch(["moment"], ({ moment }) => markChosen(body, moment));
@@ -35,7 +35,7 @@ function content(now, app) {
   const failed = question.failed.find((one) => one.video === video);
   if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? failed?.problem ?? "The question failed.");
   if (failed && !answers.length) return h("p", { class: "line error long", role: "alert", dir: "auto" }, failed.problem);
-  if (answers.length) return [h("p", { class: "answers-query long", dir: "auto" }, question.query), answers.map((one, index) => group(one, index, now, app))];
+  if (answers.length) return [h("p", { class: "answers-query long", dir: "auto", title: question.query }, h("span", { dir: "auto" }, question.query)), answers.map((one, index) => group(one, index, now, app))];
   if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, question.query), h("p", {}, "…"));
   if (question.state === "cancelled") return again("Cancelled.", question, app);
   return again("Not asked of this video yet.", question, app);
@@ -91,7 +91,7 @@ function markChosen(body, moment) {
 function summary({ question, answers }) {
   if (!answers.length || !question) return "";
   const n = answers.reduce((sum, one) => sum + one.moments.length, 0);
-  return `${n} ${n === 1 ? "moment" : "moments"}`;
+  return n && `${n} ${n === 1 ? "moment" : "moments"}`;
 }
 
 let announced = null;

@@ -20,7 +20,7 @@ export function onAway(tell) {
 const tellers = new Set();
 let away = false;
 
-/** Say whether the server answers; events.js does so, too. */
+/** Say whether the server answers, where it is not asked from here. */
 export function setAway(now) {
   if (away === now) return;
   away = now;

@@ -10,13 +10,13 @@ import { createLeft, progressLine } from "./progress.js";
 import { createQuestions, isRunning } from "./question.js";
 
 const QUIET_MS = 300; // answers that come sooner need no progress
-const LONGEST = 2000;
+const LONGEST = 1000; // characters that the server takes
 
 /** @returns {(query: string, options?: {scope?: string, top?: number | null, checkpoints?: string[], show_all?: boolean}) => void} what app.ask is */
 export function mountAsk(container, app) {
   const questions = createQuestions(app);
   const options = mountOptions(app);
-  const field = h("input", { type: "search", name: "query", dir: "auto", autocomplete: "off", spellcheck: "true", maxlength: LONGEST, enterkeyhint: "search", placeholder: "What to look for, in a sentence", "aria-label": "Sentence to look for", title: "Press / to ask" });
+  const field = h("input", { type: "text", inputmode: "search", name: "query", dir: "auto", autocomplete: "off", spellcheck: "true", maxlength: LONGEST, enterkeyhint: "search", placeholder: "What to look for, in a sentence", "aria-label": "Sentence to look for", title: "Press / to ask" });
   const scope = h("select", { "aria-label": "Where to look" }, h("option", { value: "video" }, "in this video"), h("option", { value: "all" }, "in all videos"));
   const go = h("button", { class: "main", type: "submit" }, "Ask");
   const cancel = h("button", { type: "button", onclick: () => (questions.cancel(), field.focus()) }, "Cancel");
@@ -71,7 +71,7 @@ function historyPanel(choose) {
   const list = h("ul", { class: "history" });
   const none = h("p", { class: "soft small" }, "No sentence was asked here yet.");
   const all = h("button", { type: "button", class: "small", onclick: () => (forget(), draw()) }, icon("trash"), "Forget all");
-  const { button, panel } = popover({ name: "Sentences asked before", picture: "clock", before: () => draw() }, h("h3", {}, "Asked before"), none, list, all);
+  const { button, panel } = popover({ name: "Sentences asked before", picture: "clock", before: () => draw() }, h("h2", {}, "Asked before"), none, list, all);
   function draw() {
     const queries = remembered();
     none.hidden = queries.length > 0;

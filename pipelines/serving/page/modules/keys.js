@@ -23,9 +23,14 @@ function taken(event) {
   if (!(at instanceof Element)) return false;
   if (at.closest("textarea, select, [contenteditable]")) return true;
   if (at instanceof HTMLInputElement) return !["checkbox", "radio", "button"].includes(at.type) || event.key.length > 1 || event.key === " ";
-  // what can be pressed is pressed by space and Enter
-  return [" ", "Enter"].includes(event.key) && at.closest("button, a[href], summary, [role=button], [role=option]") !== null;
+  // what can be pressed is pressed by space and Enter; but who clicked on it and types on means the player
+  const pressed = at.closest("button, a[href], summary, [role=button], [role=option]");
+  return pressed !== null && (event.key === "Enter" || (event.key === " " && pressed !== clicked));
 }
+
+let clicked = null; // what the pointer gave the focus
+document.addEventListener("pointerdown", (event) => (clicked = event.target.closest?.("button, a[href], summary") ?? null), true);
+document.addEventListener("focusin", (event) => event.target !== clicked && (clicked = null));
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
@@ -34,5 +39,6 @@ document.addEventListener("keydown", (event) => {
   const found = known.find((one) => one.keys.includes(key));
   if (!found) return;
   event.preventDefault();
+  if (key === " ") document.addEventListener("keyup", (up) => up.preventDefault(), { once: true }); // no click on what has the focus
   found.act(event, key);
 });

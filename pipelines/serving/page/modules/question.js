@@ -38,7 +38,7 @@ export function createQuestions(app) {
       const reply = await post(path("questions"), body, { signal, again: true });
       app.state.set({ question: { ...shown, ...own(reply), checkpoints: reply.checkpoints ?? shown.checkpoints, note } });
       try {
-        await follow(path("questions", reply.id, "events"), take, signal);
+        await follow(path("questions", reply.id), take, signal);
         break;
       } catch (problem) {
         if (!(problem instanceof ApiError && problem.status === 404)) throw problem;
@@ -52,7 +52,7 @@ export function createQuestions(app) {
 
   function take(name, data) {
     const { answers, failed } = app.state.get().question;
-    if (name === "state") change(own(data));
+    if (name === "state" || name === "end") change(own(data));
     else if (name === "answer") change({ answers: [...answers.filter((one) => !same(one, data)), data] });
     else if (name === "failed") change({ failed: [...failed.filter((one) => one.video !== data.video), data] });
   }

@@ -45,7 +45,7 @@ function word({ word: text, effect }, most) {
   const share = Math.abs(effect) / most;
   const kind = Math.abs(effect) < 0.005 ? "none" : effect > 0 ? "for" : "against";
   const said = { none: "no effect", for: "speaks for it", against: "speaks against it" }[kind];
-  return h("li", { class: `word ${kind}`, tabindex: "0", title: said, vars: { "--share": share.toFixed(3) } },
+  return h("li", { class: `word ${kind}`, title: said, vars: { "--share": share.toFixed(3) } },
     h("span", { class: "word-text long" }, text),
     h("span", { class: "word-effect number" }, signed(effect), h("span", { class: "unseen" }, `, ${said}`)));
 }

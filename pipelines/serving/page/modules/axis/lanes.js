@@ -6,6 +6,7 @@ import { drawCurve, drawRaster } from "./draw.js";
 import { packed } from "./view.js";
 
 const ROW_PX = 24;
+const SCORE_FITS_PX = 48;
 
 /** True windows of the sentence that was asked, or of all sentences while none is; null where nothing is known. */
 export function truthLane(truth, query, app) {
@@ -65,7 +66,7 @@ function drawAnswers(track, view, answer, rows, { index, name, several }, app) {
     const said = `answer ${i + 1}${several ? ` of ${name}` : ""}, ${span(one.start_s, one.end_s)}, score ${one.score.toFixed(2)}`;
     const act = () => app.choose({ ...one, checkpoint: answer.checkpoint, rank: i + 1 });
     const shape = { class: `block answer${i ? "" : " best"}`, type: "button", title: said, "aria-label": said, "aria-pressed": String(chosen), onclick: act, vars: placed(one, rows[i], view), data: { model: String(index % 2) } };
-    return h("button", shape, h("span", { class: "clip number" }, h("b", {}, i + 1), ` ${one.score.toFixed(2)}`));
+    return h("button", shape, h("span", { class: "number" }, h("b", {}, i + 1), (one.end_s - one.start_s) / view.scale > SCORE_FITS_PX && ` ${one.score.toFixed(2)}`));
   });
   refill(track, blocks);
 }

@@ -11,8 +11,14 @@ export function still(video, at_s, height = 90) {
   return `${path("videos", video, "still")}?at_s=${Math.max(0, at_s).toFixed(2)}&height=${height}`;
 }
 
-/** A lane of pictures, each of the middle of the time that it covers. */
+const lanes = new WeakMap();
+/** A lane of pictures, each of the middle of the time that it covers; one lane per video, so that no picture is read twice. */
 export function stillsLane(info) {
+  if (!lanes.has(info)) lanes.set(info, makeLane(info));
+  return lanes.get(info);
+}
+
+function makeLane(info) {
   const shape = info.width && info.height ? info.width / info.height : 16 / 9;
   const wide = Math.max(24, HEIGHT_PX * Math.min(2.4, shape));
   const kept = new Map();

@@ -5,6 +5,8 @@ import { icon } from "../icons.js";
 import { popover } from "../popover.js";
 import { clock } from "../times.js";
 
+const COARSE = window.matchMedia("(pointer: coarse)");
+
 /** @returns {{element: HTMLElement}} */
 export function toolbar(axis, app) {
   const reading = h("p", { class: "axis-reading number tiny soft clip", "aria-hidden": "true" });
@@ -13,7 +15,7 @@ export function toolbar(axis, app) {
   const closer = button("plus", "Zoom in (+)", () => axis.show(axis.view().zoomed(0.5, app.player.time())));
   const whole = button("whole", "Whole video (0)", () => axis.show(axis.view().at(0, axis.view().duration)));
   const choices = h("div", { class: "lane-choices" });
-  const lanes = popover({ name: "Lanes", picture: "eye", text: "Lanes", before: () => fill(choices, laneChoices(axis)) }, h("h3", {}, "Lanes of the time axis"), choices);
+  const lanes = popover({ name: "Lanes", picture: "eye", text: "Lanes", before: () => fill(choices, laneChoices(axis)) }, h("h2", {}, "Lanes of the time axis"), choices);
   axis.onHover = (seconds) => (reading.textContent = seconds === null ? resting(axis.view()) : read(seconds, app.state.get()));
   axis.onView((view) => {
     reading.textContent = resting(view);
@@ -25,7 +27,7 @@ export function toolbar(axis, app) {
 
 function resting(view) {
   if (!view.isWhole) return `${clock(view.from)} – ${clock(view.to)} of ${clock(view.duration)}`;
-  return "click: go there · drag: loop · ctrl + wheel: zoom";
+  return COARSE.matches ? "tap: go there · drag: loop" : "click: go there · drag: loop · ctrl + wheel: zoom";
 }
 
 /** What the answers say of a time. */

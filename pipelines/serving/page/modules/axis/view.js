@@ -83,18 +83,16 @@ export function columns(view, values, clip_s) {
 }
 
 /**
- * Rows for windows, so that none lies on another: the row of each, in the order given.
+ * Rows for windows, so that none lies on another: the row of each; earlier ones of the list stand higher.
  * @param {{start_s: number, end_s: number}[]} windows
  */
 export function packed(windows) {
-  const ends = [];
-  const rows = new Array(windows.length);
-  const order = windows.map((_, i) => i).sort((a, b) => windows[a].start_s - windows[b].start_s);
-  for (const i of order) {
-    let row = ends.findIndex((end) => end <= windows[i].start_s + 1e-6);
-    if (row < 0) row = ends.length;
-    ends[row] = windows[i].end_s;
-    rows[i] = row;
-  }
-  return rows;
+  const taken = [];
+  const meets = (a, b) => a.start_s < b.end_s - 1e-6 && b.start_s < a.end_s - 1e-6;
+  return windows.map((one) => {
+    let row = taken.findIndex((others) => !others.some((other) => meets(one, other)));
+    if (row < 0) row = taken.push([]) - 1;
+    taken[row].push(one);
+    return row;
+  });
 }

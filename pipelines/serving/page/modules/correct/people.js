@@ -1,0 +1,45 @@
+/** What people saved of the shown video and sentence: who, when, and what. */
+
+import { fill, h } from "../dom.js";
+import { span } from "../times.js";
+
+/** @returns {{element: HTMLElement, draw: () => void}} */
+export function peopleRows(desk, app) {
+  const list = h("ul", { class: "fix-people" });
+  let drawn = null;
+  let own = null;
+  return {
+    element: list,
+    draw() {
+      const rows = desk.rows ?? [];
+      if (drawn === desk.rows && own === desk.own && drawn !== null) return; // a button in it keeps the focus
+      [drawn, own] = [desk.rows, desk.own];
+      list.hidden = rows.length === 0;
+      fill(list, rows.map((row) => person(row, row === desk.own, desk, app)));
+    },
+  };
+}
+
+function person(row, own, desk, app) {
+  const when = new Date(row.at);
+  const take = () => desk.takeOver(row);
+  return h(
+    "li",
+    { class: "fix-person" },
+    h("p", { class: "small" }, h("b", { class: "long", dir: "auto" }, row.by), own && " (you)", " ", h("time", { class: "soft tiny", datetime: row.at }, when.toLocaleString())),
+    h("div", { class: "fix-said small" }, saidOf(row, app)),
+    !own && h("button", { class: "quiet", type: "button", "aria-label": `Begin with what ${row.by} says`, onclick: take }, "Begin with this"),
+  );
+}
+
+function saidOf({ relevant_windows: right, wrong_windows: wrong }, app) {
+  const button = (window, sign, name, kind) => {
+    const act = () => app.choose({ start_s: window[0], end_s: window[1], score: null, checkpoint: null, rank: null });
+    return h("button", { class: `fix-window ${kind} number`, type: "button", "aria-label": `Play ${span(...window)}, ${name}`, onclick: act }, h("span", { "aria-hidden": "true" }, `${sign} ${span(...window)}`));
+  };
+  return [
+    right?.length === 0 && h("span", {}, "not in this video"),
+    (right ?? []).map((window) => button(window, "✓", "right", "right")),
+    wrong.map((window) => button(window, "✗", "wrong", "wrong")),
+  ];
+}
