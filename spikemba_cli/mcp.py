@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from spikemba.video.folders import search
 from spikemba_cli.console import print_note
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -39,6 +40,7 @@ def mcp(
     """
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
+    search(paths)  # before anything slow
     with _stdout_kept():
         from pipelines.serving.mcp_server import mcp_server, serve  # torch loads here, not for --help
         from pipelines.serving.service import Service, ServiceOptions

@@ -11,12 +11,14 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from typer.testing import CliRunner
 
 from pipelines.serving import mcp_server as module
 from pipelines.serving.mcp_server import mcp_server
 from pipelines.serving.service import Service
 from spikemba.grounder.grounder import load
 from spikemba.video.sampling import VideoReader
+from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "shapes.mp4"
@@ -26,7 +28,8 @@ RUN = [sys.executable, "-c", "from spikemba_cli.main import main; main()"]
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    return {**os.environ, "PYTHONPATH": str(ROOT), "SPIKEMBA_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": paths, "SPIKEMBA_CACHE": str(tmp_path_factory.mktemp("cache"))}
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +65,9 @@ def error_of(result):
     return content.text
 
 
-def printed(*arguments, environment):
+def printed(*arguments):
     """What a command prints as JSON."""
-    done = subprocess.run([*RUN, *map(str, arguments)], env=environment, capture_output=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False).stdout)
 
 
 def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
@@ -104,7 +106,7 @@ def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
     assert (info["duration_s"], info["width"], info["height"]) == (own.duration_s, own.width, own.height)
     assert (info["is_read"], after["is_read"]) == (False, True)
 
-    ground = printed("ground", EXAMPLE, QUERY, "--checkpoint", "mini", "--json", environment=environment)
+    ground = printed("ground", EXAMPLE, QUERY, "--checkpoint", "mini", "--json")
     (answer,) = found.structured_content["answers"]
     assert {name: answer[name] for name in ground} == ground | {"video": "shapes.mp4"}
     assert json.loads(found.content[0].text) == found.structured_content
@@ -196,17 +198,30 @@ def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     assert done.returncode == 0
 
 
-def test_what_cannot_be_served_ends_the_command_with_one_line(environment, tmp_path):
+def test_what_cannot_be_served_ends_the_command_with_one_line(tmp_path):
     for arguments, expected in [
-        ([tmp_path / "none.mp4", "--checkpoint", "mini"], "none.mp4"),
+        ([tmp_path / "none.mp4"], "none.mp4: "),
         ([EXAMPLE, "--checkpoint", "nothing"], "no checkpoint 'nothing'"),
     ]:
-        done = subprocess.run(
-            [*RUN, "mcp", *map(str, arguments)], env=environment, capture_output=True, stdin=subprocess.DEVNULL
-        )
-        assert (done.returncode, done.stdout) == (1, b"")
-        assert expected in done.stderr.decode()
-        assert "Traceback" not in done.stderr.decode()
+        done = CliRunner().invoke(app, ["mcp", *map(str, arguments)])
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert expected in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_help_is_there_before_anything_slow_is_loaded(environment):
+    slow = "sorted({'torch', 'numpy', 'av', 'mcp', 'starlette'} & set(sys.modules))"
+    program = f"import sys, atexit; atexit.register(lambda: print({slow}, file=sys.stderr))\n{RUN[2]}"
+    done = subprocess.run([sys.executable, "-c", program, "mcp", "--help"], env=environment, capture_output=True)
+    assert b"Example: spikemba mcp " in done.stdout
+    assert (done.returncode, done.stderr.strip()) == (0, b"[]")
+
+
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("spikemba.libraries.is_installed", lambda name: name != "mcp")
+    done = CliRunner().invoke(app, ["mcp", str(EXAMPLE)])
+    expected = "answering language models needs mcp, which is not installed; run `pip install 'spikemba[mcp]'`"
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"error: {expected}\n")
 
 
 @pytest.fixture
