@@ -82,6 +82,8 @@ def serve(
     share_cores(workers)
     options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
     service = Service(paths, models, options)
+    if service.uploads is not None and (left := len(service.uploads.cleared)):
+        print_note(f"removed {counted(left, 'new video', 'new videos')} that an earlier run had received in part")
     warm(models.values())
     address = address_of(host, bound) + (f"?token={token}" if token else "")
 

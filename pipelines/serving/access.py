@@ -77,7 +77,11 @@ class _Door:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             head = head_of(scope)
-            await _Visit(head, receive, send).run(self, scope)
+            try:
+                await _Visit(head, receive, send).run(self, scope)
+            except Exception:
+                _log.exception("%s %s failed", head.method, head.path.decode("latin-1"))
+                raise
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "no websockets here"})

@@ -212,6 +212,16 @@ def test_without_the_token_nothing_is_read_and_it_stands_in_no_log(folder, caplo
 # names of files that people choose
 
 
+def test_there_are_no_new_files_where_none_are_allowed(folder):
+    before = set(folder.rglob("*"))
+    with serving([folder / "films"]) as own:
+        reply = own.post("/api/uploads", {"name": "new.mp4", "size_bytes": 10})
+        assert (reply.status, refused(reply)) == (404, True)
+        assert reply.json()["error"] == "no new videos are taken; start the server with --uploads DIR to allow that"
+        assert own.ask("PUT", "/api/uploads/0?at=0", b"0123456789").status == 404
+    assert set(folder.rglob("*")) == before
+
+
 def test_an_upload_by_any_name_lies_in_its_folder(site, folder):
     data = (folder / "films" / "film.mp4").read_bytes()
     for name in (
