@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,11 +31,15 @@ class Stopped(Exception):
     """Nobody waits for the piece any more."""
 
 
+class Damaged(Exception):
+    """Pictures of a piece cannot be decoded as they are stored; a browser that met them would stop for good."""
+
+
 class Reading(Protocol):
     """A file that is open at a piece's beginning."""
 
     def piece(self, span: Span, stop: Stop) -> bytes:
-        """The piece that follows the last one.  Raises VideoError, Stopped; the reading is of no use then."""
+        """The piece that follows the last one.  Raises VideoError, Stopped, Damaged; the reading is of no use then."""
 
     def close(self) -> None:
         """Close the file."""
@@ -159,11 +164,27 @@ class CopiedReading:
                 taken.append(packet)
         if not taken:
             raise _nothing(self.path, span)
+        if not self._decode(taken, stop):
+            raise Damaged
         file = PieceFile()
         pictures, sound = CopiedPictures(file, self._stream), self._sound.part(file, span)
         pictures.write(taken, self._origin, span)
         self._sound.write(sound, span, float("inf"))
         return file.content()
+
+    def _decode(self, packets: list[Any], stop: Stop) -> bool:
+        """Whether all the pictures can be decoded."""
+        own = self._stream.codec_context
+        decoder: Any = av.CodecContext.create(own.codec.name, "r")
+        decoder.extradata, decoder.thread_type = own.extradata, "AUTO"
+        try:
+            for packet in packets:
+                if stop():
+                    raise Stopped
+                decoder.decode(packet)
+        except av.FFmpegError:
+            return False
+        return True
 
 
 def _nothing(path: Path, span: Span) -> VideoError:

@@ -253,6 +253,26 @@ def test_a_damaged_stretch_costs_its_own_pictures_alone(tmp_path, maker):
             assert sum(1 for _ in piece.decode(video=0)) > 10
 
 
+@pytest.mark.parametrize("name", ["h264.mkv", "h264.ts"])
+def test_pictures_that_cannot_be_decoded_as_they_are_stored_are_encoded_anew(tmp_path, maker, name):
+    path = numbered(tmp_path / name, seconds=13)
+    whole = maker.playing(path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    if name.endswith("ts"):
+        middle = middle // 188 * 188
+        data[middle : middle + 188 * 20] = bytes(188 * 20)
+    else:
+        at = data.index(b"\x00\x00\x01\x25") if b"\x00\x00\x01\x25" in data else middle
+        data[at : at + 400] = bytes(range(200)) * 2
+    path.write_bytes(data)
+    assert maker.playing(path).copied
+    for k in range(len(maker.playing(path).limits)):
+        with av.open(io.BytesIO(maker.piece(path, k))) as piece:
+            assert sum(1 for _ in piece.decode(video=0)) > 10  # raises where one cannot be decoded
+    assert float(maker.playing(path).limits[-1][1]) == pytest.approx(float(whole.limits[-1][1]), abs=0.5)
+
+
 def test_what_is_missing_is_said_of_its_piece_alone(tmp_path, maker):
     path = numbered(tmp_path / "cut.mp4", codec="mpeg4", sound=None)
     with (
