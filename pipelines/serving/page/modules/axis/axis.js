@@ -35,7 +35,8 @@ export function mountAxis(container, app) {
     container.hidden = !info?.duration_s;
     if (info?.duration_s) axis.show(new View(info.duration_s, axis.width()));
   });
-  app.state.watch(["info", "answers", "truth", "question"], (now) => axis.setLanes(lanesOf(now, app)));
+  const part = ({ info, answers, truth, question }) => [info, answers, truth, question?.query];
+  app.state.watchPart(["info", "answers", "truth", "question"], part, (now) => axis.setLanes(lanesOf(now, app)));
   app.state.watch(["moment", "loop"], () => axis.redraw());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => axis.redraw());
   new ResizeObserver(() => axis.show(axis.view().sized(axis.width()))).observe(axis.tracks);
