@@ -241,7 +241,9 @@ class FolderList {
   }
 
   click(event) {
-    const row = event.target.closest("[data-place]");
+    // pressing gives the list the focus, which may draw the rows anew: then the click is on none of them
+    const under = document.elementFromPoint(event.clientX, event.clientY);
+    const row = (event.target.closest("[data-place]") ?? under)?.closest("[data-place]");
     if (!row) return;
     this.moveTo(Number(row.dataset.place));
     this.choose();
