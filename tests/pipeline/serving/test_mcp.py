@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,10 @@ def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
     assert all(tool.description and tool.output_schema for tool in tools.values())
     described = [value for tool in tools.values() for value in tool.input_schema["properties"].values()]
     assert all(value["description"] for value in described)
+    section = (ROOT / "docs" / "serve.md").read_text("utf-8").partition("## For language models")[2]
+    for name, tool in tools.items():
+        row = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
+        assert set(tool.input_schema["properties"]) <= set(re.findall(r"`(\w+)`", row))
     assert [one["name"] for one in listed["videos"]] == ["broken.mp4", "shapes.mp4"]
     assert listed["n_videos"] == 2
     own = VideoReader(EXAMPLE).info
