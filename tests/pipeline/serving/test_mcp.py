@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,13 @@ from spikemba_cli.main import app
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "shapes.mp4"
 QUERY = "a red circle enters"
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a test", "version": "1"}},
+}
+"""What a client says first."""
 RUN = [sys.executable, "-c", "from spikemba_cli.main import main; main()"]
 
 
@@ -100,6 +108,10 @@ def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
     assert all(tool.description and tool.output_schema for tool in tools.values())
     described = [value for tool in tools.values() for value in tool.input_schema["properties"].values()]
     assert all(value["description"] for value in described)
+    section = (ROOT / "docs" / "serve.md").read_text("utf-8").partition("## For language models")[2]
+    for name, tool in tools.items():
+        row = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
+        assert set(tool.input_schema["properties"]) <= set(re.findall(r"`(\w+)`", row))
     assert [one["name"] for one in listed["videos"]] == ["broken.mp4", "shapes.mp4"]
     assert listed["n_videos"] == 2
     own = VideoReader(EXAMPLE).info
@@ -167,16 +179,6 @@ def test_what_is_wrong_is_said_in_one_line_and_the_server_goes_on(folder, enviro
 
 def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     """Also where a library prints: here, as it is imported."""
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "a test", "version": "1"},
-        },
-    }
     program = (
         "import os, spikemba.grounder.grounder as g; plain = g.load\n"
         "def load(*how, **more): print('from python'); os.system('echo from a child'); return plain(*how, **more)\n"
@@ -185,7 +187,7 @@ def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "mcp", str(EXAMPLE), "--checkpoint", "mini"],
-        input=(json.dumps(hello) + "\n").encode(),
+        input=(json.dumps(HELLO) + "\n").encode(),
         env=environment,
         capture_output=True,
         timeout=120,
@@ -196,6 +198,23 @@ def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     assert "from python" in done.stderr.decode()
     assert "from a child" in done.stderr.decode()
     assert done.returncode == 0
+
+
+def test_a_client_that_goes_away_while_a_video_is_read_leaves_no_server_behind(environment, tmp_path):
+    call = {"name": "ground", "arguments": {"query": QUERY}, "_meta": {"progressToken": 1}}
+    said = [HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}]
+    said += [{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}]
+    environment = environment | {"SPIKEMBA_CACHE": str(tmp_path)}  # so that the video is read
+    command = [*RUN, "mcp", str(EXAMPLE), "--checkpoint", "mini"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as server:
+        server.stdin.write("".join(json.dumps(one) + "\n" for one in said).encode())
+        server.stdin.flush()
+        while b"notifications/progress" not in server.stdout.readline():
+            pass
+        server.stdin.close()
+        assert server.wait(60) == 0
+        assert b"Traceback" not in server.stderr.read()
 
 
 def test_what_cannot_be_served_ends_the_command_with_one_line(tmp_path):
