@@ -64,7 +64,7 @@ def serve(
 
     Example: spikemba serve footage/ --checkpoint runs/qvhighlights
     """
-    limit = _bytes(upload_limit)
+    limit = bytes_of(upload_limit)
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
     from pipelines.serving.access import Access, guarded
@@ -139,7 +139,7 @@ def load_models(checkpoints: Sequence[str], encoder: str | None, *, bundled: boo
     return {one.name: one for one in found}
 
 
-def _bytes(size: str) -> int:
+def bytes_of(size: str) -> int:
     """`500MB` as a number. Raises BadParameter."""
     number, units = size.strip().upper(), {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "B": 1}
     unit = next((one for one in units if number.endswith(one)), "")

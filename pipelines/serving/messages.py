@@ -41,6 +41,8 @@ class Fault(Message):
 
     error: str
     """One line: what is wrong, the value seen, what was expected, what mends it."""
+    received: int | None = None
+    """Of an upload: the bytes that are here, behind which the next part begins."""
 
 
 class CheckpointState(Message):
@@ -96,7 +98,6 @@ class Video(Message):
     changed: float
     """Seconds since 1970."""
     has_truth: bool
-    """Whether true windows are known of it."""
     n_corrections: int
 
 
@@ -233,7 +234,6 @@ class Explained(Message):
     spike_steps: list[list[int]]
     """(L, steps): 1 where it fired."""
     proposals: list[MomentMessage]
-    """Runs of clips that it fired for."""
 
 
 class AnswerMessage(Message):

@@ -70,7 +70,7 @@ def test_an_id_means_the_same_file_whatever_comes_beside_it(folder):
 
 
 def test_an_id_is_one_plain_segment_of_an_address(tmp_path):
-    for name in ("Küche & 厨房 #1.mp4", "..%2f.mp4", "x" * 200 + ".mp4", "\u202etxt.mp4", "🎬.mp4"):
+    for name in ("Küche & 厨房 #1.mp4", "a%2f...mp4", "x" * 200 + ".mp4", "\u202etxt.mp4", "🎬.mp4"):
         (tmp_path / name).write_bytes(b"x")
     ids = [one.id for one in ServedVideos([tmp_path]).all()]
     assert len(set(ids)) == 5
