@@ -13,14 +13,21 @@ export function mountAnswers(container, app) {
   const body = h("div", { class: "answers-body" });
   fill(container, h("div", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", {}, "Answers"), h("p", { class: "soft small clip", id: "answers-count" })), body));
   const count = container.querySelector("#answers-count");
-  app.state.watch(["question", "answers", "video", "info"], (now) => {
+  app.state.watchPart(["question", "answers", "video", "server"], whatCounts, (now) => {
     keepPlace(body, () => fill(body, content(now, app)));
+    markChosen(body, now.moment);
     count.textContent = summary(now) || "";
     announce(now, app);
   });
   app.state.watch(["moment"], ({ moment }) => markChosen(body, moment));
   const nth = (_, key) => choose(app, app.state.get().answers[0], Number(key));
   bind(["1", "2", "3", "4", "5", "6", "7", "8", "9"], nth, { shown: ["1", "…", "9"], help: "play answer 1 to 9 in a loop" });
+}
+
+/** What the list is made of; a question about many videos changes more often. */
+function whatCounts({ question, answers, video, server }) {
+  const failed = question?.failed.find((one) => one.video === video);
+  return [question?.id, question?.query, question?.state, question?.note, failed?.problem, answers, video, server];
 }
 
 /** Choose the answer of a rank: it plays in a loop. */

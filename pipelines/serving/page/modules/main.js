@@ -108,11 +108,12 @@ function choose(moment, { play = true } = {}) {
   if (play) app.player.play();
 }
 
-/** The answers to the shown video, in the order in which the checkpoints were asked. */
-function answersShown({ question, video }) {
+/** The answers to the shown video, in the order in which the checkpoints were asked; the same list while they are the same. */
+function answersShown({ question, video, answers }) {
   const own = (question?.answers ?? []).filter((one) => one.video_id === video);
   const order = question?.checkpoints ?? [];
-  return own.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
+  own.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
+  return own.length === answers.length && own.every((one, i) => one === answers[i]) ? answers : own;
 }
 
 function showResults({ question }) {

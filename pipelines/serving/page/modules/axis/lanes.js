@@ -7,7 +7,7 @@ import { packed } from "./view.js";
 
 const ROW_PX = 24;
 const SCORE_FITS_PX = 48;
-const LEAST_PX = 16; // a rank can still be read in it
+const LEAST_PX = 20; // a rank can still be read in it
 
 /** True windows of the sentence that was asked, or of all sentences while none is; null where nothing is known. */
 export function truthLane(truth, query, app) {
