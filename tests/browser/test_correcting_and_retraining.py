@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from playwright.sync_api import expect
 from retrained import NEW, OLD, QUERY, film, overlap, trained
 
@@ -20,6 +21,7 @@ def asked(visit, served):
     return screen, screen.best()
 
 
+@pytest.mark.slow
 def test_what_is_corrected_on_the_page_is_what_the_next_model_answers(visit, tmp_path):
     film(tmp_path)
     before = trained(tmp_path, tmp_path / "moments.csv", name="before")
