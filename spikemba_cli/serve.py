@@ -64,7 +64,7 @@ def serve(
 
     Example: spikemba serve footage/ --checkpoint runs/qvhighlights
     """
-    limit = _bytes(upload_limit)
+    limit = bytes_of(upload_limit)
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
     from pipelines.serving.access import Access, guarded
@@ -75,13 +75,15 @@ def serve(
     from pipelines.serving.warming import warm
     from pipelines.serving.web import web_app
 
-    token = secrets.token_urlsafe(24) if needs_token(host) else None
+    token = secrets.token_urlsafe(24) if needs_token(host, tuple(known_as or ())) else None
     access, bound = Access.on(host, tuple(known_as or ()), token), listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
     models = load_models(checkpoint or [], encoder, bundled=not videos, **how)
     share_cores(workers)
     options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
     service = Service(paths, models, options)
+    if service.uploads is not None and (left := len(service.uploads.cleared)):
+        print_note(f"removed {counted(left, 'new video', 'new videos')} that an earlier run had received in part")
     warm(models.values())
     address = address_of(host, bound) + (f"?token={token}" if token else "")
 
@@ -139,7 +141,7 @@ def load_models(checkpoints: Sequence[str], encoder: str | None, *, bundled: boo
     return {one.name: one for one in found}
 
 
-def _bytes(size: str) -> int:
+def bytes_of(size: str) -> int:
     """`500MB` as a number. Raises BadParameter."""
     number, units = size.strip().upper(), {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "B": 1}
     unit = next((one for one in units if number.endswith(one)), "")

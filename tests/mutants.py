@@ -252,6 +252,27 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("spikemba/losses.py", "unit/test_existence_loss.py"): [
         ("a pair without another query has a null one", "else real & has_negative))", "else real))"),
     ],
+    ("spikemba/datasets/agreement.py", "unit/datasets/test_corrections.py"): [
+        ("people agree at any overlap", "AGREE_IOU = 0.5", "AGREE_IOU = 0.3"),
+        ("one person gives a moment twice", "in one} & {nodes[i][1] for i in other}", "in one} & set()"),
+        ("who is absent is believed", "if one.correction.is_null and other.correction.windows:", "if False:"),
+        ("own edges contradict", "and not any(same_moment(given, own) for own in right)", ""),
+    ],
+    ("spikemba/datasets/corrections.py", "unit/datasets/test_corrections.py"): [
+        ("a half line is a fault", "if number == len(lines):", "if False:"),
+        ("absent rows have no windows", "windows=right if right or absent else None", "windows=right or None"),
+        ("a clock that is put back counts", "if before is None or before.path == row.path or", "if before is None or"),
+    ],
+    ("spikemba/datasets/custom_sources.py", "pipeline/preparation/test_prepare_corrections.py"): [
+        ("any video of that name", "if abs(seen - one.duration_s) > SLACK_S:", "if False:"),
+        ("corrected rows are new ones", "own[key].query_id if key in own else _own_id(*key)", "_own_id(*key)"),
+        ("the table keeps what is wrong", "(_denials(rows, own.get(key)) if said is None else [])", "[]"),
+    ],
+    ("pipelines/serving/corrections_files.py", "pipeline/serving/test_corrections_files.py"): [
+        ("lines of servers mix", "fcntl.flock(handle, fcntl.LOCK_EX)", "pass"),
+        ("half a line stays", "os.ftruncate(handle, size - len(torn))", "pass"),
+        ("a full disk leaves half a line", "            os.ftruncate(handle, size)\n", ""),
+    ],
     ("spikemba/datasets/synthetic/shapes_nulls.py", "unit/datasets/test_shapes_nulls.py"): [
         ("a true sentence is called null", "if not any(map(one.fits, board.events))", "if True"),
         ("what happens after is called after", '(event, "before", anchor)', '(event, "after", anchor)'),

@@ -36,11 +36,16 @@ class Call:
 
     @property
     def refusals(self) -> tuple[int, ...]:
-        """Numbers of the answers that say what is wrong."""
-        own = [400] if self.body or self.query or self.method != "GET" else []
-        own += [404] if "{" in self.path or self.name in ("ask", "words", "cut", "export", "correct") else []
+        """Numbers of the answers that say what is wrong, beside those of every call."""
+        own = [400] if self.body or self.query else []
+        own += (
+            [404]
+            if "{" in self.path or self.name in ("ask", "words", "cut", "export", "correct", "corrections")
+            else []
+        )
         own += {
             "video": [422],
+            "file": [416],
             "piece": [422],
             "still": [422],
             "ask": [503],
@@ -49,11 +54,10 @@ class Call:
             "export": [409, 422],
             "correct": [409, 422],
             "corrections": [409],
-            "upload": [409, 413, 503],
-            "upload_part": [409, 413],
-            "file": [416],
+            "upload": [404, 413, 503],
+            "upload_part": [409, 422],
         }.get(self.name, [])
-        return tuple(sorted({*own, *([413, 415] if self.method != "GET" else []), 401, 403, 421}))
+        return tuple(sorted({*own}))
 
 
 EVENTS = (
@@ -146,23 +150,22 @@ def _operation(call: Call) -> dict[str, Any]:
     responses: dict[str, Any] = {str(call.status): {"description": call.summary, "content": content}}
     if call.name == "file":
         responses["206"] = {"description": "The ranges that were asked for.", "content": content}
-    responses |= {str(number): {"$ref": f"#/components/responses/{number}"} for number in call.refusals}
+    numbers = [*map(str, call.refusals), "default"]
+    responses |= {number: {"$ref": f"#/components/responses/{number}"} for number in numbers}
     found["responses"] = responses
     return found
 
 
-REFUSALS = {
+REFUSALS: dict[int | str, str] = {
     400: "What was asked is not possible as it stands.",
-    401: "A token is needed.",
-    403: "It comes from another site.",
     404: "Nothing is called that.",
     409: "It cannot be done yet, or no more.",
     413: "It is too large.",
-    415: "The body is of another type.",
     416: "The file has no such bytes.",
-    421: "It is for another host.",
     422: "The video cannot be read.",
     503: "Too much is asked for already; later the same call works.",
+    "default": "The request is not let in: no token (401), another site (403) or host (421), too slow (408), too much "
+    "(413, 429), of another type (415).",
 }
 
 

@@ -11,11 +11,8 @@ MAX_QUERY = 1000
 """Characters of a sentence."""
 MAX_VIDEOS = 2000
 """Videos that one question names; all of a folder may be more."""
-MAX_CHECKPOINTS = 8
-MAX_TOP = 100
-"""Moments of one answer."""
-MAX_WINDOWS = 1000
-"""Windows of one correction."""
+MAX_CHECKPOINTS, MAX_TOP, MAX_WINDOWS = 8, 100, 200
+"""Checkpoints of one question, moments of one answer, windows of one correction."""
 MAX_S = 1_000_000.0
 """Seconds, eleven days: no time in a video is later."""
 
@@ -44,6 +41,8 @@ class Fault(Message):
 
     error: str
     """One line: what is wrong, the value seen, what was expected, what mends it."""
+    received: int | None = None
+    """Of an upload: the bytes that are here, behind which the next part begins."""
 
 
 class CheckpointState(Message):
@@ -67,7 +66,6 @@ class UploadState(Message):
 
     on: bool
     limit_bytes: int
-    """Of one file."""
 
 
 class CorrectionState(Message):
@@ -84,7 +82,6 @@ class State(Message):
     uploads: UploadState
     corrections: CorrectionState
     formats: list[str]
-    """Of POST /api/exports."""
     n_videos: int
 
 
@@ -101,7 +98,6 @@ class Video(Message):
     changed: float
     """Seconds since 1970."""
     has_truth: bool
-    """Whether true windows are known of it."""
     n_corrections: int
 
 
@@ -189,7 +185,6 @@ class Reading(Message):
     video: str
     """Its id."""
     done: int
-    """Clips."""
     total: int | None
 
 
@@ -239,7 +234,6 @@ class Explained(Message):
     spike_steps: list[list[int]]
     """(L, steps): 1 where it fired."""
     proposals: list[MomentMessage]
-    """Runs of clips that it fired for."""
 
 
 class AnswerMessage(Message):
@@ -253,7 +247,6 @@ class AnswerMessage(Message):
     exists: float | None
     """That the video shows it at all; null where the checkpoint does not tell."""
     moments: list[MomentMessage]
-    """Best first; none where there is no such moment."""
     saliency: list[float]
     model: str
     video_id: str
@@ -333,7 +326,6 @@ class CutMessage(Message):
 
     id: str
     name: str
-    """Of the file."""
     url: str
     start_s: float
     """Where it really begins."""
@@ -345,7 +337,6 @@ class Correction(Message):
     """What a person says of a video and a sentence."""
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
-    """Of the person."""
     video: VideoId
     query: Query
     windows: list[Span] = Field(default_factory=list, max_length=MAX_WINDOWS)
@@ -353,9 +344,7 @@ class Correction(Message):
     wrong: list[Span] = Field(default_factory=list, max_length=MAX_WINDOWS)
     """Where it is not, though a model said so."""
     absent: bool = False
-    """The video shows nothing of it."""
     model: Annotated[str, Field(max_length=300)] = ""
-    """What answered."""
 
 
 class CorrectionRow(Message):
@@ -371,7 +360,6 @@ class CorrectionRow(Message):
     wrong_windows: list[list[float]]
     by: str
     at: str
-    """When, in ISO 8601."""
     model: str | None = None
 
 
@@ -406,6 +394,6 @@ class UploadProgress(Message):
     """How much of a file is here."""
 
     id: str
-    received: int
+    received: int = 0
     video: str | None = None
     """Its id as a video, when all of it is here."""

@@ -88,7 +88,7 @@ def broken(request: Request, error: Exception) -> Response:
 def fault(status: int, problem: str, headers: dict[str, str] | None = None) -> Response:
     """One line about what is wrong."""
     body = Fault(error=utf8_text(" ".join(problem.split())))
-    return Response(body.model_dump_json(), status, headers, media_type="application/json")
+    return Response(body.model_dump_json(exclude_none=True), status, headers, media_type="application/json")
 
 
 def sent(message: Message, status: int = 200) -> Response:

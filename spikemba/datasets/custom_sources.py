@@ -134,9 +134,26 @@ def _video(row: Placed, named: NamedVideos, durations: Durations) -> Path:
             "video, or was cut since; give the folder that was served as --videos, or write the right name as the "
             '"vid" of the row'
         )
+    if alike := _as_long(named.that_end_so(one.video_id), video, seen, durations):
+        raise RowFault(
+            f"video {one.video_id!r} could be {video} or {alike[0]}, which is as long; write more of its path as the "
+            '"vid" of the row, with the name of the --videos folder where that takes it'
+        )
     if late := [window for window in one.windows or () if window.start_s >= seen]:
         raise RowFault(f"the window begins at {late[0].start_s:g} s, where {video} ends")
     return video
+
+
+def _as_long(videos: Sequence[Path], video: Path, duration_s: float, durations: Durations) -> list[Path]:
+    """Other files of that name that the row could be about: it may be older than one of them, which changed the ids."""
+    others = []
+    for other in videos:
+        try:
+            if not other.samefile(video) and abs(durations.of(other) - duration_s) <= SLACK_S:
+                others.append(other)
+        except (RowFault, OSError):  # what cannot be read was never corrected
+            continue
+    return others
 
 
 def _together(

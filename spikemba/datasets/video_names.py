@@ -42,6 +42,15 @@ class NamedVideos:
             raise VideoNotFound(f"no video below {self.folder} is called {video_id!r}")
         return video
 
+    def that_end_so(self, name: str) -> list[Path]:
+        """All files below the folder whose path ends in what a cell names."""
+        wanted: PurePath = PureWindowsPath(name) if "\\" in name else PurePath(name)
+        if not wanted.parts:
+            return []
+        return [one.path for one in self._found.values() if _ends_with(one.path, wanted)] or [
+            one.path for one in self._found.values() if _ends_with(PurePath(_alike(one.path)), PurePath(_alike(wanted)))
+        ]
+
     def ids(self, wanted: Sequence[Path]) -> tuple[dict[Path, str], list[Path]]:
         """File -> id, and what has to be encoded together for the ids to be these."""
         places = {video: self._place(video) for video in dict.fromkeys(wanted)}
@@ -76,12 +85,7 @@ class NamedVideos:
         path = self.folder / name
         if is_file(path):
             return path
-        wanted: PurePath = PureWindowsPath(name) if "\\" in name else PurePath(name)
-        if not wanted.parts:
-            return path
-        fits = [one.path for one in self._found.values() if _ends_with(one.path, wanted)] or [
-            one.path for one in self._found.values() if _ends_with(PurePath(_alike(one.path)), PurePath(_alike(wanted)))
-        ]
+        fits = self.that_end_so(name)
         if len(fits) > 1:
             seen = " or ".join(str(one) for one in fits[:3])
             raise VideoNotFound(f"video {name!r} could be {seen}; write more of its path")

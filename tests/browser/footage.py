@@ -36,15 +36,15 @@ def draw_films(folder: Path) -> Path:
     return truth
 
 
-def two_hours(path: Path) -> Path:
-    """A file of 7,200 s, written in seconds: a picture per second, a key frame per minute, another scene every ten."""
+def draw_long(path: Path, seconds: int = TWO_HOURS_S) -> Path:
+    """A long file, written in a moment: a picture per second, a key frame per minute, another scene every ten."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=1, options={"preset": "ultrafast", "crf": "40", "g": "60"})
         stream.width, stream.height, stream.pix_fmt, stream.thread_count = 64, 64, "yuv420p", 1
         stages = [_stage(k) for k in range(12)]
-        for second in range(TWO_HOURS_S):
-            frame = av.VideoFrame.from_ndarray(stages[second // 600])
+        for second in range(seconds):
+            frame = av.VideoFrame.from_ndarray(stages[second // 600 % 12])
             frame.pts = second
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))

@@ -17,7 +17,7 @@ class Screen:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.sentence = page.get_by_role("searchbox", name="Sentence to look for")
+        self.sentence = page.get_by_label("Sentence to look for", exact=True)
         self.answers = page.get_by_role("region", name="Answers", exact=True)
         self.axis = page.get_by_role("region", name="Time axis")
         self.videos = page.get_by_role("navigation", name="Videos")
@@ -29,7 +29,7 @@ class Screen:
     def open(self, name: str) -> None:
         """Choose a video of the list and wait until its first picture is there."""
         self.videos.get_by_role("option", name=name).click()
-        expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(name)
+        expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(name.rpartition("/")[2])
         self.playable()
 
     def playable(self) -> None:
@@ -63,7 +63,7 @@ class Screen:
         self.page.get_by_role("button", name="Options").click()
         boxes = self.page.get_by_role("group", name="Options").get_by_role("checkbox")
         for name in names:
-            boxes.and_(self.page.get_by_label(name, exact=True)).check()
+            boxes.and_(self.page.get_by_role("checkbox", name=name, exact=True)).check()
         for box in boxes.all():
             if box.get_attribute("value") not in names:
                 box.uncheck()

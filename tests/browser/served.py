@@ -18,28 +18,30 @@ _START_S = 90
 class Served:
     """A running `spikemba serve`.
 
-    `url` is where the page is asked for, with the token where there is one; `origin` its scheme, host and port.
+    `url` is where the page is asked for, with the token where there is one; `origin` its scheme, host and port; `home`
+    the folder that it works in.
     """
 
     def __init__(self, folders: Sequence[Path], options: Sequence[str], home: Path) -> None:
-        self._folders, self._options, self._home = folders, options, home
+        self.folders, self._options, self.home = folders, options, home
         self._process: subprocess.Popen[str] | None = None
         self.port = free_port()
         self.url = self.origin = ""
 
     def start(self) -> None:
         """Start, and wait for the line that says where it is served. Raises AssertionError with what it printed."""
-        arguments = [*map(str, self._folders), "--port", str(self.port), "--json", "--no-open", *self._options]
+        arguments = [*map(str, self.folders), "--port", str(self.port), "--json", "--no-open", *self._options]
         environment = os.environ | {
-            "SPIKEMBA_CACHE": str(self._home / "cache"),
-            "SPIKEMBA_HOME": str(self._home / "home"),
+            "SPIKEMBA_CACHE": str(self.home / "cache"),
+            "SPIKEMBA_HOME": str(self.home / "home"),
             "PYTHONUNBUFFERED": "1",
         }
-        self._home.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, "serve", *arguments],
                 env=environment,
+                cwd=self.home,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -51,7 +53,7 @@ class Served:
     @property
     def log(self) -> Path:
         """What the server printed beside its address."""
-        return self._home / "serve.log"
+        return self.home / "serve.log"
 
     def kill(self) -> None:
         """End it at once, as a power cut does."""

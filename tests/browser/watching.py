@@ -10,6 +10,9 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Respons
 _NO_SERVER = re.compile(
     r"net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED|ABORTED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)"
 )
+_TOLD_BY_RESPONSE = "Failed to load resource: the server responded with a status of"
+"""What the console says of an answer that `_on_response` judges."""
+
 
 class Watch:
     """Collects the problems of all pages of a context; `problems` must be empty in the end.
@@ -45,8 +48,7 @@ class Watch:
         if message.type not in ("error", "warning"):
             return
         where = message.location.get("url", "") if message.location else ""
-        loading = message.text.startswith("Failed to load resource")
-        if loading and any(f"status of {s} " in message.text and re.search(p, where) for s, p in self._expected):
+        if message.text.startswith(_TOLD_BY_RESPONSE):
             return
         if self._down and _NO_SERVER.search(message.text):
             return

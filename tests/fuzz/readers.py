@@ -28,7 +28,9 @@ from spikemba.datasets.benchmarks.charades_sta import read_charades
 from spikemba.datasets.benchmarks.tacos import read_tacos
 from spikemba.datasets.benchmarks.tvsum import read_tvsum
 from spikemba.datasets.benchmarks.youtube_highlights import read_youtube
+from spikemba.datasets.corrections import correction
 from spikemba.datasets.custom import read_custom
+from spikemba.datasets.custom_sources import read_sources
 from spikemba.datasets.labelled.video_lists import read_kinetics, read_ssv2, read_ucf101
 from spikemba.datasets.labelled.videos import read_labelled_videos, read_labels
 from spikemba.datasets.word_vectors import WordVectors
@@ -242,13 +244,21 @@ def _(path):
     book.save(path)
 
 
-def _custom(path):
-    def duration_of(video):
-        if not is_file(video):
-            raise VideoError(video, "no such file")
-        return 60.0
+def _duration_of(video):
+    if not is_file(video):
+        raise VideoError(video, "no such file")
+    return 60.0
 
-    return read_custom(path, path.parent, duration_of)
+
+def _custom(path):
+    return read_custom(path, path.parent, _duration_of)
+
+
+@reader("corrections", "Ana.jsonl", lambda path: read_sources([path.parent], path.parent, _duration_of))
+def _(path):
+    (path.parent / "v.mp4").touch()
+    said = correction("Ana", "v", "a", 60.0, windows=[(1, 2.5), (3, 4)], wrong=[(5, 6)], model="m")
+    path.write_text("".join(json.dumps(row.to_row(n)) + "\n" for n, row in enumerate([said, said], 1)))
 
 
 @reader("own moments csv", "m.csv", _custom)

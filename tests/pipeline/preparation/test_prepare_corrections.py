@@ -124,8 +124,8 @@ def test_a_video_that_is_not_there_any_more_is_refused_with_the_cure(prepare, sa
     say("Ana", "kitchen", windows=[(1, 5)])
     assert refused(prepare, "corrections") == (
         f"{footage / 'corrections'}: 1 bad row: Ana.jsonl line 1: no video below {footage / 'footage'} is called "
-        "'kitchen'; --videos must be the folder that was served; if the file was renamed or moved, call it so again, or "
-        'write its new name as the "vid" of the row'
+        "'kitchen'; --videos must be the folder that was served; if the file was renamed or moved, call it so again, "
+        'or write its new name as the "vid" of the row'
     )
 
 
@@ -143,9 +143,20 @@ def test_a_video_that_could_be_another_is_refused(prepare, say, video, duration_
         prepare("corrections")
 
 
-def test_an_id_of_the_folder_is_that_video_even_where_others_end_so(prepare, say, footage):
-    write_video(footage / "footage" / "A" / "B" / "one.mp4", np.zeros((20, 16, 16, 3), np.uint8), fps=2)
+def test_an_id_of_the_folder_is_that_video_where_others_that_end_so_have_another_length(prepare, say, footage):
+    other = footage / "footage" / "A" / "B" / "one.mp4"
+    other.parent.mkdir()
+    write_video(other, np.zeros((16, 16, 16, 3), np.uint8), fps=2)
     say("Ana", "B/one", windows=[(1, 5)])
+    _, rows = prepare("corrections")
+    assert [*rows] == [("B/one", "a dog")]
+    write_video(other, np.zeros((20, 16, 16, 3), np.uint8), fps=2)
+    assert "line 1: video 'B/one' could be" in refused(prepare, "corrections")
+    say("Ana", "footage/B/one", windows=[(1, 5)])
+    assert "Ana.jsonl line 1: " in refused(prepare, "corrections")
+    (footage / "corrections" / "Ana.jsonl").write_text(
+        (footage / "corrections" / "Ana.jsonl").read_text().splitlines()[1] + "\n"
+    )
     _, rows = prepare("corrections")
     assert [*rows] == [("B/one", "a dog")]
 

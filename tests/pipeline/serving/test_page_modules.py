@@ -2,37 +2,20 @@
 
 import json
 import shlex
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from page_modules import evaluated
 from typer.main import get_command
 
 from spikemba_cli.main import app
 
-MODULES = Path(__file__).parents[3] / "pipelines" / "serving" / "page" / "modules"
 VIDEOS = [
     {"id": "kitchen-1", "name": "kitchen.mp4", "folder": ""},
     {"id": "long-2", "name": "05/it's $HOME.mp4", "folder": "2026/05"},
     {"id": "dash-3", "name": "-v.mp4", "folder": ""},
 ]
 CHECKPOINTS = [{"name": "runs/my run", "trained": True}, {"name": "zero-shot clip", "trained": False}]
-
-
-def node():
-    """The node of playwright, or one that is installed."""
-    driver = pytest.importorskip("playwright._impl._driver")
-    own = driver.compute_driver_executable()
-    return own[0] if Path(own[0]).is_file() else shutil.which("node") or pytest.skip("needs node")
-
-
-def evaluated(expression, module):
-    """What an expression gives, with the names of a module of the page as `m`."""
-    address = (MODULES / module).as_uri()
-    code = f"import * as m from {json.dumps(address)}; process.stdout.write(JSON.stringify({expression}))"
-    command = [node(), "--input-type=module", "--no-warnings", "-e", code]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def typed(**question):

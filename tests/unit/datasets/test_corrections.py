@@ -25,8 +25,10 @@ from spikemba.moments import Window
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
-def said(by="Ana", windows=(), wrong=(), absent=False, line=1, video="kitchen", query="she cracks eggs", path=None):
-    one = correction(by, video, query, 60.0, windows=windows, wrong=wrong, absent=absent, at=NOON)
+def said(
+    by="Ana", windows=(), wrong=(), absent=False, line=1, video="kitchen", query="she cracks eggs", path=None, at=NOON
+):
+    one = correction(by, video, query, 60.0, windows=windows, wrong=wrong, absent=absent, at=at)
     return Placed(one, path or Path(f"{by}.jsonl"), line, line)
 
 
@@ -138,6 +140,14 @@ def test_the_last_row_of_a_person_about_a_video_and_query_counts():
     assert latest([first, other, second]) == [second, other]
     assert latest([first, said("ANA", absent=True, line=9, path=first.path)])[0].line == 9
     assert len(latest([first, said("Bo", absent=True)])) == 2
+
+
+def test_in_a_file_the_later_line_counts_and_of_two_files_the_later_time():
+    early = NOON.replace(year=2025)
+    first, clock_put_back = said(absent=True), said(absent=True, line=2, at=early)
+    assert latest([first, clock_put_back]) == [clock_put_back]
+    elsewhere = said(absent=True, path=Path("copy/Ana.jsonl"), at=early)
+    assert latest([first, elsewhere]) == latest([elsewhere, first]) == [first]
 
 
 def lines(*rows):

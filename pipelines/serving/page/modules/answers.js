@@ -13,14 +13,21 @@ export function mountAnswers(container, app) {
   const body = h("div", { class: "answers-body" });
   fill(container, h("div", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", {}, "Answers"), h("p", { class: "soft small clip", id: "answers-count" })), body));
   const count = container.querySelector("#answers-count");
-  app.state.watch(["question", "answers", "video", "info"], (now) => {
+  app.state.watchPart(["question", "answers", "video", "server"], whatCounts, (now) => {
     keepPlace(body, () => fill(body, content(now, app)));
+    markChosen(body, now.moment);
     count.textContent = summary(now) || "";
     announce(now, app);
   });
   app.state.watch(["moment"], ({ moment }) => markChosen(body, moment));
   const nth = (_, key) => choose(app, app.state.get().answers[0], Number(key));
   bind(["1", "2", "3", "4", "5", "6", "7", "8", "9"], nth, { shown: ["1", "…", "9"], help: "play answer 1 to 9 in a loop" });
+}
+
+/** What the list is made of; a question about many videos changes more often. */
+function whatCounts({ question, answers, video, server }) {
+  const failed = question?.failed.find((one) => one.video === video);
+  return [question?.id, question?.query, question?.state, question?.note, failed?.problem, answers, video, server];
 }
 
 /** Choose the answer of a rank: it plays in a loop. */
@@ -36,7 +43,7 @@ function content(now, app) {
   if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? failed?.problem ?? "The question failed.");
   if (failed && !answers.length) return h("p", { class: "line error long", role: "alert", dir: "auto" }, failed.problem);
   if (answers.length) return [h("p", { class: "answers-query long", dir: "auto", title: question.query }, h("span", { dir: "auto" }, question.query)), answers.map((one, index) => group(one, index, now, app))];
-  if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, question.query), h("p", {}, "…"));
+  if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, question.query), h("p", {}, "Looking…"));
   if (question.state === "cancelled") return again("Cancelled.", question, app);
   return again("Not asked of this video yet.", question, app);
 }
@@ -73,9 +80,9 @@ function line(answer, moment, rank, index, app) {
   const times = span(moment.start_s, moment.end_s);
   const score = moment.score.toFixed(2);
   const main = h("button", { class: "quiet answer-main", type: "button", "aria-pressed": "false", "aria-label": `Play answer ${rank}: ${times}, score ${score}`, title: `Play in a loop (${rank})`, onclick: act },
-    h("img", { src: still(answer.video_id, middle, 90), alt: "", width: 96, height: 54, loading: "lazy" }),
+    h("span", { class: "answer-still" }, h("img", { src: still(answer.video_id, middle, 90), alt: "", width: 88, height: 50, loading: "lazy" }), h("b", { class: "answer-rank number" }, rank)),
     h("span", { class: "answer-facts" },
-      h("span", { class: "answer-top" }, h("b", { class: "answer-rank number" }, rank), h("span", { class: "number" }, times)),
+      h("span", { class: "number" }, times),
       h("span", { class: "answer-score" }, h("span", { class: "meter", data: { model: String(index % 2) }, vars: { "--share": moment.score } }), h("span", { class: "number small" }, score))));
   return h("li", { class: "answer-line", data: { key: `${answer.checkpoint}:${rank}` } }, main, h("span", { class: "answer-tools" }, cutButton(app, answer.video_id, moment)));
 }

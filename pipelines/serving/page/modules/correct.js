@@ -79,7 +79,10 @@ function toolsOf(desk, app) {
   const save = h("button", { class: "main", type: "submit" }, icon("save"), "Save");
   const discard = button({ class: "quiet", onclick: () => (desk.discard(), leave()) }, "Discard");
   // what had the focus is gone then
-  const leave = () => desk.history === null && document.activeElement === document.body && element.closest(".corrections").querySelector(".panel-head button").focus();
+  const leave = () => {
+    const at = document.activeElement;
+    if (desk.history === null && (at === document.body || element.contains(at))) element.closest(".corrections").querySelector(".panel-head button").focus();
+  };
   const send = (event) => {
     event.preventDefault();
     desk.save(name.value.trim().normalize()).then(leave);
@@ -129,7 +132,7 @@ function bindKeys(desk, app) {
   bind(["a"], () => desk.history && desk.add(), { help: "correcting: add a moment at the playhead" });
   const edge = (_, key) => {
     const part = key === "[" ? "start" : "end";
-    if (desk.history && desk.selected !== null) desk.put(desk.selected, part, app.player.time());
+    if (desk.history && desk.selected !== null) desk.set(desk.selected, part, app.player.time());
   };
   bind(["[", "]"], edge, { help: "correcting: the chosen window starts, ends where the video is" });
   document.addEventListener("keydown", (event) => {

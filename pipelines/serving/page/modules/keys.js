@@ -25,12 +25,18 @@ function taken(event) {
   if (at instanceof HTMLInputElement) return !["checkbox", "radio", "button"].includes(at.type) || event.key.length > 1 || event.key === " ";
   // what can be pressed is pressed by space and Enter; but who clicked on it and types on means the player
   const pressed = at.closest("button, a[href], summary, [role=button], [role=option]");
-  return pressed !== null && (event.key === "Enter" || (event.key === " " && pressed !== clicked));
+  return pressed !== null && (event.key === "Enter" || (event.key === " " && !isClicked(pressed)));
 }
 
 let clicked = null; // what the pointer gave the focus
 document.addEventListener("pointerdown", (event) => (clicked = event.target.closest?.("button, a[href], summary") ?? null), true);
-document.addEventListener("focusin", (event) => event.target !== clicked && (clicked = null));
+document.addEventListener("focusin", (event) => isClicked(event.target) || (clicked = null));
+
+/** Whether the pointer was on it, or on what it was drawn anew for. */
+function isClicked(element) {
+  const name = (one) => one.getAttribute("aria-label");
+  return element === clicked || (clicked !== null && !clicked.isConnected && name(element) === name(clicked));
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

@@ -65,6 +65,7 @@ const state = createStore({ server: null, videos: [], video: null, question: nul
 const app = { state, openVideo, choose, truthChanged, videosChanged };
 
 let opening = new AbortController();
+let moving = false; // while an address is being followed, which is then not written to
 
 /** Show a video; nothing is asked. */
 async function openVideo(id, { moment = null, seek_s = null } = {}) {
@@ -107,11 +108,12 @@ function choose(moment, { play = true } = {}) {
   if (play) app.player.play();
 }
 
-/** The answers to the shown video, in the order in which the checkpoints were asked. */
-function answersShown({ question, video }) {
+/** The answers to the shown video, in the order in which the checkpoints were asked; the same list while they are the same. */
+function answersShown({ question, video, answers }) {
   const own = (question?.answers ?? []).filter((one) => one.video_id === video);
   const order = question?.checkpoints ?? [];
-  return own.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
+  own.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
+  return own.length === answers.length && own.every((one, i) => one === answers[i]) ? answers : own;
 }
 
 function showResults({ question }) {
@@ -138,17 +140,24 @@ async function start() {
   if (window.matchMedia("(max-width: 899px)").matches) region("library-fold").open = false;
   const [server, { videos }] = await Promise.all([get(path("state")), get(path("videos"))]);
   state.set({ server, videos });
-  await goTo(readPlace());
-  state.watch(["video", "question"], writePlace);
+  goTo(readPlace());
+  state.watch(["video", "question"], (now) => moving || writePlace(now));
   window.addEventListener("popstate", () => goTo(readPlace()));
 }
 
 /** Show what an address says: its video, and its question asked again. */
-async function goTo(place) {
+function goTo(place) {
   const { videos, question } = state.get();
   const first = videos.length ? videos[0].id : null;
+  moving = true;
   openVideo(place.video ?? first).catch((problem) => app.notice(problem.message, { failed: true }));
-  if (place.query && place.query !== question?.query) app.ask(place.query, place);
+  if (!place.query) state.set({ question: null });
+  else if (place.query !== question?.query || place.scope !== question.scope || !isAbout(question, place.video)) app.ask(place.query, place);
+  moving = false;
+}
+
+function isAbout({ scope, videos }, video) {
+  return scope === "all" || videos.includes(video);
 }
 
 start().catch((problem) => app.notice(problem.message, { failed: true }));

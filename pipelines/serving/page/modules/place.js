@@ -17,7 +17,7 @@ export function readPlace() {
 export function writePlace({ video, question }) {
   const asked = new URLSearchParams();
   if (video !== null) asked.set("video", video);
-  if (question) {
+  if (question && (question.scope === "all" || question.videos.includes(video))) {
     asked.set("query", question.query);
     if (question.scope === "all") asked.set("scope", "all");
     if (question.top !== 5) asked.set("top", String(question.top));

@@ -10,6 +10,7 @@ import { createPlayback } from "./playback.js";
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 const RETRY_MS = 1500;
+const WAIT_MS = 400;
 
 /**
  * Show the player; the shown video follows app.state.
@@ -19,12 +20,14 @@ export function mountPlayer(container, app) {
   const video = h("video", { playsinline: true, preload: "metadata", tabindex: "-1" });
   const problem = h("p", { class: "player-problem", role: "alert", hidden: true, dir: "auto" });
   const player = createPlayback(video, app.state);
-  const screen = h("div", { class: "player-screen" }, video, problem);
+  const waits = h("p", { class: "player-waits small", role: "status", hidden: true }, "Loading…");
+  const screen = h("div", { class: "player-screen" }, video, waits, problem);
   const bar = controls(player, video, () => fullScreen(frame));
   const frame = h("div", { class: "player panel" }, screen, bar);
   video.addEventListener("click", player.toggle);
   fill(container, frame);
   loadWhatIsShown(video, problem, app);
+  showWaiting(video, waits);
   app.state.watch(["info", "video", "videos"], (now) => fill(region("stage-head"), head(now)));
   app.state.watch(["info"], ({ info }) => (bar.inert = info === null));
   bindKeys(player);
@@ -38,10 +41,13 @@ function loadWhatIsShown(video, problem, app) {
     problem.hidden = !text;
     problem.textContent = text ?? "";
   };
+  let loaded = null;
   app.state.watch(["info", "problem"], ({ info, problem: refused }) => {
+    say(refused);
+    if (info?.id === loaded) return;
     detach();
     detach = () => {};
-    say(refused);
+    loaded = info?.id;
     if (info) detach = info.play.kind === "pieces" ? attachPieces(video, info) : attachFile(video, info);
     if (info?.width) video.style.setProperty("--ratio", `${info.width} / ${info.height}`);
   });
@@ -52,6 +58,27 @@ function loadWhatIsShown(video, problem, app) {
     say(`This browser cannot play ${info.name} (${video.error.message || "it does not know the format"}).`);
   });
   video.addEventListener("loadeddata", () => say(null));
+  video.addEventListener("pieceproblem", ({ detail }) => say(detail));
+  video.addEventListener("durationchange", () => {
+    const { info } = app.state.get();
+    if (info?.duration_s === null && Number.isFinite(video.duration)) app.state.set({ info: { ...info, duration_s: video.duration } });
+  });
+}
+
+/** Say that it loads, where that takes longer than one would not notice. */
+function showWaiting(video, line) {
+  let timer = 0;
+  const ends = () => {
+    clearTimeout(timer);
+    line.hidden = true;
+  };
+  for (const event of ["waiting", "seeking"]) {
+    video.addEventListener(event, () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => (line.hidden = false), WAIT_MS);
+    });
+  }
+  for (const event of ["playing", "seeked", "canplay", "error", "emptied"]) video.addEventListener(event, ends);
 }
 
 function attachFile(video, info) {
@@ -77,7 +104,7 @@ function head({ info, video, videos }) {
   if (video === null) return h("p", { class: "soft" }, "No video is chosen.");
   const name = info?.name ?? videos.find((one) => one.id === video)?.name ?? video;
   const facts = info && [
-    clock(info.duration_s),
+    info.duration_s !== null && clock(info.duration_s),
     info.width && `${info.width} × ${info.height}`,
     info.fps && `${Math.round(info.fps * 100) / 100} frames/s`,
     !info.has_sound && "no sound",
@@ -93,7 +120,8 @@ function controls(player, video, full) {
   const play = h("button", { class: "quiet icon", type: "button", onclick: player.toggle });
   const back = button("back", "One frame back (,)", () => player.step(-1));
   const forth = button("forth", "One frame forth (.)", () => player.step(1));
-  const times = h("span", { class: "player-times number small" });
+  const [now, total] = [h("span"), h("span", { class: "player-total soft" })];
+  const times = h("span", { class: "player-times number small" }, now, total);
   const bar = h("div", { class: "player-controls", role: "group", "aria-label": "Player" });
   const drawPlay = () => {
     const name = video.paused ? "Play" : "Pause";
@@ -102,7 +130,10 @@ function controls(player, video, full) {
   };
   for (const event of ["play", "pause", "emptied"]) video.addEventListener(event, drawPlay);
   drawPlay();
-  player.onTime((now) => (times.textContent = `${clock(now)} / ${clock(player.duration())}`));
+  player.onTime((at) => {
+    now.textContent = clock(at);
+    total.textContent = ` / ${clock(player.duration())}`;
+  });
   fill(bar, play, back, forth, times, loopButton(player), speedField(video), soundButton(video), button("full", "Full screen", full));
   return bar;
 }

@@ -31,5 +31,21 @@ export function createStore(initial) {
       tell(values);
       return () => watchers.delete(one);
     },
+
+    /**
+     * The same for what depends on part of a value: told when `pick(values)`, a list, has other elements than before.
+     * @param {(keyof T)[]} keys
+     * @param {(values: T) => unknown[]} pick
+     * @param {(values: T) => void} tell
+     */
+    watchPart(keys, pick, tell) {
+      let before = null;
+      return this.watch(keys, (now) => {
+        const part = pick(now);
+        const same = before?.length === part.length && part.every((one, i) => Object.is(one, before[i]));
+        before = part;
+        if (!same) tell(now);
+      });
+    },
   };
 }

@@ -4,6 +4,8 @@ import { path, post } from "./api.js";
 import { fill, h } from "./dom.js";
 
 const SETTLE_MS = 200;
+const MOST_WORDS = 64; // that the server tells of
+const WORD = /\p{Script=Han}|[\p{Script=Hiragana}]+|[\p{Script=Katakana}ー]+|[\p{L}\p{N}][\p{L}\p{N}\p{M}'’-]*/gu;
 
 /** Follows the chosen moment. */
 export function mountWords(container, app) {
@@ -18,8 +20,9 @@ export function mountWords(container, app) {
     container.hidden = !(moment?.checkpoint && question);
     if (container.hidden) return;
     const body_ = { video, query: question.query, checkpoint: moment.checkpoint, start_s: moment.start_s, end_s: moment.end_s };
+    if ((question.query.match(WORD) ?? []).length > MOST_WORDS) return void fill(body, h("p", { class: "soft small" }, `The sentence has more than ${MOST_WORDS} words; what each one does is told of shorter ones.`));
     container.setAttribute("aria-busy", "true");
-    if (!body.firstChild) fill(body, h("p", { class: "soft small" }, "…"));
+    if (!body.firstChild) fill(body, h("p", { class: "soft small" }, "Asking without each word…"));
     timer = setTimeout(() => load(container, body, body_, running.signal), SETTLE_MS);
   });
 }

@@ -32,10 +32,11 @@ export function mountAxis(container, app) {
   fill(container, h("div", { class: "axis panel" }, bar.element, axis.body, axis.overview.element));
   container.hidden = true;
   app.state.watch(["info"], ({ info }) => {
-    container.hidden = info === null;
-    if (info) axis.show(new View(info.duration_s, axis.width()));
+    container.hidden = !info?.duration_s;
+    if (info?.duration_s) axis.show(new View(info.duration_s, axis.width()));
   });
-  app.state.watch(["info", "answers", "truth", "question"], (now) => axis.setLanes(lanesOf(now, app)));
+  const part = ({ info, answers, truth, question }) => [info, answers, truth, question?.query];
+  app.state.watchPart(["info", "answers", "truth", "question"], part, (now) => axis.setLanes(lanesOf(now, app)));
   app.state.watch(["moment", "loop"], () => axis.redraw());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => axis.redraw());
   new ResizeObserver(() => axis.show(axis.view().sized(axis.width()))).observe(axis.tracks);

@@ -7,6 +7,7 @@ import { packed } from "./view.js";
 
 const ROW_PX = 24;
 const SCORE_FITS_PX = 48;
+const LEAST_PX = 20; // a rank can still be read in it
 
 /** True windows of the sentence that was asked, or of all sentences while none is; null where nothing is known. */
 export function truthLane(truth, query, app) {
@@ -15,16 +16,17 @@ export function truthLane(truth, query, app) {
   const windows = known.flatMap((one) => one.windows.map(([start_s, end_s]) => ({ start_s, end_s, query: one.query, by: one.by })));
   const absent = query && known.some((one) => one.absent);
   if (!windows.length && !absent) return null;
-  const rows = packed(windows);
+  const rows = (view) => packed(windows, LEAST_PX * view.scale);
   return {
     id: "truth",
     title: "true windows",
     help: query ? "Where the sentence is true, as annotations and corrections say." : "True windows of all annotated sentences of this video.",
-    height: Math.max(1, ...rows.map((row) => row + 1)) * ROW_PX,
+    height: (view) => heightOf(rows(view)),
     group: null,
     draw(track, view) {
       if (absent && !windows.length) return void fill(track, h("p", { class: "lane-note soft tiny" }, "none: the sentence is not true anywhere"));
-      fill(track, windows.map((one, i) => view.shows(one.start_s, one.end_s) && truthBlock(one, rows[i], view, app)));
+      const row = rows(view);
+      refill(track, windows.map((one, i) => view.shows(one.start_s, one.end_s) && truthBlock(one, row[i], view, app)));
     },
   };
 }
@@ -44,12 +46,11 @@ export function answerLanes(answer, group, app) {
   const { saliency, foreground, clip_s, n_spike_steps, spike_steps, spikes, proposals } = answer.explained;
   const lane = (kind, title, help, height, draw) => ({ id: `${kind}:${group.index}`, title, help, height, group, draw });
   const curve = (name, values) => (track, view) => drawCurve(track, view, values, clip_s, { index: group.index, label: highest(name, values, clip_s, group) });
-  const rows = packed(answer.moments);
-  const height = Math.max(1, ...rows.map((row) => row + 1)) * ROW_PX;
+  const rows = (view) => packed(answer.moments, LEAST_PX * view.scale);
   const raster = n_spike_steps ? spike_steps : spikes.map((rate) => [rate]);
   const fires = spikes.some((rate) => rate > 0);
   return [
-    lane("answers", "answers", "The moments found, best first: rank and score in [0, 1].", height, (track, view) => drawAnswers(track, view, answer, rows, group, app)),
+    lane("answers", "answers", "The moments found, best first: rank and score in [0, 1].", (view) => heightOf(rows(view)), (track, view) => drawAnswers(track, view, answer, rows(view), group, app)),
     lane("saliency", "saliency", "How well each clip fits the sentence, from 0 to 1.", 40, curve("saliency", saliency)),
     lane("foreground", "foreground", "How likely each clip lies inside a moment, from 0 to 1.", 40, curve("foreground", foreground)),
     n_spike_steps > 0 && lane("spikes", "spikes", `What the detector fired: one row for each of its ${n_spike_steps} steps, one column per clip.`, Math.max(24, Math.min(48, 5 * n_spike_steps)), (track, view) => drawRaster(track, view, raster, clip_s, { index: group.index, label: fired(raster, clip_s, group) })),
@@ -79,13 +80,18 @@ function refill(track, blocks) {
 }
 
 function drawProposals(track, view, proposals) {
-  fill(track, proposals.map((one) => view.shows(one.start_s, one.end_s) && h("span", { class: "block proposal tiny number", title: `proposal ${span(one.start_s, one.end_s)}, mean rate ${one.score.toFixed(2)}`, vars: placed(one, 0, view) }, one.score.toFixed(2))));
+  fill(track, proposals.map((one) => view.shows(one.start_s, one.end_s) && h("span", { class: "block proposal tiny number", title: `proposal ${span(one.start_s, one.end_s)}, mean rate ${one.score.toFixed(2)}`, vars: { "--x": `${view.x(one.start_s)}px`, "--w": `${Math.max(2, (one.end_s - one.start_s) / view.scale)}px`, "--row": 0 } }, (one.end_s - one.start_s) / view.scale > 28 && one.score.toFixed(2))));
+}
+
+function heightOf(rows) {
+  return Math.max(1, ...rows.map((row) => row + 1)) * ROW_PX;
 }
 
 /** Where a window stands: cut to the view, so that its label is seen. */
 function placed({ start_s, end_s }, row, view) {
-  const [from, to] = [Math.max(-1, view.x(start_s)), Math.min(view.width + 1, view.x(end_s))];
-  return { "--x": `${from}px`, "--w": `${Math.max(3, to - from)}px`, "--row": row };
+  const missing = Math.max(0, LEAST_PX - (end_s - start_s) / view.scale) / 2;
+  const [from, to] = [Math.max(-1, view.x(start_s) - missing), Math.min(view.width + 1, view.x(end_s) + missing)];
+  return { "--x": `${from}px`, "--w": `${Math.max(LEAST_PX, to - from)}px`, "--row": row };
 }
 
 function highest(name, values, clip_s, { name: who }) {

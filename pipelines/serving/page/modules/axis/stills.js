@@ -24,8 +24,7 @@ function makeLane(info) {
   const kept = new Map();
   let timer = 0;
   const place = (track, view) => {
-    // a step of a power of two keeps pictures where they are while one moves
-    const step = 2 ** Math.ceil(Math.log2(Math.max(0.05, wide * view.scale)));
+    const step = roundStep(Math.max(0.05, wide * view.scale));
     const shown = [];
     for (let i = Math.floor(view.from / step); i * step < view.to; i += 1) shown.push(picture(info, kept, i * step, Math.min((i + 1) * step, info.duration_s), view));
     if (kept.size > 400) kept.clear();
@@ -46,6 +45,12 @@ function makeLane(info) {
       for (const one of track.children) position(one, view);
     },
   };
+}
+
+/** The next of 1, 1.5, 2, 3, 4, 6 …: pictures stay where they are while one moves, and are asked for once. */
+function roundStep(least) {
+  const power = 2 ** Math.floor(Math.log2(least));
+  return [power, 1.5 * power, 2 * power].find((one) => one >= least * 0.999);
 }
 
 function picture(info, kept, start, end, view) {

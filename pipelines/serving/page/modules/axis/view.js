@@ -85,10 +85,13 @@ export function columns(view, values, clip_s) {
 /**
  * Rows for windows, so that none lies on another: the row of each; earlier ones of the list stand higher.
  * @param {{start_s: number, end_s: number}[]} windows
+ * @param {number} [least_s] shorter ones are drawn as long as this
  */
-export function packed(windows) {
+export function packed(windows, least_s = 0) {
   const taken = [];
-  const meets = (a, b) => a.start_s < b.end_s - 1e-6 && b.start_s < a.end_s - 1e-6;
+  const missing = ({ start_s, end_s }) => Math.max(0, least_s - (end_s - start_s)) / 2;
+  const [from, to] = [(one) => one.start_s - missing(one), (one) => one.end_s + missing(one)];
+  const meets = (a, b) => from(a) < to(b) - 1e-6 && from(b) < to(a) - 1e-6;
   return windows.map((one) => {
     let row = taken.findIndex((others) => !others.some((other) => meets(one, other)));
     if (row < 0) row = taken.push([]) - 1;

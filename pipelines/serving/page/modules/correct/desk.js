@@ -168,6 +168,14 @@ export class Desk {
     this.do(placed(key, start, end, duration_s), kind);
   }
 
+  /** Let a window start or end there; where its other edge is in the way, the whole window goes there. */
+  set(key, part, seconds) {
+    const { start_s, end_s } = this.item(key);
+    const behind = part === "start" ? seconds >= end_s : seconds <= start_s;
+    if (behind) this.put(key, "whole", part === "start" ? seconds : seconds - (end_s - start_s));
+    else this.put(key, part, seconds);
+  }
+
   /** Send what is drawn. */
   async save(name) {
     const { subject, history } = this;

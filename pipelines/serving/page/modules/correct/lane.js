@@ -14,6 +14,7 @@ const PARTS = { start: "start", end: "end", whole: "window" };
 export function correctionLane(desk, app) {
   const blocks = new Map();
   let drag = null;
+  let wanted = null; // where the player should be
   let rows = [];
 
   const rowsOf = () => {
@@ -80,12 +81,19 @@ export function correctionLane(desk, app) {
     show(key, part);
   }
 
-  /** The picture at the edge that is moved. */
+  /** The picture at the edge that is moved; the next one is asked for when the last one is there. */
   function show(key, part) {
     const item = desk.item(key);
+    wanted = part === "end" ? item.end_s : item.start_s;
     app.player.unloop();
-    app.player.seek(part === "end" ? item.end_s : item.start_s);
+    if (!app.player.element.seeking) goThere();
   }
+
+  function goThere() {
+    if (wanted !== null) app.player.seek(wanted);
+    wanted = null;
+  }
+  app.player.element.addEventListener("seeked", goThere);
 
   function grab(event, key, part) {
     if (event.button !== 0) return;

@@ -60,7 +60,7 @@ export function windowRows(desk, app) {
       const seconds = parsed(input.value);
       input.setAttribute("aria-invalid", String(seconds === null));
       if (seconds === null) return app.notice(`“${input.value}” is no time; expected seconds, or minutes and seconds as 1:02.5`, { failed: true });
-      desk.put(key, part, seconds);
+      desk.set(key, part, seconds);
       input.value = clock(part === "start" ? desk.item(key).start_s : desk.item(key).end_s, DIGITS);
     });
     return input;

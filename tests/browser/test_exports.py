@@ -1,0 +1,50 @@
+"""What is taken along from the page: the files that `spikemba ground` writes, and moments cut out."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+from typed import run
+
+from browser.screen import ASKED, Screen, saved
+from pipelines.grounding.formats import FORMATS
+from spikemba.video.sampling import VideoReader
+
+
+@pytest.fixture
+def screen(visit, served):
+    screen = Screen(visit(served))
+    screen.open("shapes.mp4")
+    screen.ask(ASKED)
+    assert screen.best() == (22.0, 26.0)
+    return screen
+
+
+def test_every_format_is_the_file_that_ground_writes(screen, films, monkeypatch):
+    monkeypatch.chdir(films)
+    formats = screen.exports.get_by_role("combobox", name="Format")
+    offered = [one.get_attribute("value") for one in formats.get_by_role("option").all()]
+    assert sorted(offered) == sorted(FORMATS)
+    for name in offered:
+        formats.select_option(name)
+        with screen.page.expect_download() as download:
+            screen.exports.get_by_role("button", name="Save").click()
+        assert download.value.suggested_filename.endswith(f".{name}" if name != "chapters" else ".txt")
+        printed = run("ground", "shapes.mp4", ASKED, "--checkpoint", "mini", "--format", name).stdout
+        text = saved(download.value).decode()
+        if name == "json":
+            assert json.loads(text) == [json.loads(printed)]
+        else:
+            assert text == printed, name
+
+
+@pytest.mark.parametrize(("mode", "slack_s"), [("exact", 0.0), ("copy", 30.0)])
+def test_a_moment_is_cut_out_and_as_long_as_it_says(screen, tmp_path, mode, slack_s):
+    screen.marked().first.click()
+    screen.exports.get_by_role("combobox", name="Cut").select_option(mode)
+    with screen.page.expect_download() as download:
+        screen.exports.get_by_role("button", name="Cut out").click()
+    download.value.save_as(tmp_path / "cut.mp4")
+    lasts = VideoReader(tmp_path / "cut.mp4").measured_end_s()
+    assert 4.0 - 1e-6 <= lasts <= 4.0 + slack_s + 1e-6
+    expect(screen.exports.get_by_role("list", name="Cuts").get_by_role("listitem")).to_have_count(1)
