@@ -58,8 +58,10 @@ class FolderList {
         "aria-label": "Videos",
         onscroll: () => this.drawSoon(),
         onkeydown: (event) => this.key(event),
+        onmousedown: () => (this.pressed = true),
+        onblur: () => (this.pressed = false),
         onclick: (event) => this.click(event),
-        onfocus: () => this.focused(),
+        onfocus: () => this.pressed || this.focused(), // rows drawn anew under a pressed button would get no click
       },
       this.rows,
     );
@@ -241,6 +243,7 @@ class FolderList {
   }
 
   click(event) {
+    this.pressed = false;
     const row = event.target.closest("[data-place]");
     if (!row) return;
     this.moveTo(Number(row.dataset.place));
