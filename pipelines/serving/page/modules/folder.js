@@ -59,6 +59,8 @@ class FolderList {
         onscroll: () => this.drawSoon(),
         onkeydown: (event) => this.key(event),
         onclick: (event) => this.click(event),
+        // the focus comes with the click: at the press it would draw the rows anew, and what was pressed would be gone
+        onmousedown: (event) => event.target !== event.currentTarget && event.preventDefault(),
         onfocus: () => this.focused(),
       },
       this.rows,
@@ -244,6 +246,7 @@ class FolderList {
     const row = event.target.closest("[data-place]");
     if (!row) return;
     this.moveTo(Number(row.dataset.place));
+    this.list.focus({ preventScroll: true });
     this.choose();
   }
 
