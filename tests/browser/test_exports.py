@@ -29,7 +29,7 @@ def test_every_format_is_the_file_that_ground_writes(screen, films, monkeypatch)
         formats.select_option(name)
         with screen.page.expect_download() as download:
             screen.exports.get_by_role("button", name="Save").click()
-        assert download.value.suggested_filename.endswith(f".{name}" if name != "chapters" else ".txt")
+        assert download.value.suggested_filename.endswith(FORMATS[name][0])
         printed = run("ground", "shapes.mp4", ASKED, "--checkpoint", "mini", "--format", name).stdout
         text = saved(download.value).decode()
         if name == "json":
