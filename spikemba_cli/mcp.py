@@ -43,8 +43,8 @@ def mcp(
     search(paths)  # before anything slow
     with _stdout_kept():
         from pipelines.serving.mcp_server import mcp_server, serve  # torch loads here, not for --help
-        from pipelines.serving.server import leave
         from pipelines.serving.service import Service, ServiceOptions
+        from pipelines.serving.web.server import leave
 
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
         models = load_models(checkpoint or [], encoder, bundled=not videos, **how)

@@ -67,13 +67,17 @@ def serve(
     limit = bytes_of(upload_limit)
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
-    from pipelines.serving.access import Access, guarded
-    from pipelines.serving.admission import needs_token
-    from pipelines.serving.server import address_of, leave, listening  # torch and starlette load here, not for --help
-    from pipelines.serving.server import serve as run
+    from pipelines.serving.asking.warming import warm
+    from pipelines.serving.door.access import Access, guarded
+    from pipelines.serving.door.admission import needs_token
     from pipelines.serving.service import Service, ServiceOptions
-    from pipelines.serving.warming import warm
-    from pipelines.serving.web import web_app
+    from pipelines.serving.web.app import web_app
+    from pipelines.serving.web.server import (  # torch and starlette load here, not for --help
+        address_of,
+        leave,
+        listening,
+    )
+    from pipelines.serving.web.server import serve as run
 
     token = secrets.token_urlsafe(24) if needs_token(host, tuple(known_as or ())) else None
     access, bound = Access.on(host, tuple(known_as or ()), token), listening(host, port)

@@ -268,7 +268,7 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("corrected rows are new ones", "own[key].query_id if key in own else _own_id(*key)", "_own_id(*key)"),
         ("the table keeps what is wrong", "(_denials(rows, own.get(key)) if said is None else [])", "[]"),
     ],
-    ("pipelines/serving/corrections_files.py", "pipeline/serving/test_corrections_files.py"): [
+    ("pipelines/serving/known/corrections_files.py", "pipeline/serving/test_corrections_files.py"): [
         ("lines of servers mix", "fcntl.flock(handle, fcntl.LOCK_EX)", "pass"),
         ("half a line stays", "os.ftruncate(handle, size - len(torn))", "pass"),
         ("a full disk leaves half a line", "            os.ftruncate(handle, size)\n", ""),

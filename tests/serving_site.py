@@ -13,10 +13,10 @@ from typing import IO, Any
 import numpy as np
 import uvicorn
 
-from pipelines.serving.access import Access, guarded
-from pipelines.serving.server import configured, listening
+from pipelines.serving.door.access import Access, guarded
 from pipelines.serving.service import Service, ServiceOptions
-from pipelines.serving.web import web_app
+from pipelines.serving.web.app import web_app
+from pipelines.serving.web.server import configured, listening
 from spikemba.video.files import write_video
 
 SECRET = b"the secret of this machine"

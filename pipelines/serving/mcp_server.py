@@ -22,8 +22,9 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import Field, ValidationError
 
 from pipelines.grounding.answer_files import likeliest_first
-from pipelines.serving.catalogue import ServedVideo
+from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotThere
+from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import (
     MAX_TOP,
     Ask,
@@ -38,7 +39,6 @@ from pipelines.serving.messages import (
     Video,
     VideoId,
 )
-from pipelines.serving.questions import Answered, Question
 from pipelines.serving.service import Service
 from spikemba import __version__
 from spikemba.errors import OutputError, SpikeMbaError

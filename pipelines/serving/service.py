@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.grounding.formats import FORMATS
-from pipelines.serving.catalogue import ServedVideo, ServedVideos
-from pipelines.serving.cut_store import CutStore
-from pipelines.serving.exports import ExportedFile, export
+from pipelines.serving.asking.lanes import Lanes
+from pipelines.serving.asking.questions import Asked, Question
+from pipelines.serving.asking.word_effects import word_effects
 from pipelines.serving.faults import NotNow, NotThere
-from pipelines.serving.lanes import Lanes
+from pipelines.serving.footage.catalogue import ServedVideo, ServedVideos
+from pipelines.serving.footage.cut_store import CutStore
+from pipelines.serving.footage.exports import ExportedFile, export
+from pipelines.serving.footage.uploads import Uploads
+from pipelines.serving.known.truth import KnownTruth
 from pipelines.serving.messages import (
     Ask,
     AskCut,
@@ -32,10 +36,6 @@ from pipelines.serving.messages import (
     Videos,
     Words,
 )
-from pipelines.serving.questions import Asked, Question
-from pipelines.serving.truth import KnownTruth
-from pipelines.serving.uploads import Uploads
-from pipelines.serving.word_effects import word_effects
 from spikemba import __version__
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import clear_abandoned

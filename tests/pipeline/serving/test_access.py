@@ -4,10 +4,10 @@ import asyncio
 import json
 import time
 
-from pipelines.serving import access as door
-from pipelines.serving.access import Access, guarded
-from pipelines.serving.admission import JSON_BYTES
-from pipelines.serving.wrong_tokens import ADDRESSES, MINUTE_S, WRONG_ONES, WrongTokens
+from pipelines.serving.door import access as door
+from pipelines.serving.door.access import Access, guarded
+from pipelines.serving.door.admission import JSON_BYTES
+from pipelines.serving.door.wrong_tokens import ADDRESSES, MINUTE_S, WRONG_ONES, WrongTokens
 
 TOKEN = "k3y-of-this-run"
 OURS = {"host": "127.0.0.1:8765"}

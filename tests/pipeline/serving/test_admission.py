@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.serving.admission import (
+from pipelines.serving.door.admission import (
     JSON_BYTES,
     LIST_BYTES,
     PART_BYTES,

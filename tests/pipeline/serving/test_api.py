@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
-from pipelines.serving.api import CALLS, openapi
 from pipelines.serving.service import Service, ServiceOptions
-from pipelines.serving.web import web_app
+from pipelines.serving.web.api import CALLS, openapi
+from pipelines.serving.web.app import web_app
 from spikemba.files import json_text
 from spikemba.grounder.grounder import load
 
@@ -62,7 +62,7 @@ def over(client, question_id):
 
 def test_the_file_is_what_the_code_says():
     assert (ROOT / "docs" / "openapi.json").read_text("utf-8") == json_text(openapi()), (
-        "run `python -m pipelines.serving.api > docs/openapi.json`"
+        "run `python -m pipelines.serving.web.api > docs/openapi.json`"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from serving_site import MB, SECRET, films_beside_secrets, parsed, read_answer, refused, rest_of, serving
 
-from pipelines.serving.access import Access
+from pipelines.serving.door.access import Access
 from pipelines.serving.service import ServiceOptions
 from spikemba.video.files import write_video
 

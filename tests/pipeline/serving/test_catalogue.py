@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from pipelines.serving import catalogue
-from pipelines.serving.catalogue import ServedVideos
 from pipelines.serving.faults import NotThere
+from pipelines.serving.footage import catalogue
+from pipelines.serving.footage.catalogue import ServedVideos
 from spikemba.errors import VideoError
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.serving.corrections_files import Corrections
+from pipelines.serving.known.corrections_files import Corrections
 from spikemba.datasets.corrections import correction
 from spikemba.errors import CorrectionError, OutputError
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipelines.serving import lanes as module
-from pipelines.serving.catalogue import ServedVideo
+from pipelines.serving.asking import lanes as module
+from pipelines.serving.asking.lanes import Lanes
+from pipelines.serving.asking.questions import Asked
 from pipelines.serving.faults import Busy, NotThere
-from pipelines.serving.lanes import Lanes
-from pipelines.serving.questions import Asked
+from pipelines.serving.footage.catalogue import ServedVideo
 from spikemba.errors import VideoError
 from spikemba.grounder.result import Grounding
 from spikemba.grounding import Answer

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from serving_site import MB, films_beside_secrets, parsed, refused, rest_of, serving
 
-from pipelines.serving import access as door
-from pipelines.serving.connections import BoundedProtocol
+from pipelines.serving.door import access as door
+from pipelines.serving.door.connections import BoundedProtocol
 from pipelines.serving.service import ServiceOptions
 from spikemba.video.files import write_video
 

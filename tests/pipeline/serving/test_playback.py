@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pipelines.serving import playback
 from pipelines.serving.faults import Busy
 from pipelines.serving.service import Service
-from pipelines.serving.web import web_app
+from pipelines.serving.web import playback
+from pipelines.serving.web.app import web_app
 from spikemba.video.piece_reading import Stopped
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "shapes.mp4"

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipelines.serving import uploads as module
 from pipelines.serving.faults import Busy, NotThere, TooLarge
-from pipelines.serving.uploads import AT_ONCE, IDLE_S, Uploads, WrongPlace, safe_name
+from pipelines.serving.footage import uploads as module
+from pipelines.serving.footage.uploads import AT_ONCE, IDLE_S, Uploads, WrongPlace, safe_name
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import move_onto_free, part_beside
 from spikemba.video.sampling import probe

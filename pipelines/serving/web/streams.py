@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from pipelines.serving.questions import Event, Question
+from pipelines.serving.asking.questions import Event, Question
 
 KEEP_ALIVE_S = 10.0
 """Between two signs of life where nothing happens."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import uvicorn
 
-from pipelines.serving.admission import bracketed
-from pipelines.serving.connections import BoundedProtocol
+from pipelines.serving.door.admission import bracketed
+from pipelines.serving.door.connections import BoundedProtocol
 from pipelines.serving.service import Service
 from spikemba.errors import SpikeMbaError
 

@@ -11,11 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pipelines.serving import page_files, playback, upload_calls
-from pipelines.serving.api import CALLS, openapi
-from pipelines.serving.bodies import body_of, query_of
-from pipelines.serving.exports import attachment
+from pipelines.serving.asking.questions import Question
 from pipelines.serving.faults import Busy, NotNow, NotOurs, NotThere, TooLarge
+from pipelines.serving.footage.exports import attachment
 from pipelines.serving.messages import (
     Ask,
     AskCut,
@@ -27,9 +25,11 @@ from pipelines.serving.messages import (
     Message,
     Nothing,
 )
-from pipelines.serving.questions import Question
 from pipelines.serving.service import Service
-from pipelines.serving.streams import events, last_seen
+from pipelines.serving.web import page_files, playback, upload_calls
+from pipelines.serving.web.api import CALLS, openapi
+from pipelines.serving.web.bodies import body_of, query_of
+from pipelines.serving.web.streams import events, last_seen
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import json_text
 from spikemba.reading.printable import utf8_text

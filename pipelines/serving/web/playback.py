@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from pipelines.serving.bodies import query_of
-from pipelines.serving.catalogue import ServedVideo
 from pipelines.serving.faults import Busy, NotThere
+from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import StillQuery
 from pipelines.serving.service import Service
+from pipelines.serving.web.bodies import query_of
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.reading.printable import printable
 from spikemba.video.kept import etag_of

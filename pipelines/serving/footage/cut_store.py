@@ -8,9 +8,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.serving.catalogue import ServedVideo
-from pipelines.serving.exports import safe_name
 from pipelines.serving.faults import Busy, NotThere
+from pipelines.serving.footage.catalogue import ServedVideo
+from pipelines.serving.footage.exports import safe_name
 from spikemba.errors import OutputError, SpikeMbaError, VideoError
 from spikemba.reading.printable import printable
 from spikemba.video.cuts import CutMode, cut_video

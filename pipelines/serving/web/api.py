@@ -1,6 +1,6 @@
 """All calls in one table: what the server's addresses are made of, and docs/openapi.json.
 
-python -m pipelines.serving.api > docs/openapi.json
+python -m pipelines.serving.web.api > docs/openapi.json
 """
 
 import re

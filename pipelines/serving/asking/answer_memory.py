@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from pipelines.serving.questions import Answered, Task
+from pipelines.serving.asking.questions import Answered, Task
 
 MOST_BYTES = 64 * 2**20
 

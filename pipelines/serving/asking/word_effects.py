@@ -1,6 +1,6 @@
 """What each word of a sentence contributes to a window, as the page is told it."""
 
-from pipelines.serving.catalogue import ServedVideo
+from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import AskWords, Words
 from spikemba.grounder.grounder import Grounder
 

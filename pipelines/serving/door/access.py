@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.serving.admission import (
+from pipelines.serving.door.admission import (
     Access,
     Head,
     Header,
@@ -22,7 +22,7 @@ from pipelines.serving.admission import (
     refused,
     too_large,
 )
-from pipelines.serving.wrong_tokens import WrongTokens
+from pipelines.serving.door.wrong_tokens import WrongTokens
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

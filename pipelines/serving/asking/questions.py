@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from pipelines.serving.catalogue import ServedVideo
+from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import Failure, QuestionState, Reading
 from spikemba.grounder.result import Grounding
 

@@ -5,11 +5,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.serving.bodies import body_of, query_of
 from pipelines.serving.faults import NotThere
+from pipelines.serving.footage.uploads import Uploads, WrongPlace
 from pipelines.serving.messages import Upload, UploadPart, UploadProgress
 from pipelines.serving.service import Service
-from pipelines.serving.uploads import Uploads, WrongPlace
+from pipelines.serving.web.bodies import body_of, query_of
 from spikemba.video.folders import absolute
 
 OFF = "no new videos are taken; start the server with --uploads DIR to allow that"

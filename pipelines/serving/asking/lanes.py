@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pipelines.serving.answer_memory import AnswerMemory
+from pipelines.serving.asking.answer_memory import AnswerMemory
+from pipelines.serving.asking.questions import Answered, Asked, Question, Task
 from pipelines.serving.faults import Busy, NotThere
 from pipelines.serving.messages import Failure, Reading
-from pipelines.serving.questions import Answered, Asked, Question, Task
 from spikemba.errors import SpikeMbaError, problem_with
 from spikemba.grounder.feature_cache import cached_features
 from spikemba.grounder.grounder import Grounder

@@ -14,7 +14,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pipelines.serving.access import SECURITY_HEADERS, error_body
+from pipelines.serving.door.access import SECURITY_HEADERS, error_body
 
 HEAD_WITHIN_S = 10.0
 """Seconds from a request's first byte, or from the connection's beginning, to the end of its head."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.serving.corrections_files import Corrections
 from pipelines.serving.faults import NotNow
+from pipelines.serving.known.corrections_files import Corrections
 from pipelines.serving.messages import Correction, CorrectionRow, Truth
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.corrections import correction

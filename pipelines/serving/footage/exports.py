@@ -9,10 +9,10 @@ from urllib.parse import quote
 from pipelines.grounding.answer_files import likeliest_first
 from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
 from pipelines.grounding.output_names import slug
-from pipelines.serving.catalogue import ServedVideo
+from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotNow, NotThere
+from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import Export
-from pipelines.serving.questions import Answered, Question
 from pipelines.timelines.forms import TIMELINES, check_form
 from pipelines.timelines.plan import Layout
 from spikemba.errors import SpikeMbaError, VideoError

@@ -1,0 +1,1 @@
+"""What is known to be true: annotations, and what people corrected."""
