@@ -19,7 +19,7 @@ from spikemba_cli.encoder_options import (
     parse_weights,
 )
 from spikemba_cli.example import EXAMPLE, example_or
-from spikemba_cli.serve import CheckpointsOption, load_models
+from spikemba_cli.serve_models import CheckpointsOption, load_models
 
 
 def mcp(

@@ -4,13 +4,11 @@ import os
 import secrets
 import sys
 import webbrowser
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import spikemba
 from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, print_json, print_line, print_note
 from spikemba_cli.encoder_options import (
@@ -21,17 +19,21 @@ from spikemba_cli.encoder_options import (
     parse_weights,
 )
 from spikemba_cli.example import EXAMPLE, example_or
+from spikemba_cli.serve_models import CheckpointsOption, load_models
 
 if TYPE_CHECKING:
-    from spikemba.grounder.grounder import Grounder
+    from socket import socket
 
-CheckpointsOption = Annotated[
-    list[str] | None,
-    typer.Option("--checkpoint", help="Run folder, checkpoint folder, bundled name, or OWNER/NAME; may be repeated."),
-]
+    from pipelines.serving.service import Service
+
 AnnotationsOption = Annotated[
     list[Path] | None,
     typer.Option("--annotations", help="True windows to show, as QVHighlights jsonl; may be repeated."),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen at; other than this machine's own it needs a token.")]
+KnownAsOption = Annotated[
+    list[str] | None,
+    typer.Option("--known-as", help="NAME or NAME:PORT that the server is also asked under, as behind a proxy."),
 ]
 
 
@@ -39,9 +41,7 @@ def serve(
     videos: Annotated[list[Path] | None, typer.Argument(help="Video files and folders; without, the example.")] = None,
     checkpoint: CheckpointsOption = None,
     encoder: Annotated[str | None, typer.Option(help="Ask this encoder, too, without any checkpoint: clip ...")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; other than this machine's own it needs a token.")] = (
-        "127.0.0.1"
-    ),
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     corrections: Annotated[Path, typer.Option(help="Folder for what people correct.")] = Path("corrections"),
@@ -49,10 +49,7 @@ def serve(
     uploads: Annotated[Path | None, typer.Option(help="Folder for new videos; without it none are taken.")] = None,
     upload_limit: Annotated[str, typer.Option(help="Size of a new video, at most: 500MB, 4GB.")] = "4GB",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Questions that are answered at once.")] = 1,
-    known_as: Annotated[
-        list[str] | None,
-        typer.Option("--known-as", help="NAME or NAME:PORT that the server is also asked under, as behind a proxy."),
-    ] = None,
+    known_as: KnownAsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: AskingPrecisionOption = "fp32",
@@ -67,28 +64,40 @@ def serve(
     limit = bytes_of(upload_limit)
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
-    from pipelines.serving.asking.warming import warm
-    from pipelines.serving.door.access import Access, guarded
-    from pipelines.serving.door.admission import needs_token
+    from pipelines.serving.door.admission import needs_token  # torch and starlette load here, not for --help
     from pipelines.serving.service import Service, ServiceOptions
-    from pipelines.serving.web.app import web_app
-    from pipelines.serving.web.server import (  # torch and starlette load here, not for --help
-        address_of,
-        leave,
-        listening,
-    )
-    from pipelines.serving.web.server import serve as run
+    from pipelines.serving.web.server import listening
 
-    token = secrets.token_urlsafe(24) if needs_token(host, tuple(known_as or ())) else None
-    access, bound = Access.on(host, tuple(known_as or ()), token), listening(host, port)
+    names = tuple(known_as or ())
+    token, bound = secrets.token_urlsafe(24) if needs_token(host, names) else None, listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
     models = load_models(checkpoint or [], encoder, bundled=not videos, **how)
     share_cores(workers)
     options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
     service = Service(paths, models, options)
+    _run(service, host, names, token, bound, as_json=as_json, browser=browser)
+
+
+def _run(
+    service: "Service",
+    host: str,
+    names: tuple[str, ...],
+    token: str | None,
+    bound: "socket",
+    *,
+    as_json: bool,
+    browser: bool,
+) -> None:
+    """Answer until somebody ends it; says where, once it does."""
+    from pipelines.serving.asking.warming import warm
+    from pipelines.serving.door.access import Access, guarded
+    from pipelines.serving.web.app import web_app
+    from pipelines.serving.web.server import address_of, leave, serve
+
+    access = Access.on(host, names, token)
     if service.uploads is not None and (left := len(service.uploads.cleared)):
         print_note(f"removed {counted(left, 'new video', 'new videos')} that an earlier run had received in part")
-    warm(models.values())
+    warm(service.models.values())
     address = address_of(host, bound) + (f"?token={token}" if token else "")
 
     def started() -> None:
@@ -99,7 +108,7 @@ def serve(
         if browser:
             webbrowser.open(address)
 
-    run(guarded(web_app(service), access), service, bound, started)
+    serve(guarded(web_app(service), access), service, bound, started)
     leave()
 
 
@@ -123,26 +132,6 @@ def share_cores(workers: int) -> None:
 
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-
-
-def load_models(checkpoints: Sequence[str], encoder: str | None, *, bundled: bool, **how: Any) -> "dict[str, Grounder]":
-    """Name -> what answers under it, in the order given. bundled: where none is named, take the model of the package.
-
-    Raises CheckpointError and others when one cannot be used here, SpikeMbaError for a name that is there twice.
-    """
-    from spikemba.errors import SpikeMbaError
-    from spikemba.user_folders import load_settings
-
-    if twice := sorted({name for name in checkpoints if checkpoints.count(name) > 1}):
-        raise SpikeMbaError(f"--checkpoint {twice[0]} is given twice; name each once")
-    if not checkpoints and not encoder and bundled and not load_settings().checkpoint:
-        checkpoints = ["mini"]
-    found = [spikemba.load(name, **how) for name in checkpoints]
-    if encoder or not found:
-        found.append(spikemba.load(None, encoder=encoder, **how))
-        if not found[-1].trained:
-            print_note(f"{found[-1].name}: untrained, it cannot know whether a video shows what is asked at all")
-    return {one.name: one for one in found}
 
 
 def bytes_of(size: str) -> int:
