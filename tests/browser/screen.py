@@ -32,6 +32,13 @@ class Screen:
         expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(name.rpartition("/")[2])
         self.playable()
 
+    def show_videos(self) -> None:
+        """Unfold the list of videos, which a phone shows folded."""
+        summary = self.videos.locator("summary")
+        if not self.videos.get_by_role("listbox").is_visible():
+            summary.click()
+        expect(self.videos.get_by_role("option").first).to_be_visible()
+
     def playable(self) -> None:
         """Wait until the video's first picture is there."""
         self.page.wait_for_function("() => document.querySelector('video')?.readyState >= 2")
