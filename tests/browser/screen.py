@@ -29,7 +29,9 @@ class Screen:
     def open(self, name: str) -> None:
         """Choose a video of the list and wait until its first picture is there."""
         self.videos.get_by_role("option", name=name).click()
-        expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(name.rpartition("/")[2])
+        expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(
+            name.rpartition("/")[2]
+        )
         self.playable()
 
     def show_videos(self) -> None:

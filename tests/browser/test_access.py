@@ -8,9 +8,6 @@ from playwright.sync_api import expect
 
 from browser.screen import ASKED, Screen
 
-ELSEWHERE = "127.0.0.2"
-"""An address of this machine that is not the usual one: to the server, one of the network's."""
-
 
 @pytest.fixture(scope="module")
 def open_to_others(serve, films):
@@ -42,10 +39,8 @@ def test_without_the_token_there_is_nothing(visit, watch, open_to_others):
         assert set(json.loads(reply.text())) == {"error"}
 
 
-def test_another_page_of_this_browser_can_ask_nothing(visit, watch, served, films, serve):
-    """A page of another origin: its reads are opaque to it, and what would change something is refused."""
+def test_what_comes_from_another_page_or_under_another_name_is_refused(visit, served):
     own = urlsplit(served.origin)
-    visit(served)
     page = visit(served)
     sent = page.request.post(
         f"{served.origin}/api/questions",

@@ -62,7 +62,9 @@ def test_digits_choose_answers_and_the_slash_asks(screen):
     screen.leave_the_sentence()
     page.keyboard.press("2")
     expect(screen.marked(2).first).to_have_attribute("aria-pressed", "true")
-    page.wait_for_function("() => { const t = document.querySelector('video').currentTime; return t >= 20 && t < 24.1 }")
+    page.wait_for_function(
+        "() => { const t = document.querySelector('video').currentTime; return t >= 20 && t < 24.1 }"
+    )
     page.keyboard.press("1")
     expect(screen.marked(1).first).to_have_attribute("aria-pressed", "true")
 

@@ -21,8 +21,7 @@ def example(serve):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_is_drawn(visit, example, tmp_path, width):
     folder = Path(os.environ.get("SPIKEMBA_PICTURES") or tmp_path)
-    page = visit(example)
-    page.set_viewport_size({"width": width, "height": 900})
+    page = visit(example, width=width)
     screen = Screen(page)
     screen.playable()
     screen.ask(ASKED)

@@ -79,4 +79,3 @@ class Watch:
         ):
             return
         self.problems.append(f"{response.status}: {response.request.method} {response.url}")
-
