@@ -134,7 +134,7 @@ class _Visit:
     """One request, from its head to the end of its answer."""
 
     def __init__(self, head: Head, receive: "Receive", send: "Send", *, trusted: bool) -> None:
-        """trusted: a browser trusts the address, and so takes the header about openers; else it would complain of it."""
+        """trusted: a browser trusts the address, so it takes the header about openers; else it complains of it."""
         self.head = head
         self._receive, self._send = receive, send
         self._headers = [one for one in SECURITY_HEADERS if trusted or one[0] != b"cross-origin-opener-policy"]
