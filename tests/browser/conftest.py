@@ -19,6 +19,7 @@ from browser.watching import Watch
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -116,11 +117,12 @@ def watch(context: BrowserContext) -> Iterator[Watch]:
 
 @pytest.fixture
 def visit(context: BrowserContext, watch: Watch) -> Visit:
-    """A function that opens the page of a server, watched."""
+    """A function that opens the page of a server, watched, in a window of some width in pixels."""
 
-    def open_page(served: Served, url: str | None = None) -> Page:
+    def open_page(served: Served, url: str | None = None, *, width: int = 1280) -> Page:
         watch.own.add(served.origin)
         page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 800})
         page.goto(url or served.url)
         return page
 

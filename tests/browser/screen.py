@@ -34,6 +34,13 @@ class Screen:
         )
         self.playable()
 
+    def show_videos(self) -> None:
+        """Unfold the list of videos, which a phone shows folded."""
+        summary = self.videos.locator("summary")
+        if not self.videos.get_by_role("listbox").is_visible():
+            summary.click()
+        expect(self.videos.get_by_role("option").first).to_be_visible()
+
     def playable(self) -> None:
         """Wait until the video's first picture is there."""
         self.page.wait_for_function("() => document.querySelector('video')?.readyState >= 2")

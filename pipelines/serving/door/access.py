@@ -78,7 +78,8 @@ class _Door:
         elif scope["type"] == "http":
             head = head_of(scope)
             try:
-                await _Visit(head, receive, send).run(self, scope)
+                trusted = self.access.token is None or _is_this_machine(head)
+                await _Visit(head, receive, send, trusted=trusted).run(self, scope)
             except Exception:
                 _log.exception("%s %s failed", head.method, head.path.decode("latin-1"))
                 raise
@@ -105,6 +106,12 @@ class _Door:
         return Refusal(401, line, ((b"www-authenticate", b"Bearer"),))
 
 
+def _is_this_machine(head: Head) -> bool:
+    """Whether the address is one that no network leads to."""
+    host = next(iter(head.all_of("host")), "").rpartition(":")[0]
+    return host in ("localhost", "[::1]") or host.startswith("127.")
+
+
 def cookie_name(head: Head) -> str:
     """Of the cookie with the token: ports of one machine share their cookies."""
     return f"spikemba-{head.here[1]}"
@@ -126,9 +133,11 @@ def _to_the_page(head: Head, token: str) -> Refusal:
 class _Visit:
     """One request, from its head to the end of its answer."""
 
-    def __init__(self, head: Head, receive: "Receive", send: "Send") -> None:
+    def __init__(self, head: Head, receive: "Receive", send: "Send", *, trusted: bool) -> None:
+        """trusted: a browser trusts the address, so it takes the header about openers; else it complains of it."""
         self.head = head
         self._receive, self._send = receive, send
+        self._headers = [one for one in SECURITY_HEADERS if trusted or one[0] != b"cross-origin-opener-policy"]
         self._limit = body_limit(head)
         self._until = time.monotonic() + (PART_WITHIN_S if head.method == "PUT" else JSON_WITHIN_S)
         self._n_bytes = 0
@@ -211,7 +220,7 @@ class _Visit:
         own = [(name.lower(), value) for name, value in headers]
         kept = [one for one in own if one[0] not in _SET_HERE and not one[0].startswith(b"access-control-")]
         closing = [] if self._whole else [(b"connection", b"close")]  # what still comes of the body is nobody's
-        return [*kept, *SECURITY_HEADERS, *closing]
+        return [*kept, *self._headers, *closing]
 
     async def _refuse(self, refusal: Refusal) -> None:
         kind, body = _page(refusal) if self._wants_page(refusal) else _line(refusal)
