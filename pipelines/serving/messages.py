@@ -283,7 +283,7 @@ class Word(Message):
     last: int
     """Characters up to its end."""
     effect: float
-    """Part of the window's share of the saliency that is lost without it: 1 all of it; below 0 the share grows."""
+    """Part of the window's share of what ranks the clips that is lost without it: 1 all; below 0 the share grows."""
     exists: float | None
     """By how much `exists` falls without it; null where the checkpoint does not tell."""
 

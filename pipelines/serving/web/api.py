@@ -45,17 +45,17 @@ class Call:
         )
         own += {
             "video": [422],
-            "file": [416],
-            "piece": [422],
-            "still": [422],
+            "file": [400, 416, 422],
+            "piece": [422, 503],
+            "still": [422, 503],
             "ask": [503],
             "words": [409, 422, 503],
-            "cut": [422, 503],
+            "cut": [422, 503, 507],
             "export": [409, 422],
-            "correct": [409, 422],
+            "correct": [409, 422, 507],
             "corrections": [409],
-            "upload": [404, 413, 503],
-            "upload_part": [409, 422],
+            "upload": [404, 413, 503, 507],
+            "upload_part": [409, 422, 507],
         }.get(self.name, [])
         return tuple(sorted({*own}))
 
@@ -164,6 +164,7 @@ REFUSALS: dict[int | str, str] = {
     416: "The file has no such bytes.",
     422: "The video cannot be read.",
     503: "Too much is asked for already; later the same call works.",
+    507: "The server's disk does not take it.",
     "default": "The request is not let in: no token (401), another site (403) or host (421), too slow (408), too much "
     "(413, 429), of another type (415).",
 }

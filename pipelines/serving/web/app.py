@@ -30,7 +30,7 @@ from pipelines.serving.web import page_files, playback, upload_calls
 from pipelines.serving.web.api import CALLS, openapi
 from pipelines.serving.web.bodies import body_of, query_of
 from pipelines.serving.web.streams import events, last_seen
-from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.errors import OutputError, SpikeMbaError, VideoError
 from spikemba.files import json_text
 from spikemba.reading.printable import utf8_text
 
@@ -41,6 +41,7 @@ STATUS: tuple[tuple[type[SpikeMbaError], int], ...] = (
     (NotOurs, 415),
     (VideoError, 422),
     (Busy, 503),
+    (OutputError, 507),
     (SpikeMbaError, 400),
 )
 """The first that fits."""
