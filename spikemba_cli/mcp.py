@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from spikemba.video.folders import search
 from spikemba_cli.console import print_note
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -39,8 +40,10 @@ def mcp(
     """
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
+    search(paths)  # before anything slow
     with _stdout_kept():
         from pipelines.serving.mcp_server import mcp_server, serve  # torch loads here, not for --help
+        from pipelines.serving.server import leave
         from pipelines.serving.service import Service, ServiceOptions
 
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
@@ -48,10 +51,13 @@ def mcp(
         service = Service(paths, models, ServiceOptions(workers))
         server = mcp_server(service, cuts)
         print_note(f"{service.state().n_videos} videos for the client at stdin")
+    ended = False
     try:
         serve(server)
     finally:
-        service.close()
+        ended = service.close()
+    if not ended:  # a thread is inside a library, and the client is gone
+        leave()
 
 
 def needed() -> None:

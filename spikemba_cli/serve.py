@@ -75,13 +75,15 @@ def serve(
     from pipelines.serving.warming import warm
     from pipelines.serving.web import web_app
 
-    token = secrets.token_urlsafe(24) if needs_token(host) else None
+    token = secrets.token_urlsafe(24) if needs_token(host, tuple(known_as or ())) else None
     access, bound = Access.on(host, tuple(known_as or ()), token), listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
     models = load_models(checkpoint or [], encoder, bundled=not videos, **how)
     share_cores(workers)
     options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
     service = Service(paths, models, options)
+    if service.uploads is not None and (left := len(service.uploads.cleared)):
+        print_note(f"removed {counted(left, 'new video', 'new videos')} that an earlier run had received in part")
     warm(models.values())
     address = address_of(host, bound) + (f"?token={token}" if token else "")
 

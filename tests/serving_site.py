@@ -8,14 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import uvicorn
 
 from pipelines.serving.access import Access, guarded
 from pipelines.serving.server import configured, listening
 from pipelines.serving.service import Service, ServiceOptions
 from pipelines.serving.web import web_app
+from spikemba.video.files import write_video
+
+SECRET = b"the secret of this machine"
+MB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,50 @@ class Site:
         lines = [f"{name}: {value}" for name, value in (given | dict(headers or {})).items() if value is not None]
         return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + (body or b"")
 
+    def answers_of(self, requests: Sequence[bytes]) -> list[tuple[int, int]]:
+        """The status of each answer and the bytes of its body; the requests are sent a hundred at a time."""
+        found = []
+        with self.connect(30) as connection, connection.makefile("rb") as reader:
+            for start in range(0, len(requests), 100):
+                some = requests[start : start + 100]
+                connection.sendall(b"".join(some))
+                found += [read_answer(reader) for _ in some]
+        return found
+
     def post(self, path: str, document: Any, headers: Mapping[str, str | None] | None = None) -> Reply:
         """A call of the page."""
         return self.ask("POST", path, json.dumps(document).encode(), headers)
+
+
+def films_beside_secrets(place: Path) -> Path:
+    """A folder of films in `place`: one video, a text, and links out; a secret and another video beside it."""
+    images = np.random.default_rng(0).integers(0, 255, (20, 64, 64, 3), np.uint8)
+    write_video(place / "films" / "film.mp4", images, 10)
+    write_video(place / "outside.mp4", images, 10)
+    (place / "secret.txt").write_bytes(SECRET)
+    (place / "films" / "notes.txt").write_bytes(SECRET)
+    (place / "films" / "linked.mp4").symlink_to(place / "outside.mp4")
+    (place / "films" / "secret.mp4").symlink_to(place / "secret.txt")
+    (place / "films" / "up").symlink_to(place)
+    return place
+
+
+def refused(reply: Reply) -> bool:
+    """Whether an answer is a refusal; each has the headers of all answers."""
+    if reply.status:
+        assert reply.headers["x-content-type-options"] == "nosniff", reply
+        assert reply.headers["content-security-policy"].startswith("default-src 'none'")
+        assert "access-control-allow-origin" not in reply.headers
+    return 400 <= reply.status < 500
+
+
+def read_answer(reader: IO[bytes]) -> tuple[int, int]:
+    """The next answer on a connection that stays: its status and the bytes of its body."""
+    status, length = int(reader.readline()[9:12]), 0
+    while (line := reader.readline()) != b"\r\n":
+        if line.startswith(b"content-length:"):
+            length = int(line[15:])
+    return status, len(reader.read(length))
 
 
 def rest_of(connection: socket.socket) -> bytes:

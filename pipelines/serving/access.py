@@ -77,7 +77,11 @@ class _Door:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             head = head_of(scope)
-            await _Visit(head, receive, send).run(self, scope)
+            try:
+                await _Visit(head, receive, send).run(self, scope)
+            except Exception:
+                _log.exception("%s %s failed", head.method, head.path.decode("latin-1"))
+                raise
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "no websockets here"})
@@ -129,7 +133,7 @@ class _Visit:
         self._until = time.monotonic() + (PART_WITHIN_S if head.method == "PUT" else JSON_WITHIN_S)
         self._n_bytes = 0
         self._whole = not (head.all_of("transfer-encoding") or _length(head))
-        self._started = self._gone = False
+        self._started = self._gone = self._failed = False
         self._refusal: Refusal | None = None
 
     async def run(self, door: _Door, scope: "Scope") -> None:
@@ -164,7 +168,7 @@ class _Visit:
         except _Refused:
             pass
         except Exception as error:
-            if self._refusal is None and not self._gone:
+            if self._refusal is None and not self._gone and not self._failed:
                 kind = type(error).__name__
                 _log.exception("%s %s failed", self.head.method, self.head.path.decode("latin-1"))
                 self._refusal = Refusal(500, f"the server failed ({kind}), which is a bug; its log shows where")
@@ -199,7 +203,7 @@ class _Visit:
         if self._refusal and not self._started:
             return
         if message["type"] == "http.response.start":
-            self._started = True
+            self._started, self._failed = True, message["status"] == 500  # which who sends it has told of
             message = {**message, "headers": self._dressed(message.get("headers", ()))}
         await self._send(message)
 

@@ -93,8 +93,10 @@ class Access:
         token: for a host that other machines reach; see `needs_token`.
         Raises AccessError for a name that is none, and where a token is needed and missing.
         """
-        if needs_token(host) and not token:
-            raise AccessError(f"{host} can be reached by other machines, which need a token; got none")
+        if needs_token(host, also) and not token:
+            raise AccessError(
+                f"{', '.join((host, *also))} can be reached by other machines, which need a token; got none"
+            )
         names: set[tuple[str, int | None]] = {(name, None) for name in _LOOPBACK}
         if host in _WILDCARDS:
             own = socket.gethostname().lower()
@@ -107,14 +109,22 @@ class Access:
         return cls(frozenset(names), token)
 
 
-def needs_token(host: str) -> bool:
-    """Whether other machines can reach a server that listens on a host."""
-    if host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
+def needs_token(host: str, also: tuple[str, ...] = ()) -> bool:
+    """Whether other machines can reach a server that listens on a host, or is asked under other names, too.
+
+    A name of another machine in front of a server on loopback is that of a proxy, which lets in whom it likes.
+    """
+    names = [parsed[0] for parsed in map(parse_host, also) if parsed] + [host.strip("[]")]
+    return not all(map(_is_loopback, names))
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
         return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def bracketed(host: str) -> str:

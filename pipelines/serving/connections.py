@@ -62,6 +62,13 @@ class BoundedProtocol(H11Protocol):
         self._quiet_since = time.monotonic()
         super().on_response_complete()
 
+    def shutdown(self) -> None:
+        """The server ends."""
+        try:
+            super().shutdown()
+        except h11.LocalProtocolError:  # after a refusal there is nothing left to say
+            self.transport.close()
+
     def pause_writing(self) -> None:
         """The other side does not take what is sent."""
         self._paused_since = time.monotonic()

@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
@@ -132,13 +132,12 @@ class _Server(MCPServer[Any]):
             if unknown := sorted(set(arguments) - set(takes)):
                 return _fault(f"{name} takes no {', '.join(map(repr, unknown))}; it takes: {', '.join(takes)}")
             return await super().call_tool(name, arguments, context)
-        except UnexpectedToolError as error:
-            cause = error.__cause__ or error
-            traceback.print_exception(cause, file=sys.stderr)
-            return _fault(f"{name} failed unexpectedly ({type(cause).__name__}); please report what the server printed")
         except ToolError as error:
             cause = error.__cause__ or error
-            return _fault(_wrong_arguments(name, cause) if isinstance(cause, ValidationError) else str(cause))
+            if type(error) is ToolError and isinstance(cause, ToolError | ValidationError):
+                return _fault(_wrong_arguments(name, cause) if isinstance(cause, ValidationError) else str(cause))
+            traceback.print_exception(cause, file=sys.stderr)
+            return _fault(f"{name} failed unexpectedly ({type(cause).__name__}); please report what the server printed")
 
 
 def mcp_server(service: Service, cuts: Path | None) -> MCPServer[Any]:

@@ -4,11 +4,14 @@ What takes time runs in threads of its own, a few at a time, and stops when nobo
 """
 
 import asyncio
+import os
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -47,28 +50,44 @@ def routes(service: Service) -> list[Route]:
     stills = Stills()
     return [
         Route("/api/videos/{id}/file", partial(_file, service)),
-        Route("/api/videos/{id}/pieces/{n}", partial(_piece, service, _Turns())),
-        Route("/api/videos/{id}/still", partial(_still, service, stills, _Turns())),
+        Route("/api/videos/{id}/pieces/{n}", partial(_piece, service, Turns())),
+        Route("/api/videos/{id}/still", partial(_still, service, stills, Turns())),
         Route("/api/cuts/{id}", partial(_cut_file, service)),
     ]
 
 
 async def _file(service: Service, request: Request) -> Response:
-    asked = request.headers.get("range", "")
-    if asked.count(",") >= RANGES or len(asked) > 40 * RANGES:
-        raise SpikeMbaError(f"asks for {asked.count(',') + 1} ranges at once; expected {RANGES} at most")
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
-    await anyio.to_thread.run_sync(_open_once, video)
+    size = await anyio.to_thread.run_sync(_readable, video)
+    if "range" in request.headers:
+        check_range(request.headers["range"], size)
     media_type = TYPES.get(video.path.suffix.lower(), "application/octet-stream")
     return FileResponse(video.path, media_type=media_type, headers=_ASK_AGAIN)
 
 
-def _open_once(video: ServedVideo) -> None:
-    """Raises VideoError where the file cannot be read."""
+def _readable(video: ServedVideo) -> int:
+    """Bytes of a file. Raises VideoError where it cannot be read."""
     try:
-        video.path.open("rb").close()
+        with video.path.open("rb") as file:
+            return file.seek(0, os.SEEK_END)
     except OSError as error:
         raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
+
+
+def check_range(asked: str, size: int) -> None:
+    """Raises SpikeMbaError for what is no range of bytes, HTTPException for one that a file of this size has not."""
+    shown = printable(asked[:60])
+    parts = asked.partition("=")[2].split(",", RANGES)
+    if len(parts) > RANGES or len(asked) > 40 * RANGES:
+        raise SpikeMbaError(f"Range is {shown!r} and more; expected {RANGES} ranges at most")
+    for part in parts:
+        found = re.fullmatch(r"\s*([0-9]{0,18})-([0-9]{0,18})\s*", part)
+        first, last = found.groups() if found else ("", "")
+        if not (asked.startswith("bytes=") and (first or last)) or (first and last and int(first) > int(last)):
+            raise SpikeMbaError(f"Range is {shown!r}; expected such as `bytes=0-499`")
+        if (int(first) >= size) if first else not 0 < int(last) <= size:
+            beyond = f"Range is {shown!r}; expected one within the file, which has {size} bytes"
+            raise HTTPException(416, beyond, {"Content-Range": f"bytes */{size}"})
 
 
 async def _cut_file(service: Service, request: Request) -> Response:
@@ -77,7 +96,7 @@ async def _cut_file(service: Service, request: Request) -> Response:
     return FileResponse(cut.path, media_type=media_type, filename=cut.name)
 
 
-async def _piece(service: Service, turns: "_Turns", request: Request) -> Response:
+async def _piece(service: Service, turns: "Turns", request: Request) -> Response:
     number = request.path_params["n"]
     if not (number.isascii() and number.isdigit() and len(number) < 8):
         raise NotThere(f"no piece is called {printable(number)[:40]!r}; they are counted from 0 on")
@@ -93,7 +112,7 @@ async def _piece(service: Service, turns: "_Turns", request: Request) -> Respons
     return await _made(video, f"piece {number}", "video/mp4", make, turns, request)
 
 
-async def _still(service: Service, stills: Stills, turns: "_Turns", request: Request) -> Response:
+async def _still(service: Service, stills: Stills, turns: "Turns", request: Request) -> Response:
     asked = query_of(request, StillQuery)
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
     make = partial(stills.still, video.path, asked.at_s, asked.height)
@@ -105,7 +124,7 @@ async def _made(
     name: str,
     media_type: str,
     make: Callable[[Stop], bytes],
-    turns: "_Turns",
+    turns: "Turns",
     request: Request,
 ) -> Response:
     """What is made of a file, or that the browser has it."""
@@ -128,7 +147,7 @@ def _etag(video: ServedVideo, name: str) -> str:
         raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
 
 
-class _Turns:
+class Turns:
     """Work in a few threads; what waits for one of them holds none."""
 
     def __init__(self) -> None:

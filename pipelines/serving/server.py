@@ -90,7 +90,7 @@ def configured(app: Any) -> uvicorn.Config:
         ws="none",
         loop="asyncio",
         lifespan="off",
-        log_level="error",
+        log_level="critical",  # the door tells of failures; what is cancelled at the end is none
         access_log=False,
         server_header=False,
         date_header=True,

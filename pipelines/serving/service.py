@@ -138,7 +138,7 @@ class Service:
         return VideoInfo(
             id=video.id,
             name=video.name,
-            duration_s=found.duration_s,
+            duration_s=plays.pieces_s[-1][1] if plays.limits else found.duration_s,
             width=found.width,
             height=found.height,
             fps=found.fps or None,

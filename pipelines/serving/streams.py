@@ -8,7 +8,7 @@ from pipelines.serving.questions import Event, Question
 
 KEEP_ALIVE_S = 10.0
 """Between two signs of life where nothing happens."""
-STATE_EVERY_S = 0.1
+STATE_EVERY_S = 0.2
 """Between two reports of how far it is, at least."""
 
 
@@ -21,11 +21,14 @@ async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
     """The events behind the first `after` ones, then each as it happens; over when the question is."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
+    at, version, told_at, due = after, -1, -STATE_EVERY_S, False
+
     def wake() -> None:
+        if due and len(question.log) <= at:
+            return  # how far it is will be told in any case
         with suppress(RuntimeError):  # the loop may have ended
             loop.call_soon_threadsafe(changed.set)
 
-    at, version = after, -1
     if question.is_over:
         at = min(at, len(question.log) - 1)  # the end is said to everybody
     with question.listening(wake):
@@ -37,14 +40,17 @@ async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
                 at = number
             if over:
                 return
-            if seen != version:
-                version = seen
+            due_s = told_at + STATE_EVERY_S - loop.time()
+            due = seen != version and due_s > 0
+            if seen != version and not due:
+                version, told_at = seen, loop.time()
                 yield f"event: state\ndata: {question.status().model_dump_json()}\n\n"
-                await asyncio.sleep(STATE_EVERY_S)
+                continue
             try:
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+                await asyncio.wait_for(changed.wait(), due_s if due else KEEP_ALIVE_S)
             except TimeoutError:
-                yield ": still here\n\n"
+                if not due:
+                    yield ": still here\n\n"
 
 
 def _sent(event: Event, number: int) -> str:

@@ -22,7 +22,7 @@ def routes(service: Service) -> list[Route]:
     async def begin(request: Request) -> Response:
         asked = await body_of(request, Upload)
         begun = await run_in_threadpool(_on(uploads).begin, asked.name, asked.size_bytes)
-        return _sent(UploadProgress(id=begun.id), 201)
+        return _sent(UploadProgress(id=begun.id, received=0), 201)
 
     async def add(request: Request) -> Response:
         taken = _on(uploads)

@@ -7,8 +7,8 @@ other moments down, and that is what a share sees.
 
 A word is hidden by asking another sentence, not by leaving out its state: the states of the other words have read it.
 Measured on 120 drawn videos of two events that one of four words tells apart, by how often that word had the largest
-effect: mini 32 % by leaving out states, 49 % without the word, 55 % with a placeholder for it, which mini knows from
-training; its encoder without training 78 and 90 %. With the score within the moment as measure mini has 26 to 30 %.
+effect: mini 31 % by leaving out states, 50 % without the word, 57 % with a placeholder for it, which mini knows from
+training; its encoder without training 78 and 90 %. With the score within the moment as measure mini has 26 to 29 %.
 
 Source of the idea: occlusion, Zeiler and Fergus 2014, arXiv 1311.2901; of words, Li et al. 2016, arXiv 1612.08220.
 """

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from spikemba.video.decoding import (
     Join,
+    Mark,
     Threads,
     TimedFrame,
     declared_end,
@@ -33,16 +34,16 @@ _GAPS = 200  # between so many of the last pictures the typical gap is looked fo
 
 
 def shown_frames(
-    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None, skip: int = 0
+    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None, mark: Mark | None = None
 ) -> Iterator[TimedFrame]:
     """The pictures in order, each from its time until the next one's; the last until `end_of_last`.
 
     What files say of a picture's duration is not to be relied on, and stamps repeat and step back: of pictures that
-    would be shown for no time only the last is kept. joins, skip: as for `timed_frames`.
+    would be shown for no time only the last is kept. joins, mark: as for `timed_frames`.
     """
     held: TimedFrame | None = None
     gaps: deque[Fraction] = deque(maxlen=_GAPS)
-    for following in timed_frames(container, stream, joins, skip):
+    for following in timed_frames(container, stream, joins, mark):
         if held is not None and following.start > held.start:
             gaps.append(following.start - held.start)
             yield held._replace(end=following.start)
@@ -59,17 +60,17 @@ def shown_from(
     needed: Fraction,
     margin: Fraction = Fraction(SEEK_MARGIN_S),
     joins: list[Join] | None = None,
-    skip: int = 0,
+    mark: Mark | None = None,
 ) -> Iterator[TimedFrame]:
     """The pictures from one that begins before `needed` on (or from the first of all); joins as for `timed_frames`.
 
-    skip: packets before that one which a file that cannot be sought need not decode.
+    mark: of a file that cannot be sought; what lies before it is not decoded.
     """
-    for seek in (True, False) if needed > 2 * margin and not skip else (False,):
+    for seek in (True, False) if needed > 2 * margin and mark is None else (False,):
         with opened(path, threads) as (container, stream):
             if seek and not seek_before(container, stream, needed - margin):
                 continue
-            frames = shown_frames(container, stream, joins, skip)
+            frames = shown_frames(container, stream, joins, mark)
             first = next(frames, None)
             if seek and (first is None or first.start >= needed):
                 continue  # an index that points too far: read from the beginning

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -29,6 +29,8 @@ _MICROSECOND = Fraction(1, av.time_base)
 AGAIN = "copy or download it again"
 EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carries its own display time
 BROADCAST = ("mpegts", "mpeg")  # joined end to end, each part with its own clock
+ROUGHLY_SOUGHT = ("mpegts", "avi", "flv")  # libav finds a time nearly
+_RUN_UP_S = 1
 
 # A forked process, such as one that loads data, leaves alone what its parent had open: closing it there, FFmpeg would
 # wait for ever for threads that only the parent has.
@@ -179,15 +181,51 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Any]:
         yield packet
 
 
-def decoded(container: InputContainer, stream: VideoStream, skip: int = 0) -> Iterator[VideoFrame]:
+class Mark(NamedTuple):
+    """A key frame of a file that cannot be sought by its index, as a pass over its packets found it."""
+
+    shown: Fraction
+    """Seconds from the container's start."""
+    number: int
+    """Packets of pictures that lie before it."""
+    position: int | None
+    """Bytes from the file's beginning to its packet."""
+
+
+def packets_from(container: InputContainer, stream: VideoStream, mark: Mark | None) -> Iterator[Any]:
+    """The packets of a freshly opened file from a key frame on; without one, from the beginning.
+
+    Where libav may find the time is looked at, and left again if the key frame is not met there: what comes is the same
+    as after reading on from the beginning.
+    """
+    if mark is None:
+        return packets_of(container, stream)
+    if container.format.name in ROUGHLY_SOUGHT and mark.position is not None and mark.shown > _RUN_UP_S:
+        with suppress(av.FFmpegError):
+            container.seek(math.floor((start_of(container) + mark.shown - _RUN_UP_S) * av.time_base))
+            for packet in packets_of(container, stream):
+                if packet.pos is None or packet.pos > mark.position:
+                    break
+                if packet.pos == mark.position:
+                    return chain((packet,), packets_of(container, stream))
+        rewind(container)
+    return islice(packets_of(container, stream), mark.number, None)
+
+
+def rewind(container: InputContainer) -> None:
+    """Go back to the first packet."""
+    by_bytes = container.format.name in BROADCAST
+    container.seek(0 if by_bytes else container.start_time or 0, unsupported_byte_offset=by_bytes)
+
+
+def decoded(container: InputContainer, stream: VideoStream, mark: Mark | None = None) -> Iterator[VideoFrame]:
     """Every frame that decodes, in display order. Damaged packets cost their own frames, not the file.
 
-    `opaque` of a broadcast frame is where its packet lies in the file.  skip: so many packets are only passed over.
+    `opaque` of a broadcast frame is where its packet lies in the file.  mark: where to begin.
     """
     placed = container.format.name in BROADCAST
     stream.codec_context.copy_opaque = placed
-    packets = islice(packets_of(container, stream), skip, None)
-    for packet in chain(packets, (None,)):  # frames may wait in the decoder at the end
+    for packet in chain(packets_from(container, stream, mark), (None,)):  # frames may wait in the decoder at the end
         if packet is not None and placed:
             packet.opaque = packet.pos
         try:
@@ -198,16 +236,16 @@ def decoded(container: InputContainer, stream: VideoStream, skip: int = 0) -> It
 
 
 def timed_frames(
-    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None, skip: int = 0
+    container: InputContainer, stream: VideoStream, joins: list[Join] | None = None, mark: Mark | None = None
 ) -> Iterator[TimedFrame]:
     """Decoded frames with their times from the container's start. joins: takes up where another clock begins.
 
-    skip: packets to pass over, up to a key frame that says when it is shown, in a file of one clock.
+    mark: where to begin, in a file of one clock.
     """
     tick, offset = stream.time_base or _MICROSECOND, origin_ticks(container, stream)
     gap = 1 / rate(stream) if rate(stream) else Fraction(0)
     form, shift, last = container.format.name, Fraction(0), None
-    for frame in decoded(container, stream, skip):
+    for frame in decoded(container, stream, mark):
         stamp = frame.dts if form == "avi" else frame.pts  # AVI has no display times, and libav's guess runs backwards
         due = last.end if last else Fraction(0)
         start = due if stamp is None else (stamp - offset) * tick + shift

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -14,6 +15,7 @@ from av.video.stream import VideoStream
 from spikemba.video.clock import end_of_last, measured_end
 from spikemba.video.decoding import (
     BROADCAST,
+    Mark,
     TimedFrame,
     broken_clock,
     declared_end,
@@ -31,14 +33,10 @@ _TAIL_S = 40
 _FAR_S = 30 * 3600  # a larger step is a damaged stamp
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A picture that needs no other one."""
 
-    shown: Fraction
-    """Seconds from the file's start."""
-    number: int
-    """Packets of pictures that lie before it in the file."""
+    mark: Mark
     closed: bool
     """Whether every picture behind it in the file is shown after it, so that a new file can begin here."""
 
@@ -55,11 +53,11 @@ class Packets:
     copyable: bool
     """Whether each says when it is shown, and each is shown."""
 
-    def before(self, time: Fraction) -> int:
-        """Packets that need not be decoded for what is shown from a time on; 0 where that is not known."""
+    def before(self, time: Fraction) -> Mark | None:
+        """Where to begin for what is shown from a time on; None: at the beginning."""
         if not self.one_clock:
-            return 0
-        return next((key.number for key in reversed(self.keys) if key.shown <= time), 0)
+            return None
+        return next((key.mark for key in reversed(self.keys) if key.mark.shown <= time), None)
 
 
 def scan(path: Path) -> Packets:
@@ -98,7 +96,7 @@ class _Scan:
         self.tick = stream.time_base or Fraction(1, av.time_base)
         self.declared, self._rate = declared_end(container, stream), rate(stream)
         self.latest: deque[tuple[int, int]] = deque(maxlen=4 * _LASTS)
-        self.keys: list[tuple[int, int]] = []
+        self.keys: list[tuple[int, int, int | None]] = []
         self.leading: set[int] = set()
         self.one_clock = self.copyable = True
         self._read(container, stream)
@@ -120,14 +118,17 @@ class _Scan:
                 self.one_clock &= not (broken_clock(jump) if broadcast else abs(jump) > _FAR_S)
             last = last if decoded is None else decoded
             if packet.is_keyframe:
-                self.keys.append((at, number))
+                self.keys.append((at, number, packet.pos))
             elif self.keys and at < self.keys[-1][0]:
                 self.leading.add(len(self.keys) - 1)
             self.latest.append((at, packet.duration or 0))
 
     def with_openness(self) -> tuple[Key, ...]:
         """The key frames, those with pictures before them in time but behind them in the file marked."""
-        return tuple(Key(at * self.tick, number, k not in self.leading) for k, (at, number) in enumerate(self.keys))
+        return tuple(
+            Key(Mark(at * self.tick, number, position), k not in self.leading)
+            for k, (at, number, position) in enumerate(self.keys)
+        )
 
     def end(self) -> Fraction | None:
         """When the last picture gives way; None where none says when it is shown."""
@@ -154,7 +155,7 @@ def key_limits(packets: Packets, length_s: int, longest_s: int) -> list[tuple[Fr
 
     Also None where the first picture does not come at once, or a picture does not say when it is shown.
     """
-    closed = sorted({key.shown for key in packets.keys if key.closed})
+    closed = sorted({key.mark.shown for key in packets.keys if key.closed})
     if not (packets.copyable and packets.one_clock and closed and 0 <= closed[0] < Fraction(1, 10)):
         return None
     borders = [Fraction(0)]

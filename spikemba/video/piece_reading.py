@@ -9,12 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import VideoError
 from spikemba.video.clock import SEEK_MARGIN_S, shown_from
-from spikemba.video.decoding import AGAIN, Join, TimedFrame, opened, origin_ticks, packets_of, rate, seek_before
+from spikemba.video.decoding import AGAIN, Join, TimedFrame, opened, origin_ticks, packets_from, rate, seek_before
 from spikemba.video.packets import Packets
 from spikemba.video.piece_writing import STEP, CopiedPictures, EncodedPictures, PieceFile, PieceSound, Span
 from spikemba.video.sampling import exact
@@ -30,11 +31,15 @@ class Stopped(Exception):
     """Nobody waits for the piece any more."""
 
 
+class Damaged(Exception):
+    """Pictures of a piece cannot be decoded as they are stored; a browser that met them would stop for good."""
+
+
 class Reading(Protocol):
     """A file that is open at a piece's beginning."""
 
     def piece(self, span: Span, stop: Stop) -> bytes:
-        """The piece that follows the last one.  Raises VideoError, Stopped; the reading is of no use then."""
+        """The piece that follows the last one.  Raises VideoError, Stopped, Damaged; the reading is of no use then."""
 
     def close(self) -> None:
         """Close the file."""
@@ -81,8 +86,8 @@ class EncodedReading:
         with opened(path, "NONE") as (_, stream):
             self._aspect, fps = Fraction(stream.sample_aspect_ratio or 1), rate(stream)
         self._fps = exact(float(fps)) if 1 <= fps <= 240 else _USUAL_FPS
-        skip = packets.before(begin - SEEK_MARGIN_S) if packets else 0
-        frames = shown_from(path, "AUTO", begin, joins=self._joins, skip=skip)
+        mark = packets.before(begin - SEEK_MARGIN_S) if packets else None
+        frames = shown_from(path, "AUTO", begin, joins=self._joins, mark=mark)
         self._frames = self._stack.enter_context(_closing(frames))
         self._sound = _Sound(path, begin, self._joins, packets is None or packets.one_clock)
         self._stack.callback(self._sound.reader.close)
@@ -129,12 +134,12 @@ class CopiedReading:
     """Pieces whose pictures are copied, from key frame to key frame."""
 
     def __init__(self, path: Path, begin: Fraction, packets: Packets) -> None:
-        self.path, self._stack, self._packets = path, ExitStack(), packets
+        self.path, self._stack = path, ExitStack()
         self._container, self._stream = self._stack.enter_context(opened(path, "NONE"))
         self._origin, self._tick = origin_ticks(self._container, self._stream), self._stream.time_base or Fraction(1)
-        if begin > 2 * SEEK_MARGIN_S:
-            seek_before(self._container, self._stream, begin - SEEK_MARGIN_S)
-        self._found: Iterator[Any] = packets_of(self._container, self._stream)
+        sought = begin > 2 * SEEK_MARGIN_S and seek_before(self._container, self._stream, begin - SEEK_MARGIN_S)
+        mark = None if sought or not begin else packets.before(begin)
+        self._found: Iterator[Any] = packets_from(self._container, self._stream, mark)
         self._sound = _Sound(path, begin, [], True)
         self._stack.callback(self._sound.reader.close)
         self._key: Any = None
@@ -159,11 +164,27 @@ class CopiedReading:
                 taken.append(packet)
         if not taken:
             raise _nothing(self.path, span)
+        if not self._decode(taken, stop):
+            raise Damaged
         file = PieceFile()
         pictures, sound = CopiedPictures(file, self._stream), self._sound.part(file, span)
         pictures.write(taken, self._origin, span)
         self._sound.write(sound, span, float("inf"))
         return file.content()
+
+    def _decode(self, packets: list[Any], stop: Stop) -> bool:
+        """Whether all the pictures can be decoded."""
+        own = self._stream.codec_context
+        decoder: Any = av.CodecContext.create(own.codec.name, "r")
+        decoder.extradata, decoder.thread_type = own.extradata, "AUTO"
+        try:
+            for packet in packets:
+                if stop():
+                    raise Stopped
+                decoder.decode(packet)
+        except av.FFmpegError:
+            return False
+        return True
 
 
 def _nothing(path: Path, span: Span) -> VideoError:

@@ -15,7 +15,7 @@ from spikemba.user_folders import cache_folder
 from spikemba.video.decoding import opened, seekable
 from spikemba.video.kept import KeptFiles, identity
 from spikemba.video.packets import Packets, even_limits, key_limits, pictures_end, scan
-from spikemba.video.piece_reading import CopiedReading, EncodedReading, Reading, Stop, Stopped
+from spikemba.video.piece_reading import CopiedReading, Damaged, EncodedReading, Reading, Stop, Stopped
 from spikemba.video.piece_writing import Span
 from spikemba.video.playable import Playable, how_to_play
 
@@ -48,6 +48,8 @@ class Playing:
     """Of a file that has been read through for it."""
     copied: bool
     """Whether pictures go into the pieces as they are stored."""
+    sought: bool
+    """Whether a part can be read without what lies before it."""
 
     @property
     def pieces_s(self) -> list[tuple[float, float]]:
@@ -62,15 +64,15 @@ def playing(path: Path) -> Playing:
     """
     how = how_to_play(path)
     if how.as_it_is:
-        return Playing(path, how, (), None, False)
+        return Playing(path, how, (), None, copied=False, sought=True)
     with opened(path, "NONE") as (container, _):
         sought = seekable(container)
     packets = scan(path) if how.copies or not sought else None
     limits = key_limits(packets, LENGTH_S, LONGEST_S) if packets is not None and how.copies else None
     if limits is not None:
-        return Playing(path, how, tuple(limits), packets, True)
+        return Playing(path, how, tuple(limits), packets, True, sought)
     end = pictures_end(path) if packets is None else packets.end
-    return Playing(path, how, tuple(even_limits(end, LENGTH_S)), None if sought else packets, False)
+    return Playing(path, how, tuple(even_limits(end, LENGTH_S)), packets, False, sought)
 
 
 class PieceMaker:
@@ -130,11 +132,17 @@ class PieceMaker:
     def _made(self, found: Playing, name: str, number: int, stop: Stop) -> bytes:
         with self._lock:
             reading = self._open.pop((name, number), None)
-        begin = found.limits[number][0]
+        begin, encoded_alone = found.limits[number][0], False
         try:
             if reading is None:
                 reading = _reading(found, begin)
-            content = reading.piece(found.limits[number], stop)
+            try:
+                content = reading.piece(found.limits[number], stop)
+            except Damaged:
+                reading.close()
+                reading = _encoding(found, begin)
+                content = reading.piece(found.limits[number], stop)
+                encoded_alone = found.copied
         except BaseException as error:
             if reading is not None:
                 reading.close()
@@ -143,7 +151,7 @@ class PieceMaker:
                     found.path, f"its piece at {float(begin):g} s cannot be made: {error.strerror}"
                 ) from error
             raise
-        self._keep_open(name, number + 1, reading, last=number + 1 == len(found.limits))
+        self._keep_open(name, number + 1, reading, last=encoded_alone or number + 1 == len(found.limits))
         return content
 
     def _keep_open(self, name: str, number: int, reading: Reading, last: bool) -> None:
@@ -189,7 +197,11 @@ class PieceMaker:
 def _reading(found: Playing, begin: Fraction) -> Reading:
     if found.copied and found.packets is not None:
         return CopiedReading(found.path, begin, found.packets)
-    return EncodedReading(found.path, begin, found.packets)
+    return _encoding(found, begin)
+
+
+def _encoding(found: Playing, begin: Fraction) -> Reading:
+    return EncodedReading(found.path, begin, None if found.sought else found.packets)
 
 
 def _identity(path: Path) -> str:

@@ -46,12 +46,13 @@ def how_to_play(path: Path) -> Playable:
             raise VideoError(path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
         plain = _plain_h264(stream, first)
         reason = _reason(path, container, stream, first, sound)
-        codec = avc_type(stream) if plain else "avc1.640028"
+        copies = plain and not orientation(first).filters()
+        codec = avc_type(stream) if copies else "avc1.640028"
         if not reason:
-            return Playable(True, _file_type(container, stream, sound), "", plain, sound is not None)
+            return Playable(True, _file_type(container, stream, sound), "", copies, sound is not None)
     heard = "mp4a.40.2" if sound is not None else ""
     kind = f'video/mp4; codecs="{",".join(part for part in (codec, heard) if part)}"'
-    return Playable(False, kind, reason, plain and not orientation(first).filters(), sound is not None)
+    return Playable(False, kind, reason, copies, sound is not None)
 
 
 def _reason(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame, sound: Any) -> str:

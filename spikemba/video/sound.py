@@ -1,5 +1,6 @@
 """The sound of a file on the clock of its pictures, and the sound of a cut."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -13,10 +14,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from spikemba.video.decoding import Join, opened, packets_of, seekable, start_of
+from spikemba.video.decoding import ROUGHLY_SOUGHT, Join, opened, packets_of, rewind, seekable, start_of
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _MARGIN_S = 1
+_RUN_UP_S = 4  # sound may lie so much before its pictures in a file
 _DRIFT_S = Fraction(1, 20)  # stamps are rounded, to a millisecond in Matroska; only a larger step is a gap
 _ASKEW_BYTES = 2_000_000  # by so much pictures and sound of the same time lie apart in a file, at most
 _NEAR_S = 2  # a pause in the sound, rather than another clock: it goes on where the pictures are
@@ -162,6 +164,8 @@ class SoundReader:
         early = from_s - _MARGIN_S
         if early > 0 and seekable(self._container):
             self._container.seek(int((self._origin + early) * av.time_base))
+        elif early > _RUN_UP_S and self._one_clock:
+            self._seek_roughly(early)
         skipping, place = self._one_clock and early > 0, 0
         for packet in chain(packets_of(self._container, self.track), (None,)):  # what waits in the decoder comes last
             if packet is not None and packet.pos is not None:
@@ -176,6 +180,19 @@ class SoundReader:
                 frames = []  # damaged sound costs its own time, not the rest
             for frame in frames:
                 yield place, frame
+
+    def _seek_roughly(self, time: Fraction) -> None:
+        """Go to a time where libav finds it nearly; back to the beginning where it went too far."""
+        if self._container.format.name not in ROUGHLY_SOUGHT:
+            return
+        try:
+            self._container.seek(math.floor((self._origin + time - _RUN_UP_S) * av.time_base))
+            stamps = (packet.pts * packet.time_base for packet in packets_of(self._container, self.track) if packet.pts)
+            far = next(stamps, None)
+        except av.FFmpegError:
+            far = None
+        if far is None or far - self._origin > time:
+            rewind(self._container)
 
 
 def aac_rate(rate_hz: int) -> int:

@@ -3,6 +3,7 @@
 import io
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -16,7 +17,7 @@ from av.video.stream import VideoStream
 
 from spikemba.errors import VideoError
 from spikemba.video.clock import SEEK_MARGIN_S
-from spikemba.video.decoding import AGAIN, TimedFrame, opened, seek_before, start_of, timed_frames
+from spikemba.video.decoding import AGAIN, TimedFrame, opened, rate, seek_before, start_of, timed_frames
 from spikemba.video.kept import identity
 from spikemba.video.orientation import orientation
 from spikemba.video.piece_reading import Stop, Stopped
@@ -26,8 +27,10 @@ HEIGHTS = (90, 180, 360)
 """Of a picture, in pixels; a tall one is so wide instead."""
 NEAR_S = Fraction(1)
 """So far before its time a key frame may be shown as a thumbnail."""
-FAR_S = Fraction(12)
-"""So far before its time a key frame is shown rather than that all behind it is decoded, as a thumbnail."""
+_WORK_PX = 250 * 1280 * 720
+"""Pixels that are decoded for a thumbnail, about; where the key frame lies farther before it, that is shown."""
+_OPEN = 6
+"""Files that are held open, at most."""
 _EXACT_HEIGHT = 360
 _SOUGHT = ("mpegts", "avi", "flv", "asf")
 """Containers in which libav finds a time well enough for a picture; what it found is looked at."""
@@ -40,13 +43,14 @@ class Stills:
 
     def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
         self._kept: OrderedDict[tuple[str, float, int], bytes] = OrderedDict()
+        self._open: list[tuple[str, _Open]] = []
         self._room, self._lock = kept_bytes, Lock()
 
     def still(self, path: Path, at_s: float, height: int, stop: Stop = lambda: False) -> bytes:
         """The picture at a time as JPEG, upright, in square pixels; past the end the last one.
 
         height: of HEIGHTS, in pixels. The largest shows the very picture of that time; smaller ones may show a key
-        frame up to NEAR_S before it (FAR_S and more where there is none so long).
+        frame up to NEAR_S before it, or the last one where decoding on from it would take too long.
         Raises VideoError when the file cannot be read as a video, Stopped.
         """
         try:
@@ -58,7 +62,7 @@ class Stills:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         try:
-            content = _jpeg(*_Search(path, exact(at_s), height >= _EXACT_HEIGHT, stop).found(), height)
+            content = self._made(path, key, stop)
         except av.FFmpegError as error:
             raise VideoError(path, f"its picture at {at_s:g} s cannot be shown: {error.strerror}") from error
         with self._lock:
@@ -68,40 +72,78 @@ class Stills:
                 self._room += len(self._kept.popitem(last=False)[1])
         return content
 
+    def _made(self, path: Path, key: tuple[str, float, int], stop: Stop) -> bytes:
+        name, at_s, height = key
+        with self._lock:
+            at = next((k for k, (other, _) in enumerate(self._open) if other == name), None)
+            one = None if at is None else self._open.pop(at)[1]
+        one = one or _Open(path)
+        try:
+            frame = _Search(path, one, exact(at_s), stop).found(height >= _EXACT_HEIGHT)
+            content = _jpeg(frame, Fraction(one.stream.sample_aspect_ratio or 1), height)
+        except BaseException:
+            one.close()
+            raise
+        with self._lock:
+            self._open.append((name, one))
+            closed = [self._open.pop(0)[1]] if len(self._open) > _OPEN else []
+        for old in closed:
+            old.close()
+        return content
+
+    def close(self) -> None:
+        """Close the files that are held open."""
+        with self._lock:
+            held, self._open = self._open, []
+        for _, one in held:
+            one.close()
+
+
+class _Open:
+    """A file that is open for one picture after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self._stack = ExitStack()
+        self.container, self.stream = self._stack.enter_context(opened(path, "NONE"))
+        self.close = self._stack.close
+
 
 class _Search:
-    """Looks for the picture of a time."""
+    """Looks for the picture of a time in an open file."""
 
-    def __init__(self, path: Path, time: Fraction, exactly: bool, stop: Stop) -> None:
-        self.path, self.time, self.exactly, self.stop = path, time, exactly, stop
+    def __init__(self, path: Path, one: _Open, time: Fraction, stop: Stop) -> None:
+        self.path, self.container, self.stream, self.time, self.stop = path, one.container, one.stream, time, stop
 
-    def found(self) -> tuple[VideoFrame, Fraction]:
-        """The picture and the proportions of its pixels."""
-        frame, aspect = self._near() if not self.exactly else (None, Fraction(1))
+    def found(self, exactly: bool) -> VideoFrame:
+        """The picture. exactly: or else one close by."""
+        context = self.stream.codec_context
+        context.skip_frame = "DEFAULT"
+        frame = None if exactly else self._near()
+        context.skip_frame = "DEFAULT"
         if frame is not None:
-            return frame, aspect
-        for back in (Fraction(SEEK_MARGIN_S), Fraction(6), None):
-            with opened(self.path, "AUTO") as (container, stream):
-                if back is not None and not (
-                    self.time > 2 * back and self._sought(container, stream, self.time - back)
-                ):
-                    continue
-                frame = self._on_screen(container, stream, first_counts=back is None)
+            return frame
+        for back in (Fraction(SEEK_MARGIN_S), Fraction(6)):
+            if self.time > 2 * back and self._sought(self.container, self.stream, self.time - back):
+                frame = self._on_screen(self._keys(self.container, self.stream))
                 if frame is not None:
-                    return frame, Fraction(stream.sample_aspect_ratio or 1)
-        raise VideoError(self.path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
+                    return frame
+        with opened(self.path, "AUTO") as (container, stream):
+            frame = self._on_screen(timed_frames(container, stream), first_counts=True)
+        if frame is None:
+            raise VideoError(self.path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
+        return frame
 
-    def _near(self) -> tuple[VideoFrame | None, Fraction]:
-        """A key frame close before the time, or one far before it where there is none so long; None for others."""
-        with opened(self.path, "NONE") as (container, stream):
-            if self.time > 0 and not self._sought(container, stream, self.time):
-                return None, Fraction(1)
-            stream.codec_context.skip_frame = "NONKEY"
-            shown = next(self._keys(container, stream), None)
-            before = None if shown is None else self.time - shown.start
-            if shown is None or before is None or before < 0 or NEAR_S < before <= FAR_S:
-                return None, Fraction(1)
-            return shown.frame, Fraction(stream.sample_aspect_ratio or 1)
+    def _near(self) -> VideoFrame | None:
+        """A key frame close before the time, or far before it where decoding on would take too long."""
+        if not self._sought(self.container, self.stream, self.time):
+            return None
+        self.stream.codec_context.skip_frame = "NONKEY"
+        shown = next(self._keys(self.container, self.stream), None)
+        if shown is None or shown.start > self.time:
+            return None
+        before = self.time - shown.start
+        work_px = before * (rate(self.stream) or 25) * shown.frame.width * shown.frame.height
+        return shown.frame if before <= NEAR_S or work_px > _WORK_PX else None
 
     def _sought(self, container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
         """Move to a key frame before a time, or near it; False where that is not possible."""
@@ -125,17 +167,15 @@ class _Search:
             if begun:
                 yield shown
 
-    def _on_screen(self, container: InputContainer, stream: VideoStream, first_counts: bool) -> VideoFrame | None:
+    def _on_screen(self, frames: Iterator[TimedFrame], first_counts: bool = False) -> VideoFrame | None:
         """The last picture that begins by the time. first_counts: the first of all, where none does; else None."""
         last: VideoFrame | None = None
-        for shown in self._keys(container, stream) if not first_counts else timed_frames(container, stream):
+        for shown in frames:
             if self.stop():
                 raise Stopped
-            if shown.start > self.time and (last is not None or not first_counts):
-                return last
-            last = shown.frame
             if shown.start > self.time:
-                return last
+                return shown.frame if last is None and first_counts else last
+            last = shown.frame
         return last
 
 

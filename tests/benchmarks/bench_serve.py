@@ -4,13 +4,14 @@
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_serve.py --clients 50 --questions 20 --workers 2
 
 The server is a process of its own on the example video, whose features are in its cache before anything is measured;
-the clients are threads here. Each asks one question after the other: POST, then the events up to `end`. One JSON line per
-case, times in milliseconds:
+the clients are threads here. Each asks one question after the other: POST, then the events up to `end`. One JSON line
+per case, times in milliseconds:
 
     first       from the sentence to its first answer on a warm server that has nobody else to answer; new sentences
     remembered  all ask the same few sentences, which were asked before
     new         every question is another sentence; the video is read, the sentence is not
 
+`cpu_ms` is what the server's process computes for a question, `cpu_alone_ms` for one of a client that is alone.
 `bound_ms` is 3 x clients x one answer / workers, what p95 may be; one answer is the median of a client that is alone.
 """
 
@@ -53,6 +54,14 @@ class Server:
             return None
         line = next(line for line in status.read_text().splitlines() if line.startswith(name))
         return round(int(line.split()[1]) / 1024, 1)
+
+    def cpu_ms(self) -> float:
+        """Milliseconds of processors that it has used so far; 0 where the system does not tell."""
+        status = Path(f"/proc/{self.pid}/stat")
+        if not status.exists():
+            return 0.0
+        user, system = status.read_text().rpartition(")")[2].split()[11:13]
+        return 1e3 * (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -160,11 +169,12 @@ def percentile(values: list[float], share: float) -> float:
 
 def case(server: Server, arguments: argparse.Namespace, name: str, next_query: Callable[[], str]) -> dict[str, Any]:
     """One line: a client alone, then all at once."""
-    alone = Times()
+    alone, cpu = Times(), [server.cpu_ms()]
     for _ in range(ALONE):
         alone.ask(server, next_query())
-    before = server.memory_mb("VmRSS")
+    before, cpu = server.memory_mb("VmRSS"), [*cpu, server.cpu_ms()]
     found = together(server, arguments.clients, arguments.questions, next_query)
+    cpu.append(server.cpu_ms())
     one, p95 = statistics.median(alone.whole), percentile(found.whole, 0.95)
     bound = 3 * arguments.clients * one / arguments.workers
     return {
@@ -179,6 +189,8 @@ def case(server: Server, arguments: argparse.Namespace, name: str, next_query: C
         "p95_ms": round(p95, 1),
         "bound_ms": round(bound, 1),
         "within": p95 <= bound,
+        "cpu_alone_ms": round((cpu[1] - cpu[0]) / ALONE, 1),
+        "cpu_ms": round((cpu[2] - cpu[1]) / arguments.clients / arguments.questions, 1),
         "rss_before_mb": before,
         "rss_after_mb": server.memory_mb("VmRSS"),
         "rss_peak_mb": server.memory_mb("VmHWM"),

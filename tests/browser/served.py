@@ -23,14 +23,14 @@ class Served:
     """
 
     def __init__(self, folders: Sequence[Path], options: Sequence[str], home: Path) -> None:
-        self._folders, self._options, self.home = folders, options, home
+        self.folders, self._options, self.home = folders, options, home
         self._process: subprocess.Popen[str] | None = None
         self.port = free_port()
         self.url = self.origin = ""
 
     def start(self) -> None:
         """Start, and wait for the line that says where it is served. Raises AssertionError with what it printed."""
-        arguments = [*map(str, self._folders), "--port", str(self.port), "--json", "--no-open", *self._options]
+        arguments = [*map(str, self.folders), "--port", str(self.port), "--json", "--no-open", *self._options]
         environment = os.environ | {
             "SPIKEMBA_CACHE": str(self.home / "cache"),
             "SPIKEMBA_HOME": str(self.home / "home"),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,22 +12,32 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from typer.testing import CliRunner
 
 from pipelines.serving import mcp_server as module
 from pipelines.serving.mcp_server import mcp_server
 from pipelines.serving.service import Service
 from spikemba.grounder.grounder import load
 from spikemba.video.sampling import VideoReader
+from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "shapes.mp4"
 QUERY = "a red circle enters"
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a test", "version": "1"}},
+}
+"""What a client says first."""
 RUN = [sys.executable, "-c", "from spikemba_cli.main import main; main()"]
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    return {**os.environ, "PYTHONPATH": str(ROOT), "SPIKEMBA_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": paths, "SPIKEMBA_CACHE": str(tmp_path_factory.mktemp("cache"))}
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +73,9 @@ def error_of(result):
     return content.text
 
 
-def printed(*arguments, environment):
+def printed(*arguments):
     """What a command prints as JSON."""
-    done = subprocess.run([*RUN, *map(str, arguments)], env=environment, capture_output=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False).stdout)
 
 
 def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
@@ -98,13 +108,17 @@ def test_a_client_lists_looks_asks_and_cuts(folder, environment, tmp_path):
     assert all(tool.description and tool.output_schema for tool in tools.values())
     described = [value for tool in tools.values() for value in tool.input_schema["properties"].values()]
     assert all(value["description"] for value in described)
+    section = (ROOT / "docs" / "serve.md").read_text("utf-8").partition("## For language models")[2]
+    for name, tool in tools.items():
+        row = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
+        assert set(tool.input_schema["properties"]) <= set(re.findall(r"`(\w+)`", row))
     assert [one["name"] for one in listed["videos"]] == ["broken.mp4", "shapes.mp4"]
     assert listed["n_videos"] == 2
     own = VideoReader(EXAMPLE).info
     assert (info["duration_s"], info["width"], info["height"]) == (own.duration_s, own.width, own.height)
     assert (info["is_read"], after["is_read"]) == (False, True)
 
-    ground = printed("ground", EXAMPLE, QUERY, "--checkpoint", "mini", "--json", environment=environment)
+    ground = printed("ground", EXAMPLE, QUERY, "--checkpoint", "mini", "--json")
     (answer,) = found.structured_content["answers"]
     assert {name: answer[name] for name in ground} == ground | {"video": "shapes.mp4"}
     assert json.loads(found.content[0].text) == found.structured_content
@@ -165,16 +179,6 @@ def test_what_is_wrong_is_said_in_one_line_and_the_server_goes_on(folder, enviro
 
 def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     """Also where a library prints: here, as it is imported."""
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "a test", "version": "1"},
-        },
-    }
     program = (
         "import os, spikemba.grounder.grounder as g; plain = g.load\n"
         "def load(*how, **more): print('from python'); os.system('echo from a child'); return plain(*how, **more)\n"
@@ -183,7 +187,7 @@ def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "mcp", str(EXAMPLE), "--checkpoint", "mini"],
-        input=(json.dumps(hello) + "\n").encode(),
+        input=(json.dumps(HELLO) + "\n").encode(),
         env=environment,
         capture_output=True,
         timeout=120,
@@ -196,17 +200,47 @@ def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     assert done.returncode == 0
 
 
-def test_what_cannot_be_served_ends_the_command_with_one_line(environment, tmp_path):
+def test_a_client_that_goes_away_while_a_video_is_read_leaves_no_server_behind(environment, tmp_path):
+    call = {"name": "ground", "arguments": {"query": QUERY}, "_meta": {"progressToken": 1}}
+    said = [HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}]
+    said += [{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}]
+    environment = environment | {"SPIKEMBA_CACHE": str(tmp_path)}  # so that the video is read
+    command = [*RUN, "mcp", str(EXAMPLE), "--checkpoint", "mini"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as server:
+        server.stdin.write("".join(json.dumps(one) + "\n" for one in said).encode())
+        server.stdin.flush()
+        while b"notifications/progress" not in server.stdout.readline():
+            pass
+        server.stdin.close()
+        assert server.wait(60) == 0
+        assert b"Traceback" not in server.stderr.read()
+
+
+def test_what_cannot_be_served_ends_the_command_with_one_line(tmp_path):
     for arguments, expected in [
-        ([tmp_path / "none.mp4", "--checkpoint", "mini"], "none.mp4"),
+        ([tmp_path / "none.mp4"], "none.mp4: "),
         ([EXAMPLE, "--checkpoint", "nothing"], "no checkpoint 'nothing'"),
     ]:
-        done = subprocess.run(
-            [*RUN, "mcp", *map(str, arguments)], env=environment, capture_output=True, stdin=subprocess.DEVNULL
-        )
-        assert (done.returncode, done.stdout) == (1, b"")
-        assert expected in done.stderr.decode()
-        assert "Traceback" not in done.stderr.decode()
+        done = CliRunner().invoke(app, ["mcp", *map(str, arguments)])
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert expected in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_help_is_there_before_anything_slow_is_loaded(environment):
+    slow = "sorted({'torch', 'numpy', 'av', 'mcp', 'starlette'} & set(sys.modules))"
+    program = f"import sys, atexit; atexit.register(lambda: print({slow}, file=sys.stderr))\n{RUN[2]}"
+    done = subprocess.run([sys.executable, "-c", program, "mcp", "--help"], env=environment, capture_output=True)
+    assert b"Example: spikemba mcp " in done.stdout
+    assert (done.returncode, done.stderr.strip()) == (0, b"[]")
+
+
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("spikemba.libraries.is_installed", lambda name: name != "mcp")
+    done = CliRunner().invoke(app, ["mcp", str(EXAMPLE)])
+    expected = "answering language models needs mcp, which is not installed; run `pip install 'spikemba[mcp]'`"
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"error: {expected}\n")
 
 
 @pytest.fixture

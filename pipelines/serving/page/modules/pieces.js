@@ -52,6 +52,7 @@ function feed(video, source, info, signal) {
   const failed = new Map();
   let fetching = null;
   let running = false;
+  const alive = () => !signal.aborted && source.readyState !== "closed"; // closed: the element has let go of it
   source.duration = total;
   const buffer = source.addSourceBuffer(type);
   buffer.appendWindowEnd = total;
@@ -67,6 +68,7 @@ function feed(video, source, info, signal) {
   };
 
   const has = (number) => {
+    if (!alive()) return false;
     const [start, end] = pieces[number];
     const slack = Math.min(SLACK_S, (end - start) / 4);
     for (let i = 0; i < buffer.buffered.length; i += 1) {
@@ -87,12 +89,13 @@ function feed(video, source, info, signal) {
   const updated = () => new Promise((resolve) => buffer.addEventListener("updateend", resolve, { once: true }));
 
   const remove = async (start, end) => {
-    if (signal.aborted || end <= start) return;
+    if (!alive() || end <= start) return;
     buffer.remove(start, end);
     await updated();
   };
 
   const evict = async (behind, ahead) => {
+    if (!alive()) return;
     const ranges = buffer.buffered;
     const [first, last] = ranges.length ? [ranges.start(0), ranges.end(ranges.length - 1)] : [0, 0];
     const [from, to] = [numberAt(video.currentTime - behind), numberAt(video.currentTime + ahead)];
@@ -103,7 +106,7 @@ function feed(video, source, info, signal) {
   const append = async (number, content) => {
     for (const [behind, ahead] of [[KEPT_BEHIND_S, KEPT_AHEAD_S], [5, 10], [0, 0]]) {
       await evict(behind, ahead);
-      if (signal.aborted) return;
+      if (!alive()) return;
       try {
         buffer.timestampOffset = pieces[number][0];
         buffer.appendBuffer(content);
@@ -113,7 +116,7 @@ function feed(video, source, info, signal) {
         if (problem.name !== "QuotaExceededError") throw problem;
       }
     }
-    if (!signal.aborted && !has(number)) fail(number, "it holds no pictures that this browser can show");
+    if (alive() && !has(number)) fail(number, "it holds no pictures that this browser can show");
   };
 
   const fail = (number, problem) => {
@@ -131,7 +134,7 @@ function feed(video, source, info, signal) {
       fetching = null;
       await append(number, content);
     } catch (problem) {
-      if (!stop.aborted) fail(number, problem.message);
+      if (!stop.aborted && alive()) fail(number, problem.message);
     } finally {
       fetching = null;
       if (!signal.aborted) tell(video, "piecewaiting", false);
@@ -151,40 +154,39 @@ function feed(video, source, info, signal) {
     if (number < pieces.length) video.currentTime = pieces[number][0] + 1e-3;
   };
 
+  /** Say that nothing follows, once what can be had up to the end is there. */
   const close = () => {
     let last = pieces.length - 1;
     while (failed.has(last)) last -= 1;
-    const at = numberAt(video.currentTime);
-    if (source.readyState === "open" && !buffer.updating && (last < 0 || has(last)) && at >= Math.min(last, at)) {
-      if (last < 0 || pieces[last][1] - video.currentTime < AHEAD_S) source.endOfStream();
-    }
+    const near = last < 0 || pieces[last][1] - video.currentTime < AHEAD_S;
+    if (source.readyState === "open" && !buffer.updating && near && (last < 0 || has(last))) source.endOfStream();
   };
 
   const pump = async () => {
-    if (running || signal.aborted) return;
+    if (running || !alive()) return;
     running = true;
     try {
-      for (let next = missing(); next >= 0 && !signal.aborted; next = missing()) {
+      for (let next = missing(); next >= 0 && alive(); next = missing()) {
         await load(next);
-        if (!signal.aborted) passOver();
+        if (alive()) passOver();
       }
-      if (!signal.aborted) {
-        passOver();
-        close();
-      }
+      if (!alive()) return;
+      passOver();
+      close();
     } finally {
       running = false;
     }
   };
 
   const sought = () => {
+    if (!alive()) return;
     if (fetching && fetching.number !== missing()) fetching.stop.abort();
     passOver();
     pump();
   };
   video.addEventListener("seeking", sought, { signal });
   for (const event of ["timeupdate", "play", "waiting", "stalled"]) {
-    video.addEventListener(event, () => (passOver(), pump()), { signal });
+    video.addEventListener(event, () => alive() && (passOver(), pump()), { signal });
   }
   source.addEventListener("startstreaming", pump, { signal });
   pump();

@@ -58,6 +58,7 @@ function loadWhatIsShown(video, problem, app) {
     say(`This browser cannot play ${info.name} (${video.error.message || "it does not know the format"}).`);
   });
   video.addEventListener("loadeddata", () => say(null));
+  video.addEventListener("pieceproblem", ({ detail }) => say(detail));
   video.addEventListener("durationchange", () => {
     const { info } = app.state.get();
     if (info?.duration_s === null && Number.isFinite(video.duration)) app.state.set({ info: { ...info, duration_s: video.duration } });
