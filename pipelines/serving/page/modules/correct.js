@@ -35,7 +35,7 @@ export function mountCorrections(container, app) {
 }
 
 function panel(desk, app) {
-  const begin = h("button", { type: "button", "aria-pressed": "false", title: "Correct (c)", onclick: () => toggle(desk) }, icon("edit"), "Correct");
+  const begin = h("button", { type: "button", "aria-pressed": "false", title: "Correct (c)", onclick: () => desk.toggle() }, icon("edit"), "Correct");
   const about = h("p", { class: "long small", dir: "auto" });
   const whose = h("p", { class: "long soft tiny", dir: "auto" });
   const hint = h("p", { class: "soft small" });
@@ -50,7 +50,6 @@ function panel(desk, app) {
     draw() {
       const { subject, history, rows, message: said } = desk;
       begin.hidden = subject === null;
-      begin.disabled = rows === null && history === null && said === null;
       begin.setAttribute("aria-pressed", String(history !== null));
       about.textContent = subject ? subject.query : "";
       whose.hidden = history === null || app.state.get().answers.length < 2;
@@ -122,13 +121,8 @@ function unsavedElsewhere(desk, app) {
   return [h("h3", {}, "Not saved yet"), h("ul", {}, known.map(button))];
 }
 
-function toggle(desk) {
-  if (desk.history) desk.close();
-  else desk.open();
-}
-
 function bindKeys(desk, app) {
-  bind(["c"], () => desk.subject && desk.rows && toggle(desk), { help: "correct the answers, or look at them again" });
+  bind(["c"], () => desk.toggle(), { help: "correct the answers, or look at them again" });
   bind(["a"], () => desk.history && desk.add(), { help: "correcting: add a moment at the playhead" });
   const edge = (_, key) => {
     const part = key === "[" ? "start" : "end";

@@ -58,10 +58,10 @@ class FolderList {
         "aria-label": "Videos",
         onscroll: () => this.drawSoon(),
         onkeydown: (event) => this.key(event),
+        onmousedown: () => (this.pressed = true),
+        onblur: () => (this.pressed = false),
         onclick: (event) => this.click(event),
-        // the focus comes with the click: at the press it would draw the rows anew, and what was pressed would be gone
-        onmousedown: (event) => event.target !== event.currentTarget && event.preventDefault(),
-        onfocus: () => this.focused(),
+        onfocus: () => this.pressed || this.focused(), // rows drawn anew under a pressed button would get no click
       },
       this.rows,
     );
@@ -243,10 +243,10 @@ class FolderList {
   }
 
   click(event) {
+    this.pressed = false;
     const row = event.target.closest("[data-place]");
     if (!row) return;
     this.moveTo(Number(row.dataset.place));
-    this.list.focus({ preventScroll: true });
     this.choose();
   }
 

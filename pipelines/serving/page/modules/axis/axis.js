@@ -20,6 +20,7 @@ import { stillsLane } from "./stills.js";
 import { toolbar } from "./toolbar.js";
 import { View } from "./view.js";
 
+const JUMP_S = 0.75; // what plays moves less between two pictures
 const HIDDEN_KEY = "spikemba.hidden-lanes";
 
 /**
@@ -40,7 +41,7 @@ export function mountAxis(container, app) {
   app.state.watch(["moment", "loop"], () => axis.redraw());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => axis.redraw());
   new ResizeObserver(() => axis.show(axis.view().sized(axis.width()))).observe(axis.tracks);
-  app.player.onTime((now) => axis.setPlayhead(now));
+  app.player.onTime((now) => axis.follow(now));
   bindKeys(axis);
   return axis;
 }
@@ -59,6 +60,7 @@ class Axis {
   #watchers = new Set();
   #asked = 0;
   #rows = new Map();
+  #now = 0;
 
   constructor(app) {
     this.app = app;
@@ -141,14 +143,22 @@ class Axis {
     });
   }
 
-  setPlayhead(seconds) {
+  /** The time has changed: where it jumps or plays out of the view, the view goes with it. */
+  follow(seconds) {
+    const [view, before] = [this.#view, this.#now];
+    this.#now = seconds;
+    const length = view.to - view.from;
+    const outside = seconds < view.from || seconds > view.to;
+    if (outside && Math.abs(seconds - before) > JUMP_S) this.show(view.at(seconds - length / 2, seconds + length / 2));
+    else if (outside && before <= view.to && seconds > view.to) this.show(view.moved(length * 0.9));
+    else this.#setPlayhead(seconds);
+  }
+
+  #setPlayhead(seconds) {
     const view = this.#view;
     this.over.style.setProperty("--now", `${view.x(seconds)}px`);
     this.over.classList.toggle("now-outside", seconds < view.from || seconds > view.to);
     this.ruler.setTime(seconds);
-    const plays = !this.app.player?.element.paused;
-    const length = view.to - view.from;
-    if (plays && !view.isWhole && seconds > view.to && seconds < view.to + length) this.show(view.moved(length * 0.9));
   }
 
   #draw() {
@@ -169,7 +179,7 @@ class Axis {
     this.ruler.draw(view);
     this.overview.draw(view, this.app.state.get());
     this.#drawLoop(view);
-    this.setPlayhead(this.app.player.time());
+    this.#setPlayhead(this.app.player.time());
   }
 
   #drawLoop(view) {
@@ -229,6 +239,6 @@ function readHidden() {
 function bindKeys(axis) {
   bind(["+", "=", "-", "0"], (_, key) => {
     if (key === "0") axis.show(axis.view().at(0, axis.view().duration));
-    else axis.show(axis.view().zoomed(key === "-" ? 2 : 0.5, axis.app.player.time()));
+    else axis.show(axis.view().zoomedAround(key === "-" ? 2 : 0.5, axis.app.player.time()));
   }, { shown: ["+", "-", "0"], help: "zoom the time axis in, out, to the whole video" });
 }

@@ -11,8 +11,8 @@ const COARSE = window.matchMedia("(pointer: coarse)");
 export function toolbar(axis, app) {
   const reading = h("p", { class: "axis-reading number tiny soft clip", "aria-hidden": "true" });
   const button = (picture, name, act) => h("button", { class: "quiet icon", type: "button", "aria-label": name, title: name, onclick: act }, icon(picture));
-  const out = button("minus", "Zoom out (-)", () => axis.show(axis.view().zoomed(2, app.player.time())));
-  const closer = button("plus", "Zoom in (+)", () => axis.show(axis.view().zoomed(0.5, app.player.time())));
+  const out = button("minus", "Zoom out (-)", () => axis.show(axis.view().zoomedAround(2, app.player.time())));
+  const closer = button("plus", "Zoom in (+)", () => axis.show(axis.view().zoomedAround(0.5, app.player.time())));
   const whole = button("whole", "Whole video (0)", () => axis.show(axis.view().at(0, axis.view().duration)));
   const choices = h("div", { class: "lane-choices" });
   const lanes = popover({ name: "Lanes", picture: "eye", text: "Lanes", before: () => fill(choices, laneChoices(axis)) }, h("h2", {}, "Lanes of the time axis"), choices);

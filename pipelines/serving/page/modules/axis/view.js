@@ -47,6 +47,13 @@ export class View {
     return this.at(seconds - share * length, seconds + (1 - share) * length);
   }
 
+  /** Closer or farther with a time in the middle; with the middle staying where it is while that time is not in view. */
+  zoomedAround(factor, seconds) {
+    const length = (this.to - this.from) * factor;
+    const middle = seconds < this.from || seconds > this.to ? (this.from + this.to) / 2 : seconds;
+    return this.at(middle - length / 2, middle + length / 2);
+  }
+
   moved(seconds) {
     return this.at(this.from + seconds, this.to + seconds);
   }

@@ -18,6 +18,7 @@ export class Desk {
   saving = false;
   #tellers = new Set();
   #resumed = false;
+  #waits = false;
   #reading = new AbortController();
 
   constructor(app) {
@@ -42,6 +43,7 @@ export class Desk {
     const before = this.subject;
     if (this.isUnsaved) this.app.say(`Your correction of “${before.query}” is not saved yet; this browser keeps it.`);
     Object.assign(this, { subject, rows: null, history: null, selected: null, message: null });
+    this.#waits = false;
     if (subject && keptDraft(subject.video, subject.query)) this.open();
     this.changed();
     this.read();
@@ -61,7 +63,16 @@ export class Desk {
       if (signal.aborted) return;
       this.message = { text: problem.message, failed: true };
     }
+    if (this.#waits && !this.history) this.open();
+    this.#waits = false;
     this.changed();
+  }
+
+  /** Begin to correct as soon as it is known what people saved, or end it. */
+  toggle() {
+    if (this.history) this.close();
+    else if (this.rows === null && this.message === null) this.#waits = this.subject !== null;
+    else if (this.subject) this.open();
   }
 
   /** The answer that is corrected: of the checkpoint whose moment is chosen, or the first. */
