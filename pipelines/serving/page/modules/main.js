@@ -9,9 +9,10 @@
  * - Elements are made with `h()`, `svg()` and `fill()` of dom.js, never from markup in a string. Sentences, names and
  *   file names get `dir: "auto"` and class "long" or "clip". Numbers that line up get class "number".
  * - `app` is what modules share:
- *     app.state     the store (store.js), below; `app.state.watch(["video"], draw)` draws now and on every change
+ *     app.state     the store (store.js), below; `app.state.watch(["video"], draw)` draws now and on every change,
+ *                   `watchPart` only where a part of it has changed (a question changes with every event)
  *     app.player    player.js: seek(s), play(), pause(), toggle(), time(), loop(s, e), unloop(), onTime(fn), element
- *     app.axis      axis/axis.js: addLane({...}), redraw(), view(), zoomTo(s, e); see there
+ *     app.axis      axis/axis.js: addLane({...}), removeLane(id), redraw(), view(), onView(fn), zoomTo(s, e); see there
  *     app.openVideo(id, {moment, seek_s})   show a video; a moment {start_s, end_s, score, checkpoint, rank} is chosen, too
  *     app.choose(moment | null, {play})     choose a moment of the shown video: seeks to it, loops it, shows its words
  *     app.ask(query, {scope})               ask, as the form does
@@ -77,7 +78,7 @@ async function openVideo(id, { moment = null, seek_s = null } = {}) {
     if (id === null) return;
     try {
       state.set({ info: await get(path("videos", id), { signal }) });
-      await truthChanged();
+      truthChanged().catch((problem) => app.notice(problem.message, { failed: true })); // the video plays without
     } catch (problem) {
       if (signal.aborted) return;
       state.set({ problem: problem.message });
