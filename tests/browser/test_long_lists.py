@@ -1,5 +1,7 @@
 """Lists that are longer than the screen, and lists that grow: what is looked at stays where it is."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -17,7 +19,7 @@ def long_list(visit, served, context):
     def with_many(route):
         reply = route.fetch()
         document = reply.json()
-        one = document["videos"][0]
+        one = {**document["videos"][0], "has_truth": False, "n_corrections": 0}
         more = [
             {**one, "id": f"x-{k:05d}", "name": f"clip {k:05d}.mp4", "folder": f"day {k // 100:02d}"}
             for k in range(N_MANY)
@@ -51,7 +53,7 @@ def test_ten_thousand_videos_are_as_many_elements_as_are_seen_and_all_in_reach_o
 
 def test_typing_finds_one_of_ten_thousand_and_the_keys_go_on_from_there(long_list):
     field = long_list.videos.get_by_role("searchbox")
-    field.fill("clip 0420")
+    field.fill("42/clip 0420")
     expect(long_list.videos.get_by_text(f"10 of {N_MANY + 4:,} videos")).to_be_visible()
     field.press("ArrowDown")
     expect(at_the_keys(long_list)).to_have_attribute("aria-label", "day 42/clip 04200.mp4")
@@ -79,7 +81,10 @@ GROWING = """async (counts) => {
 @pytest.fixture
 def growing(visit, served, context):
     """The page with an answer to a question over four videos, of which two are there; `grow(n, state)` brings more."""
-    context.route("**/still?*", lambda route: route.fulfill(status=200, content_type="image/svg+xml", body=PICTURE))
+    picture = {"content_type": "image/svg+xml", "body": PICTURE}
+    context.route(re.compile(r"/api/videos/v\d/still"), lambda route: route.fulfill(**picture))
+    stills_alone = {"play": {"kind": "pieces", "type": "video/mp4"}}
+    context.route(re.compile(r"/api/videos/v\d$"), lambda route: route.fulfill(json=stills_alone))
     screen = Screen(visit(served))
     expect(screen.videos.get_by_role("option").first).to_be_visible()
     screen.page.evaluate(GROWING, [1, 2])

@@ -82,6 +82,6 @@ def test_what_is_too_large_or_no_video_is_refused_with_the_reason(screen, open_s
     expect(rows.filter(has_text="noise.mp4")).to_contain_text("is not a video")
     expect(rows.filter(has_text="notes.txt")).to_contain_text(re.compile(r"expected one that ends in \.mp4"))
     assert sorted(path.name for path in open_server.new.iterdir()) == before
-    for row in rows.all():
-        row.get_by_role("button", name="Close").dispatch_event("click")
-    expect(rows).to_have_count(0)
+    for left in (2, 1, 0):
+        rows.first.get_by_role("button", name="Close").click()
+        expect(rows).to_have_count(left)

@@ -124,7 +124,7 @@ def test_the_keys_that_modules_bind_are_on_the_page():
     table = PAGE.read_text(encoding="utf-8").partition("### Keys")[2].partition("\n## ")[0]
     signs = {"ArrowLeft": "←", "ArrowRight": "→", " ": "space", "Escape": "Esc", "=": "+"}
     for module in MODULES.rglob("*.js"):
-        for keys in re.findall(r"\bbind\(\[(.*?)\]", module.read_text(encoding="utf-8")):
-            for key in json.loads(f"[{keys}]"):
+        for keys in re.findall(r'\bbind\((\[(?:"[^"]*"[, ]*)+\])', module.read_text(encoding="utf-8")):
+            for key in json.loads(keys):
                 sign = "1 … 9" if key.isdigit() and key != "0" else signs.get(key.removeprefix("Shift+"), key)
                 assert sign in table, f"{module.name} binds {key!r}"
