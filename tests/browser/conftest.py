@@ -26,7 +26,7 @@ _FLAGS = [
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
 ]
-PATIENCE_MS = 8_000
+PATIENCE_MS = 20_000
 """How long anything on a page may take on two busy cores before a test gives up."""
 
 Serve = Callable[..., Served]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _MAIN = "from spikemba_cli.main import main; main()"
-_START_S = 90
+_START_S = 300
 
 
 class Served:

@@ -14,7 +14,7 @@ def test_the_example_is_answered_as_readme_shows(visit, served, record_property)
     screen = Screen(visit(served))
     screen.open("shapes.mp4")
     screen.ask("a blue square enters")  # the server is warm now
-    expect(screen.answers.get_by_text("a blue square enters")).to_be_visible()
+    expect(screen.answers.get_by_text(re.compile("no such moment|shown at all"))).to_be_visible()
     started = time.perf_counter()
     screen.ask(ASKED)
     expect(screen.answers.get_by_text("00:22.0")).to_be_visible()

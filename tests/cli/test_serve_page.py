@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 from typer.main import get_command
 
 import spikemba
-from pipelines.serving.door.access import Access, guarded
+from pipelines.serving.access import Access, guarded
+from pipelines.serving.api import CALLS
 from pipelines.serving.service import Service, ServiceOptions
-from pipelines.serving.web.api import CALLS
-from pipelines.serving.web.app import web_app
+from pipelines.serving.web import web_app
 from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_the_keys_that_modules_bind_are_on_the_page():
     table = PAGE.read_text(encoding="utf-8").partition("### Keys")[2].partition("\n## ")[0]
     signs = {"ArrowLeft": "←", "ArrowRight": "→", " ": "space", "Escape": "Esc", "=": "+"}
     for module in MODULES.rglob("*.js"):
-        for keys in re.findall(r"\bbind\((\[.*?\]),", module.read_text(encoding="utf-8")):
+        for keys in re.findall(r'\bbind\((\[(?:"[^"]*"[, ]*)+\])', module.read_text(encoding="utf-8")):
             for key in json.loads(keys):
                 sign = "1 … 9" if key.isdigit() and key != "0" else signs.get(key.removeprefix("Shift+"), key)
                 assert sign in table, f"{module.name} binds {key!r}"

@@ -213,7 +213,7 @@ class Results {
     const unsure = this.found.length > 1 && this.found.some(({ exists }) => exists === null);
     const order = unsure ? "; this model does not tell which is likeliest" : "";
     const found = `${counted(this.found.length, "answer")} with a moment, ${this.absent.length.toLocaleString("en")} without`;
-    return `${far}: ${found}${order}`;
+    return `${found}${order}`;
   }
 }
 
