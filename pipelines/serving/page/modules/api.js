@@ -41,13 +41,14 @@ export function get(address, { signal } = {}) {
  * Send JSON.
  * @param {string} address
  * @param {object} body
- * @param {{signal?: AbortSignal, again?: boolean}} [options] again: sending it twice does no harm, so a server that does
- *   not answer is asked again until it does
+ * @param {{signal?: AbortSignal, again?: boolean, until?: AbortSignal}} [options] again: sending it twice does no harm, so a
+ *   server that does not answer is asked again until it does, or until `until` says that nobody waits; what is under way
+ *   is not broken off by that
  * @returns {Promise<any>}
  */
-export function post(address, body, { signal, again = false } = {}) {
+export function post(address, body, { signal, again = false, until = signal } = {}) {
   const headers = { "Content-Type": "application/json" };
-  return call(address, { method: "POST", headers, body: JSON.stringify(body), signal }, again);
+  return call(address, { method: "POST", headers, body: JSON.stringify(body), signal }, again, until);
 }
 
 /**
@@ -69,20 +70,20 @@ export function pause(milliseconds, signal) {
   });
 }
 
-async function call(address, options, again) {
-  return (await answered(address, options, again)).json();
+async function call(address, options, again, until) {
+  return (await answered(address, options, again, until)).json();
 }
 
-async function answered(address, options, again) {
+async function answered(address, options, again, until = options.signal) {
   for (let tries = 0; ; tries += 1) {
     let reply;
     try {
       reply = await fetch(address, { credentials: "same-origin", cache: "no-store", ...options });
     } catch (problem) {
-      if (options.signal?.aborted) throw problem;
+      if (until?.aborted) throw problem;
       setAway(true);
       if (!again) throw new ApiError("the server does not answer; is `spikemba serve` still running?", 0);
-      await pause(Math.min(5000, 300 * 2 ** tries), options.signal);
+      await pause(Math.min(5000, 300 * 2 ** tries), until);
       continue;
     }
     setAway(false);

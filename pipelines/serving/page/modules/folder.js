@@ -169,7 +169,7 @@ class FolderList {
     const { heading, n, video, place } = this.layout.rows[k];
     const vars = { "--top": `${this.layout.tops[k]}px` };
     if (!video) {
-      const name = heading || "in the folder itself";
+      const name = heading || "not in a folder";
       return h("div", { class: "folder-heading", "aria-hidden": "true", vars }, h("bdi", {}, name), h("span", {}, n));
     }
     const problem = this.problemOf(video);

@@ -35,7 +35,8 @@ export function createQuestions(app) {
 
   async function untilEnd(body, shown, signal) {
     for (let note = null; ; note = ASKING_AGAIN) {
-      const reply = await post(path("questions"), body, { signal, again: true });
+      const reply = await post(path("questions"), body, { until: signal, again: true });
+      if (signal.aborted) return void dropped(reply.id); // only now has it a name by which it can be cancelled
       app.state.set({ question: { ...shown, ...own(reply), checkpoints: reply.checkpoints ?? shown.checkpoints, note } });
       try {
         await follow(path("questions", reply.id), take, signal);
@@ -66,10 +67,15 @@ export function createQuestions(app) {
     current.abort();
     if (!isRunning(question)) return;
     change({ state: "cancelled" });
-    if (question.id) post(path("questions", question.id, "cancel"), {}).catch(() => {}); // a server that is gone works no more
+    if (question.id) dropped(question.id);
   }
 
   return { ask, cancel };
+}
+
+/** Tell the server that nobody waits for a question. */
+function dropped(id) {
+  post(path("questions", id, "cancel"), {}).catch(() => {}); // a server that is gone works no more
 }
 
 /** What a reply says of the question itself; its answers come as events, or with a whole reply. */

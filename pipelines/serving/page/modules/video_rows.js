@@ -29,7 +29,7 @@ function plain(text) {
 }
 
 /**
- * Rows with a heading above each folder's videos, and where they begin.
+ * Rows with a heading above each folder's videos, where there are folders, and where they begin.
  *
  * @param {{video: object}[]} entries
  * @param {number} headingPx
@@ -43,17 +43,18 @@ export function laidOut(entries, headingPx, videoPx) {
   const indices = [];
   let top = 0;
   let heading = null;
+  const flat = entries.every(({ video }) => video.folder === "");
   const put = (row, height) => {
     rows.push(row);
     tops.push(top);
     top += height;
   };
   for (const { video } of entries) {
-    if (heading === null || heading.heading !== video.folder) {
+    if (!flat && heading?.heading !== video.folder) {
       heading = { heading: video.folder, n: 0 };
       put(heading, headingPx);
     }
-    heading.n += 1;
+    if (heading) heading.n += 1;
     indices.push(rows.length);
     put({ video, place: indices.length - 1 }, videoPx);
   }
