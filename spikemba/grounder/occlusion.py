@@ -45,7 +45,7 @@ class WordEffect:
     last: int
     """Characters up to its end: `sentence[first:last]` is the word."""
     effect: float
-    """From -1 to 1: by how much the moment's share is larger with the word than without, as part of the larger of both."""
+    """From -1 to 1: by how much the moment's share is larger with the word than without, by the larger of the two."""
     exists: float | None = None
     """By how much `exists` falls without it; None where nothing tells."""
 
