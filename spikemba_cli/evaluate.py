@@ -55,6 +55,9 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
     ] = None,
+    corpus: Annotated[
+        bool, typer.Option("--corpus", help="The predictions are of all videos together: R@k over a corpus, NDCG.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only look for faults of the predictions file; exit 1 if there are any.")
     ] = False,
@@ -72,7 +75,13 @@ def evaluate(
     """
     of_runs = {"--config": config, "--set": settings, "--out": out, "--precision": precision != "fp32"}
     _check_usage(checkpoint, predictions, annotations, check, of_runs)
-    if predictions is not None and annotations is not None:
+    if corpus:
+        _check_corpus(predictions, {"--dataset": dataset, "--table": table})
+    if predictions is not None and annotations is not None and corpus:
+        from pipelines.scoring.corpus_scores import evaluate_corpus  # without torch
+
+        result = evaluate_corpus(predictions, annotations, bootstrap, only_check=check)
+    elif predictions is not None and annotations is not None:
         from pipelines.scoring.evaluate_files import evaluate_files  # without torch
 
         result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
@@ -118,6 +127,15 @@ def _check_usage(
     for hint, given in of_runs.items():
         if predictions is not None and given:
             raise typer.BadParameter("is for a checkpoint; --predictions brings its own answers", param_hint=hint)
+
+
+def _check_corpus(predictions: Path | None, of_benchmarks: dict[str, Any]) -> None:
+    """Raise typer.BadParameter for what does not go with --corpus.  of_benchmarks: options of published sets."""
+    if predictions is None:
+        raise typer.BadParameter("scores a file of predictions; give --predictions", param_hint="--corpus")
+    for hint, given in of_benchmarks.items():
+        if given:
+            raise typer.BadParameter("is for a published set; --corpus has none", param_hint=hint)
 
 
 def _other_data(config: Path | None) -> Any:
