@@ -77,15 +77,8 @@ def evaluate(
     _check_usage(checkpoint, predictions, annotations, check, of_runs)
     if corpus:
         _check_corpus(predictions, {"--dataset": dataset, "--table": table})
-    if predictions is not None and annotations is not None and corpus:
-        from pipelines.scoring.corpus_scores import evaluate_corpus  # without torch
-
-        result = evaluate_corpus(predictions, annotations, bootstrap, only_check=check)
-    elif predictions is not None and annotations is not None:
-        from pipelines.scoring.evaluate_files import evaluate_files  # without torch
-
-        result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
-        result = replace(result, published=dataset or OWN)
+    if predictions is not None and annotations is not None:
+        result = _of_files(predictions, annotations, None if corpus else dataset or OWN, bootstrap, check)
     else:
         assert checkpoint is not None
         result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap, precision)
@@ -152,6 +145,21 @@ def _parsed(settings: list[str] | None) -> dict[str, Any]:
     from spikemba.config import parse_overrides
 
     return parse_overrides(settings or [])
+
+
+def _of_files(
+    predictions: Path, annotations: Path, dataset: str | None, resamples: int, only_check: bool
+) -> "Evaluation":
+    """What a file of predictions gives, by the metrics of a benchmark, or with None by those of a corpus. No torch."""
+    if dataset is None:
+        from pipelines.scoring.corpus_scores import evaluate_corpus
+
+        return evaluate_corpus(predictions, annotations, resamples, only_check=only_check)
+    from pipelines.scoring.evaluate_files import evaluate_files
+
+    return replace(
+        evaluate_files(predictions, annotations, dataset, resamples, only_check=only_check), published=dataset
+    )
 
 
 def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":

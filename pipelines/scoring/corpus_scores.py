@@ -51,8 +51,8 @@ def evaluate_answers(
         document | ({"by_kind": kinds} if kinds else {}),
         document["brief"],
         intervals=found,
-        faults=[*faults, *(_too_few(truth) if resamples else [])],
-        notes=_notes(truth),
+        faults=[*faults, *(too_few_corpus(truth) if resamples else [])],
+        notes=corpus_notes(truth),
         n_queries=len(truth),
     )
 
@@ -108,7 +108,7 @@ def _samples(rows: Sequence[CorpusAnswer], truth: Sequence[CorpusQuery]) -> dict
     }
 
 
-def _too_few(truth: Sequence[CorpusQuery]) -> list[str]:
+def too_few_corpus(truth: Sequence[CorpusQuery]) -> list[str]:
     """What to say about intervals of too few videos, or queries where those say no video."""
     n = len({_unit(one) for one in truth if one.truth})
     return [f"{n} of what is resampled are few for 95 % intervals; expected {ENOUGH} or more"] if n < ENOUGH else []
@@ -119,7 +119,8 @@ def _unit(query: CorpusQuery) -> str:
     return f"video {query.video_id}" if query.video_id is not None else f"query {query.query_id!r}"
 
 
-def _notes(truth: Sequence[CorpusQuery]) -> list[str]:
+def corpus_notes(truth: Sequence[CorpusQuery]) -> list[str]:
+    """What a reader of the numbers should know."""
     n_null = sum(not one.truth for one in truth)
     if not n_null:
         return []
@@ -170,5 +171,5 @@ def _faults(rows: Sequence[CorpusAnswer], truth: Sequence[CorpusQuery]) -> list[
         *query_fault(backward, "have windows that begin before 0 or do not end after they begin"),
         *query_fault(unsorted_, "are not sorted by score; the order of the list counts, not the score"),
         *query_fault(twice, "have a window twice; it takes a place each time"),
-        *query_fault(long, f"have more than {MOST_ANSWERS} answers; the first {MOST_ANSWERS} are read"),
+        *query_fault(long, f"have more than {MOST_ANSWERS} answers; after these only new videos count, for VR"),
     ]

@@ -91,7 +91,7 @@ def _moment_faults(pairs: Pairs) -> list[str]:
 
 
 def query_fault(queries: dict[QueryId, str], what: str) -> list[str]:
-    """One line about queries with a fault, none without such. queries: id -> what was seen; what: begins with a verb."""
+    """One line about queries with a fault, none without. queries: id -> what was seen; what: begins with a verb."""
     if not queries:
         return []
     query_id, shown = next(iter(queries.items()))
