@@ -12,9 +12,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from spikemba.video.clock import end_of_last, measured_end
+from spikemba.video.clock import believed, end_of_last, measured_end
 from spikemba.video.decoding import (
     BROADCAST,
+    FAR_S,
     Mark,
     TimedFrame,
     broken_clock,
@@ -30,7 +31,8 @@ from spikemba.video.decoding import (
 _LASTS = 200
 """So many of the last pictures tell how long the last one stays."""
 _TAIL_S = 40
-_FAR_S = 30 * 3600  # a larger step is a damaged stamp
+MOST_PARTS = 10_000
+"""That a file is played in; those of a very long one are longer."""
 
 
 class Key(NamedTuple):
@@ -66,7 +68,8 @@ def scan(path: Path) -> Packets:
         found = _Scan(container, stream)
         one_clock, keys = found.one_clock, found.with_openness()
         end = found.end() if one_clock else None
-    return Packets(keys, measured_end(path) if end is None else end, one_clock, found.copyable)
+    end = measured_end(path) if end is None else believed(path, end)
+    return Packets(keys, end, one_clock, found.copyable)
 
 
 def pictures_end(path: Path) -> Fraction:
@@ -76,7 +79,11 @@ def pictures_end(path: Path) -> Fraction:
     """
     with opened(path, "NONE") as (container, stream):
         declared = declared_end(container, stream)
-        if declared is not None and declared > 2 * _TAIL_S and seek_before(container, stream, declared - _TAIL_S):
+        if (
+            declared is not None
+            and 2 * _TAIL_S < declared <= FAR_S
+            and seek_before(container, stream, declared - _TAIL_S)
+        ):
             found = _Scan(container, stream)
             end = found.end() if found.latest else None
             if end is not None and abs(end - declared) < _TAIL_S / 4:
@@ -115,7 +122,7 @@ class _Scan:
             at, decoded = stamp - origin, packet.dts
             if last is not None and decoded is not None:
                 jump = (decoded - last) * self.tick
-                self.one_clock &= not (broken_clock(jump) if broadcast else abs(jump) > _FAR_S)
+                self.one_clock &= not (broken_clock(jump) if broadcast else abs(jump) > FAR_S)
             last = last if decoded is None else decoded
             if packet.is_keyframe:
                 self.keys.append((at, number, packet.pos))
@@ -144,7 +151,8 @@ class _Scan:
 
 
 def even_limits(end: Fraction, length_s: int) -> list[tuple[Fraction, Fraction]]:
-    """From 0 to the end in equal parts; a short rest belongs to the last one."""
+    """From 0 to the end in equal parts, MOST_PARTS at most; a short rest belongs to the last one."""
+    length_s = max(length_s, math.ceil(end / MOST_PARTS))
     n = max(1, math.floor(end / length_s + Fraction(3, 4)))
     borders = [Fraction(k * length_s) for k in range(n)]
     return list(pairwise([*borders, max(end, Fraction(1, 1000))]))
