@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -31,6 +32,7 @@ from spikemba.video.decoding import (
 _LASTS = 200
 """So many of the last pictures tell how long the last one stays."""
 _TAIL_S = 40
+_MOST_HELD = 64
 MOST_PARTS = 10_000
 """That a file is played in; those of a very long one are longer."""
 
@@ -67,7 +69,8 @@ def scan(path: Path) -> Packets:
     with opened(path, "NONE") as (container, stream):
         found = _Scan(container, stream)
         one_clock, keys = found.one_clock, found.with_openness()
-        end = found.end() if one_clock else None
+        held = found.by_decoding and one_clock
+        end = found.end(_held_back(path) if held else 0) if one_clock else None
     end = measured_end(path) if end is None else believed(path, end)
     return Packets(keys, end, one_clock, found.copyable)
 
@@ -96,12 +99,25 @@ def _can_seek(path: Path) -> bool:
         return seekable(container)
 
 
+def _held_back(path: Path) -> int:
+    """Pictures that the decoder takes up before it gives the first; where decoding tells the times, all come later."""
+    with opened(path, "NONE") as (container, stream):
+        for taken, packet in enumerate(packet for packet in packets_of(container, stream) if packet.size):
+            with suppress(av.FFmpegError):
+                if stream.decode(packet):
+                    return taken
+            if taken == _MOST_HELD:
+                break
+    return 0
+
+
 class _Scan:
     """One pass; times in ticks of the stream from the file's start."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.tick = stream.time_base or Fraction(1, av.time_base)
         self.declared, self._rate = declared_end(container, stream), rate(stream)
+        self.by_decoding = container.format.name == "avi"  # as in `timed_frames`
         self.latest: deque[tuple[int, int]] = deque(maxlen=4 * _LASTS)
         self.keys: list[tuple[int, int, int | None]] = []
         self.leading: set[int] = set()
@@ -110,10 +126,9 @@ class _Scan:
 
     def _read(self, container: InputContainer, stream: VideoStream) -> None:
         origin, broadcast = origin_ticks(container, stream), container.format.name in BROADCAST
-        by_decoding = container.format.name == "avi"  # as in `timed_frames`
         last: int | None = None
         for number, packet in enumerate(packets_of(container, stream)):
-            stamp = packet.dts if by_decoding else packet.pts
+            stamp = packet.dts if self.by_decoding else packet.pts
             if not packet.size:
                 continue
             self.copyable &= packet.pts is not None and not packet.is_discard
@@ -137,8 +152,8 @@ class _Scan:
             for k, (at, number, position) in enumerate(self.keys)
         )
 
-    def end(self) -> Fraction | None:
-        """When the last picture gives way; None where none says when it is shown."""
+    def end(self, held: int = 0) -> Fraction | None:
+        """When the last picture gives way; None where none says when it is shown.  held: see `_held_back`."""
         if not self.latest:
             return None
         spans = sorted(self.latest)
@@ -146,6 +161,7 @@ class _Scan:
         gaps = [(after - before) * self.tick for before, after in pairwise(starts)]
         start, lasts = spans[-1][0] * self.tick, spans[-1][1] * self.tick
         guess = 1 / self._rate if self._rate else Fraction(0)
+        start += held * (lasts or guess)
         last = TimedFrame(start, start + (lasts or guess), None)  # type: ignore[arg-type]  # only its times count
         return end_of_last(last, gaps, self.declared)
 

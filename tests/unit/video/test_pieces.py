@@ -87,6 +87,8 @@ FILES = {
     "h264_late.mkv": {"delay_s": 1},
     "h264_some_open.mkv": {"options": {"x264-params": "open-gop=1:bframes=3"}},
     "mpeg4.avi": {"codec": "mpeg4", "sound": "libmp3lame"},
+    "h264_reordered.avi": {"options": {"bf": "2"}},
+    "mpeg4_reordered.avi": {"codec": "mpeg4", "options": {"bf": "2"}, "sound": "libmp3lame"},
     "mpeg2.mpg": {"codec": "mpeg2video", "sound": "mp2"},
     "mpeg2.ts": {"codec": "mpeg2video", "sound": "mp2"},
     "wmv2.wmv": {"codec": "wmv2", "sound": "wmav2"},
