@@ -31,6 +31,7 @@ from spikemba.video.decoding import (
     seekable,
     timed_frames,
 )
+from spikemba.video.stopping import Stop, going_on, until_stopped
 
 SEEK_MARGIN_S = 1  # containers index decoding times, which run ahead of display times by the decoder's delay
 LONGEST_S = 7 * 24 * 3600
@@ -115,24 +116,24 @@ def claims_more(declared: Fraction, end: Fraction) -> bool:
     return declared - end > max(Fraction(1), declared / 20)
 
 
-def measured_end(path: Path) -> Fraction:
+def measured_end(path: Path, stop: Stop = going_on) -> Fraction:
     """The end of the last picture in seconds, as a pass over the file finds it, without decoding where that serves.
 
-    Raises VideoError when the file cannot be read as a video.
+    Raises VideoError when the file cannot be read as a video, Stopped.
     """
     with opened(path, "AUTO") as (container, stream):
-        end = _stored_end(container, stream) if seekable(container) else None
+        end = _stored_end(container, stream, stop) if seekable(container) else None
     if end is not None:
         return believed(path, end)
     with opened(path, "AUTO") as (container, stream):
-        ends = (believed(path, shown.end) for shown in shown_frames(container, stream))
+        ends = (believed(path, shown.end) for shown in until_stopped(shown_frames(container, stream), stop))
         return max(ends, default=Fraction(0))
 
 
-def _stored_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+def _stored_end(container: InputContainer, stream: VideoStream, stop: Stop) -> Fraction | None:
     """The end by the times that the packets carry; None where a damaged one is among them, which decoding tells."""
     tick, offset = stream.time_base or Fraction(1, av.time_base), origin_ticks(container, stream)
-    spans = sorted(_spans(container, stream))
+    spans = sorted(until_stopped(_spans(container, stream), stop))
     if not spans:
         return Fraction(0)
     if any((after - before) * tick > FAR_S for (before, _), (after, _) in pairwise(spans)):

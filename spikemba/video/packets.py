@@ -28,6 +28,7 @@ from spikemba.video.decoding import (
     seek_before,
     seekable,
 )
+from spikemba.video.stopping import Stop, going_on, until_stopped
 
 _LASTS = 200
 """So many of the last pictures tell how long the last one stays."""
@@ -64,21 +65,21 @@ class Packets:
         return next((key.mark for key in reversed(self.keys) if key.mark.shown <= time), None)
 
 
-def scan(path: Path) -> Packets:
-    """Read all packets of a file's pictures.  Raises VideoError when it cannot be read as a video."""
+def scan(path: Path, stop: Stop = going_on) -> Packets:
+    """Read all packets of a file's pictures.  Raises VideoError when it cannot be read as a video, Stopped."""
     with opened(path, "NONE") as (container, stream):
-        found = _Scan(container, stream)
+        found = _Scan(container, stream, stop)
         one_clock, keys = found.one_clock, found.with_openness()
         held = found.by_decoding and one_clock
         end = found.end(_held_back(path) if held else 0) if one_clock else None
-    end = measured_end(path) if end is None else believed(path, end)
+    end = measured_end(path, stop) if end is None else believed(path, end)
     return Packets(keys, end, one_clock, found.copyable)
 
 
-def pictures_end(path: Path) -> Fraction:
+def pictures_end(path: Path, stop: Stop = going_on) -> Fraction:
     """The end of the last picture in seconds: by the last packets where the file can be sought, or else by all.
 
-    Raises VideoError when the file cannot be read as a video.
+    Raises VideoError when the file cannot be read as a video, Stopped.
     """
     with opened(path, "NONE") as (container, stream):
         declared = declared_end(container, stream)
@@ -87,11 +88,11 @@ def pictures_end(path: Path) -> Fraction:
             and 2 * _TAIL_S < declared <= FAR_S
             and seek_before(container, stream, declared - _TAIL_S)
         ):
-            found = _Scan(container, stream)
+            found = _Scan(container, stream, stop)
             end = found.end() if found.latest else None
             if end is not None and abs(end - declared) < _TAIL_S / 4:
                 return end
-    return measured_end(path) if _can_seek(path) else scan(path).end
+    return measured_end(path, stop) if _can_seek(path) else scan(path, stop).end
 
 
 def _can_seek(path: Path) -> bool:
@@ -114,7 +115,7 @@ def _held_back(path: Path) -> int:
 class _Scan:
     """One pass; times in ticks of the stream from the file's start."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, stop: Stop) -> None:
         self.tick = stream.time_base or Fraction(1, av.time_base)
         self.declared, self._rate = declared_end(container, stream), rate(stream)
         self.by_decoding = container.format.name == "avi"  # as in `timed_frames`
@@ -122,12 +123,12 @@ class _Scan:
         self.keys: list[tuple[int, int, int | None]] = []
         self.leading: set[int] = set()
         self.one_clock = self.copyable = True
-        self._read(container, stream)
+        self._read(container, stream, stop)
 
-    def _read(self, container: InputContainer, stream: VideoStream) -> None:
+    def _read(self, container: InputContainer, stream: VideoStream, stop: Stop) -> None:
         origin, broadcast = origin_ticks(container, stream), container.format.name in BROADCAST
         last: int | None = None
-        for number, packet in enumerate(packets_of(container, stream)):
+        for number, packet in enumerate(until_stopped(packets_of(container, stream), stop)):
             stamp = packet.dts if self.by_decoding else packet.pts
             if not packet.size:
                 continue

@@ -20,8 +20,8 @@ from spikemba.video.clock import SEEK_MARGIN_S
 from spikemba.video.decoding import AGAIN, TimedFrame, opened, rate, seek_before, start_of, timed_frames
 from spikemba.video.kept import identity
 from spikemba.video.orientation import orientation
-from spikemba.video.piece_reading import Stop, Stopped
 from spikemba.video.sampling import exact
+from spikemba.video.stopping import Stop, Stopped
 
 HEIGHTS = (90, 180, 360)
 """Of a picture, in pixels; a tall one is so wide instead."""

@@ -336,3 +336,17 @@ def age(folder, kept, name, k):
     import os
 
     os.utime(kept._path(name), (1000 + k, 1000 + k))
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.mkv", "mpeg4.mp4"])
+def test_looking_at_a_files_packets_is_broken_off_and_begun_again(tmp_path, maker, name):
+    path, asked = numbered(tmp_path / name, **FILES[name]), []
+
+    def stop():
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(Stopped):
+        maker.playing(path, stop)
+    assert len(asked) == 3
+    assert maker.playing(path).limits

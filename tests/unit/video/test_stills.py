@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from spikemba.errors import VideoError
-from spikemba.video.piece_reading import Stopped
 from spikemba.video.stills import HEIGHTS, Stills
+from spikemba.video.stopping import Stopped
 
 SIDE, BITS, FPS = 16, 9, 25
 
