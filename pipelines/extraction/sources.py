@@ -4,15 +4,20 @@ Camera cards repeat names. Without this, the clip of a second card that is encod
 done, with the features of the first.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from spikemba.files import append_json
+from spikemba.video.kept import state_of
 
 FILE = "videos.jsonl"
+SAMPLE_BYTES = 65536
+"""Read at three places of a file to tell whether it is the same."""
 
 
 class Sources:
@@ -28,7 +33,7 @@ class Sources:
         row = self._rows.get(video_id)
         if row is None or row.get("video") == str(video.resolve()):
             return None
-        if row.get("bytes") == _size(video) and not Path(str(row.get("video"))).is_file():
+        if not _differs(row, video) and not Path(str(row.get("video"))).is_file():
             return None  # the same file at another place
         return (
             f"{video}: features of {video_id!r} are there already, of {row.get('video')}; encode both folders in one "
@@ -36,13 +41,14 @@ class Sources:
         )
 
     def changed(self, video_id: str, video: Path) -> bool:
-        """Whether the file that was encoded has another size now."""
+        """Whether the file that was encoded is another one now."""
         row = self._rows.get(video_id)
-        return row is not None and row.get("video") == str(video.resolve()) and row.get("bytes") != _size(video)
+        return row is not None and row.get("video") == str(video.resolve()) and _differs(row, video)
 
     def add(self, video_id: str, video: Path) -> None:
         """Record what was encoded. Raises OutputError."""
         row: dict[str, Any] = {"id": video_id, "video": str(video.resolve()), "bytes": _size(video)}
+        row |= {"state": _state(video), "sample": _sample(video)}
         if self._rows.get(video_id) != row:
             self._rows[video_id] = row
             append_json(self.path, row)
@@ -59,6 +65,36 @@ def _readable(path: Path) -> Iterator[dict[str, Any]]:
             row = json.loads(line)
             if isinstance(row, dict):
                 yield row
+
+
+def _differs(row: dict[str, Any], video: Path) -> bool:
+    """Whether a file is another one than that of a row. Rows of earlier releases tell no more than its size."""
+    if row.get("bytes") != _size(video):
+        return True
+    if row.get("sample") is None or row.get("state") == _state(video):
+        return False  # a file that nobody touched is not opened
+    return bool(row["sample"] != _sample(video))
+
+
+def _state(video: Path) -> list[int] | None:
+    """Changes when the file does; also when it is copied or touched, which changes nothing of what it shows."""
+    try:
+        return list(state_of(video.stat()))
+    except OSError:
+        return None
+
+
+def _sample(video: Path) -> str | None:
+    """A digest of a file's beginning, middle and end."""
+    try:
+        with video.open("rb") as file:
+            size, digest = file.seek(0, os.SEEK_END), hashlib.sha256()
+            for at in (0, (size - SAMPLE_BYTES) // 2, size - SAMPLE_BYTES):
+                file.seek(max(0, at))
+                digest.update(file.read(SAMPLE_BYTES))
+    except OSError:
+        return None
+    return digest.hexdigest()[:32]
 
 
 def _size(video: Path) -> int | None:

@@ -16,6 +16,7 @@ from spikemba.progress import Report, silent
 from spikemba.reading.arrays import read_arrays
 from spikemba.reading.unreadable import Unreadable
 from spikemba.user_folders import cache_folder
+from spikemba.video.kept import state_of
 
 FRAMES = 2
 """Raised when an encoder takes other frames of the same file than before, or they are turned another way."""
@@ -29,29 +30,33 @@ def cached_features(
     A file that changed is encoded again. Raises VideoError.
     """
     path = _place(video, encoders, clip_s)
-    found = _read(path)
+    found = None if path is None else _read(path)
     if found is None:
         found = encode_video(video, encoders, clip_s, report)
-        _write(path, found)
+        if path is not None:
+            _write(path, found)
     return found
 
 
 def is_cached(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> bool:
     """Whether features of the file as it is now are there. Nothing is opened, so a damaged entry counts, too."""
-    return _place(video, encoders, clip_s).is_file()
+    path = _place(video, encoders, clip_s)
+    return path is not None and path.is_file()
 
 
-def _place(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> Path:
-    return cache_folder() / "features" / f"{_key(video, encoders, clip_s)}.npz"
+def _place(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> Path | None:
+    """Where the features of a file are kept; None where there is no file now, so that nothing is kept of it."""
+    key = _key(video, encoders, clip_s)
+    return None if key is None else cache_folder() / "features" / f"{key}.npz"
 
 
-def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str:
+def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str | None:
     """Changes when the file changes, or anything that its features depend on."""
     try:
         status = video.stat()
     except OSError:
-        return "missing"  # decoding will say what is wrong
-    parts: list[object] = [FRAMES, str(video.resolve()), status.st_size, status.st_mtime_ns]
+        return None  # decoding will say what is wrong
+    parts: list[object] = [FRAMES, str(video.resolve()), *state_of(status)]
     parts += [video_manifest(encoder, clip_s, "float32").model_dump_json() for encoder in encoders]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 

@@ -6,7 +6,7 @@ Reading, preparing and cutting all take their times from here.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import median_low
 
@@ -14,7 +14,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from spikemba.errors import VideoError
 from spikemba.video.decoding import (
+    AGAIN,
+    FAR_S,
     Join,
     Mark,
     Threads,
@@ -28,8 +31,11 @@ from spikemba.video.decoding import (
     seekable,
     timed_frames,
 )
+from spikemba.video.stopping import Stop, going_on, until_stopped
 
 SEEK_MARGIN_S = 1  # containers index decoding times, which run ahead of display times by the decoder's delay
+LONGEST_S = 7 * 24 * 3600
+"""Of a video; one that is said to be shown for longer has a damaged clock, and no loop may run by it."""
 _GAPS = 200  # between so many of the last pictures the typical gap is looked for
 
 
@@ -75,9 +81,18 @@ def shown_from(
             if seek and (first is None or first.start >= needed):
                 continue  # an index that points too far: read from the beginning
             if first is not None:
-                yield first
-            yield from frames
+                for shown in chain((first,), frames):
+                    believed(path, shown.end)
+                    yield shown
             return
+
+
+def believed(path: Path, end: Fraction) -> Fraction:
+    """The end of a picture, in seconds, as it is. Raises VideoError where no video is so long."""
+    if end <= LONGEST_S:
+        return end
+    said = f"says that a picture is shown until {float(end):.0f} s; expected {LONGEST_S} s (a week) at most"
+    raise VideoError(path, f"{said}. Its rate or its times are damaged, {AGAIN}")
 
 
 def end_of_last(last: TimedFrame, gaps: Sequence[Fraction] | deque[Fraction], declared: Fraction | None) -> Fraction:
@@ -101,24 +116,34 @@ def claims_more(declared: Fraction, end: Fraction) -> bool:
     return declared - end > max(Fraction(1), declared / 20)
 
 
-def measured_end(path: Path) -> Fraction:
+def measured_end(path: Path, stop: Stop = going_on) -> Fraction:
     """The end of the last picture in seconds, as a pass over the file finds it, without decoding where that serves.
 
-    Raises VideoError when the file cannot be read as a video.
+    Raises VideoError when the file cannot be read as a video, Stopped.
     """
     with opened(path, "AUTO") as (container, stream):
-        if not seekable(container):
-            return max((shown.end for shown in shown_frames(container, stream)), default=Fraction(0))
-        tick, offset = stream.time_base or Fraction(1, av.time_base), origin_ticks(container, stream)
-        spans = sorted(_spans(container, stream))
-        if not spans:
-            return Fraction(0)
-        starts = sorted({start for start, _ in spans})[-_GAPS - 1 :]
-        gaps = [(after - before) * tick for before, after in pairwise(starts)]
-        start, lasts = (spans[-1][0] - offset) * tick, spans[-1][1] * tick
-        guess = 1 / rate(stream) if rate(stream) else Fraction(0)
-        last = TimedFrame(start, start + (lasts or guess), None)  # type: ignore[arg-type]  # only its times count
-        return end_of_last(last, gaps, declared_end(container, stream))
+        end = _stored_end(container, stream, stop) if seekable(container) else None
+    if end is not None:
+        return believed(path, end)
+    with opened(path, "AUTO") as (container, stream):
+        ends = (believed(path, shown.end) for shown in until_stopped(shown_frames(container, stream), stop))
+        return max(ends, default=Fraction(0))
+
+
+def _stored_end(container: InputContainer, stream: VideoStream, stop: Stop) -> Fraction | None:
+    """The end by the times that the packets carry; None where a damaged one is among them, which decoding tells."""
+    tick, offset = stream.time_base or Fraction(1, av.time_base), origin_ticks(container, stream)
+    spans = sorted(until_stopped(_spans(container, stream), stop))
+    if not spans:
+        return Fraction(0)
+    if any((after - before) * tick > FAR_S for (before, _), (after, _) in pairwise(spans)):
+        return None
+    starts = sorted({start for start, _ in spans})[-_GAPS - 1 :]
+    gaps = [(after - before) * tick for before, after in pairwise(starts)]
+    start, lasts = (spans[-1][0] - offset) * tick, spans[-1][1] * tick
+    guess = 1 / rate(stream) if rate(stream) else Fraction(0)
+    last = TimedFrame(start, start + (lasts or guess), None)  # type: ignore[arg-type]  # only its times count
+    return end_of_last(last, gaps, declared_end(container, stream))
 
 
 def _spans(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import av
+
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.files import writing
 from spikemba.video.clock import shown_from
@@ -53,9 +55,12 @@ def cut_parts(source: Path, parts: Sequence[Part], *, crf: int = 20, mode: CutMo
     alike: dict[tuple[float, float], list[Part]] = {}
     for part in parts:
         alike.setdefault((part.start_s, part.end_s), []).append(part)
-    for cut in _cuts(source, [same[0] for same in alike.values()], crf, mode):
-        yield cut
-        yield from (_as(cut, part) for part in alike[cut.part.start_s, cut.part.end_s][1:])
+    try:
+        for cut in _cuts(source, [same[0] for same in alike.values()], crf, mode):
+            yield cut
+            yield from (_as(cut, part) for part in alike[cut.part.start_s, cut.part.end_s][1:])
+    except av.FFmpegError as error:
+        raise VideoError(source, f"cannot be cut: {error.strerror}") from error
 
 
 def _cuts(source: Path, parts: list[Part], crf: int, mode: CutMode) -> Iterator[Cut]:
@@ -215,7 +220,7 @@ class _Writing:
         span = (exact(part.start_s), self.end)
         if self.end <= max(first.start, span[0]):
             raise _nothing(source, part)
-        self.note = sound.note
+        self.reader = sound
         self.file = NewFile(source, part, part.out, "mp4")
         with self.file.faults():
             container = self.file.container
@@ -242,4 +247,4 @@ class _Writing:
             if self._sound is not None:
                 self._sound.finish()
         self.file.finish()
-        return Cut(self.part, *self.part, note=self.note)
+        return Cut(self.part, *self.part, note=self.reader.note)

@@ -31,6 +31,8 @@ EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # each frame carri
 BROADCAST = ("mpegts", "mpeg")  # joined end to end, each part with its own clock
 ROUGHLY_SOUGHT = ("mpegts", "avi", "flv")  # libav finds a time nearly
 _RUN_UP_S = 1
+FAR_S = 30 * 3600
+"""A larger step between two pictures is a damaged stamp."""
 
 # A forked process, such as one that loads data, leaves alone what its parent had open: closing it there, FFmpeg would
 # wait for ever for threads that only the parent has.
@@ -256,7 +258,7 @@ def timed_frames(
             shift, start = shift + due - start, due
             if joins is not None:
                 joins.append(Join(frame.opaque if isinstance(frame.opaque, int) else 0, shift))
-        elif jump > 30 * 3600:
+        elif jump > FAR_S:
             start = due
         last = TimedFrame(start, start + (frame.duration * tick or gap), frame)
         yield last

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def search(paths: Sequence[Path]) -> list[FoundVideo]:
 
     Links to folders are followed, but not where they lead back to a folder that is searched anyway; of two links to
     one file both are found, and so is a link to nothing, which whoever opens it will report. Hidden files and folders
-    are passed over, folders that cannot be read are warned of.
+    are passed over; folders that cannot be read are warned of, as are those whose path is longer than the system takes.
     Raises VideoError for a path that does not exist and for a folder without videos.
     """
     found: dict[Path, FoundVideo] = {}
@@ -65,7 +66,7 @@ def _videos_in(folder: Path) -> Iterator[Path]:
     visited: set[str] = set()
     links = []
     for path in _walk(folder, visited):
-        if path.is_dir():
+        if stat.S_ISDIR(_mode(path)):
             links.append(path)
         else:
             yield path
@@ -81,7 +82,7 @@ def _linked(link: Path, visited: set[str], searched: str) -> Iterator[Path]:
         if real in visited or Path(searched).is_relative_to(real):
             continue
         for path in _walk(folder, visited):
-            if path.is_dir():
+            if stat.S_ISDIR(_mode(path)):
                 waiting.append(path)
             else:
                 yield path
@@ -92,14 +93,31 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
     for place, folders, files in os.walk(folder, onerror=_warn):
         visited.add(os.path.realpath(place))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        links = [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+        links = [Path(place, name) for name in folders if stat.S_ISLNK(_mode(Path(place, name), link=True))]
         yield from links
         folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in visited]
         for name in files:
             path = Path(place, name)
-            hidden = name.startswith(".") or path.suffix.lower() not in VIDEO_SUFFIXES
-            if not hidden and (path.is_file() or (path.is_symlink() and not path.exists())):
+            if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES and _is_file(path):
                 yield path
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link to nothing; what cannot be looked at, as under too long a path, is warned of."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        _log.warning("%s: this file cannot be looked at (%s)", path, (error.strerror or str(error)).lower())
+        return False
+    return stat.S_ISREG(_mode(path)) or (stat.S_ISLNK(status.st_mode) and not _mode(path))
+
+
+def _mode(path: Path, *, link: bool = False) -> int:
+    """What a path leads to, or the link itself; 0 where that cannot be told."""
+    try:
+        return (path.lstat() if link else path.stat()).st_mode
+    except OSError:
+        return 0
 
 
 def _warn(error: OSError) -> None:

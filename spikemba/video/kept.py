@@ -73,7 +73,12 @@ class KeptFiles:
 def identity(path: Path) -> str:
     """Tells a file, and the same file after a change, from others.  Raises OSError."""
     status = path.stat()
-    return f"{path.absolute()}\n{status.st_size}\n{status.st_mtime_ns}"
+    return "\n".join(map(str, (path.absolute(), *state_of(status))))
+
+
+def state_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Changes when a file does, or another one takes its place, be it of the same size and time of writing."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def etag_of(path: Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -12,9 +13,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from spikemba.video.clock import end_of_last, measured_end
+from spikemba.video.clock import believed, end_of_last, measured_end
 from spikemba.video.decoding import (
     BROADCAST,
+    FAR_S,
     Mark,
     TimedFrame,
     broken_clock,
@@ -26,11 +28,14 @@ from spikemba.video.decoding import (
     seek_before,
     seekable,
 )
+from spikemba.video.stopping import Stop, going_on, until_stopped
 
 _LASTS = 200
 """So many of the last pictures tell how long the last one stays."""
 _TAIL_S = 40
-_FAR_S = 30 * 3600  # a larger step is a damaged stamp
+_MOST_HELD = 64
+MOST_PARTS = 10_000
+"""That a file is played in; those of a very long one are longer."""
 
 
 class Key(NamedTuple):
@@ -60,28 +65,34 @@ class Packets:
         return next((key.mark for key in reversed(self.keys) if key.mark.shown <= time), None)
 
 
-def scan(path: Path) -> Packets:
-    """Read all packets of a file's pictures.  Raises VideoError when it cannot be read as a video."""
+def scan(path: Path, stop: Stop = going_on) -> Packets:
+    """Read all packets of a file's pictures.  Raises VideoError when it cannot be read as a video, Stopped."""
     with opened(path, "NONE") as (container, stream):
-        found = _Scan(container, stream)
+        found = _Scan(container, stream, stop)
         one_clock, keys = found.one_clock, found.with_openness()
-        end = found.end() if one_clock else None
-    return Packets(keys, measured_end(path) if end is None else end, one_clock, found.copyable)
+        held = found.by_decoding and one_clock
+        end = found.end(_held_back(path) if held else 0) if one_clock else None
+    end = measured_end(path, stop) if end is None else believed(path, end)
+    return Packets(keys, end, one_clock, found.copyable)
 
 
-def pictures_end(path: Path) -> Fraction:
+def pictures_end(path: Path, stop: Stop = going_on) -> Fraction:
     """The end of the last picture in seconds: by the last packets where the file can be sought, or else by all.
 
-    Raises VideoError when the file cannot be read as a video.
+    Raises VideoError when the file cannot be read as a video, Stopped.
     """
     with opened(path, "NONE") as (container, stream):
         declared = declared_end(container, stream)
-        if declared is not None and declared > 2 * _TAIL_S and seek_before(container, stream, declared - _TAIL_S):
-            found = _Scan(container, stream)
+        if (
+            declared is not None
+            and 2 * _TAIL_S < declared <= FAR_S
+            and seek_before(container, stream, declared - _TAIL_S)
+        ):
+            found = _Scan(container, stream, stop)
             end = found.end() if found.latest else None
             if end is not None and abs(end - declared) < _TAIL_S / 4:
                 return end
-    return measured_end(path) if _can_seek(path) else scan(path).end
+    return measured_end(path, stop) if _can_seek(path) else scan(path, stop).end
 
 
 def _can_seek(path: Path) -> bool:
@@ -89,24 +100,36 @@ def _can_seek(path: Path) -> bool:
         return seekable(container)
 
 
+def _held_back(path: Path) -> int:
+    """Pictures that the decoder takes up before it gives the first; where decoding tells the times, all come later."""
+    with opened(path, "NONE") as (container, stream):
+        for taken, packet in enumerate(packet for packet in packets_of(container, stream) if packet.size):
+            with suppress(av.FFmpegError):
+                if stream.decode(packet):
+                    return taken
+            if taken == _MOST_HELD:
+                break
+    return 0
+
+
 class _Scan:
     """One pass; times in ticks of the stream from the file's start."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, stop: Stop) -> None:
         self.tick = stream.time_base or Fraction(1, av.time_base)
         self.declared, self._rate = declared_end(container, stream), rate(stream)
+        self.by_decoding = container.format.name == "avi"  # as in `timed_frames`
         self.latest: deque[tuple[int, int]] = deque(maxlen=4 * _LASTS)
         self.keys: list[tuple[int, int, int | None]] = []
         self.leading: set[int] = set()
         self.one_clock = self.copyable = True
-        self._read(container, stream)
+        self._read(container, stream, stop)
 
-    def _read(self, container: InputContainer, stream: VideoStream) -> None:
+    def _read(self, container: InputContainer, stream: VideoStream, stop: Stop) -> None:
         origin, broadcast = origin_ticks(container, stream), container.format.name in BROADCAST
-        by_decoding = container.format.name == "avi"  # as in `timed_frames`
         last: int | None = None
-        for number, packet in enumerate(packets_of(container, stream)):
-            stamp = packet.dts if by_decoding else packet.pts
+        for number, packet in enumerate(until_stopped(packets_of(container, stream), stop)):
+            stamp = packet.dts if self.by_decoding else packet.pts
             if not packet.size:
                 continue
             self.copyable &= packet.pts is not None and not packet.is_discard
@@ -115,7 +138,7 @@ class _Scan:
             at, decoded = stamp - origin, packet.dts
             if last is not None and decoded is not None:
                 jump = (decoded - last) * self.tick
-                self.one_clock &= not (broken_clock(jump) if broadcast else abs(jump) > _FAR_S)
+                self.one_clock &= not (broken_clock(jump) if broadcast else abs(jump) > FAR_S)
             last = last if decoded is None else decoded
             if packet.is_keyframe:
                 self.keys.append((at, number, packet.pos))
@@ -130,8 +153,8 @@ class _Scan:
             for k, (at, number, position) in enumerate(self.keys)
         )
 
-    def end(self) -> Fraction | None:
-        """When the last picture gives way; None where none says when it is shown."""
+    def end(self, held: int = 0) -> Fraction | None:
+        """When the last picture gives way; None where none says when it is shown.  held: see `_held_back`."""
         if not self.latest:
             return None
         spans = sorted(self.latest)
@@ -139,12 +162,14 @@ class _Scan:
         gaps = [(after - before) * self.tick for before, after in pairwise(starts)]
         start, lasts = spans[-1][0] * self.tick, spans[-1][1] * self.tick
         guess = 1 / self._rate if self._rate else Fraction(0)
+        start += held * (lasts or guess)
         last = TimedFrame(start, start + (lasts or guess), None)  # type: ignore[arg-type]  # only its times count
         return end_of_last(last, gaps, self.declared)
 
 
 def even_limits(end: Fraction, length_s: int) -> list[tuple[Fraction, Fraction]]:
-    """From 0 to the end in equal parts; a short rest belongs to the last one."""
+    """From 0 to the end in equal parts, MOST_PARTS at most; a short rest belongs to the last one."""
+    length_s = max(length_s, math.ceil(end / MOST_PARTS))
     n = max(1, math.floor(end / length_s + Fraction(3, 4)))
     borders = [Fraction(k * length_s) for k in range(n)]
     return list(pairwise([*borders, max(end, Fraction(1, 1000))]))

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
@@ -20,15 +20,11 @@ from spikemba.video.packets import Packets
 from spikemba.video.piece_writing import STEP, CopiedPictures, EncodedPictures, PieceFile, PieceSound, Span
 from spikemba.video.sampling import exact
 from spikemba.video.sound import SoundReader
+from spikemba.video.stopping import Stop, Stopped
 
-Stop = Callable[[], bool]
 _KEPT_S = 1  # of sound before the next piece
 _SNAP = 64  # samples; stamps of sound are rounded, and a resampler holds some back
 _USUAL_FPS = Fraction(25)
-
-
-class Stopped(Exception):
-    """Nobody waits for the piece any more."""
 
 
 class Damaged(Exception):

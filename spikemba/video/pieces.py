@@ -15,9 +15,10 @@ from spikemba.user_folders import cache_folder
 from spikemba.video.decoding import opened, seekable
 from spikemba.video.kept import KeptFiles, identity
 from spikemba.video.packets import Packets, even_limits, key_limits, pictures_end, scan
-from spikemba.video.piece_reading import CopiedReading, Damaged, EncodedReading, Reading, Stop, Stopped
+from spikemba.video.piece_reading import CopiedReading, Damaged, EncodedReading, Reading
 from spikemba.video.piece_writing import Span
 from spikemba.video.playable import Playable, how_to_play
+from spikemba.video.stopping import Stop, Stopped, going_on
 
 __all__ = ["PieceMaker", "Playing", "Stopped"]
 
@@ -57,21 +58,21 @@ class Playing:
         return [(float(start), float(end)) for start, end in self.limits]
 
 
-def playing(path: Path) -> Playing:
+def playing(path: Path, stop: Stop = going_on) -> Playing:
     """Find out how a file is played; reads all its packets where pieces need it.
 
-    Raises VideoError when it cannot be read as a video.
+    Raises VideoError when it cannot be read as a video, Stopped.
     """
     how = how_to_play(path)
     if how.as_it_is:
         return Playing(path, how, (), None, copied=False, sought=True)
     with opened(path, "NONE") as (container, _):
         sought = seekable(container)
-    packets = scan(path) if how.copies or not sought else None
+    packets = scan(path, stop) if how.copies or not sought else None
     limits = key_limits(packets, LENGTH_S, LONGEST_S) if packets is not None and how.copies else None
     if limits is not None:
         return Playing(path, how, tuple(limits), packets, True, sought)
-    end = pictures_end(path) if packets is None else packets.end
+    end = pictures_end(path, stop) if packets is None else packets.end
     return Playing(path, how, tuple(even_limits(end, LENGTH_S)), packets, False, sought)
 
 
@@ -86,28 +87,28 @@ class PieceMaker:
         self._open: OrderedDict[tuple[str, int], Reading] = OrderedDict()
         self._making: dict[str, tuple[Lock, int]] = {}
 
-    def playing(self, path: Path) -> Playing:
-        """How a file is played, found out once.  Raises VideoError."""
+    def playing(self, path: Path, stop: Stop = going_on) -> Playing:
+        """How a file is played, found out once.  Raises VideoError, Stopped."""
         name = _identity(path)
         with self._alone(name):
             with self._lock:
                 if name in self._known:
                     self._known.move_to_end(name)
                     return self._known[name]
-            found = playing(path)
+            found = playing(path, stop)
             with self._lock:
                 self._known[name] = found
                 while len(self._known) > _KNOWN:
                     self._known.popitem(last=False)
         return found
 
-    def piece(self, path: Path, number: int, stop: Stop = lambda: False) -> bytes:
+    def piece(self, path: Path, number: int, stop: Stop = going_on) -> bytes:
         """A piece of a file, a whole MP4 whose times begin at 0.
 
         stop: asked now and then; where it says so, Stopped is raised.
         Raises VideoError when there is no such piece, or nothing of it can be read.
         """
-        found = self.playing(path)
+        found = self.playing(path, stop)
         if not 0 <= number < len(found.limits):
             expected = f"expected 0 to {len(found.limits) - 1}" if found.limits else "it is played as it is"
             raise VideoError(path, f"has no piece {number}; {expected}")

@@ -46,7 +46,8 @@ def how_to_play(path: Path) -> Playable:
             raise VideoError(path, f"no frame of its video can be decoded; the file is damaged, {AGAIN}")
         plain = _plain_h264(stream, first)
         reason = _reason(path, container, stream, first, sound)
-        copies = plain and not orientation(first).filters()
+        # AVI does not say when a picture is shown; the answers' times are those of decoding, libav's guess is another
+        copies = plain and not orientation(first).filters() and container.format.name != "avi"
         codec = avc_type(stream) if copies else "avc1.640028"
         if not reason:
             return Playable(True, _file_type(container, stream, sound), "", copies, sound is not None)

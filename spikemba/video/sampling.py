@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from spikemba.errors import UnknownName, VideoError
-from spikemba.video.clock import SEEK_MARGIN_S, claims_more, measured_end, shown_from
+from spikemba.video.clock import LONGEST_S, SEEK_MARGIN_S, claims_more, measured_end, shown_from
 from spikemba.video.completeness import is_whole
 from spikemba.video.decoding import (
     AGAIN,
@@ -379,6 +379,8 @@ def _describe(
 ) -> VideoInfo:
     if end is None and container.duration is not None:
         end = Fraction(container.duration, av.time_base)
+    if end is not None and end > LONGEST_S:  # whoever counts by it would count for ever
+        end = measured_end(path)
     sides, aspect = (first.width, first.height), stream.sample_aspect_ratio or Fraction(1)
     turned = orientation(first).swaps_sides
     width, height = sides[::-1] if turned else sides

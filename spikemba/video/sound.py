@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -72,6 +72,7 @@ class SoundReader:
         self.note = tracks_note(self._container, self.track)
         self._joins, self._origin, self._one_clock = joins, start_of(self._container), one_clock
         self._resampler: tuple[object, Any] | None = None
+        self._firsts = False
         self._stamps: tuple[int, Fraction] = (0, Fraction(0))
         self._due: Fraction | None = None
         self._waiting: tuple[int, Fraction, Any] | None = None
@@ -147,11 +148,28 @@ class SoundReader:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or self._resampler[0] != kind:
             if self._resampler is not None and self._due is not None:
-                yield from self._chunks(self._resampler[1].resample(None), self._due)
-            self._resampler = (kind, av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz))
+                with suppress(av.FFmpegError):
+                    yield from self._chunks(self._resampler[1].resample(None), self._due)
+            self._resampler = (kind, self._new_resampler())
         frame.pts = None
-        yield from self._chunks(self._resampler[1].resample(frame), at)
+        yield from self._chunks(self._through(self._resampler[1], frame), at)
         self._due = at + Fraction(frame.samples, frame.sample_rate)
+
+    def _new_resampler(self) -> Any:
+        self._firsts = False
+        return av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
+
+    def _through(self, resampler: Any, frame: Any) -> list[Any]:
+        """A frame in rate and layout. Where libav cannot mix its channels, the first of them; else nothing is heard."""
+        with suppress(av.FFmpegError, ValueError):
+            return list(resampler.resample(_first_channels(frame, self.layout) if self._firsts else frame))
+        if not self._firsts and self._resampler is not None:
+            self._resampler, self._firsts = (self._resampler[0], self._new_resampler()), True
+            kept = "first two" if self.layout == "stereo" else "first"
+            self.note = f"of its {frame.layout.nb_channels} channels, which no player can place, the {kept} are heard"
+            return self._through(self._resampler[1], frame)
+        self.note = "its sound cannot be converted, and its cuts are silent"
+        return []
 
     def _chunks(self, parts: Any, at: Fraction) -> Iterator[Chunk]:
         for part in parts:
@@ -163,7 +181,8 @@ class SoundReader:
         """(place of its packet in the file, frame), from a little before a time on where the file can be sought."""
         early = from_s - _MARGIN_S
         if early > 0 and seekable(self._container):
-            self._container.seek(int((self._origin + early) * av.time_base))
+            with suppress(av.FFmpegError):
+                self._container.seek(int((self._origin + early) * av.time_base))
         elif early > _RUN_UP_S and self._one_clock:
             self._seek_roughly(early)
         skipping, place = self._one_clock and early > 0, 0
@@ -193,6 +212,18 @@ class SoundReader:
             far = None
         if far is None or far - self._origin > time:
             rewind(self._container)
+
+
+def _first_channels(frame: Any, layout: str) -> Any:
+    """A frame of the first channel, or the first two, of another one that has more."""
+    n, samples = 2 if layout == "stereo" else 1, frame.to_ndarray()
+    if frame.format.is_planar:
+        samples = samples[:n]
+    else:
+        samples = samples.reshape(-1, frame.layout.nb_channels)[:, :n].reshape(1, -1)
+    first = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
+    first.sample_rate = frame.sample_rate
+    return first
 
 
 def aac_rate(rate_hz: int) -> int:

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
 from av.video.frame import VideoFrame
@@ -20,8 +21,8 @@ from spikemba.video.clock import SEEK_MARGIN_S
 from spikemba.video.decoding import AGAIN, TimedFrame, opened, rate, seek_before, start_of, timed_frames
 from spikemba.video.kept import identity
 from spikemba.video.orientation import orientation
-from spikemba.video.piece_reading import Stop, Stopped
-from spikemba.video.sampling import exact
+from spikemba.video.sampling import Image, exact
+from spikemba.video.stopping import Stop, Stopped
 
 HEIGHTS = (90, 180, 360)
 """Of a picture, in pixels; a tall one is so wide instead."""
@@ -191,17 +192,23 @@ def _jpeg(frame: VideoFrame, aspect: Fraction, height: int) -> bytes:
         frame.colorspace = 1 if frame.height > 576 else 5
     if frame.color_range > 2:
         frame.color_range = 0
+    steps = [("setparams", "color_primaries=unknown:color_trc=unknown"), *turned.filters()]
+    try:
+        image = _filtered(frame, [*steps, ("scale", f"{width}:{height}:flags=bicubic+accurate_rnd")])
+    except av.FFmpegError:  # sides of which swscale makes no such picture
+        image = _filtered(frame, steps)
+    file = io.BytesIO()
+    picture = Pillow.fromarray(image)
+    picture = picture if picture.size == (width, height) else picture.resize((width, height))
+    picture.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+def _filtered(frame: VideoFrame, steps: list[tuple[str, str]]) -> Image:
+    """A picture through some filters.  Raises av.FFmpegError."""
     graph = Graph()
     entry: Any = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=frame.time_base)
-    filters = [
-        ("setparams", "color_primaries=unknown:color_trc=unknown"),
-        *turned.filters(),
-        ("scale", f"{width}:{height}:flags=bicubic+accurate_rnd"),
-        ("format", "rgb24"),
-        ("buffersink", ""),
-    ]
+    filters = [*steps, ("format", "rgb24"), ("buffersink", "")]
     graph.link_nodes(entry, *(graph.add(name, options) for name, options in filters)).configure()
     graph.vpush(frame)
-    file = io.BytesIO()
-    Pillow.fromarray(graph.vpull().to_ndarray()).save(file, "JPEG", quality=_QUALITY)
-    return file.getvalue()
+    return np.asarray(graph.vpull().to_ndarray(), np.uint8)

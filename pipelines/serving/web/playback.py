@@ -24,8 +24,8 @@ from pipelines.serving.web.bodies import query_of
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.reading.printable import printable
 from spikemba.video.kept import etag_of
-from spikemba.video.piece_reading import Stop, Stopped
 from spikemba.video.stills import Stills
+from spikemba.video.stopping import Stop, Stopped
 
 TYPES = {
     **dict.fromkeys((".mp4", ".m4v", ".f4v"), "video/mp4"),
@@ -103,7 +103,7 @@ async def _piece(service: Service, turns: "Turns", request: Request) -> Response
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
 
     def make(stop: Stop) -> bytes:
-        n = len(service.pieces.playing(video.path).limits)
+        n = len(service.pieces.playing(video.path, stop).limits)
         if int(number) >= n:
             there = f"it has 0 to {n - 1}" if n else "it is played as it is"
             raise NotThere(f"{video.name} has no piece {number}; {there}")

@@ -115,3 +115,40 @@ def test_whatever_fails_about_one_video_stops_no_other(card, encode, tmp_path, m
     assert "is an M3U playlist" in problems["list.mp4"]
     monkeypatch.undo()
     assert encode(tmp_path / "v").encoded == ["a"]  # what was the program's fault is tried again
+
+
+def put_in_place(new, old):
+    """Replace a file by another one of the same size and time of writing."""
+    size = max(new.stat().st_size, old.stat().st_size)
+    with new.open("ab") as file:  # what lies behind an MP4's last box is not read
+        file.write(bytes(size - new.stat().st_size))
+    status = old.stat()
+    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+    new.replace(old)
+    assert (old.stat().st_size, old.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_encoded_again(card, encode, tmp_path):
+    old = card("A/C1.mp4", 30)
+    encode(tmp_path / "A")
+    put_in_place(card("C.mp4", 10), old)
+    assert encode(tmp_path / "A").encoded == ["C1"]
+    assert len(FeatureFolder(tmp_path / "f" / "mini").video("C1")) == 1
+
+
+def test_a_file_that_is_touched_or_copied_is_not_encoded_again(card, encode, tmp_path):
+    path = card("A/C1.mp4", 10)
+    encode(tmp_path / "A")
+    shutil.copy(path, tmp_path / "copy.mp4")
+    (tmp_path / "copy.mp4").replace(path)
+    assert encode(tmp_path / "A").kept == ["C1"]
+
+
+def test_of_rows_of_earlier_releases_the_size_counts(card, encode, tmp_path):
+    path = card("A/C1.mp4", 10)
+    encode(tmp_path / "A")
+    rows = tmp_path / "f" / "videos.jsonl"
+    row = json.loads(rows.read_text())
+    rows.write_text(json.dumps({key: row[key] for key in ("id", "video", "bytes")}) + "\n")
+    os.utime(path)
+    assert encode(tmp_path / "A").kept == ["C1"]

@@ -18,7 +18,7 @@ from pipelines.serving.faults import Busy
 from pipelines.serving.service import Service
 from pipelines.serving.web import playback
 from pipelines.serving.web.app import web_app
-from spikemba.video.piece_reading import Stopped
+from spikemba.video.stopping import Stopped
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "shapes.mp4"
 SIZE = EXAMPLE.stat().st_size

@@ -1,6 +1,7 @@
 """The front door: `load(...).ground(...)` and what comes out of it."""
 
 import json
+import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +123,29 @@ def test_a_damaged_or_forbidden_cache_costs_time_only(grounder, video, tmp_path,
     (tmp_path / "file").touch()
     monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path / "file"))
     assert grounder.ground(video, "a dog") == first
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_has_another_place_in_the_cache(video, tmp_path):
+    before, content, status = feature_cache._place(video, [], 2.0), video.read_bytes(), video.stat()
+    (tmp_path / "other.mp4").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(tmp_path / "other.mp4", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (tmp_path / "other.mp4").replace(video)
+    assert video.stat().st_mtime_ns == status.st_mtime_ns
+    assert feature_cache._place(video, [], 2.0) != before
+
+
+def test_of_a_file_that_is_not_there_for_a_moment_nothing_is_kept(grounder, video, monkeypatch):
+    encode = feature_cache.encode_video
+
+    def reappears(path, *given):
+        moved.rename(path)
+        return encode(path, *given)
+
+    moved = video.rename(video.with_suffix(".away"))
+    monkeypatch.setattr(feature_cache, "encode_video", reappears)
+    assert not grounder.has_features(video)
+    grounder.ground(video, "a dog")
+    assert not list((cache_folder() / "features").glob("*.npz"))
 
 
 def test_the_dictionary_has_the_promised_keys_and_plain_values(grounder, video):

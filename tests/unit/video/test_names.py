@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import shutil
 
 import pytest
 
@@ -161,3 +162,22 @@ def test_names_that_are_not_utf8_can_be_printed(tmp_path):
     assert utf8_text("é \udce9 工") == "é \\xe9 工"
     assert utf8_text("\ud800") == "\\ud800"
     assert file_about(tmp_path, "A/x", ".npz") == tmp_path / "A/x.npz"
+
+
+def test_folders_deeper_than_a_path_may_be_long_are_warned_of(touch, caplog):
+    top, name = touch("v/a.mp4", "v/deep/b.mp4"), "fifteen letters"
+    handle = os.open(top / "v/deep", os.O_RDONLY)
+    try:
+        for _ in range(300):
+            os.mkdir(name, dir_fd=handle)
+            inner = os.open(name, os.O_RDONLY, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        os.close(os.open("c.mp4", os.O_CREAT, dir_fd=handle))
+        with caplog.at_level(logging.WARNING):
+            assert names(top / "v") == ["a", "b"]
+        assert len(caplog.messages) == 1
+        assert caplog.messages[0].endswith("this folder cannot be searched (file name too long)")
+    finally:
+        os.close(handle)
+        shutil.rmtree(top / "v/deep")

@@ -87,6 +87,8 @@ FILES = {
     "h264_late.mkv": {"delay_s": 1},
     "h264_some_open.mkv": {"options": {"x264-params": "open-gop=1:bframes=3"}},
     "mpeg4.avi": {"codec": "mpeg4", "sound": "libmp3lame"},
+    "h264_reordered.avi": {"options": {"bf": "2"}},
+    "mpeg4_reordered.avi": {"codec": "mpeg4", "options": {"bf": "2"}, "sound": "libmp3lame"},
     "mpeg2.mpg": {"codec": "mpeg2video", "sound": "mp2"},
     "mpeg2.ts": {"codec": "mpeg2video", "sound": "mp2"},
     "wmv2.wmv": {"codec": "wmv2", "sound": "wmav2"},
@@ -334,3 +336,17 @@ def age(folder, kept, name, k):
     import os
 
     os.utime(kept._path(name), (1000 + k, 1000 + k))
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.mkv", "mpeg4.mp4"])
+def test_looking_at_a_files_packets_is_broken_off_and_begun_again(tmp_path, maker, name):
+    path, asked = numbered(tmp_path / name, **FILES[name]), []
+
+    def stop():
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(Stopped):
+        maker.playing(path, stop)
+    assert len(asked) == 3
+    assert maker.playing(path).limits

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from spikemba.errors import VideoError
-from spikemba.video.piece_reading import Stopped
+from spikemba.video import stills as module
 from spikemba.video.stills import HEIGHTS, Stills
+from spikemba.video.stopping import Stopped
 
 SIDE, BITS, FPS = 16, 9, 25
 
@@ -104,3 +105,24 @@ def test_a_file_that_is_no_video_or_not_there_is_refused(tmp_path, stills):
         stills.still(tmp_path / "a.mp4", 0, 90)
     with pytest.raises(VideoError, match="cannot be opened"):
         stills.still(tmp_path / "b.mp4", 0, 90)
+
+
+@pytest.mark.parametrize(("width", "height", "size"), [(8191, 3, (720, 90)), (3, 8191, (2, 90))])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_pictures_of_any_sides_have_a_still(tmp_path, stills, monkeypatch, width, height, size, scaled):
+    with av.open(str(tmp_path / "flat.mkv"), "w") as file:
+        video = file.add_stream("mjpeg", rate=FPS)
+        video.width, video.height, video.pix_fmt = width, height, "yuvj420p"
+        image = av.VideoFrame.from_ndarray(np.full((height, width, 3), 200, np.uint8))
+        file.mux([*video.encode(image), *video.encode(None)])
+    real = module._filtered
+
+    def refusing(frame, steps):
+        if not scaled and any(name == "scale" for name, _ in steps):
+            raise av.ArgumentError(22, "Invalid argument")
+        return real(frame, steps)
+
+    monkeypatch.setattr(module, "_filtered", refusing)
+    picture = Image.open(io.BytesIO(stills.still(tmp_path / "flat.mkv", 0, 90)))
+    assert picture.size == size
+    assert np.abs(np.asarray(picture).astype(int) - 200).max() <= 3
