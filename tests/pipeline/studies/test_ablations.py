@@ -28,6 +28,7 @@ from pipelines.training.batch_plan import BatchPlan
 from spikemba.config import flat, parse_overrides
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_predictions, write_predictions
 from spikemba.errors import ConfigError, FeaturesMissing, OutputError, UnknownName
+from spikemba.features import FeatureFolder, write_query_features
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Window
 from spikemba_cli.main import app
@@ -235,8 +236,11 @@ def test_answers_to_other_data_are_never_taken_for_those_to_these(corpus, settin
     if changed == "annotations":
         lines = (data / "test.jsonl").read_text().splitlines()
         row = json.loads(lines[0])
-        other = json.dumps({**row, "query": row["query"] + " again"})
-        (data / "test.jsonl").write_text("\n".join([other, *lines[1:]]) + "\n")
+        row["query"] += " again"
+        (data / "test.jsonl").write_text("\n".join([json.dumps(row), *lines[1:]]) + "\n")
+        said_of = FeatureFolder(data / "features" / "mini_text")  # features of the other sentence belong to it
+        tokens, pooled = said_of.text(row["qid"]), said_of.sentence(row["qid"])
+        write_query_features(said_of.folder, row["qid"], tokens, pooled, query=row["query"])
     elif changed == "features":
         video = json.loads((data / "test.jsonl").read_text().splitlines()[0])["vid"]
         path = data / "features" / "mini" / f"{video}.npz"
