@@ -21,6 +21,8 @@ from spikemba_cli import (
     extract,
     features,
     ground,
+    index,
+    library,
     prepare,
     recognize,
     runs,
@@ -31,7 +33,7 @@ from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("recognize", "explain", "share", "features", "config", "doctor"),
+    *("index", "library", "recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -80,6 +82,8 @@ app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(index.index)
+app.add_typer(library.app, name="library")
 app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.command()(share.share)
