@@ -1,4 +1,4 @@
-"""A library outlives whatever happens to the process that changes it: kill -9 at every line, full disks, two at once."""
+"""A library outlives what happens to the process that changes it: kill -9 at every line, full disks, two at once."""
 
 import errno
 import os
@@ -28,6 +28,20 @@ def rows_of(seed, n):
 def new(name, n, seed):
     state = FileState(Path(f"/videos/{name}"), seed, 7, f"{name} {seed}")
     return NewVideo(state, 2.0 * n, {encoder: rows_of(seed, n) for encoder in ("a", "b")})
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_disks(request, monkeypatch):
+    """What is written outlives a killed process also when it is not on the disk yet."""
+    opened = writer.connect_to_write
+
+    def unsynchronised(folder):
+        connection = opened(folder)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    monkeypatch.setattr(writer, "connect_to_write", unsynchronised)
+    monkeypatch.setattr(matrix.os, "fsync", lambda handle: None)
 
 
 def begun(folder):
