@@ -48,11 +48,11 @@ def test_a_folder_is_indexed_told_of_checked_and_compacted(videos, tmp_path):
 
 
 def test_what_cannot_be_done_is_one_line(videos, tmp_path):
-    fails_in_one_line("there is no library", "library", "info", "--library", tmp_path / "none")
-    fails_in_one_line("no such file or folder", "index", tmp_path / "none", "--encoder", "mini")
+    assert "there is no library" in fails_in_one_line("library", "info", "--library", tmp_path / "none")
+    assert "no such file or folder" in fails_in_one_line("index", tmp_path / "none", "--encoder", "mini")
     run("index", videos, "--encoder", "mini", "--library", tmp_path / "l")
     other = "index", videos, "--encoder", "mini", "--library", tmp_path / "l", "--clip-length", "1"
-    fails_in_one_line("were made otherwise: clip_s 2.0 (now 1.0)", *other)
+    assert "were made otherwise: clip_s 2.0 (now 1.0)" in fails_in_one_line(*other)
     assert run("library", "drop", "--library", tmp_path / "l").exit_code == 2
 
 
