@@ -144,6 +144,23 @@ def test_two_videos_that_change_places_keep_what_is_theirs(videos, tmp_path):
     assert after[videos / "b.mp4"] == before[videos / "a.mp4"]
 
 
+def test_a_move_that_another_run_was_quicker_with_is_no_loss(videos, tmp_path, monkeypatch):
+    index([videos], mini, tmp_path / "l")
+    before = content(tmp_path / "l")
+    (videos / "a.mp4").rename(videos / "new.mp4")
+    real = indexing.make_plan
+
+    def overtaken(*args, **how):
+        found = real(*args, **how)
+        drop_below(tmp_path / "l", videos / "a.mp4")
+        return found
+
+    monkeypatch.setattr(indexing, "make_plan", overtaken)
+    result = index([videos], mini, tmp_path / "l")
+    assert (result.added, result.moved) == ([videos / "new.mp4"], {})
+    assert content(tmp_path / "l")[videos / "new.mp4"] == before[videos / "a.mp4"]
+
+
 def test_nothing_is_dropped_outside_of_the_folders_given(videos, tmp_path):
     index([videos], mini, tmp_path / "l")
     (videos / "a.mp4").unlink()
