@@ -21,6 +21,8 @@ from spikemba_cli import (
     extract,
     features,
     ground,
+    index,
+    library,
     mcp,
     prepare,
     recognize,
@@ -33,7 +35,7 @@ from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
+    *("index", "library", "serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -84,6 +86,8 @@ app.command()(compare.compare)
 app.command()(ground.ground)
 app.command()(serve.serve)
 app.command()(mcp.mcp)
+app.command()(index.index)
+app.add_typer(library.app, name="library")
 app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.command()(share.share)
