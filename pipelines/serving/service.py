@@ -1,6 +1,5 @@
 """The calls, without any web: list, info, ask. Behind the page and behind `spikemba mcp`."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +80,6 @@ class Service:
         clear_abandoned(cache_folder() / "features")  # of a server that was killed while it wrote
         self.cuts, self.pieces = CutStore(), PieceMaker()
         self.known = KnownTruth(self.options.annotations, self.options.corrections)
-        self._computing = threading.BoundedSemaphore(self.options.workers)
         self.lanes = Lanes(self.models, self.options.workers)
 
     def stop(self) -> None:
@@ -190,7 +188,7 @@ class Service:
         return Truths(queries=self.known.of(self.video(video_id).video_id))
 
     def words(self, asked: AskWords) -> Words:
-        """What each word contributes to a window's score.
+        """What each word contributes to a window's score; it computes long, so callers bound how many are at it.
 
         Raises NotThere, NotNow for a video that was not read yet, QueryError, SpikeMbaError.
         """
@@ -201,11 +199,10 @@ class Service:
             )
         if not model.has_features(video.path):
             raise NotNow(f"{video.name} was not read by {model.name} yet; ask it a question first")
-        with self._computing:
-            try:
-                return word_effects(model, video, asked)
-            except VideoError as error:
-                raise video.fault(error) from None
+        try:
+            return word_effects(model, video, asked)
+        except VideoError as error:
+            raise video.fault(error) from None
 
     def cut(self, asked: AskCut) -> CutMessage:
         """A part of a video as a file. Raises NotThere, SpikeMbaError, VideoError, Busy."""
