@@ -34,7 +34,7 @@ SUFFIX = ".jsonl"
 
 _LONGEST_STEM = 255 - len(SUFFIX.encode())
 """Bytes of a file's name without its suffix, as file systems allow them."""
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 """Names that Windows takes for devices, with any suffix."""
 
 

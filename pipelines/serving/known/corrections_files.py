@@ -32,7 +32,7 @@ from spikemba.datasets.corrections import (
     same_name,
 )
 from spikemba.errors import AnnotationError, CorrectionError, OutputError
-from spikemba.files import json_line
+from spikemba.files import NotRegular, json_line, open_regular, read_regular
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -41,6 +41,7 @@ LARGEST_BYTES = 64 << 20
 """A file of corrections beyond it is neither read nor added to: it would hold a hundred thousand of one person."""
 LONGEST_LINE = 1 << 20
 """Bytes of a line that is looked back for; the longest that `correction` lets through is shorter."""
+_OWN_CURE = "take it out of the folder of corrections, or choose another folder with --corrections"
 _CURE = "make room there, or choose another folder with --corrections"
 
 
@@ -74,6 +75,9 @@ class Corrections:
                 path = self._file_of(said.by)
                 said = replace(said, by=path.name.removesuffix(SUFFIX))
                 return _add(path, said)
+        except NotRegular as error:
+            named = Path(error.filename or self.folder).name
+            raise OutputError(named, f"{error.strerror}, and only files are written", _OWN_CURE) from error
         except OSError as error:
             # clients on other machines are told this, whom the folder's place does not concern
             raise OutputError(self.folder.name, (error.strerror or str(error)).lower(), _CURE) from error
@@ -128,13 +132,13 @@ class Corrections:
 
     def _of(self, path: Path) -> _Read:
         try:
-            found = path.stat()
+            found = path.lstat()
             stamp, before = (found.st_ino, found.st_size, found.st_mtime_ns), self._read.get(path)
             if before is not None and before.stamp == stamp:
                 return before
             if found.st_size > LARGEST_BYTES:
                 return _Read(stamp, [], [_too_large(path)])
-            rows, faults, notes = parse_corrections(path, path.read_bytes())
+            rows, faults, notes = parse_corrections(path, read_regular(path))
         except OSError as error:
             return _Read((0, 0, 0), [], [f"{path.name}: {(error.strerror or str(error)).lower()}"])
         problems = [*(f"{path.name} {fault}" for fault in faults), *notes]
@@ -157,7 +161,7 @@ class Corrections:
     def _locked(self) -> Iterator[None]:
         """Hold the folder: no other thread or server adds to it. Where files cannot be locked, threads alone wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        handle = open_regular(self.folder / ".lock", os.O_RDWR | os.O_CREAT)
         try:
             with _THREADS:
                 if fcntl is not None:
@@ -173,7 +177,7 @@ _THREADS = threading.Lock()
 
 def _add(path: Path, said: Correction) -> dict[str, Any]:
     """Write the line and wait until it is on the disk; a write that fails leaves the file as it was. Raises OSError."""
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    handle = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(handle).st_size
         if size > LARGEST_BYTES:
@@ -224,8 +228,8 @@ def _mended(handle: int, path: Path, size: int, torn: bytes) -> int:
     if torn.strip(b"\0 \r") and _object(torn) is not None:  # somebody's editor saves without a line end
         os.write(handle, b"\n")
         return size + 1
-    aside = os.open(
-        path.with_name(path.name.removesuffix(SUFFIX) + ".torn"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666
+    aside = open_regular(
+        path.with_name(path.name.removesuffix(SUFFIX) + ".torn"), os.O_WRONLY | os.O_APPEND | os.O_CREAT
     )
     try:
         os.write(aside, torn + b"\n")

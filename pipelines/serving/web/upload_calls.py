@@ -27,6 +27,10 @@ def routes(service: Service) -> list[Route]:
     async def add(request: Request) -> Response:
         taken = _on(uploads)
         upload_id, at = request.path_params["id"], query_of(request, UploadPart).at
+        if (over := taken.done(upload_id)) is not None:  # its last reply was lost
+            found = await anyio.to_thread.run_sync(videos.add, over.path, limiter=own)
+            if found is not None:
+                return _sent(UploadProgress(id=over.id, received=over.size_bytes, video=found.id))
         try:
             await _receive(taken, upload_id, at, request, own)
         except WrongPlace as wrong:
@@ -38,7 +42,7 @@ def routes(service: Service) -> list[Route]:
             return _sent(UploadProgress(id=upload.id, received=upload.received))
         path = await anyio.to_thread.run_sync(taken.finish, upload, limiter=own)
         found = await anyio.to_thread.run_sync(videos.add, path, limiter=own)
-        return _sent(UploadProgress(id=upload.id, received=upload.received, video=found and found.id))
+        return _sent(UploadProgress(id=upload.id, received=upload.received, video=None if found is None else found.id))
 
     return [Route("/api/uploads", begin, methods=["POST"]), Route("/api/uploads/{id}", add, methods=["PUT"])]
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -124,6 +125,8 @@ def test_while_somebody_looks_at_many_files_others_get_the_last_listing_at_once_
         assert names(served) == ["a.mp4", "b.mp4"]
         with pytest.raises(NotThere):
             served.get("c-000000000000")
+    while not looks:
+        time.sleep(0.001)
     assert len(looks) == 1
     (folder / "films" / "d.mp4").write_bytes(b"uploaded")
     assert served.add(folder / "films" / "d.mp4").name == "d.mp4"

@@ -150,3 +150,28 @@ def test_a_disk_that_is_full_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="the disk is full"):
         folder.append(said(query="a dog"))
     assert (tmp_path / "Ana.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["Ana.jsonl", ".lock", "Ana.torn"])
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe"])
+def test_links_and_pipes_in_the_folder_are_neither_read_nor_written(tmp_path, name, kind):
+    folder, other = Corrections(tmp_path / "said"), tmp_path / "other"
+    folder.append(said(query="before"))
+    if name == "Ana.torn":
+        with (folder.folder / "Ana.jsonl").open("ab") as file:
+            file.write(b'{"half')
+    row = (folder.folder / "Ana.jsonl").read_bytes()
+    (folder.folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder.folder / name)
+    else:
+        (folder.folder / name).symlink_to(other)
+    if kind == "link":
+        other.write_bytes(row)
+    with pytest.raises(OutputError, match=f"{name}: is (a link|no regular file), and only files are written; take it out"):
+        folder.append(said())
+    assert other.exists() == (kind == "link")
+    if kind == "link":
+        assert other.read_bytes() == row
+        assert len(folder.rows()) == (name != "Ana.jsonl")
+        assert (name == "Ana.jsonl") == any("Ana.jsonl: is a link" in one for one in folder.problems())

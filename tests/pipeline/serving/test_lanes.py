@@ -275,16 +275,21 @@ def test_a_damaged_entry_on_a_full_disk_is_read_once_and_answered(make_video, ra
         raise OutputError(path, "no space left on device")
 
     monkeypatch.setattr(feature_cache, "writing", full)
-    lanes, begun = Lanes({"a": model}, readers=1), []
-    encode = feature_cache.encode_video
-    monkeypatch.setattr(feature_cache, "encode_video", lambda *how: begun.append(1) or encode(*how))
+    lanes, whole, encode = Lanes({"a": model}, readers=1), [], feature_cache.encode_video
+
+    def counting(*how):
+        found = encode(*how)
+        whole.append(1)
+        return found
+
+    monkeypatch.setattr(feature_cache, "encode_video", counting)
     one = ServedVideo("one-id", "one.mp4", "", "one", video, 1, 0.0)
     for query in ("a dog", "a cat"):
         question = lanes.ask(asked(one, query=query))
         wait_for(lambda: question.is_over)  # noqa: B023
         assert question.state == "done", question.failed
     lanes.close()
-    assert begun == [1]
+    assert whole == [1]
 
 
 def test_features_that_neither_disk_nor_memory_takes_end_the_question_with_a_line(make_video, random_mini, monkeypatch):
