@@ -374,6 +374,10 @@ class Corrections(Message):
     """The last row of each person about each video and sentence."""
 
     rows: list[CorrectionRow]
+    n_problems: int = 0
+    """Lines and files of the folder that are shown of no video, since they cannot be read or name none for certain."""
+    problem: str | None = None
+    """The first of them."""
 
 
 class Upload(Message):

@@ -176,7 +176,7 @@ class Lanes:
         return Answered(task.video, task.checkpoint, found)
 
     def _queue_reading(self, task: Task) -> None:
-        """Let the task wait for its video, together with all others that do. Raises SpikeMbaError after MOST_READINGS."""
+        """Let the task wait for its video, together with all others that do. Raises SpikeMbaError."""
         if task.question.count_reading(task) > MOST_READINGS:
             raise SpikeMbaError(
                 f"{task.video.path}: was read {MOST_READINGS} times, and its features are gone from the cache folder "

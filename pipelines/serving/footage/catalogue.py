@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.serving.faults import NotThere
+from spikemba.datasets.video_names import NamedVideos
 from spikemba.errors import VideoError
 from spikemba.reading.printable import printable
 from spikemba.video.folders import FoundVideo, absolute, search
@@ -72,6 +73,9 @@ class ServedVideos:
         self._added: dict[Path, FoundVideo] = {}
         """Files that were added while somebody looked, who may have passed their folder already."""
         self._listed: dict[str, ServedVideo] = {}
+        self._named_videos: tuple[dict[str, ServedVideo], NamedVideos] | None = None
+        tops = [absolute(path) if path.is_dir() else absolute(path).parent for path in self._paths]
+        self._top = Path(os.path.commonpath(tops)) if tops else Path()
         self._due_at, self._took_s = 0.0, 0.0
         self._look(must_have=len(paths))
 
@@ -108,6 +112,20 @@ class ServedVideos:
             self._insert(place, new)
         return self._listed.get(_id_of(path))
 
+    def named(self) -> NamedVideos:
+        """The videos as annotations and corrections name them; the same object until the listing changes."""
+        with self._lock:
+            listed, known = self._listed, self._named_videos
+            if known is None or known[0] is not listed:
+                found = {absolute(one.path): self._found[absolute(one.path)] for one in listed.values()}
+                ids = {one.video_id: one.path for one in listed.values()}
+                self._named_videos = known = listed, NamedVideos.listed(self._top, found, ids)
+            return known[1]
+
+    def of_path(self, path: Path) -> ServedVideo | None:
+        """The video that a path leads to, as it stands in the listing."""
+        return self._listed.get(_id_of(path))
+
     def roots(self) -> list[Path]:
         """The served folders, and the files that were named."""
         return list(self._paths)
@@ -127,7 +145,8 @@ class ServedVideos:
                         raise
             listed = self._list(found, self._listed)
             with self._lock:
-                self._found, self._listed = found, listed
+                if found != self._found or listed != self._listed:
+                    self._found, self._listed = found, listed
                 for place, new in self._added.items():
                     if place not in found and self._may_be_served(new.path):
                         self._insert(place, new)

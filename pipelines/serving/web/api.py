@@ -44,7 +44,7 @@ class Call:
             else []
         )
         own += {
-            **dict.fromkeys(("videos", "question", "cancel", "truth"), [503]),
+            **{name: [503] for name in ("videos", "question", "cancel", "truth")},
             "video": [422, 503],
             "file": [400, 416, 422],
             "piece": [422, 503],

@@ -36,7 +36,9 @@ class Room:
         Raises Busy, Stopped, what `make` raises.
         """
         if self._inside >= self._most:
-            raise Busy(f"{self._what}: {self._inside} such calls are open, and no more are taken; try again in a moment")
+            raise Busy(
+                f"{self._what}: {self._inside} such calls are open, and no more are taken; try again in a moment"
+            )
         visit = _Visit()
         self._inside += 1
         task = asyncio.ensure_future(self._visited(visit, make))

@@ -79,9 +79,9 @@ def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[]
     """
     server = _Server(configured(app), service, started)
     hang_up = getattr(signal, "SIGHUP", None)  # the terminal has gone
-    if hang_up is not None and threading.current_thread() is threading.main_thread():
-        if signal.getsignal(hang_up) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(hang_up, server.handle_exit)
+    in_main = threading.current_thread() is threading.main_thread()
+    if hang_up is not None and in_main and signal.getsignal(hang_up) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(hang_up, server.handle_exit)
     try:
         server.run(sockets=[bound])
     finally:

@@ -47,9 +47,7 @@ def routes(service: Service) -> list[Route]:
     return [Route("/api/uploads", begin, methods=["POST"]), Route("/api/uploads/{id}", add, methods=["PUT"])]
 
 
-async def _receive(
-    uploads: Uploads, upload_id: str, at: int, request: Request, threads: anyio.CapacityLimiter
-) -> None:
+async def _receive(uploads: Uploads, upload_id: str, at: int, request: Request, threads: anyio.CapacityLimiter) -> None:
     with uploads.receiving(upload_id, at) as part:
         async for chunk in request.stream():
             await anyio.to_thread.run_sync(part.write, chunk, limiter=threads)

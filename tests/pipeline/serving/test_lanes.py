@@ -252,7 +252,7 @@ def test_a_file_that_changes_while_it_is_read_is_said_to_have_changed(lanes, rea
 def test_features_that_are_gone_again_after_each_reading_end_the_question(lanes, reader, model, tmp_path):
     reader.leave.set()
 
-    def gone(path, query, *, top, min_exists, report):  # noqa: ARG001
+    def gone(path, query, *, top, min_exists, report):
         report(0, None)
 
     model.ground = gone

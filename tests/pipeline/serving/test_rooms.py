@@ -41,7 +41,7 @@ def test_work_stops_when_the_client_has_gone():
 def test_what_waits_for_a_thread_is_counted_and_more_is_refused():
     released = threading.Event()
 
-    def make(stop):  # noqa: ARG001
+    def make(stop):
         released.wait(20)
         return b"made"
 
@@ -65,7 +65,7 @@ def test_what_waits_for_a_thread_is_counted_and_more_is_refused():
 def test_a_client_that_leaves_before_its_turn_gives_up_its_place():
     released, made = threading.Event(), []
 
-    def make(stop):  # noqa: ARG001
+    def make(stop):
         made.append(1)
         released.wait(20)
 
@@ -98,13 +98,11 @@ def test_a_client_that_leaves_before_its_turn_gives_up_its_place():
         ("/api/videos", "list", None),
     ],
 )
-def test_many_long_calls_hold_up_no_quick_one_and_too_many_are_refused(
-    make_video, monkeypatch, path, method, document
-):
+def test_many_long_calls_hold_up_no_quick_one_and_too_many_are_refused(make_video, monkeypatch, path, method, document):
     film = make_video("films/film.mp4", [np.zeros((32, 32, 3), np.uint8)] * 5)
     released, begun = threading.Event(), []
 
-    def long(*given):  # noqa: ARG001
+    def long(*given):
         begun.append(1)
         released.wait(30)
         raise Busy("at last")

@@ -466,12 +466,13 @@ def test_names_of_a_mac_and_of_a_table_are_the_same(read, tmp_path):
     assert [query for _, query, _ in rows] == ["x"]
 
 
-@pytest.mark.parametrize("query", ["=1+1", "+a", "-a", "@a", "'=a", "''-a", "'tis", "a=b", "\t=a".strip()])
+@pytest.mark.parametrize("query", ["=1+1", "+a", "-a", "@a", "'=a", "''-a", "'tis", "a=b"])
 def test_what_a_spreadsheet_would_take_for_a_formula_is_written_as_text_and_read_as_it_was(read, query):
     found = result(query).splitlines()[1].split(",")[1]
     assert not found.startswith(("=", "+", "-", "@", "\t", "\r"))
     table = f"video,start,end,query\nk.mp4,1,2,{found}\n"
-    assert [one.query for one in read("t.csv", table).annotations] == [query]
+    rows, _ = read("t.csv", table)
+    assert [row[1] for row in rows] == [query]
 
 
 def result(query):
