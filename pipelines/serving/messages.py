@@ -375,7 +375,7 @@ class Corrections(Message):
 
     rows: list[CorrectionRow]
     n_problems: int = 0
-    """Lines and files of the folder that are shown of no video, since they cannot be read or name none for certain."""
+    """Lines and files of the folder that cannot be read, or name no video for certain, and are not among the rows."""
     problem: str | None = None
     """The first of them."""
 

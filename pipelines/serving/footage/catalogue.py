@@ -75,7 +75,8 @@ class ServedVideos:
         self._listed: dict[str, ServedVideo] = {}
         self._named_videos: tuple[dict[str, ServedVideo], NamedVideos] | None = None
         tops = [absolute(path) if path.is_dir() else absolute(path).parent for path in self._paths]
-        self._top = Path(os.path.commonpath(tops)) if tops else Path()
+        self.top = Path(os.path.commonpath(tops)) if tops else Path()
+        """The folder that all of them lie below."""
         self._due_at, self._took_s = 0.0, 0.0
         self._look(must_have=len(paths))
 
@@ -119,7 +120,7 @@ class ServedVideos:
             if known is None or known[0] is not listed:
                 found = {absolute(one.path): self._found[absolute(one.path)] for one in listed.values()}
                 ids = {one.video_id: one.path for one in listed.values()}
-                self._named_videos = known = listed, NamedVideos.listed(self._top, found, ids)
+                self._named_videos = known = listed, NamedVideos.listed(self.top, found, ids)
             return known[1]
 
     def of_path(self, path: Path) -> ServedVideo | None:

@@ -4,6 +4,7 @@ Both name videos as they were called when they were written. Which files these a
 custom` finds it, so that what is shown here is what is taught; what is not certain is shown of no video, and said.
 """
 
+import os
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +99,15 @@ class KnownTruth:
 
     def problems(self) -> list[str]:
         """Lines of corrections that are shown of no video, and files that cannot be read, each in a line."""
-        return [*(self._said.problems() if self._said else ()), *self._now().problems]
+        if self._said is None:
+            return []
+        found = [*self._said.problems(), *self._now().problems]
+        # clients on other machines are told this, whom the places of folders do not concern
+        places = {f"{self._videos.top}{os.sep}": "", str(self._videos.top): "what is served"}
+        places |= {f"{self._said.folder}{os.sep}": ""}
+        for place, shown in places.items():
+            found = [line.replace(place, shown) for line in found]
+        return found
 
     def add(self, said: Correction, video: ServedVideo) -> CorrectionRow:
         """Keep what somebody says. Raises NotNow, CorrectionError, OutputError, VideoError."""

@@ -42,7 +42,7 @@ class Known:
         self.known = KnownTruth(annotations, place / "said", self.served, length_of)
 
     def video(self, name):
-        return next(one for one in self.served.all() if one.path.name == name or one.name == name)
+        return next(one for one in self.served.all() if one.name == name)
 
     def say(self, name, query="a dog", **how):
         said = Correction(name="Ana", video="v", query=query, **(how or {"windows": [[0, 1]]}))
@@ -94,7 +94,7 @@ def test_another_file_of_that_name_inherits_nothing_and_that_is_said(known, film
     assert known.known.rows(None, None) == known.known.rows(known.video("shapes.mp4"), None) == []
     (problem,) = known.known.problems()
     assert problem.startswith("Ana.jsonl line 1: is about a video 'shapes' of 4 s, and ")
-    assert problem in known.taught()
+    assert "Ana.jsonl line 1: is about a video 'shapes' of 4 s, and " in known.taught()
 
 
 def test_of_two_files_that_could_both_be_meant_neither_is_shown(known, film):

@@ -204,14 +204,13 @@ def test_a_line_that_is_no_message_is_answered_in_one_line_and_the_next_one_is_s
     call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
     call["params"] = {"name": "ground", "arguments": {"query": "a \ud800 dog"}}
     said = [json.dumps(HELLO), json.dumps(call), "{", json.dumps({"jsonrpc": "2.0", "id": 3, "method": "ping"})]
-    done = subprocess.run(
-        [*RUN, "mcp", str(EXAMPLE), "--checkpoint", "mini"],
-        input="".join(f"{line}\n" for line in said).encode(),
-        env=environment,
-        capture_output=True,
-        timeout=120,
-    )
-    answers = {one["id"]: one for one in map(json.loads, done.stdout.decode().splitlines())}
+    command = [*RUN, "mcp", str(EXAMPLE), "--checkpoint", "mini"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as server:
+        server.stdin.write("".join(f"{line}\n" for line in said).encode())
+        server.stdin.flush()
+        answers = {one["id"]: one for one in (json.loads(server.stdout.readline()) for _ in said)}
+        server.stdin.close()
     assert sorted(answers, key=str) == [1, 2, 3, None]
     assert answers[2]["error"]["message"] == (
         "the request cannot be read: it holds U+D800, half of a character; expected one JSON-RPC message in UTF-8 per "
