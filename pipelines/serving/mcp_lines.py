@@ -62,7 +62,7 @@ def refusal(error: ValidationError) -> JSONRPCError:
     first = error.errors(include_url=False)[0]
     given = _document(first["input"])
     asked = given if isinstance(given, dict) and "method" in given else {}
-    half = broken_character(str(given))
+    half = broken_character(json.dumps(given, ensure_ascii=False))
     why = f"it holds {half}, half of a character" if half else first["msg"][:1].lower() + first["msg"][1:]
     text = printable(f"the request cannot be read: {why}; expected one JSON-RPC message in UTF-8 per line")
     data = ErrorData(code=PARSE_ERROR, message=" ".join(text.split()))

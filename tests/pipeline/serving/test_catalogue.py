@@ -134,6 +134,7 @@ def test_while_somebody_looks_at_many_files_others_get_the_last_listing_at_once_
     go_on.set()
     served._looking.wait(10)
     assert names(served) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    served._looking.wait(10)
 
 
 def test_the_next_look_comes_no_sooner_than_ten_times_as_long_as_the_last_one_took(folder, monkeypatch):
