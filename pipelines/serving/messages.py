@@ -281,7 +281,7 @@ class Word(Message):
     last: int
     """Characters up to its end."""
     effect: float
-    """Part of the window's share of what ranks the clips that is lost without it: 1 all; below 0 the share grows."""
+    """From -1 to 1: by how much the window's share of what ranks the clips is larger with it, as part of the larger."""
     exists: float | None
     """By how much `exists` falls without it; null where the checkpoint does not tell."""
 

@@ -1,7 +1,8 @@
 """What each word of a sentence contributes to a moment: the question is asked again with the word hidden.
 
 The measure is the moment's share: of what ranks the video's clips (`Answer.ranking`), the part that lies within the
-moment. A word's effect is the part of that share that is lost when the word is hidden. The score within the moment
+moment. A word's effect is the part of that share that is lost when the word is hidden; where the share grows, minus the
+part of the larger one that the word had taken away. The score within the moment
 alone would not do: without "red", a red circle is still a circle, and its score stays; what the word does is to keep
 other moments down, and that is what a share sees.
 
@@ -44,7 +45,7 @@ class WordEffect:
     last: int
     """Characters up to its end: `sentence[first:last]` is the word."""
     effect: float
-    """Part of the moment's share that is lost without the word: 1 all of it, 0 nothing; below 0 the share grows."""
+    """From -1 to 1: by how much the moment's share is larger with the word than without, by the larger of the two."""
     exists: float | None = None
     """By how much `exists` falls without it; None where nothing tells."""
 
@@ -105,7 +106,7 @@ def word_effects(
     shares = [share(one.answer.ranking) for one in others] or [share(np.zeros_like(whole.answer.ranking))] * alone
     exists = [_fall(whole.exists, one.exists) for one in others] or [None] * alone
     effects = [
-        WordEffect(sentence[first:last], first, last, 1 - left / all_of_it, fall)
+        WordEffect(sentence[first:last], first, last, (all_of_it - left) / max(all_of_it, left), fall)
         for (first, last), left, fall in zip(places, shares, exists, strict=True)
     ]
     return WordEffects(tuple(effects), all_of_it, whole.exists)

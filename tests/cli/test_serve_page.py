@@ -11,14 +11,14 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from pipelines.serving.access import Access, guarded
-from pipelines.serving.api import CALLS
 from starlette.testclient import TestClient
 from typer.main import get_command
 
 import spikemba
+from pipelines.serving.door.access import Access, guarded
 from pipelines.serving.service import Service, ServiceOptions
-from pipelines.serving.web import web_app
+from pipelines.serving.web.api import CALLS
+from pipelines.serving.web.app import web_app
 from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[2]

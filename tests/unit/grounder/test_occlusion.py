@@ -74,7 +74,7 @@ def test_a_words_effect_is_the_part_of_the_share_that_is_lost_without_it(planted
     # in the clip from 2 to 4 s: 4 of 8; without "red" 1 of 4; without "circle" 3 of 4
     assert found.whole == pytest.approx(4 / 8)
     assert [one.word for one in found.words] == ["a", "red", "circle"]
-    assert [one.effect for one in found.words] == pytest.approx([0, 1 - (1 / 4) / (1 / 2), 1 - (3 / 4) / (1 / 2)])
+    assert [one.effect for one in found.words] == pytest.approx([0, 1 - (1 / 4) / (1 / 2), (1 / 2) / (3 / 4) - 1])
     assert found.exists == pytest.approx(0.4)
     assert [one.exists for one in found.words] == pytest.approx([0, 0.3, 0.1])
     assert model.asked == [4]  # together, so that they share what is computed of the video

@@ -54,7 +54,7 @@ function word({ word: text, effect }, most) {
 }
 
 function explanation({ whole }) {
-  return h("p", { class: "soft tiny" }, `Of all that the sentence scores in this video, ${Math.round(100 * whole)} % lies in this moment. A word's number is the part of that lost without it.`);
+  return h("p", { class: "soft tiny" }, `Of all that the sentence scores in this video, ${Math.round(100 * whole)} % lies in this moment. A word with +0.50 brings half of that; one with −0.50 halves what it would be without.`);
 }
 
 function signed(effect) {
