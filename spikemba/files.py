@@ -1,10 +1,13 @@
 """Files written whole or not at all, and JSON lines read with the line number of every fault."""
 
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
+import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -59,9 +62,48 @@ def part_beside(path: Path) -> Path:
     return Path(name)
 
 
+class NotRegular(OSError):
+    """A name that should be a file's own is that of a link, a folder, a pipe or a device."""
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """A handle of a file itself, for `os.read` and such; nothing is opened through a link, and no pipe is waited for.
+
+    flags: as of `os.open`. Raises NotRegular, OSError.
+    """
+    links = path.is_symlink()
+    if not links:
+        own = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            handle = os.open(path, flags | own, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.EISDIR):
+                raise NotRegular(error.errno, "is no regular file", str(path)) from None
+            links = error.errno == errno.ELOOP
+            if not links:
+                raise
+        else:
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                return handle
+            os.close(handle)
+            raise NotRegular(errno.EINVAL, "is no regular file", str(path))
+    raise NotRegular(errno.ELOOP, "is a link", str(path))
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a file itself. Raises NotRegular, OSError."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
 def move_onto_free(part: Path, path: Path) -> bool:
     """Move a file of `part_beside` to where there is none; False where there is one already. Raises OSError."""
-    part.chmod(0o666 & ~_umask())
+    if hasattr(os, "fchmod"):  # of the file itself, should somebody have put a link in its place
+        handle = open_regular(part, os.O_RDONLY)
+        try:
+            os.fchmod(handle, 0o666 & ~_umask())
+        finally:
+            os.close(handle)
     try:
         os.link(part, path)
     except FileExistsError:
@@ -93,6 +135,27 @@ def clear_abandoned(folder: Path) -> list[Path]:
     return removed
 
 
+def folder_of_ours(kind: str) -> Path:
+    """A new folder among the system's temporary ones, after those of its kind were removed that processes have left
+    which are no more. Raises OSError.
+    """
+    for path in Path(tempfile.gettempdir()).glob(f"{kind}.*"):
+        found = _FOLDER.fullmatch(path.name.removeprefix(kind))
+        if found and found["machine"] == _machine() and not _lives(int(found["pid"])) and _is_our_folder(path):
+            shutil.rmtree(path, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{kind}.{_machine()}-{os.getpid()}."))
+
+
+def _is_our_folder(path: Path) -> bool:
+    """Whether it is a folder itself, and this user's."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (os.name != "posix" or status.st_uid == os.getuid())
+
+
+_FOLDER = re.compile(r"\.(?P<machine>[0-9a-f]{12})-(?P<pid>[0-9]+)\.[a-z0-9_]{8}")
 _TEMPORARY = re.compile(r"\..+\.(?P<machine>[0-9a-f]{12})-(?P<pid>[0-9]+)\.[a-z0-9_]{8}(?:\.[^.]*)?", re.DOTALL)
 
 

@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from spikemba.errors import SpikeMbaError
 from spikemba.files import json_text
 from spikemba.reading.printable import one_cell, printable, utf8_text
 
@@ -55,10 +57,13 @@ def print_warning(message: str) -> None:
 
 
 class _Warnings(logging.Handler):
-    """Prints what the library has to say."""
+    """Prints what the library has to say, and of a fault of this program where it is."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print_warning(record.getMessage())
+        fault = record.exc_info[1] if record.exc_info else None
+        if fault is not None and not isinstance(fault, SpikeMbaError):
+            print_line("".join(traceback.format_exception(fault)).rstrip())
 
 
 def show_warnings() -> None:

@@ -12,6 +12,7 @@ from pipelines.timelines.plan import Layout
 from spikemba.files import json_text
 from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
+from spikemba.tables.text import as_text
 
 
 class Cue(NamedTuple):
@@ -29,7 +30,10 @@ def as_json(found: Sequence[Grounding]) -> str:
 
 
 def as_csv(found: Sequence[Grounding]) -> str:
-    """video, query, rank, start_s, end_s, score, exists; the last is empty where nothing tells it."""
+    """video, query, rank, start_s, end_s, score, exists; the last is empty where nothing tells it.
+
+    No spreadsheet takes a name or a sentence for a formula: see `spikemba.tables.text.as_text`.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["video", "query", "rank", "start_s", "end_s", "score", "exists"])
@@ -37,7 +41,7 @@ def as_csv(found: Sequence[Grounding]) -> str:
         exists = "" if one.exists is None else f"{one.exists:.4f}"
         for rank, m in enumerate(one.moments, start=1):
             times = f"{m.start_s:.3f}", f"{m.end_s:.3f}"
-            writer.writerow([one.video, one.query, rank, *times, f"{m.score:.4f}", exists])
+            writer.writerow([as_text(str(one.video)), as_text(one.query), rank, *times, f"{m.score:.4f}", exists])
     return out.getvalue()
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.stdio import stdio_server
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
@@ -25,6 +26,7 @@ from pipelines.grounding.answer_files import likeliest_first
 from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
+from pipelines.serving.mcp_lines import AnsweredLines
 from pipelines.serving.messages import (
     MAX_TOP,
     Ask,
@@ -356,4 +358,11 @@ def _wrong_arguments(tool: str, error: ValidationError) -> str:
 
 def serve(server: MCPServer[Any]) -> None:
     """Answer on stdin and stdout until stdin ends."""
-    anyio.run(server.run_stdio_async)
+    anyio.run(_on_stdio, server)
+
+
+async def _on_stdio(server: MCPServer[Any]) -> None:
+    """`MCPServer.run_stdio_async`, with an answer to lines that are no messages."""
+    inner = server._lowlevel_server
+    async with stdio_server() as (read, write):
+        await inner.run(AnsweredLines(read, write), write, inner.create_initialization_options())

@@ -7,10 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pipelines.grounding.formats import FORMATS
 from spikemba.video.cuts import CutMode
 
-MAX_QUERY = 1000
-"""Characters of a sentence."""
-MAX_VIDEOS = 2000
-"""Videos that one question names; all of a folder may be more."""
+MAX_QUERY, MAX_VIDEOS = 1000, 2000
+"""Characters of a sentence, videos that one question names; all of a folder may be more."""
 MAX_CHECKPOINTS, MAX_TOP, MAX_WINDOWS = 8, 100, 200
 """Checkpoints of one question, moments of one answer, windows of one correction."""
 MAX_S = 1_000_000.0
@@ -374,6 +372,9 @@ class Corrections(Message):
     """The last row of each person about each video and sentence."""
 
     rows: list[CorrectionRow]
+    n_problems: int = 0
+    """Lines and files of the folder that cannot be read, or name no video for certain; `problem` is the first."""
+    problem: str | None = None
 
 
 class Upload(Message):

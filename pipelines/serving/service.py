@@ -1,6 +1,5 @@
 """The calls, without any web: list, info, ask. Behind the page and behind `spikemba mcp`."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +79,7 @@ class Service:
         self.videos, self.models = ServedVideos(videos, growing), dict(models)
         clear_abandoned(cache_folder() / "features")  # of a server that was killed while it wrote
         self.cuts, self.pieces = CutStore(), PieceMaker()
-        self.known = KnownTruth(self.options.annotations, self.options.corrections)
-        self._computing = threading.BoundedSemaphore(self.options.workers)
+        self.known = KnownTruth(self.options.annotations, self.options.corrections, self.videos, self.duration_s)
         self.lanes = Lanes(self.models, self.options.workers)
 
     def stop(self) -> None:
@@ -107,7 +105,7 @@ class Service:
         )
 
     def list(self) -> Videos:
-        """All videos; no file is opened."""
+        """All videos; only those are opened that somebody corrected, once."""
         truths, counts = self.known.videos(), self.known.counts()
         return Videos(
             videos=[
@@ -117,8 +115,8 @@ class Service:
                     folder=one.folder,
                     size_bytes=one.size_bytes,
                     changed=one.changed,
-                    has_truth=one.video_id in truths,
-                    n_corrections=counts.get(one.video_id, 0),
+                    has_truth=one.id in truths,
+                    n_corrections=counts.get(one.id, 0),
                 )
                 for one in self.videos.all()
             ]
@@ -187,10 +185,10 @@ class Service:
 
     def truth(self, video_id: str) -> Truths:
         """What is known to be true of a video. Raises NotThere."""
-        return Truths(queries=self.known.of(self.video(video_id).video_id))
+        return Truths(queries=self.known.of(self.video(video_id)))
 
     def words(self, asked: AskWords) -> Words:
-        """What each word contributes to a window's score.
+        """What each word contributes to a window's score; it computes long, so callers bound how many are at it.
 
         Raises NotThere, NotNow for a video that was not read yet, QueryError, SpikeMbaError.
         """
@@ -201,11 +199,10 @@ class Service:
             )
         if not model.has_features(video.path):
             raise NotNow(f"{video.name} was not read by {model.name} yet; ask it a question first")
-        with self._computing:
-            try:
-                return word_effects(model, video, asked)
-            except VideoError as error:
-                raise video.fault(error) from None
+        try:
+            return word_effects(model, video, asked)
+        except VideoError as error:
+            raise video.fault(error) from None
 
     def cut(self, asked: AskCut) -> CutMessage:
         """A part of a video as a file. Raises NotThere, SpikeMbaError, VideoError, Busy."""
@@ -225,13 +222,13 @@ class Service:
 
     def corrections(self, asked: CorrectionsQuery) -> Corrections:
         """What people said, of one video or sentence where one is given. Raises NotThere, NotNow."""
-        video = None if asked.video is None else self.video(asked.video).video_id
-        return Corrections(rows=self.known.rows(video, asked.query))
+        video = None if asked.video is None else self.video(asked.video)
+        rows, problems = self.known.rows(video, asked.query), self.known.problems()
+        return Corrections(rows=rows, n_problems=len(problems), problem=problems[0] if problems else None)
 
     def correct(self, said: Correction) -> CorrectionRow:
         """Keep what somebody says. Raises NotThere, NotNow, CorrectionError, VideoError, OutputError."""
-        video = self.video(said.video)
-        return self.known.add(said, video.video_id, self.duration_s(video))
+        return self.known.add(said, self.video(said.video))
 
     def duration_s(self, video: ServedVideo) -> float:
         """The end of a video's last picture: as it was decoded where it was, else as it says. Raises VideoError."""

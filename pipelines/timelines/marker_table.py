@@ -5,6 +5,7 @@ import io
 
 from pipelines.timelines.plan import Clip, Mark, Timeline, converted
 from pipelines.timelines.references import reference
+from spikemba.tables.text import as_text
 from spikemba.video.timecode import Timecode
 
 COLUMNS = (
@@ -33,8 +34,8 @@ def _row(clip: Clip, mark: Mark, timeline: Timeline) -> list[object]:
     first, lasts = timeline.start.plus(at), Timecode(length, timeline.rate, timeline.start.drop)
     seconds = (rate.seconds(mark.start), rate.seconds(mark.start + mark.n_frames))
     return [
-        *(mark.query, clip.source.name, first, first.plus(length), lasts, "Comment"),
-        *(reference(clip.source.footage.path, timeline.layout.relative_to), timeline.rate, at, length),
+        *(as_text(mark.query), as_text(clip.source.name), first, first.plus(length), lasts, "Comment"),
+        *(as_text(reference(clip.source.footage.path, timeline.layout.relative_to)), timeline.rate, at, length),
         *(f"{float(time):.3f}" for time in seconds),
         f"{mark.score:.4f}",
     ]

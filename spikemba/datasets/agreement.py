@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikemba.datasets.corrections import Placed
 from spikemba.moments import Window, iou
@@ -58,12 +59,16 @@ def _contradictions(a: Placed, b: Placed) -> list[str]:
 
 def _denied(one: Placed, other: Placed) -> tuple[Window, Window] | None:
     """A window that one calls wrong and the other gives, unless the one gives that moment as well, with other edges."""
-    right = one.correction.windows or ()
-    for wrong in one.correction.wrong:
-        for given in other.correction.windows or ():
-            if same_moment(wrong, given) and not any(same_moment(given, own) for own in right):
-                return wrong, given
-    return None
+    wrong, given = one.correction.wrong, other.correction.windows or ()
+    denied = _alike(wrong, given) & ~_alike(given, one.correction.windows or ()).any(1)
+    first = next(iter(np.argwhere(denied).tolist()), None)
+    return None if first is None else (wrong[first[0]], given[first[1]])
+
+
+def _alike(some: Sequence[Window], others: Sequence[Window]) -> NDArray[np.bool_]:
+    """(some, others): which overlap by half or more."""
+    found: NDArray[np.bool_] = iou(np.array(some, np.float64), np.array(others, np.float64)) >= AGREE_IOU
+    return found
 
 
 def _clusters(by_person: Sequence[Sequence[Window]]) -> list[list[Window]]:

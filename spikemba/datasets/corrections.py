@@ -34,7 +34,7 @@ SUFFIX = ".jsonl"
 
 _LONGEST_STEM = 255 - len(SUFFIX.encode())
 """Bytes of a file's name without its suffix, as file systems allow them."""
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 """Names that Windows takes for devices, with any suffix."""
 
 
@@ -267,9 +267,15 @@ def latest(rows: Sequence[Placed]) -> list[Placed]:
         one = row.correction
         key = one.person, one.video_id, one.query
         before = last.get(key)
-        if before is None or before.path == row.path or before.correction.when <= one.when:
+        if before is None or _is_later(row, before):
             last[key] = row
     return list(last.values())
+
+
+def _is_later(row: Placed, before: Placed) -> bool:
+    if row.path == before.path:
+        return row.line >= before.line
+    return row.correction.when >= before.correction.when
 
 
 def _has_its_keys(raw: bytes) -> bool:

@@ -10,19 +10,18 @@ from pathlib import Path
 
 from spikemba.datasets.agreement import Agreed, agreed, same_moment
 from spikemba.datasets.annotations import Annotation
-from spikemba.datasets.corrections import Placed, correction_files, is_corrections, latest, read_corrections
+from spikemba.datasets.corrected_videos import Found, with_videos
+from spikemba.datasets.corrections import Placed, correction_files, is_corrections, read_corrections
 from spikemba.datasets.custom import (
-    SLACK_S,
     CustomData,
     DurationOf,
     Durations,
-    RowFault,
     TableRows,
     null_in_words,
     read_custom,
     read_rows,
 )
-from spikemba.datasets.video_names import NamedVideos, VideoNotFound
+from spikemba.datasets.video_names import NamedVideos
 from spikemba.errors import AnnotationError
 from spikemba.moments import Window
 
@@ -91,10 +90,6 @@ def read_sources(
     return _together(table, found, corrections[0], named_videos, durations, clip_s, notes)
 
 
-Found = list[tuple[Placed, Path]]
-"""Corrections with the files that they are about."""
-
-
 def _read(sources: Sequence[Path], named: NamedVideos, durations: Durations) -> tuple[Found, list[str]]:
     """The rows that count, each with its video."""
     rows, faults, notes = list[Placed](), list[str](), list[str]()
@@ -106,54 +101,11 @@ def _read(sources: Sequence[Path], named: NamedVideos, durations: Durations) -> 
         faults += [f"{path.name} {fault}" for fault in wrong]
     if not rows and not faults:
         faults.append("no corrections in it")
-    found: Found = []
-    for row in latest(rows):
-        try:
-            found.append((row, _video(row, named, durations)))
-        except (RowFault, VideoNotFound) as fault:
-            faults.append(f"{row.place}: {fault}")
+    found, lost = with_videos(rows, named, durations)
+    faults += lost
     if faults:
         raise AnnotationError(sources[0], faults)
     return found, notes
-
-
-def _video(row: Placed, named: NamedVideos, durations: Durations) -> Path:
-    """The file that a row is about. Raises VideoNotFound, RowFault."""
-    one = row.correction
-    try:
-        video = named.of_id(one.video_id)
-    except VideoNotFound as fault:
-        raise VideoNotFound(
-            f"{fault}; --videos must be the folder that was served; if the file was renamed or moved, call it so "
-            'again, or write its new name as the "vid" of the row'
-        ) from None
-    seen = durations.of(video)
-    if abs(seen - one.duration_s) > SLACK_S:
-        raise RowFault(
-            f"is about a video {one.video_id!r} of {one.duration_s:g} s, and {video} lasts {seen:g} s: it is another "
-            "video, or was cut since; give the folder that was served as --videos, or write the right name as the "
-            '"vid" of the row'
-        )
-    if alike := _as_long(named.that_end_so(one.video_id), video, seen, durations):
-        raise RowFault(
-            f"video {one.video_id!r} could be {video} or {alike[0]}, which is as long; write more of its path as the "
-            '"vid" of the row, with the name of the --videos folder where that takes it'
-        )
-    if late := [window for window in one.windows or () if window.start_s >= seen]:
-        raise RowFault(f"the window begins at {late[0].start_s:g} s, where {video} ends")
-    return video
-
-
-def _as_long(videos: Sequence[Path], video: Path, duration_s: float, durations: Durations) -> list[Path]:
-    """Other files of that name that the row could be about: it may be older than one of them, which changed the ids."""
-    others = []
-    for other in videos:
-        try:
-            if not other.samefile(video) and abs(durations.of(other) - duration_s) <= SLACK_S:
-                others.append(other)
-        except (RowFault, OSError):  # what cannot be read was never corrected
-            continue
-    return others
 
 
 def _together(
@@ -197,10 +149,10 @@ def _together(
 
 def _by_query(found: Found, ids: dict[Path, str]) -> dict[tuple[str, str], list[Placed]]:
     """(Id, query) -> the last row of each person, whatever the file was called when they were written."""
-    renamed = [replace(row, correction=replace(row.correction, video_id=ids[video])) for row, video in found]
     grouped: dict[tuple[str, str], list[Placed]] = {}
-    for row in latest(renamed):
-        grouped.setdefault((row.correction.video_id, row.correction.query), []).append(row)
+    for row, video in found:
+        named = replace(row, correction=replace(row.correction, video_id=ids[video]))
+        grouped.setdefault((ids[video], row.correction.query), []).append(named)
     return grouped
 
 

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePath, PureWindowsPath
 
@@ -22,6 +22,20 @@ class NamedVideos:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, Path] = {}
+
+    @classmethod
+    def listed(cls, folder: Path, found: Mapping[Path, FoundVideo], ids: Mapping[str, Path]) -> "NamedVideos":
+        """The same of videos that were looked for already.
+
+        folder: that all of them lie below.  found: by absolute path.  ids: what each is called, as `video_ids` says.
+        """
+        one = cls(folder)
+        one.__dict__ |= {"_found": dict(found), "_by_id": dict(ids)}  # in the place of what is looked for when needed
+        return one
+
+    def has_id(self, video_id: str) -> bool:
+        """Whether a file below the folder has this id there."""
+        return video_id in self._by_id
 
     def find(self, name: str) -> Path:
         """The file; a path that leads nowhere comes back as it is, for the error of whoever opens it.
@@ -47,8 +61,9 @@ class NamedVideos:
         wanted: PurePath = PureWindowsPath(name) if "\\" in name else PurePath(name)
         if not wanted.parts:
             return []
-        return [one.path for one in self._found.values() if _ends_with(one.path, wanted)] or [
-            one.path for one in self._found.values() if _ends_with(PurePath(_alike(one.path)), PurePath(_alike(wanted)))
+        some = self._by_last.get(_alike(PurePath(wanted.name)), ())
+        return [path for path in some if _ends_with(path, wanted)] or [
+            path for path in some if _ends_with(PurePath(_alike(path)), PurePath(_alike(wanted)))
         ]
 
     def ids(self, wanted: Sequence[Path]) -> tuple[dict[Path, str], list[Path]]:
@@ -67,6 +82,15 @@ class NamedVideos:
             return {absolute(one.path): one for one in search([self.folder])}
         except VideoError:
             return {}
+
+    @cached_property
+    def _by_last(self) -> dict[str, list[Path]]:
+        """Last part of a path, with suffix or without, as all systems take for the same -> the files."""
+        found: dict[str, list[Path]] = {}
+        for one in self._found.values():
+            for last in {_alike(PurePath(one.path.name)), _alike(PurePath(one.path.stem))}:
+                found.setdefault(last, []).append(one.path)
+        return found
 
     @cached_property
     def _by_id(self) -> dict[str, Path]:

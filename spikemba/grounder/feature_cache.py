@@ -1,8 +1,10 @@
 """Features of videos that were asked about, kept in the user's cache folder so that the next question is quick."""
 
 import hashlib
+import stat
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,15 @@ FRAMES = 2
 """Raised when an encoder takes other frames of the same file than before, or they are turned another way."""
 
 
+KEPT_BYTES = 256 * 2**20
+"""Of features that the cache folder did not take, kept in memory at most: a full disk costs time, not the answer."""
+
+_lock = threading.Lock()
+_unwritten: OrderedDict[Path, EncodedVideo] = OrderedDict()
+_damaged: set[tuple[Path, int, int, int]] = set()
+"""Entries that cannot be read, as they were then; they count as none until they are written anew."""
+
+
 def cached_features(
     video: Path, encoders: Sequence[VideoEncoder], clip_s: float, report: Report = silent
 ) -> EncodedVideo:
@@ -39,9 +50,17 @@ def cached_features(
 
 
 def is_cached(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> bool:
-    """Whether features of the file as it is now are there. Nothing is opened, so a damaged entry counts, too."""
+    """Whether features of the file as it is now are there. Nothing is opened, so an entry that is damaged counts until
+    somebody has tried to read it.
+    """
     path = _place(video, encoders, clip_s)
-    return path is not None and path.is_file()
+    if path is None:
+        return False
+    with _lock:
+        if path in _unwritten:
+            return True
+        stamp = _stamp(path)
+        return stamp is not None and stamp not in _damaged
 
 
 def _place(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> Path | None:
@@ -63,16 +82,50 @@ def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str | 
 
 def _read(path: Path) -> EncodedVideo | None:
     """What an earlier question left, or None; a damaged file counts as none."""
+    with _lock:
+        if path in _unwritten:
+            _unwritten.move_to_end(path)
+            return _unwritten[path]
+    stamp = _stamp(path)
+    if stamp is None:
+        return None
     try:
         arrays = read_arrays(path)
         streams = tuple(arrays[f"stream{i}"] for i in range(len(arrays) - 1))
         return EncodedVideo(streams, float(arrays["duration_s"].item()))
     except (OSError, KeyError, ValueError, Unreadable):
+        with _lock:
+            _damaged.add(stamp)
         return None
+
+
+def _stamp(path: Path) -> tuple[Path, int, int, int] | None:
+    """An entry as it is now; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (path, found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _write(path: Path, encoded: EncodedVideo) -> None:
     """Keep the features for the next question. A cache that cannot be written costs time, not the answer."""
     streams = {f"stream{i}": stream for i, stream in enumerate(encoded.features)}
-    with suppress(OutputError), writing(path) as temporary:
-        np.savez(temporary, duration_s=encoded.duration_s, **streams)  # type: ignore[arg-type]
+    try:
+        with writing(path) as temporary:
+            np.savez(temporary, duration_s=encoded.duration_s, **streams)  # type: ignore[arg-type]
+    except OutputError:
+        _keep(path, encoded)
+
+
+def _keep(path: Path, encoded: EncodedVideo) -> None:
+    """Keep what the cache folder does not take in memory; what nobody wanted for longest goes."""
+    with _lock:
+        _unwritten[path] = encoded
+        size = sum(map(_size, _unwritten.values()))
+        while size > KEPT_BYTES:
+            size -= _size(_unwritten.popitem(last=False)[1])
+
+
+def _size(encoded: EncodedVideo) -> int:
+    return sum(stream.nbytes for stream in encoded.features)

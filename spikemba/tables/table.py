@@ -9,7 +9,7 @@ from spikemba.errors import AnnotationError
 from spikemba.tables.fault import TableFault
 from spikemba.tables.header import SEARCHED_ROWS, Header, claims_of, find_header
 from spikemba.tables.sheet import Cell, Sheet, sheets_of_text, sheets_of_workbook
-from spikemba.tables.text import decode
+from spikemba.tables.text import decode, from_text
 from spikemba.tables.times import Unit
 
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
@@ -153,16 +153,21 @@ def _record(row: int, cells: Sequence[Cell], header: Header, sheet: Sheet) -> Re
         if parted and sheet.how.startswith("commas"):
             cure += ", and numbers such as 12,5"
         raise TableFault(f"{str(cell).strip()[:40]!r} stands in a column without a name (cell {place + 1}); {cure}")
-    found = {name: _cell(cells[place]) if place < len(cells) else None for name, place in header.columns.items()}
+    of_text = sheet.delimiter is not None
+    found = {
+        name: _cell(cells[place], of_text=of_text) if place < len(cells) else None
+        for name, place in header.columns.items()
+    }
     for name, value in found.items():
         if isinstance(value, str) and value.upper() in _BROKEN:
             raise TableFault(f"{name} is {value}: a formula failed there; mend it in the spreadsheet")
     return Record(row, found)
 
 
-def _cell(cell: Cell) -> Cell:
+def _cell(cell: Cell, *, of_text: bool) -> Cell:
     if isinstance(cell, str):
-        return cell.strip() or None
+        cell = cell.strip()
+        return (from_text(cell) if of_text else cell) or None
     return cell
 
 

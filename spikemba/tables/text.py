@@ -19,6 +19,19 @@ _SIGNS = set("€‚„…‘’“”•–—™¡£§©«°±»¿·´\u00a0\u
 _CURE = "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
 
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def as_text(cell: str) -> str:
+    """A text as a cell of CSV that spreadsheets do not take for a formula; `from_text` gives the text again."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def from_text(cell: str) -> str:
+    """The text of a cell, without the mark of `as_text`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def decode(content: bytes) -> tuple[str, str]:
     """The text and the name of its encoding, with a word to judge it by where it is not certain. Raises TableFault."""
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"\x89PNG", b"\xff\xd8\xff")):

@@ -9,6 +9,7 @@ Identifiers with a slash lie in folders of that name: features/mini/A/C0001.npz.
 
 import hashlib
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from spikemba.video.folders import FoundVideo, absolute, search
 
 LONGEST_NAME = 255
 """Bytes of a file's name, as file systems allow them."""
+_DEVICES = re.compile(r"con(in\$|out\$)?|prn|aux|nul|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 
 
 def named_videos(paths: Sequence[Path]) -> dict[str, Path]:
@@ -77,6 +79,14 @@ def fitting(name: str, ending: str) -> str:
     mark = "~" + digest(name) + ending
     kept = os.fsencode(name)[: LONGEST_NAME - len(os.fsencode(mark))]
     return kept.decode("utf-8", "ignore") + mark
+
+
+def no_device(stem: str) -> str:
+    """A file's name without its suffix, as it is unless Windows takes it for a device, whatever stands behind its first
+    point: then with a line behind that part.
+    """
+    first, point, rest = stem.partition(".")
+    return f"{first}_{point}{rest}" if _DEVICES.fullmatch(first.rstrip(" ")) else stem
 
 
 def digest(text: str) -> str:

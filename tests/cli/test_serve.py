@@ -151,3 +151,22 @@ def test_other_machines_get_a_token_and_are_kept_out_without_it(tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
+def test_a_terminal_that_goes_ends_the_server_and_what_a_killed_one_left_goes_with_the_next(tmp_path, monkeypatch):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    left = []
+    for sent in (signal.SIGKILL, signal.SIGHUP):
+        process, _ = started(tmp_path, EXAMPLE)
+        try:
+            (during,) = temporary.glob("spikemba-cuts.*")
+            process.send_signal(sent)
+            assert process.wait(PATIENCE_S) == (0 if sent == signal.SIGHUP else -sent)
+        finally:
+            process.kill()
+            process.communicate()
+        left.append([path.name for path in temporary.glob("spikemba-*")])
+        assert left[-1] == ([] if sent == signal.SIGHUP else [during.name])

@@ -6,8 +6,20 @@ import sys
 
 import pytest
 
+from spikemba import files
 from spikemba.errors import AnnotationError, OutputError
-from spikemba.files import clear_abandoned, read_jsonl, write_json, write_jsonl, write_text, writing
+from spikemba.files import (
+    NotRegular,
+    clear_abandoned,
+    folder_of_ours,
+    open_regular,
+    read_jsonl,
+    read_regular,
+    write_json,
+    write_jsonl,
+    write_text,
+    writing,
+)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -101,3 +113,38 @@ def test_what_a_killed_process_was_writing_is_cleared_and_nothing_else(tmp_path)
     assert clear_abandoned(tmp_path) == [half]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(others)
     assert clear_abandoned(tmp_path / "none") == []
+
+
+def test_a_temporary_folder_of_a_killed_process_is_removed_and_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    own = folder_of_ours("kind")
+    machine = own.name.split(".")[1].partition("-")[0]
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f"kind.{machine}-{dead.pid}.abcdefgh"
+    others = [
+        f"kind.{'0' * 12}-{dead.pid}.abcdefgh",  # of another machine
+        f"other.{machine}-{dead.pid}.abcdefgh",
+        f"kind.{machine}-{dead.pid}",
+        f"kind.{machine}-{os.getppid()}.abcdefgh",  # of a process that lives
+    ]
+    for name in (left.name, *others):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cut.mp4").write_bytes(b"x")
+    link = tmp_path / f"kind.{machine}-{dead.pid}.abcdefgi"
+    link.symlink_to(tmp_path / others[0])
+    new = folder_of_ours("kind")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, own.name, new.name, link.name])
+    assert (tmp_path / others[0] / "cut.mp4").exists()
+
+
+def test_only_files_themselves_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    assert read_regular(tmp_path / "file") == b"x"
+    for name, why in (("link", "is a link"), ("folder", "is no regular file"), ("pipe", "is no regular file")):
+        for flags in (os.O_RDONLY, os.O_WRONLY):
+            with pytest.raises(NotRegular, match=why):
+                open_regular(tmp_path / name, flags)

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from pipelines.serving.asking.answer_memory import AnswerMemory
@@ -30,6 +31,8 @@ MOST_KEPT = 200
 """Questions that are over and can still be asked for, at most."""
 MOST_BYTES = 256 * 2**20
 """That the answers of such questions take, at most."""
+MOST_READINGS = 3
+"""Of one video for one question: where its features are gone again each time, something is wrong with the cache."""
 TOLD_EVERY_S = 0.2
 """Between two reports of a reading."""
 
@@ -173,7 +176,12 @@ class Lanes:
         return Answered(task.video, task.checkpoint, found)
 
     def _queue_reading(self, task: Task) -> None:
-        """Let the task wait for its video, together with all others that do."""
+        """Let the task wait for its video, together with all others that do. Raises SpikeMbaError."""
+        if task.question.count_reading(task) > MOST_READINGS:
+            raise SpikeMbaError(
+                f"{task.video.path}: was read {MOST_READINGS} times, and its features are gone from the cache folder "
+                "each time; free some space, or set SPIKEMBA_CACHE"
+            )
         key = self.key_of(task.video.path, task.checkpoint)
         with self._changed:
             read = self._reads.get(key)
@@ -198,19 +206,26 @@ class Lanes:
                 task.question.begin()
             self._place_all()
             fault: Exception | None = None
-            model, path = self.models[read.first.checkpoint], read.first.video.path
             try:
-                cached_features(path, model.encoders, model.clip_s, lambda done, total: self._told(read, done, total))
-                if not model.has_features(path) and path.exists():
-                    raise SpikeMbaError(
-                        f"{path}: its features cannot be kept in the cache folder; free some space, "
-                        "or set SPIKEMBA_CACHE"
-                    )
+                self._encode(read)
             except Stopped:
                 pass
             except Exception as error:
                 fault = error
             self._read_over(read, fault)
+
+    def _encode(self, read: _Read) -> None:
+        """Leave the features where who answers finds them. Raises Stopped, VideoError, SpikeMbaError."""
+        model, path = self.models[read.first.checkpoint], read.first.video.path
+        before = _state_of(path)
+        cached_features(path, model.encoders, model.clip_s, lambda done, total: self._told(read, done, total))
+        if _state_of(path) != before:
+            raise SpikeMbaError(f"{path}: changed while it was read; ask again")
+        if not model.has_features(path):
+            raise SpikeMbaError(
+                f"{path}: its features cannot be kept in the cache folder, and are too many to keep in memory; "
+                "free some space, or set SPIKEMBA_CACHE"
+            )
 
     def _told(self, read: _Read, done: int, total: int | None) -> None:
         """Tell how far a reading is. Raises Stopped when nobody waits for it."""
@@ -291,3 +306,12 @@ class Lanes:
             waiting = [one for one in self._questions.values() if one.state == "waiting"]
         for place, question in enumerate(waiting, start=1):
             question.move_to(place)
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """Changes when the file does; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

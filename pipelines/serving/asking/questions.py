@@ -7,6 +7,7 @@ that only grows, so that whoever lost the line goes on where it broke off.
 import json
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ class Question:
     """Bytes that its answers take, about."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _listeners: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _readings: Counter[tuple[str, str]] = field(default_factory=Counter, repr=False)
 
     @property
     def n_total(self) -> int:
@@ -115,6 +117,12 @@ class Question:
             if self.state == "waiting":
                 self.state, self.place = "working", 0
         self._tell()
+
+    def count_reading(self, task: Task) -> int:
+        """One more time that a video has to be read for it; returns how many that are."""
+        with self.lock:
+            self._readings[task.video.id, task.checkpoint] += 1
+            return self._readings[task.video.id, task.checkpoint]
 
     def read_on(self, reading: Reading | None) -> None:
         """A video is being read for it, or that is over."""

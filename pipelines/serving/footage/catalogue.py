@@ -14,11 +14,12 @@ import os
 import re
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.serving.faults import NotThere
+from spikemba.datasets.video_names import NamedVideos
 from spikemba.errors import VideoError
 from spikemba.reading.printable import printable
 from spikemba.video.folders import FoundVideo, absolute, search
@@ -26,6 +27,10 @@ from spikemba.video.names import shown_name, video_ids
 
 FRESH_S = 2.0
 """Seconds for which a listing is taken as it is."""
+SHARE = 10
+"""The folders are looked at for one part in as many of the time, at most."""
+QUICK_S = 0.3
+"""How long a look may take for somebody to wait for it; who asks during a longer one gets what was found before."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +64,32 @@ class ServedVideos:
 
     def __init__(self, paths: Sequence[Path], growing: Sequence[Path] = ()) -> None:
         """growing: folders that may be empty yet. Raises VideoError for a path without videos."""
-        if paths:
-            search(paths)
         self._paths = [*paths, *growing]
         self._folders = [(absolute(path), Path(os.path.realpath(path))) for path in self._paths if not path.is_file()]
         self._named = {absolute(path) for path in self._paths if path.is_file()}
-        self._lock = threading.Lock()
+        self._lock, self._looking = threading.Lock(), threading.Event()
+        """Held for moments alone; set while nobody looks at the folders."""
+        self._found: dict[Path, FoundVideo] = {}
+        self._added: dict[Path, FoundVideo] = {}
+        """Files that were added while somebody looked, who may have passed their folder already."""
         self._listed: dict[str, ServedVideo] = {}
-        self._listed_at = -FRESH_S
-        self.all()
+        self._named_videos: tuple[dict[str, ServedVideo], NamedVideos] | None = None
+        tops = [absolute(path) if path.is_dir() else absolute(path).parent for path in self._paths]
+        self.top = Path(os.path.commonpath(tops)) if tops else Path()
+        """The folder that all of them lie below."""
+        self._due_at, self._took_s = 0.0, 0.0
+        self._look(must_have=len(paths))
 
-    def all(self, *, anew: bool = False) -> list[ServedVideo]:
-        """The videos by name. anew: look at the folders even where that was done just now."""
+    def all(self) -> list[ServedVideo]:
+        """The videos by name, as they were found a while ago: see FRESH_S and SHARE. Takes QUICK_S at most."""
         with self._lock:
-            if anew or time.monotonic() - self._listed_at >= FRESH_S:
-                self._listed = {one.id: one for one in self._look()}
-                self._listed_at = time.monotonic()
-            return list(self._listed.values())
+            if self._looking.is_set() and time.monotonic() >= self._due_at:
+                self._looking.clear()
+                threading.Thread(target=self._look, daemon=True, name="look at folders").start()
+            worth_it = self._took_s < QUICK_S
+        if worth_it:
+            self._looking.wait(QUICK_S)
+        return list(self._listed.values())
 
     def get(self, video_id: str) -> ServedVideo:
         """The video of an id, which is still there. Raises NotThere."""
@@ -87,26 +101,82 @@ class ServedVideos:
             raise NotThere(f"no video has the id {printable(video_id)[:100]!r}; GET /api/videos lists them")
         return found
 
+    def add(self, path: Path) -> ServedVideo | None:
+        """A new file, which is listed from now on; None where it may not be served."""
+        place = absolute(path)
+        folder = next((folder for folder, _ in self._folders if place.is_relative_to(folder)), None)
+        if folder is None or not self._may_be_served(path):
+            return None
+        new = FoundVideo(path, len(place.relative_to(folder).parts) - 1)
+        with self._lock:
+            self._added[place] = new
+            self._insert(place, new)
+        return self._listed.get(_id_of(path))
+
+    def named(self) -> NamedVideos:
+        """The videos as annotations and corrections name them; the same object until the listing changes."""
+        with self._lock:
+            listed, known = self._listed, self._named_videos
+            if known is None or known[0] is not listed:
+                found = {absolute(one.path): self._found[absolute(one.path)] for one in listed.values()}
+                ids = {one.video_id: one.path for one in listed.values()}
+                self._named_videos = known = listed, NamedVideos.listed(self.top, found, ids)
+            return known[1]
+
+    def of_path(self, path: Path) -> ServedVideo | None:
+        """The video that a path leads to, as it stands in the listing."""
+        return self._listed.get(_id_of(path))
+
     def roots(self) -> list[Path]:
         """The served folders, and the files that were named."""
         return list(self._paths)
 
-    def _look(self) -> list[ServedVideo]:
-        found: dict[Path, FoundVideo] = {}
-        for path in self._paths:
-            try:
-                found |= {absolute(one.path): one for one in search([path]) if self._may_be_served(one.path)}
-            except VideoError:  # a folder that is empty now
-                continue
-        names = video_ids(sorted(found.values(), key=lambda one: one.path))
-        served = (self._served(name, path) for name, path in names.items())
-        return sorted((one for one in served if one is not None), key=lambda one: (one.name.casefold(), one.id))
+    def _look(self, must_have: int = 0) -> None:
+        """Find the videos anew.  must_have: how many of the first paths must hold some. Raises VideoError."""
+        begun = time.monotonic()
+        with self._lock:
+            self._added = {}
+        try:
+            found: dict[Path, FoundVideo] = {}
+            for number, path in enumerate(self._paths):
+                try:
+                    found |= {absolute(one.path): one for one in search([path]) if self._may_be_served(one.path)}
+                except VideoError:
+                    if number < must_have:
+                        raise
+            listed = self._list(found, self._listed)
+            with self._lock:
+                if found != self._found or listed != self._listed:
+                    self._found, self._listed = found, listed
+                for place, new in self._added.items():
+                    if place not in found and self._may_be_served(new.path):
+                        self._insert(place, new)
+        finally:
+            self._took_s = time.monotonic() - begun
+            self._due_at = time.monotonic() + max(FRESH_S, SHARE * self._took_s)
+            self._looking.set()
 
-    def _served(self, name: str, path: Path) -> ServedVideo | None:
+    def _list(self, found: dict[Path, FoundVideo], before: dict[str, ServedVideo]) -> dict[str, ServedVideo]:
+        """The videos by id, in the order of their names.  before: as they were; most are the same."""
+        known = {one.path: one for one in before.values()}
+        names = video_ids(sorted(found.values(), key=lambda one: one.path))
+        served = (self._served(name, path, known.get(path)) for name, path in names.items())
+        return _in_order(one for one in served if one is not None)
+
+    def _insert(self, place: Path, new: FoundVideo) -> None:
+        """List one file more; only files of its name can be called otherwise by that."""
+        found = self._found | {place: new}
+        alike = {place: one for place, one in found.items() if place.stem == new.path.stem}
+        self._found, self._listed = found, _in_order((self._listed | self._list(alike, self._listed)).values())
+
+    def _served(self, name: str, path: Path, before: ServedVideo | None) -> ServedVideo | None:
         try:
             status = path.stat()
         except OSError:
             return None
+        if before is not None and before.video_id == name:
+            same = (before.size_bytes, before.changed) == (status.st_size, status.st_mtime)
+            return before if same else replace(before, size_bytes=status.st_size, changed=status.st_mtime)
         return ServedVideo(
             id=_id_of(path),
             name=printable(shown_name(path, name)),
@@ -134,6 +204,10 @@ class ServedVideos:
         except (OSError, ValueError):
             return False
         return absolute(path) in self._named or any(real.is_relative_to(folder) for _, folder in self._folders)
+
+
+def _in_order(served: Iterable[ServedVideo]) -> dict[str, ServedVideo]:
+    return {one.id: one for one in sorted(served, key=lambda one: (one.name.casefold(), one.id))}
 
 
 def _id_of(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Parts that were cut out of videos, kept for as long as somebody may fetch them."""
 
 import shutil
-import tempfile
 import threading
 import uuid
 from collections import OrderedDict
@@ -12,6 +11,7 @@ from pipelines.serving.faults import Busy, NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.footage.exports import safe_name
 from spikemba.errors import OutputError, SpikeMbaError, VideoError
+from spikemba.files import folder_of_ours
 from spikemba.reading.printable import printable
 from spikemba.video.cuts import CutMode, cut_video
 
@@ -42,7 +42,7 @@ class CutStore:
     """Cuts in a folder of their own, which goes when the server does; the oldest go before."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="spikemba-cuts-"))
+        self._folder = folder_of_ours("spikemba-cuts")  # what killed servers left there goes
         self._lock, self._turn = threading.Lock(), threading.Semaphore(AT_ONCE)
         self._kept: OrderedDict[str, KeptCut] = OrderedDict()
         self._begun = 0

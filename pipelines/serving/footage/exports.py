@@ -17,7 +17,7 @@ from pipelines.timelines.forms import TIMELINES, check_form
 from pipelines.timelines.plan import Layout
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.reading.printable import printable, utf8_text
-from spikemba.video.names import fitting
+from spikemba.video.names import fitting, no_device
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -104,7 +104,7 @@ def _name(videos: Sequence[ServedVideo], query: str, suffix: str) -> str:
 def safe_name(stem: str, suffix: str) -> str:
     """A file's name that any system takes, however it began."""
     clean = "".join("_" if sign in '<>:"/\\|?*\n\r\t' else sign for sign in printable(stem)).strip(" .") or "video"
-    return fitting(clean, suffix)
+    return fitting(no_device(clean), suffix)
 
 
 def attachment(name: str) -> str:

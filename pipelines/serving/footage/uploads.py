@@ -4,6 +4,7 @@ Off unless a folder is named for them. What comes is written to a hidden file; w
 video, it gets the name that was asked for, or that name with a number: nothing that lies there is ever written over.
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -11,6 +12,7 @@ import stat
 import threading
 import time
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,10 +22,10 @@ from typing import BinaryIO
 
 from pipelines.serving.faults import Busy, NotThere, TooLarge
 from spikemba.errors import OutputError, SpikeMbaError, VideoError
-from spikemba.files import clear_abandoned, move_onto_free, part_beside
+from spikemba.files import clear_abandoned, move_onto_free, open_regular, part_beside
 from spikemba.reading.printable import printable
 from spikemba.video.folders import VIDEO_SUFFIXES
-from spikemba.video.names import fitting
+from spikemba.video.names import fitting, no_device
 from spikemba.video.sampling import probe
 
 AT_ONCE = 16
@@ -32,10 +34,10 @@ IDLE_S = 3600.0
 """Seconds without a part after which an upload is given up."""
 KEPT_FREE = 512 * 2**20
 """Bytes of the disk that uploads leave to others."""
+KEPT_DONE, DONE_S = 64, 3600.0
+"""Uploads that are over and still known, so that who lost the last reply can ask again; and for how long."""
 FOLDER_TIMES = 16
 """How many of the largest files the folder may hold, in bytes."""
-_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
-"""Names of devices on Windows, whatever their suffix."""
 
 
 class WrongPlace(SpikeMbaError):
@@ -66,6 +68,16 @@ class Upload:
         return self.received == self.size_bytes
 
 
+@dataclass(frozen=True)
+class Done:
+    """A file that was received and has its name."""
+
+    id: str
+    size_bytes: int
+    path: Path
+    at: float
+
+
 class Uploads:
     """The files that are being received into a folder; threads may call at once."""
 
@@ -77,6 +89,7 @@ class Uploads:
         self.folder, self.limit_bytes = folder, limit_bytes
         self.total_bytes = FOLDER_TIMES * limit_bytes if total_bytes is None else total_bytes
         self._uploads: dict[str, Upload] = {}
+        self._done: OrderedDict[str, Done] = OrderedDict()
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -113,6 +126,11 @@ class Uploads:
             raise NotThere(f"no upload has the id {printable(upload_id)[:100]!r}; begin it again: POST /api/uploads")
         return found
 
+    def done(self, upload_id: str) -> Done | None:
+        """An upload that is over, by its id, for a while after."""
+        found = self._done.get(upload_id)
+        return found if found is not None and time.monotonic() - found.at < DONE_S else None
+
     @contextmanager
     def receiving(self, upload_id: str, at: int) -> Iterator["Part"]:
         """A part that begins at a byte; nobody else can add to the file while the block runs.
@@ -125,7 +143,7 @@ class Uploads:
         try:
             if at != upload.received:
                 raise WrongPlace(at, upload.received)
-            with upload.part.open("r+b", buffering=0) as file:
+            with os.fdopen(open_regular(upload.part, os.O_RDWR), "r+b", buffering=0) as file:
                 file.seek(at)
                 yield Part(upload, file)
         except OSError as error:
@@ -141,7 +159,11 @@ class Uploads:
             self.get(upload.id)  # once only
             try:
                 probe(upload.part)
-                return self._named(upload)
+                path = self._named(upload)
+                self._done[upload.id] = Done(upload.id, upload.size_bytes, path, time.monotonic())
+                while len(self._done) > KEPT_DONE:
+                    self._done.popitem(last=False)
+                return path
             except VideoError as error:
                 problem = str(error).removeprefix(f"{upload.part}: ").replace(str(upload.part), upload.name)
                 raise VideoError(upload.name, problem) from None
@@ -228,4 +250,4 @@ def safe_name(name: str) -> str:
         shown = printable(name)[-60:]
         raise SpikeMbaError(f"{shown!r} is no name of a video; expected one that ends in {', '.join(VIDEO_SUFFIXES)}")
     stem = stem.strip(" .") or "video"
-    return fitting(stem + "_" if _RESERVED.fullmatch(stem.partition(".")[0]) else stem, suffix)
+    return fitting(no_device(stem), suffix)

@@ -27,12 +27,11 @@ from spikemba.datasets.corrections import (
     correction_files,
     latest,
     number_of,
-    one_line,
     parse_corrections,
     same_name,
 )
 from spikemba.errors import AnnotationError, CorrectionError, OutputError
-from spikemba.files import json_line
+from spikemba.files import NotRegular, json_line, open_regular, read_regular
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -41,6 +40,7 @@ LARGEST_BYTES = 64 << 20
 """A file of corrections beyond it is neither read nor added to: it would hold a hundred thousand of one person."""
 LONGEST_LINE = 1 << 20
 """Bytes of a line that is looked back for; the longest that `correction` lets through is shorter."""
+_OWN_CURE = "take it out of the folder of corrections, or choose another folder with --corrections"
 _CURE = "make room there, or choose another folder with --corrections"
 
 
@@ -48,7 +48,7 @@ _CURE = "make room there, or choose another folder with --corrections"
 class _Read:
     """A file as it was when it was read."""
 
-    stamp: tuple[int, int, int]
+    stamp: tuple[int, int, int, int]
     rows: list[Placed]
     problems: list[str]
 
@@ -61,6 +61,7 @@ class Corrections:
         self.folder = folder
         self._lock = threading.Lock()
         self._read: dict[Path, _Read] = {}
+        self._counted: tuple[list[_Read], list[Placed]] = [], []
 
     def append(self, said: Correction) -> dict[str, Any]:
         """Add a line to the person's file and return it; it is on the disk then.
@@ -74,47 +75,26 @@ class Corrections:
                 path = self._file_of(said.by)
                 said = replace(said, by=path.name.removesuffix(SUFFIX))
                 return _add(path, said)
+        except NotRegular as error:
+            named = Path(error.filename or self.folder).name
+            raise OutputError(named, f"{error.strerror}, and only files are written", _OWN_CURE) from error
         except OSError as error:
             # clients on other machines are told this, whom the folder's place does not concern
             raise OutputError(self.folder.name, (error.strerror or str(error)).lower(), _CURE) from error
-
-    def rows(self, video: str | None = None, query: str | None = None) -> list[dict[str, Any]]:
-        """The last row of each person about each video and query, of one video or query where one is given."""
-        wanted = None if query is None else one_line(query)
-        return [
-            row.correction.to_row(row.number)
-            for row in self._counting()
-            if (video is None or row.correction.video_id == video)
-            and (wanted is None or row.correction.query == wanted)
-        ]
-
-    def truth(self, video: str) -> list[dict[str, Any]]:
-        """What people say of a video, as the page shows it beside annotations."""
-        return [
-            {
-                "query": one.query,
-                "windows": [list(window) for window in one.windows],
-                "absent": one.is_null,
-                "by": one.by,
-            }
-            for row in self._counting()
-            if (one := row.correction).video_id == video and one.windows is not None
-        ]
-
-    def counts(self) -> dict[str, int]:
-        """Video -> how many corrections there are of it."""
-        found: dict[str, int] = {}
-        for row in self._counting():
-            found[row.correction.video_id] = found.get(row.correction.video_id, 0) + 1
-        return found
 
     def problems(self) -> list[str]:
         """Lines and files of the folder that cannot be read, each in a line; the others are read all the same."""
         return [problem for one in self._files() for problem in one.problems]
 
-    def _counting(self) -> list[Placed]:
-        """The rows that count."""
-        return latest([row for one in self._files() for row in one.rows])
+    def counting(self) -> list[Placed]:
+        """The last row of each person about each video, by the name that it had, and query; the same list until a file
+        changes.
+        """
+        files = self._files()
+        with self._lock:
+            if [*map(id, files)] != [*map(id, self._counted[0])]:
+                self._counted = files, latest([row for one in files for row in one.rows])
+            return self._counted[1]
 
     def _files(self) -> list[_Read]:
         """Every file, read anew where it has changed."""
@@ -127,16 +107,20 @@ class Corrections:
             return list(self._read.values())
 
     def _of(self, path: Path) -> _Read:
+        before = self._read.get(path)
         try:
-            found = path.stat()
-            stamp, before = (found.st_ino, found.st_size, found.st_mtime_ns), self._read.get(path)
+            found = path.lstat()
+            stamp = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
             if before is not None and before.stamp == stamp:
                 return before
+        except OSError as error:
+            return _Read((0, 0, 0, 0), [], [f"{path.name}: {(error.strerror or str(error)).lower()}"])
+        try:
             if found.st_size > LARGEST_BYTES:
                 return _Read(stamp, [], [_too_large(path)])
-            rows, faults, notes = parse_corrections(path, path.read_bytes())
+            rows, faults, notes = parse_corrections(path, read_regular(path))
         except OSError as error:
-            return _Read((0, 0, 0), [], [f"{path.name}: {(error.strerror or str(error)).lower()}"])
+            rows, faults, notes = [], [], [f"{path.name}: {(error.strerror or str(error)).lower()}; it is not read"]
         problems = [*(f"{path.name} {fault}" for fault in faults), *notes]
         for problem in problems:
             _log.warning("corrections: %s", problem)
@@ -157,7 +141,7 @@ class Corrections:
     def _locked(self) -> Iterator[None]:
         """Hold the folder: no other thread or server adds to it. Where files cannot be locked, threads alone wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        handle = open_regular(self.folder / ".lock", os.O_RDWR | os.O_CREAT)
         try:
             with _THREADS:
                 if fcntl is not None:
@@ -173,7 +157,7 @@ _THREADS = threading.Lock()
 
 def _add(path: Path, said: Correction) -> dict[str, Any]:
     """Write the line and wait until it is on the disk; a write that fails leaves the file as it was. Raises OSError."""
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    handle = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(handle).st_size
         if size > LARGEST_BYTES:
@@ -224,8 +208,8 @@ def _mended(handle: int, path: Path, size: int, torn: bytes) -> int:
     if torn.strip(b"\0 \r") and _object(torn) is not None:  # somebody's editor saves without a line end
         os.write(handle, b"\n")
         return size + 1
-    aside = os.open(
-        path.with_name(path.name.removesuffix(SUFFIX) + ".torn"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666
+    aside = open_regular(
+        path.with_name(path.name.removesuffix(SUFFIX) + ".torn"), os.O_WRONLY | os.O_APPEND | os.O_CREAT
     )
     try:
         os.write(aside, torn + b"\n")

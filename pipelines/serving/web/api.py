@@ -44,16 +44,17 @@ class Call:
             else []
         )
         own += {
-            "video": [422],
+            **{name: [503] for name in ("videos", "question", "cancel", "truth")},
+            "video": [422, 503],
             "file": [400, 416, 422],
             "piece": [422, 503],
             "still": [422, 503],
             "ask": [503],
             "words": [409, 422, 503],
             "cut": [422, 503, 507],
-            "export": [409, 422],
-            "correct": [409, 422, 507],
-            "corrections": [409],
+            "export": [409, 422, 503],
+            "correct": [409, 422, 503, 507],
+            "corrections": [409, 503],
             "upload": [404, 413, 503, 507],
             "upload_part": [409, 422, 507],
         }.get(self.name, [])

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -11,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pipelines.serving.asking.questions import Question
 from pipelines.serving.faults import Busy, NotNow, NotOurs, NotThere, TooLarge
+from pipelines.serving.footage.cut_store import AT_ONCE, MOST_WAITING
 from pipelines.serving.footage.exports import attachment
 from pipelines.serving.messages import (
     Ask,
@@ -29,10 +30,12 @@ from pipelines.serving.service import Service
 from pipelines.serving.web import page_files, playback, upload_calls
 from pipelines.serving.web.api import CALLS, openapi
 from pipelines.serving.web.bodies import body_of, query_of
+from pipelines.serving.web.rooms import Room
 from pipelines.serving.web.streams import events, last_seen
 from spikemba.errors import OutputError, SpikeMbaError, VideoError
 from spikemba.files import json_text
 from spikemba.reading.printable import utf8_text
+from spikemba.video.stopping import Stopped
 
 STATUS: tuple[tuple[type[SpikeMbaError], int], ...] = (
     (NotThere, 404),
@@ -45,20 +48,26 @@ STATUS: tuple[tuple[type[SpikeMbaError], int], ...] = (
     (SpikeMbaError, 400),
 )
 """The first that fits."""
-Handler = Callable[[Service, Request], Awaitable[Response]]
+T = TypeVar("T")
 _log = logging.getLogger("spikemba")
 
 
 def web_app(service: Service) -> Starlette:
     """What answers over HTTP, without any guard."""
+    site = Site(service)
     routes = [
-        Route(call.path, partial(HANDLERS[call.name], service), methods=[call.method])
+        Route(call.path, partial(HANDLERS[call.name], site), methods=[call.method])
         for call in CALLS
         if call.name in HANDLERS
     ]
     app = Starlette(
         routes=[*routes, *playback.routes(service), *upload_calls.routes(service), *page_files.routes()],
-        exception_handlers={SpikeMbaError: refused, HTTPException: not_an_address, Exception: broken},
+        exception_handlers={
+            SpikeMbaError: refused,
+            HTTPException: not_an_address,
+            Stopped: nobody_there,
+            Exception: broken,
+        },
     )
     app.router.redirect_slashes = False  # each address is written in one way
     return app
@@ -80,6 +89,11 @@ def not_an_address(request: Request, error: Exception) -> Response:
     return fault(error.status_code, said.get(error.status_code, error.detail), dict(error.headers or {}))
 
 
+def nobody_there(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """The client has left before its turn, or while its call was worked on."""
+    return Response(status_code=499)
+
+
 def broken(request: Request, error: Exception) -> Response:
     """A fault of this program; its traceback is the server's to see."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -94,70 +108,100 @@ def fault(status: int, problem: str, headers: dict[str, str] | None = None) -> R
 
 def sent(message: Message, status: int = 200) -> Response:
     """A message as JSON."""
-    return Response(message.model_dump_json(), status, {"Cache-Control": "no-store"}, media_type="application/json")
+    return _text(message.model_dump_json(), status)
 
 
-async def _state(service: Service, request: Request) -> Response:  # noqa: ARG001
-    return sent(await run_in_threadpool(service.state))
+def _text(document: str, status: int = 200) -> Response:
+    return Response(document, status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
-async def _videos(service: Service, request: Request) -> Response:  # noqa: ARG001
-    return sent(await run_in_threadpool(service.list))
+class Site:
+    """A service, and the rooms in which what takes long is done: see `rooms`."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.listing = Room("lists", 2, 64)
+        self.knowing = Room("what is known", 2, 64)
+        self.looking = Room("looking into files", 4, 200)
+        self.telling = Room("answers", 2, 64)
+        self.wording = Room("effects of words", service.options.workers, 16)
+        self.exporting = Room("exports", 2, 16)
+        self.cutting = Room("cuts", AT_ONCE, MOST_WAITING)
+        self.hearing = Room("corrections", 2, 32)
+
+    async def in_room(self, room: Room, request: Request, work: Callable[..., T], *given: object) -> T:
+        """What the work gives, in its turn. Raises Busy, Stopped, what the work raises."""
+        return await room.do(lambda stop: work(*given), request.is_disconnected)
 
 
-async def _video(service: Service, request: Request) -> Response:
-    return sent(await run_in_threadpool(service.info, request.path_params["id"]))
+async def _state(site: Site, request: Request) -> Response:  # noqa: ARG001
+    return sent(await run_in_threadpool(site.service.state))
 
 
-async def _ask(service: Service, request: Request) -> Response:
+async def _videos(site: Site, request: Request) -> Response:
+    return _text(await site.in_room(site.listing, request, lambda: site.service.list().model_dump_json()))
+
+
+async def _video(site: Site, request: Request) -> Response:
+    return sent(await site.in_room(site.looking, request, site.service.info, request.path_params["id"]))
+
+
+async def _ask(site: Site, request: Request) -> Response:
     asked = await body_of(request, Ask)
-    return _question_sent(await run_in_threadpool(service.ask, asked), 201)
+    question = await run_in_threadpool(site.service.ask, asked)
+    return _text(question.document(), 201)
 
 
-async def _question(service: Service, request: Request) -> Response:
-    return _question_sent(service.question(request.path_params["id"]))
+async def _question(site: Site, request: Request) -> Response:
+    question = site.service.question(request.path_params["id"])
+    return _text(await site.in_room(site.telling, request, question.document))
 
 
-async def _events(service: Service, request: Request) -> Response:
-    question = service.question(request.path_params["id"])
+async def _events(site: Site, request: Request) -> Response:
+    question = site.service.question(request.path_params["id"])
     after = last_seen(request.headers.get("last-event-id"))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(question, after), headers=headers, media_type="text/event-stream")
 
 
-async def _cancel(service: Service, request: Request) -> Response:
+async def _cancel(site: Site, request: Request) -> Response:
     await body_of(request, Nothing)
-    return _question_sent(service.cancel(request.path_params["id"]))
+    question = site.service.cancel(request.path_params["id"])  # done, though nobody be told of it
+    return _text(await site.in_room(site.telling, request, question.document))
 
 
-async def _truth(service: Service, request: Request) -> Response:
-    return sent(await run_in_threadpool(service.truth, request.path_params["id"]))
+async def _truth(site: Site, request: Request) -> Response:
+    return sent(await site.in_room(site.knowing, request, site.service.truth, request.path_params["id"]))
 
 
-async def _words(service: Service, request: Request) -> Response:
-    return sent(await run_in_threadpool(service.words, await body_of(request, AskWords)))
+async def _words(site: Site, request: Request) -> Response:
+    asked = await body_of(request, AskWords)
+    return sent(await site.in_room(site.wording, request, site.service.words, asked))
 
 
-async def _export(service: Service, request: Request) -> Response:
-    file = await run_in_threadpool(service.export, await body_of(request, Export))
+async def _export(site: Site, request: Request) -> Response:
+    asked = await body_of(request, Export)
+    file = await site.in_room(site.exporting, request, site.service.export, asked)
     headers = {"Content-Disposition": attachment(file.name), "Cache-Control": "no-store"}
     return Response(file.body, headers=headers, media_type=file.media_type)
 
 
-async def _cut(service: Service, request: Request) -> Response:
-    return sent(await run_in_threadpool(service.cut, await body_of(request, AskCut)), 201)
+async def _cut(site: Site, request: Request) -> Response:
+    asked = await body_of(request, AskCut)
+    return sent(await site.in_room(site.cutting, request, site.service.cut, asked), 201)
 
 
-async def _corrections(service: Service, request: Request) -> Response:
+async def _corrections(site: Site, request: Request) -> Response:
     asked = query_of(request, CorrectionsQuery)
-    return sent(await run_in_threadpool(service.corrections, asked))
+    return sent(await site.in_room(site.knowing, request, site.service.corrections, asked))
 
 
-async def _correct(service: Service, request: Request) -> Response:
-    return sent(await run_in_threadpool(service.correct, await body_of(request, Correction)), 201)
+async def _correct(site: Site, request: Request) -> Response:
+    said = await body_of(request, Correction)
+    return sent(await site.in_room(site.hearing, request, site.service.correct, said), 201)
 
 
-async def _openapi(service: Service, request: Request) -> Response:  # noqa: ARG001
+async def _openapi(site: Site, request: Request) -> Response:  # noqa: ARG001
     return Response(_document(), media_type="application/json")
 
 
@@ -166,11 +210,7 @@ def _document() -> str:
     return json_text(openapi())
 
 
-def _question_sent(question: Question, status: int = 200) -> Response:
-    return Response(question.document(), status, {"Cache-Control": "no-store"}, media_type="application/json")
-
-
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, Callable[[Site, Request], Awaitable[Response]]] = {
     "openapi": _openapi,
     "state": _state,
     "videos": _videos,

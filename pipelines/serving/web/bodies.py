@@ -7,13 +7,13 @@ from typing import TypeVar
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from pipelines.serving.door.access import head_of
+from pipelines.serving.door.admission import body_limit
 from pipelines.serving.faults import NotOurs, TooLarge
 from pipelines.serving.messages import Message
 from spikemba.errors import SpikeMbaError
 from spikemba.reading.printable import printable
 
-MAX_BODY = 256 * 2**10
-"""Bytes; as many ids of videos as a question may name have less."""
 SHOWN_FAULTS = 3
 M = TypeVar("M", bound=Message)
 
@@ -23,11 +23,11 @@ async def body_of(request: Request, model: type[M]) -> M:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         kind = printable(request.headers.get("content-type", ""))[:60]
         raise NotOurs(f"the body is of type {kind!r}; expected `Content-Type: application/json`")
-    taken = bytearray()
+    taken, limit = bytearray(), body_limit(head_of(request.scope))
     async for chunk in request.stream():
         taken += chunk
-        if len(taken) > MAX_BODY:
-            raise TooLarge(f"the body has more than {MAX_BODY:,} bytes; send less at once")
+        if len(taken) > limit:
+            raise TooLarge(f"the body has more than {limit:,} bytes; send less at once")
     return parsed(bytes(taken), model)
 
 

@@ -3,11 +3,9 @@
 What takes time runs in threads of its own, a few at a time, and stops when nobody waits for it any more.
 """
 
-import asyncio
 import os
 import re
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -16,16 +14,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from pipelines.serving.faults import Busy, NotThere
+from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import StillQuery
 from pipelines.serving.service import Service
 from pipelines.serving.web.bodies import query_of
+from pipelines.serving.web.rooms import Room
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.reading.printable import printable
 from spikemba.video.kept import etag_of
 from spikemba.video.stills import Stills
-from spikemba.video.stopping import Stop, Stopped
+from spikemba.video.stopping import Stop
 
 TYPES = {
     **dict.fromkeys((".mp4", ".m4v", ".f4v"), "video/mp4"),
@@ -40,8 +39,6 @@ WAITING = 200
 """Of them that may wait, at most."""
 RANGES = 8
 """That one request may ask for, at most."""
-_LOOK_S = 0.2
-"""Between two looks whether the client is still there."""
 _ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 
@@ -50,8 +47,8 @@ def routes(service: Service) -> list[Route]:
     stills = Stills()
     return [
         Route("/api/videos/{id}/file", partial(_file, service)),
-        Route("/api/videos/{id}/pieces/{n}", partial(_piece, service, Turns())),
-        Route("/api/videos/{id}/still", partial(_still, service, stills, Turns())),
+        Route("/api/videos/{id}/pieces/{n}", partial(_piece, service, Room("pieces", AT_ONCE, WAITING))),
+        Route("/api/videos/{id}/still", partial(_still, service, stills, Room("pictures", AT_ONCE, WAITING))),
         Route("/api/cuts/{id}", partial(_cut_file, service)),
     ]
 
@@ -96,7 +93,7 @@ async def _cut_file(service: Service, request: Request) -> Response:
     return FileResponse(cut.path, media_type=media_type, filename=cut.name)
 
 
-async def _piece(service: Service, turns: "Turns", request: Request) -> Response:
+async def _piece(service: Service, room: Room, request: Request) -> Response:
     number = request.path_params["n"]
     if not (number.isascii() and number.isdigit() and len(number) < 8):
         raise NotThere(f"no piece is called {printable(number)[:40]!r}; they are counted from 0 on")
@@ -109,14 +106,14 @@ async def _piece(service: Service, turns: "Turns", request: Request) -> Response
             raise NotThere(f"{video.name} has no piece {number}; {there}")
         return service.pieces.piece(video.path, int(number), stop)
 
-    return await _made(video, f"piece {number}", "video/mp4", make, turns, request)
+    return await _made(video, f"piece {number}", "video/mp4", make, room, request)
 
 
-async def _still(service: Service, stills: Stills, turns: "Turns", request: Request) -> Response:
+async def _still(service: Service, stills: Stills, room: Room, request: Request) -> Response:
     asked = query_of(request, StillQuery)
     video = await anyio.to_thread.run_sync(service.video, request.path_params["id"])
     make = partial(stills.still, video.path, asked.at_s, asked.height)
-    return await _made(video, f"still {asked.at_s} {asked.height}", "image/jpeg", make, turns, request)
+    return await _made(video, f"still {asked.at_s} {asked.height}", "image/jpeg", make, room, request)
 
 
 async def _made(
@@ -124,7 +121,7 @@ async def _made(
     name: str,
     media_type: str,
     make: Callable[[Stop], bytes],
-    turns: "Turns",
+    room: Room,
     request: Request,
 ) -> Response:
     """What is made of a file, or that the browser has it."""
@@ -132,9 +129,7 @@ async def _made(
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
-        content = await turns.do(make, request.is_disconnected)
-    except Stopped:
-        return Response(status_code=499)  # nobody reads it
+        content = await room.do(make, request.is_disconnected)
     except VideoError as error:
         raise video.fault(error) from None
     return Response(content, media_type=media_type, headers=headers)
@@ -145,38 +140,3 @@ def _etag(video: ServedVideo, name: str) -> str:
         return etag_of(video.path, name)
     except OSError as error:
         raise VideoError(video.name, f"cannot be opened ({error.strerror}); expected a readable file") from None
-
-
-class Turns:
-    """Work in a few threads; what waits for one of them holds none."""
-
-    def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(AT_ONCE)
-        self._waiting = 0
-
-    async def do(self, make: Callable[[Stop], bytes], gone: Callable[[], Awaitable[bool]]) -> bytes:
-        """What `make` gives.  gone: whether the client has left.  Raises Busy, Stopped, what `make` raises."""
-        if self._waiting >= WAITING:
-            raise Busy("too many pieces and pictures are being made; ask again in a moment")
-        left = threading.Event()
-        self._waiting += 1
-        task = asyncio.ensure_future(
-            anyio.to_thread.run_sync(_unless(left, make), limiter=self._limiter, abandon_on_cancel=False)
-        )
-        try:
-            while not (await asyncio.wait({task}, timeout=_LOOK_S))[0]:
-                if await gone():
-                    left.set()
-            return task.result()
-        finally:
-            left.set()
-            self._waiting -= 1
-
-
-def _unless(left: threading.Event, make: Callable[[Stop], bytes]) -> Callable[[], bytes]:
-    def call() -> bytes:
-        if left.is_set():
-            raise Stopped
-        return make(left.is_set)
-
-    return call

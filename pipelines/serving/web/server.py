@@ -1,8 +1,10 @@
 """The server: a socket of its own, bounds on what a client may do to it, and an end within two seconds."""
 
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -76,6 +78,10 @@ def serve(app: Any, service: Service, bound: socket.socket, started: Callable[[]
     nobody waits for: see `leave`.
     """
     server = _Server(configured(app), service, started)
+    hang_up = getattr(signal, "SIGHUP", None)  # the terminal has gone
+    in_main = threading.current_thread() is threading.main_thread()
+    if hang_up is not None and in_main and signal.getsignal(hang_up) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(hang_up, server.handle_exit)
     try:
         server.run(sockets=[bound])
     finally:

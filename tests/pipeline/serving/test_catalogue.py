@@ -1,6 +1,8 @@
 """Which files are served, and what they are called."""
 
 import os
+import threading
+import time
 
 import pytest
 
@@ -8,11 +10,14 @@ from pipelines.serving.faults import NotThere
 from pipelines.serving.footage import catalogue
 from pipelines.serving.footage.catalogue import ServedVideos
 from spikemba.errors import VideoError
+from spikemba.video.folders import search
 
 
 @pytest.fixture(autouse=True)
 def _always_fresh(monkeypatch):
     monkeypatch.setattr(catalogue, "FRESH_S", 0.0)
+    monkeypatch.setattr(catalogue, "SHARE", 0)
+    monkeypatch.setattr(catalogue, "QUICK_S", 10.0)
 
 
 @pytest.fixture
@@ -101,3 +106,65 @@ def test_a_folder_without_videos_is_refused_unless_it_is_to_grow(tmp_path):
 def test_a_pipe_that_is_called_like_a_video_is_not_served(folder):
     os.mkfifo(folder / "films" / "pipe.mp4")
     assert names(ServedVideos([folder / "films"])) == ["a.mp4", "b.mp4"]
+
+
+def test_while_somebody_looks_at_many_files_others_get_the_last_listing_at_once_and_nobody_looks_twice(
+    folder, monkeypatch
+):
+    served, looks, go_on = ServedVideos([folder / "films"]), [], threading.Event()
+
+    def slow(paths):
+        looks.append(paths)
+        go_on.wait(10)
+        return search(paths)
+
+    monkeypatch.setattr(catalogue, "search", slow)
+    monkeypatch.setattr(catalogue, "QUICK_S", 0.0)
+    (folder / "films" / "c.mp4").write_bytes(b"new")
+    for _ in range(5):
+        assert names(served) == ["a.mp4", "b.mp4"]
+        with pytest.raises(NotThere):
+            served.get("c-000000000000")
+    while not looks:
+        time.sleep(0.001)
+    assert len(looks) == 1
+    (folder / "films" / "d.mp4").write_bytes(b"uploaded")
+    assert served.add(folder / "films" / "d.mp4").name == "d.mp4"
+    assert names(served) == ["a.mp4", "b.mp4", "d.mp4"]
+    go_on.set()
+    served._looking.wait(10)
+    assert names(served) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    served._looking.wait(10)
+
+
+def test_the_next_look_comes_no_sooner_than_ten_times_as_long_as_the_last_one_took(folder, monkeypatch):
+    now, looks = [1000.0], []
+
+    def slow(paths):
+        looks.append(now[0])
+        now[0] += 30.0
+        return search(paths)
+
+    monkeypatch.setattr(catalogue, "search", slow)
+    monkeypatch.setattr(catalogue.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(catalogue, "SHARE", 10)
+    served = ServedVideos([folder / "films"])
+    for _ in range(400):
+        now[0] += 1.0
+        served.all()
+        served._looking.wait(10)
+        if len(looks) > 1:
+            break
+    assert looks == [1000.0, 1330.0]
+
+
+def test_a_new_file_of_a_known_name_makes_both_names_longer(folder):
+    served = ServedVideos([folder / "films"])
+    before = {one.path: one.id for one in served.all()}
+    (folder / "films" / "more" / "b.mp4").write_bytes(b"another")
+    served._due_at = float("inf")
+    assert served.add(folder / "films" / "more" / "b.mp4").video_id == "more/b"
+    after = {one.path: one for one in served.all()}
+    assert after[folder / "films" / "b.mp4"].id == before[folder / "films" / "b.mp4"]
+    assert len(after) == 3
+    assert served.add(folder / "secret.mp4") is None

@@ -45,8 +45,12 @@ def test_what_is_said_is_kept_listed_counted_and_true(site, said, tmp_path):
     assert (row["vid"], row["duration"], row["relevant_windows"]) == ("kitchen", 10.0, [[1.0, 2.0]])
     written = json.loads((tmp_path / "corrections" / "Ana.jsonl").read_text("utf-8"))
     assert {key: value for key, value in row.items() if value is not None} == written
-    assert site.ask("GET", f"{CALL}?video={said['video']}&query=eggs").json() == {"rows": [row]}
-    assert site.ask("GET", f"{CALL}?query=dogs").json() == {"rows": []}
+    assert site.ask("GET", f"{CALL}?video={said['video']}&query=eggs").json() == {
+        "rows": [row],
+        "n_problems": 0,
+        "problem": None,
+    }
+    assert site.ask("GET", f"{CALL}?query=dogs").json()["rows"] == []
     listed = {one["name"]: one for one in site.ask("GET", "/api/videos").json()["videos"]}
     assert (listed["kitchen.mp4"]["n_corrections"], listed["kitchen.mp4"]["has_truth"]) == (1, True)
     assert listed["broken.mp4"]["n_corrections"] == 0
@@ -115,3 +119,13 @@ def test_many_people_at_once_lose_nothing(site, said):
     rows = site.ask("GET", CALL).json()["rows"]
     assert {row["query"] for row in rows} == {f"sentence {i}" for i in range(60)}
     assert len({row["qid"] for row in rows}) == 60
+
+
+def test_a_row_that_is_shown_of_no_video_is_told_with_its_reason(site, said, tmp_path):
+    site.post(CALL, said)
+    path = tmp_path / "corrections" / "Ana.jsonl"
+    path.write_text(path.read_text("utf-8").replace('"vid": "kitchen"', '"vid": "gone"'), "utf-8")
+    found = site.ask("GET", f"{CALL}?video={said['video']}").json()
+    assert (found["rows"], found["n_problems"]) == ([], 1)
+    assert found["problem"].startswith("Ana.jsonl line 1: no video below")
+    assert str(tmp_path) not in found["problem"]

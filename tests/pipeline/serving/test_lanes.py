@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +14,13 @@ from pipelines.serving.asking.lanes import Lanes
 from pipelines.serving.asking.questions import Asked
 from pipelines.serving.faults import Busy, NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
-from spikemba.errors import VideoError
+from spikemba.errors import OutputError, VideoError
+from spikemba.grounder import feature_cache
+from spikemba.grounder.grounder import load
 from spikemba.grounder.result import Grounding
 from spikemba.grounding import Answer
 from spikemba.moments import Moment
+from spikemba.user_folders import cache_folder
 
 PATIENCE_S = 10
 
@@ -233,3 +237,69 @@ def test_closing_ends_a_reading_that_is_under_way(lanes, reader, tmp_path):
     assert lanes.close(patience_s=PATIENCE_S)
     assert reader.stopped == ["long.mp4"]
     assert question.state == "cancelled"
+
+
+def test_a_file_that_changes_while_it_is_read_is_said_to_have_changed(lanes, reader, tmp_path):
+    video = served(tmp_path, "long.mp4")
+    question = lanes.ask(asked(video))
+    wait_for(lambda: reader.begun == ["long.mp4"])
+    video.path.write_bytes(b"it grows")
+    reader.leave.set()
+    wait_for(lambda: question.is_over)
+    assert question.failed[0].problem == "long.mp4: changed while it was read; ask again"
+
+
+def test_features_that_are_gone_again_after_each_reading_end_the_question(lanes, reader, model, tmp_path):
+    reader.leave.set()
+
+    def gone(path, query, *, top, min_exists, report):
+        report(0, None)
+
+    model.ground = gone
+    question = lanes.ask(asked(served(tmp_path, "a.mp4")))
+    wait_for(lambda: question.is_over)
+    assert reader.read == ["a.mp4"] * module.MOST_READINGS
+    assert "was read 3 times, and its features are gone" in question.failed[0].problem
+
+
+def test_a_damaged_entry_on_a_full_disk_is_read_once_and_answered(make_video, random_mini, monkeypatch):
+    video = make_video("one.mp4", [np.full((64, 64, 3), 20 * k, np.uint8) for k in range(8)], fps=4)
+    model = load(encoder="mini", weights={"mini": str(random_mini)})
+    model.ground(video, "a dog")
+    (entry,) = (cache_folder() / "features").glob("*.npz")
+    entry.write_bytes(entry.read_bytes()[:100])
+
+    @contextmanager
+    def full(path):
+        yield path.with_name("part")
+        raise OutputError(path, "no space left on device")
+
+    monkeypatch.setattr(feature_cache, "writing", full)
+    lanes, whole, encode = Lanes({"a": model}, readers=1), [], feature_cache.encode_video
+
+    def counting(*how):
+        found = encode(*how)
+        whole.append(1)
+        return found
+
+    monkeypatch.setattr(feature_cache, "encode_video", counting)
+    one = ServedVideo("one-id", "one.mp4", "", "one", video, 1, 0.0)
+    for query in ("a dog", "a cat"):
+        question = lanes.ask(asked(one, query=query))
+        wait_for(lambda: question.is_over)  # noqa: B023
+        assert question.state == "done", question.failed
+    lanes.close()
+    assert whole == [1]
+
+
+def test_features_that_neither_disk_nor_memory_takes_end_the_question_with_a_line(make_video, random_mini, monkeypatch):
+    video = make_video("one.mp4", [np.full((64, 64, 3), 20 * k, np.uint8) for k in range(8)], fps=4)
+    model = load(encoder="mini", weights={"mini": str(random_mini)})
+    monkeypatch.setattr(feature_cache, "KEPT_BYTES", 10)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    (cache_folder() / "features").write_text("no folder")
+    lanes = Lanes({"a": model}, readers=1)
+    question = lanes.ask(asked(ServedVideo("one-id", "one.mp4", "", "one", video, 1, 0.0)))
+    wait_for(lambda: question.is_over)
+    lanes.close()
+    assert question.failed[0].problem.startswith("one.mp4: its features cannot be kept in the cache folder, and are")

@@ -200,6 +200,26 @@ def test_on_stdout_there_is_nothing_but_the_protocol(environment):
     assert done.returncode == 0
 
 
+def test_a_line_that_is_no_message_is_answered_in_one_line_and_the_next_one_is_served(environment):
+    call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
+    call["params"] = {"name": "ground", "arguments": {"query": "a \ud800 dog"}}
+    said = [json.dumps(HELLO), json.dumps(call), "{", json.dumps({"jsonrpc": "2.0", "id": 3, "method": "ping"})]
+    command = [*RUN, "mcp", str(EXAMPLE), "--checkpoint", "mini"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as server:
+        server.stdin.write("".join(f"{line}\n" for line in said).encode())
+        server.stdin.flush()
+        answers = {one["id"]: one for one in (json.loads(server.stdout.readline()) for _ in said)}
+        server.stdin.close()
+    assert sorted(answers, key=str) == [1, 2, 3, None]
+    assert answers[2]["error"]["message"] == (
+        "the request cannot be read: it holds U+D800, half of a character; expected one JSON-RPC message in UTF-8 per "
+        "line"
+    )
+    assert answers[None]["error"]["message"].startswith("the request cannot be read: invalid JSON")
+    assert answers[3]["result"] == {}
+
+
 def test_a_client_that_goes_away_while_a_video_is_read_leaves_no_server_behind(environment, tmp_path):
     call = {"name": "ground", "arguments": {"query": QUERY}, "_meta": {"progressToken": 1}}
     said = [HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}]

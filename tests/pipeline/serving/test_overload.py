@@ -1,5 +1,6 @@
 """Too much for a real server, over real sockets: bodies, slow clients, many ranges. Memory and time stay bounded."""
 
+import json
 import os
 import random
 import socket
@@ -77,6 +78,12 @@ def test_bodies_that_are_too_large_are_refused_however_they_say_it(site, monkeyp
         head = {"Transfer-Encoding": "chunked", "Content-Length": None}
         assert site.ask("POST", path, chunks(*[b"x" * 8192] * (limit // 8192 + 2)), head).status == 413
         assert time.monotonic() - start < 8
+
+
+def test_a_list_of_ids_is_taken_up_to_what_the_door_lets_in_and_not_refused_behind_it(site):
+    body = json.dumps({"query": "a dog", "videos": ["no-such-video"]}).encode()
+    for path, length, status in (("/api/questions", MB, 404), ("/api/words", 64 * 1024, 400), ("/api/words", MB, 413)):
+        assert site.ask("POST", path, body.ljust(length)).status == status, (path, length)
 
 
 def test_a_part_of_an_upload_over_eight_megabytes_is_refused_as_it_comes(site):

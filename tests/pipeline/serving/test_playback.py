@@ -1,10 +1,7 @@
 """Videos as a browser takes them: ranges of the file, pieces, pictures, all behind typed refusals."""
 
-import asyncio
 import io
 import shutil
-import threading
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,11 +11,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pipelines.serving.faults import Busy
 from pipelines.serving.service import Service
-from pipelines.serving.web import playback
 from pipelines.serving.web.app import web_app
-from spikemba.video.stopping import Stopped
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "shapes.mp4"
 SIZE = EXAMPLE.stat().st_size
@@ -159,49 +153,3 @@ def test_a_file_that_is_no_video_is_said_so_without_its_path(client, rest):
     assert reply.status_code == 422
     assert reply.json()["error"].startswith("broken.mp4: is not a video")
     assert str(client.folder) not in reply.text
-
-
-def test_work_stops_when_the_client_has_gone():
-    stopped = threading.Event()
-
-    def make(stop):
-        until = time.monotonic() + 20
-        while not stop():
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        stopped.set()
-        raise Stopped
-
-    async def gone():
-        return True
-
-    with pytest.raises(Stopped):
-        asyncio.run(playback.Turns().do(make, gone))
-    assert stopped.is_set()
-
-
-def test_what_waits_for_a_thread_is_counted_and_more_is_refused(monkeypatch):
-    monkeypatch.setattr(playback, "WAITING", 3)
-    released, running = threading.Event(), []
-
-    def make(stop):
-        running.append(1)
-        released.wait(20)
-        return b"made"
-
-    async def there():
-        return False
-
-    async def ask_five():
-        turns = playback.Turns()
-        asked = [asyncio.ensure_future(turns.do(make, there)) for _ in range(5)]
-        await asyncio.sleep(0.05)
-        refused = [one for one in asked if one.done()]
-        released.set()
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        return len(refused), found
-
-    n_refused, found = asyncio.run(ask_five())
-    assert n_refused == 2
-    assert found[:3] == [b"made"] * 3
-    assert all(isinstance(one, Busy) for one in found[3:])

@@ -11,7 +11,7 @@ import pytest
 from pipelines.serving.faults import Busy, NotThere, TooLarge
 from pipelines.serving.footage import uploads as module
 from pipelines.serving.footage.uploads import AT_ONCE, IDLE_S, Uploads, WrongPlace, safe_name
-from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.errors import OutputError, SpikeMbaError, VideoError
 from spikemba.files import move_onto_free, part_beside
 from spikemba.video.sampling import probe
 
@@ -222,6 +222,11 @@ def test_a_finished_file_is_found_by_others_and_readable_by_them(taken, film):
         ("gpj.\u202e4pm.mp4", "gpj.4pm.mp4"),
         ("a:b|c?.mp4", "a_b_c_.mp4"),
         ("NUL.mp4", "NUL_.mp4"),
+        ("aux.txt.mp4", "aux_.txt.mp4"),
+        ("con.a.mp4", "con_.a.mp4"),
+        ("COM¹.mp4", "COM¹_.mp4"),
+        ("lpt9 .mp4", "lpt9_.mp4"),
+        ("console.mp4", "console.mp4"),
         ("u\u0308.mp4", "ü.mp4"),
         ("%2e%2e%2fx.mp4", "%2e%2e%2fx.mp4"),
         ("film.mp4 ", "film.mp4"),
@@ -255,3 +260,28 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_an_upload_that_is_over_is_known_for_a_while(taken, film, monkeypatch):
+    upload = taken.begin("film.mp4", len(film))
+    assert taken.done(upload.id) is None
+    send(taken, upload, film)
+    path = taken.finish(upload)
+    assert taken.done(upload.id).path == path
+    now = module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.DONE_S + 1)
+    assert taken.done(upload.id) is None
+
+
+def test_a_link_in_the_place_of_a_part_is_neither_written_through_nor_made_readable(taken, film, tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(b"secret")
+    other.chmod(0o600)
+    upload = taken.begin("film.mp4", len(film))
+    upload.part.unlink()
+    upload.part.symlink_to(other)
+    with pytest.raises(OutputError, match="is a link"):
+        send(taken, upload, film)
+    with pytest.raises(OSError, match="is a link"):
+        move_onto_free(upload.part, tmp_path / "new" / "film.mp4")
+    assert (other.read_bytes(), other.stat().st_mode & 0o777) == (b"secret", 0o600)

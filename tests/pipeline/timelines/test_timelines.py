@@ -263,3 +263,12 @@ def test_without_the_library_one_form_says_what_to_install(video, monkeypatch):
 def test_a_video_that_went_away_is_said(tmp_path):
     with pytest.raises(VideoError, match="no such file"):
         as_timeline("edl", [answered(tmp_path / "gone.mov", "q", 6, (1, 2, 0.5))])
+
+
+def test_no_cell_of_the_table_of_markers_is_a_formula(tmp_path):
+    source = write_footage(tmp_path / "=1+1.mov", 25)
+    layout = Layout("markers", relative_to=tmp_path)
+    text = as_timeline("markers.csv", [answered(source, "-2+3", 6, (1, 2, 0.5))], layout)
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["Marker Name"], row["Description"]) == ("'-2+3", "'=1+1.mov")
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spikemba.datasets import agreement
 from spikemba.datasets.agreement import agreed
 from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.corrections import (
@@ -20,7 +21,7 @@ from spikemba.datasets.corrections import (
 )
 from spikemba.errors import CorrectionError
 from spikemba.files import write_jsonl
-from spikemba.moments import Window
+from spikemba.moments import Window, iou
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -239,3 +240,22 @@ def test_an_answer_that_both_replaced_by_their_own_edges_is_no_contradiction():
 def test_wrong_answers_alone_teach_nothing_and_absent_needs_no_windows():
     assert agreed([said(wrong=[(1, 2)])]) == (None, [])
     assert agreed([said(wrong=[(1, 2)]), said("Bo", absent=True)])[0].windows == ()
+
+
+def test_many_windows_of_many_persons_are_compared_by_person_and_not_by_window(monkeypatch):
+    calls = []
+
+    def counting(*windows):
+        calls.append(1)
+        return iou(*windows)
+
+    monkeypatch.setattr(agreement, "iou", counting)
+    n = 100
+    windows = [(k / 2, k / 2 + 0.25) for k in range(n)]
+    wrong = [(k / 2 + 0.25, k / 2 + 0.5) for k in range(n)]
+    rows = [said(f"p{k}", windows=windows, wrong=wrong) for k in range(8)]
+    together, faults = agreed(rows)
+    assert faults == []
+    assert together.windows == tuple(Window(*one) for one in windows)
+    assert together.n_merged == n
+    assert len(calls) <= 8 * 7 * 2 + 1  # two tables for each ordered pair of persons, and one of all windows

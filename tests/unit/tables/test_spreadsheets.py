@@ -4,11 +4,16 @@ import unicodedata
 from datetime import time, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipelines.grounding.formats import as_csv
 from spikemba.datasets.custom import read_custom
 from spikemba.errors import AnnotationError, VideoError
-from spikemba.moments import Window
+from spikemba.grounder.result import Grounding
+from spikemba.grounding import Answer
+from spikemba.moments import Moment, Window
+from spikemba.tables.text import as_text, from_text
 
 KITCHEN = [("k", "she cuts", (12.5, 15.0))]
 """What most of these tables say."""
@@ -459,3 +464,25 @@ def test_names_of_a_mac_and_of_a_table_are_the_same(read, tmp_path):
     (tmp_path / unicodedata.normalize("NFD", "Gärten.mp4")).touch()
     rows, _ = read("a.csv", TWO + "Gärten.mp4,1,2,x\n")
     assert [query for _, query, _ in rows] == ["x"]
+
+
+@pytest.mark.parametrize("query", ["=1+1", "+a", "-a", "@a", "'=a", "''-a", "'tis", "a=b"])
+def test_what_a_spreadsheet_would_take_for_a_formula_is_written_as_text_and_read_as_it_was(read, query):
+    found = result(query).splitlines()[1].split(",")[1]
+    assert not found.startswith(("=", "+", "-", "@", "\t", "\r"))
+    table = f"video,start,end,query\nk.mp4,1,2,{found}\n"
+    rows, _ = read("t.csv", table)
+    assert [row[1] for row in rows] == [query]
+
+
+def result(query):
+    """A table of one moment of that sentence."""
+    none = np.zeros(2, np.float32)
+    answer = Answer((Moment(1.0, 2.0, 0.5),), none, none, (), np.zeros((2, 1), np.bool_))
+    return as_csv([Grounding(Path("k.mp4"), query, 100.0, 2.0, answer, "mini")])
+
+
+@pytest.mark.parametrize("text", ["=a", "+a", "-a", "@a", "\ta", "\ra", "'=a", "'\ta", "'a", "a", "", "'"])
+def test_the_mark_of_text_comes_off_again(text):
+    assert from_text(as_text(text)) == text
+    assert not as_text(text).startswith(("=", "+", "-", "@", "\t", "\r"))

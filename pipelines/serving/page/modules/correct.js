@@ -42,8 +42,9 @@ function panel(desk, app) {
   const people = peopleRows(desk, app);
   const tools = toolsOf(desk, app);
   const message = h("p", { class: "small fix-message", role: "status", dir: "auto" });
+  const lost = h("p", { class: "long soft tiny", dir: "auto" });
   const waiting = h("div", { class: "fix-waiting" });
-  const body = h("div", { class: "fix-body" }, about, whose, hint, people.element, tools.element, message, waiting);
+  const body = h("div", { class: "fix-body" }, about, whose, hint, people.element, tools.element, message, lost, waiting);
   const element = h("div", { class: "panel corrections" }, h("div", { class: "panel-head" }, h("h2", {}, "Corrections"), begin), body);
   return {
     element,
@@ -60,6 +61,8 @@ function panel(desk, app) {
       tools.draw();
       message.textContent = said?.text ?? (desk.isUnsaved ? "Not saved yet; this browser keeps it." : "");
       message.classList.toggle("error", said?.failed ?? false);
+      lost.hidden = !desk.problems;
+      lost.textContent = desk.problems;
       fill(waiting, unsavedElsewhere(desk, app));
     },
   };

@@ -10,6 +10,7 @@ const NEW_S = 4; // seconds of a window that is added without being drawn
 export class Desk {
   /** The last row of each person about the shown video and sentence; null before they came. */
   rows = null;
+  problems = "";
   /** History of what is drawn, or null while nobody corrects. */
   history = null;
   selected = null;
@@ -58,7 +59,9 @@ export class Desk {
     if (!subject) return;
     try {
       const asked = new URLSearchParams({ video: subject.video, query: subject.query });
-      this.rows = (await get(`${path("corrections")}?${asked}`, { signal })).rows;
+      const found = await get(`${path("corrections")}?${asked}`, { signal });
+      this.rows = found.rows;
+      this.problems = found.n_problems ? `Shown of no video: ${found.n_problems} of the corrections. ${found.problem}` : "";
     } catch (problem) {
       if (signal.aborted) return;
       this.message = { text: problem.message, failed: true };
