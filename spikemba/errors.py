@@ -129,6 +129,13 @@ class OutputError(SpikeMbaError):
         super().__init__(f"cannot write {path}: {problem}; {cure}")
 
 
+class LibraryError(SpikeMbaError):
+    """A library of videos cannot be read or changed as it was asked for."""
+
+    def __init__(self, folder: Path | str, problem: str, cure: str) -> None:
+        super().__init__(f"library {folder}: {problem}; {cure}")
+
+
 LONGEST_FAULT = 500
 """Characters of a fault in a message."""
 

@@ -26,7 +26,7 @@ ROOMS = {
         {"model", "losses", "datasets"},
         {"encoders"},
         {"checkpoints", "grounding", "zero_shot", "recognition"},
-        {"encoding", "grounder"},
+        {"encoding", "grounder", "library"},
         {"__init__"},
     ],
     "pipelines": [
@@ -35,7 +35,7 @@ ROOMS = {
         {"preparation", "extraction"},
         {"training"},
         {"tasks"},
-        {"grounding", "recognition"},
+        {"grounding", "recognition", "library"},
         {"studies", "reports"},
         {"bundled", "demo", "doctor", "serving", "share"},
     ],
