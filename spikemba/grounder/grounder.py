@@ -72,6 +72,11 @@ class Grounder:
         """Whether a checkpoint answers."""
         return isinstance(self.model, TrainedModel)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are probabilities, so that those of several videos can be compared."""
+        return self.model.calibrated
+
     def check(self, queries: Sequence[str]) -> list[str]:
         """The queries as they are asked. Raises QueryError."""
         return [check_query(query, self.text.max_words) for query in queries]
@@ -155,6 +160,29 @@ class Grounder:
             found = [replace(one, min_exists=min_exists) for one in found]
         return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
 
+    def ground_features(
+        self,
+        video: str | Path,
+        encoded: EncodedVideo,
+        queries: str | Sequence[str],
+        *,
+        texts: Sequence[TextFeatures] | None = None,
+        top: int | None = None,
+    ) -> list[Grounding]:
+        """What `ground` finds, from a video's features as `read` gives them, which may have been kept elsewhere.
+
+        Nothing is opened; `video` is the name that the results carry. The features must be those of `encoders`, in
+        their order: whoever kept them checks that.
+        texts: what `encode_queries` made of the same queries.  top: as of `ground`.
+        Raises QueryError.
+        """
+        sentences = self.check([queries] if isinstance(queries, str) else queries)
+        return self._answers(Path(video), encoded, sentences, texts or self.encode_queries(sentences), top)
+
+    def encode_queries(self, queries: Sequence[str]) -> list[TextFeatures]:
+        """The sentences as the text encoder gives them. Raises QueryError."""
+        return self._encode_texts(self.check(queries))
+
     def word_effects(
         self,
         video: str | Path,
@@ -209,7 +237,16 @@ class Grounder:
         cache: bool,
         report: Report,
     ) -> list[Grounding]:
-        encoded = self.read(video, cache=cache, report=report)
+        return self._answers(video, self.read(video, cache=cache, report=report), sentences, texts, top)
+
+    def _answers(
+        self,
+        video: Path,
+        encoded: EncodedVideo,
+        sentences: Sequence[str],
+        texts: Sequence[TextFeatures],
+        top: int | None,
+    ) -> list[Grounding]:
         answers = self.model.answers(encoded, texts, top)
         row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
         return [

@@ -60,6 +60,12 @@ class TrainedModel:
         return self.checkpoint.model.config.heads.exists
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the scores of its moments are probabilities."""
+        calibration = self.checkpoint.grounding.calibration
+        return calibration is not None and calibration.score is not None
+
+    @property
     def min_exists(self) -> float | None:
         """Below which there is no such moment; None where it was not calibrated to tell."""
         return self.checkpoint.grounding.min_exists
@@ -101,7 +107,7 @@ def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
 class ZeroShotModel:
     """The two towers of an encoder, without training."""
 
-    tells_existence, min_exists = False, None
+    tells_existence, min_exists, calibrated = False, None, False
     """Some clip of a video always stands out; whether it is what is asked, untrained likeness cannot tell."""
 
     def __init__(self, encoder: str | None, options: EncoderOptions, weights: Mapping[str, Path]) -> None:

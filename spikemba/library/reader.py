@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName
+from spikemba.library.clip_scores import ClipScores
 from spikemba.library.matrix import Array, Matrix, open_matrix
 from spikemba.library.rows import StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
 from spikemba.library.scan import cosines, top
@@ -192,6 +193,24 @@ class Library:
         layouts = [self._layout(name) for name in encoders]
         streams = (layout.matrix.rows[self._part(layout, known)].astype(np.float32) for layout in layouts)
         return EncodedVideo(tuple(streams), known.duration_s)
+
+    def clip_scores(
+        self, encoder: str, vector: Vector, *, product: bool = False, among: Sequence[int] | None = None
+    ) -> ClipScores:
+        """How near every clip is to a vector (F,): its cosine, or the product with the vector scaled to length 1.
+
+        product: for encoders in which the length of a clip's vector says how much goes on.  among: as of `scan`.
+        Raises UnknownName, ShapeError.
+        """
+        layout, scores = self._scored(encoder, vector, among)
+        keep = slice(None) if among is None else np.isin(layout.videos, np.fromiter(among, np.int64))
+        first, n_rows = layout.first[keep], layout.n_rows[keep]
+        rows = [slice(*one) for one in stretches(first, n_rows)]
+        empty = np.empty(0, np.float32)
+        found = np.concatenate([empty, *(scores[part] for part in rows)])
+        if product:
+            found *= np.concatenate([empty, *(layout.matrix.norms[part] for part in rows)])
+        return ClipScores(layout.videos[keep], n_rows, layout.row_s[keep], found)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
