@@ -55,6 +55,9 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
     ] = None,
+    corpus: Annotated[
+        bool, typer.Option("--corpus", help="The predictions are of all videos together: R@k over a corpus, NDCG.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only look for faults of the predictions file; exit 1 if there are any.")
     ] = False,
@@ -72,11 +75,10 @@ def evaluate(
     """
     of_runs = {"--config": config, "--set": settings, "--out": out, "--precision": precision != "fp32"}
     _check_usage(checkpoint, predictions, annotations, check, of_runs)
+    if corpus:
+        _check_corpus(predictions, {"--dataset": dataset, "--table": table})
     if predictions is not None and annotations is not None:
-        from pipelines.scoring.evaluate_files import evaluate_files  # without torch
-
-        result = evaluate_files(predictions, annotations, dataset or OWN, bootstrap, only_check=check)
-        result = replace(result, published=dataset or OWN)
+        result = _of_files(predictions, annotations, None if corpus else dataset or OWN, bootstrap, check)
     else:
         assert checkpoint is not None
         result = _run(checkpoint, split, _other_data(config), _parsed(settings), out, dataset, bootstrap, precision)
@@ -120,6 +122,15 @@ def _check_usage(
             raise typer.BadParameter("is for a checkpoint; --predictions brings its own answers", param_hint=hint)
 
 
+def _check_corpus(predictions: Path | None, of_benchmarks: dict[str, Any]) -> None:
+    """Raise typer.BadParameter for what does not go with --corpus.  of_benchmarks: options of published sets."""
+    if predictions is None:
+        raise typer.BadParameter("scores a file of predictions; give --predictions", param_hint="--corpus")
+    for hint, given in of_benchmarks.items():
+        if given:
+            raise typer.BadParameter("is for a published set; --corpus has none", param_hint=hint)
+
+
 def _other_data(config: Path | None) -> Any:
     """The data section to use in place of the run's own; None where nothing is given."""
     if config is None:
@@ -134,6 +145,21 @@ def _parsed(settings: list[str] | None) -> dict[str, Any]:
     from spikemba.config import parse_overrides
 
     return parse_overrides(settings or [])
+
+
+def _of_files(
+    predictions: Path, annotations: Path, dataset: str | None, resamples: int, only_check: bool
+) -> "Evaluation":
+    """What a file of predictions gives, by the metrics of a benchmark, or with None by those of a corpus. No torch."""
+    if dataset is None:
+        from pipelines.scoring.corpus_scores import evaluate_corpus
+
+        return evaluate_corpus(predictions, annotations, resamples, only_check=only_check)
+    from pipelines.scoring.evaluate_files import evaluate_files
+
+    return replace(
+        evaluate_files(predictions, annotations, dataset, resamples, only_check=only_check), published=dataset
+    )
 
 
 def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":

@@ -45,6 +45,9 @@ def shapes(
     val: Annotated[int, typer.Option(min=1, help="Validation videos.")] = 40,
     test: Annotated[int, typer.Option(min=1, help="Test videos.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws another corpus.")] = 0,
+    corpus: Annotated[
+        bool, typer.Option("--corpus", help="Also write where in all videos of a split each sentence is true.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the synthetic corpus: moving shapes in real video files, with sentences about what they do.
@@ -56,7 +59,7 @@ def shapes(
 
     with progress("drawing", "videos") as report:
         config = ShapesConfig.parse({"train": train, "val": val, "test": test, "seed": seed}, "prepare shapes")
-        prepared = prepare_shapes(out, config, report)
+        prepared = prepare_shapes(out, config, report, corpus=corpus)
     _print(prepared, "mini", as_json)
 
 
@@ -239,6 +242,7 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
         print_json(
             {"out": str(prepared.out), "queries": prepared.n_queries, "videos": str(prepared.videos)}
             | {"null_queries": prepared.n_null}
+            | ({"corpus": prepared.corpus} if prepared.corpus else {})
             | {"config": str(prepared.config), "inputs": [str(path) for path in prepared.inputs], "read": prepared.how}
             | ({"corrections": prepared.corrections} if prepared.corrections is not None else {})
         )
@@ -248,5 +252,7 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
     if prepared.how:
         print_note(f"read {prepared.how}")
     err.print(f"queries: {_counts(prepared)} -> {prepared.out}")
+    if prepared.corpus:
+        err.print(f"of all videos: {', '.join(f'{name} {n}' for name, n in prepared.corpus.items())}")
     print_line(f"next: spikemba extract {inputs} --encoder {encoder} --out {features} {files}")
     print_line(f"then: spikemba train --config {quoted(prepared.config)}")

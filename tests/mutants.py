@@ -284,6 +284,26 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("two empty sets are unequal", "union.clip(1), 1.0)", "union.clip(1), 0.0)"),
         ("moments of no length count", "row[row[:, 1] > row[:, 0]]", "row"),
     ],
+    ("spikemba/metrics/corpus.py", "unit/metrics/test_corpus_metrics.py"): [
+        ("a window of another video is found", "(video[:, None] == true_video) & (hull > 0)", "hull > 0"),
+        ("a true moment is found again", "grades[best], False", "grades[best], True"),
+        ("an overlap on the limit finds nothing", "overlap[rank, best] >= limit:", "overlap[rank, best] > limit:"),
+        ("the best order is longer than the list", "[::-1][:k])", "[::-1])"),
+        (
+            "a video is counted as often as it is listed",
+            "list(dict.fromkeys(moment.video_id for moment in moments))",
+            "[moment.video_id for moment in moments]",
+        ),
+    ],
+    ("spikemba/datasets/synthetic/shapes_truth.py", "unit/datasets/test_shapes_truth.py"): [
+        ("after each of several", "first_end_s = min(", "first_end_s = max("),
+        ("what overlaps comes after", "event.start_s > first_end_s", "event.end_s > first_end_s"),
+        ("the last is the first", "else found[-1:]", "else found[:1]"),
+    ],
+    ("pipelines/scoring/corpus_scores.py", "pipeline/scoring/test_corpus_scores.py"): [
+        ("queries of a video are drawn apart", "if query.video_id is not None else", "if False else"),
+        ("names of another form are scored", "or not known.isdisjoint(answered):", "or True:"),
+    ],
     ("pipelines/training/optimizer.py", OPTIMIZER): [
         ("slots decay", '("A_log", "_slots")', '("A_log",)'),
         ("Adam decays as AdamW does", '"adam": Adam}', '"adam": AdamW}'),

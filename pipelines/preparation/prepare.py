@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.preparation.data_config import write_data_config
-from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus
+from pipelines.preparation.shapes_corpus import ShapesConfig, draw_corpus, write_truth
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, read_annotations, write_annotations
 from spikemba.datasets.corrections import is_corrections
@@ -39,16 +39,23 @@ class Prepared:
     corrections: dict[str, int] | None = None
     """What became of people's corrections, by name, where there were some."""
 
+    corpus: dict[str, int] = field(default_factory=dict)
+    """Sentences per file that says where in all videos of a split they are true, where such files were asked for."""
+
     def n_videos(self, split: str) -> int:
         """Videos of an annotation file."""
         return len({row.video_id for row in read_annotations(self.out / f"{split}.jsonl")})
 
 
-def prepare_shapes(out: Path, config: ShapesConfig, report: Report = silent) -> Prepared:
-    """Draw the shapes corpus into `out`. Videos that are there already are kept. Raises OutputError."""
+def prepare_shapes(out: Path, config: ShapesConfig, report: Report = silent, *, corpus: bool = False) -> Prepared:
+    """Draw the shapes corpus into `out`. Videos that are there already are kept. Raises OutputError.
+
+    corpus: also say where in all videos of a split its sentences are true, for the search of a library.
+    """
     n_queries = draw_corpus(out, config, report)
+    truth = write_truth(out, config) if corpus else {}
     path = _write_config(out, "shapes", "mini", 2.0, n_queries)
-    return Prepared(out, n_queries, out / "videos", path, (out / "videos",))
+    return Prepared(out, n_queries, out / "videos", path, (out / "videos",), corpus=truth)
 
 
 def prepare_custom(

@@ -10,9 +10,11 @@ from pydantic import Field
 from pipelines.preparation.making import LARGEST_SEED, SPLIT_SEEDS, begin, other_annotations
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, write_annotations
+from spikemba.datasets.corpus_rows import write_corpus_truth
 from spikemba.datasets.synthetic.drawing import render
 from spikemba.datasets.synthetic.shapes import FPS, Kind, annotate, storyboard
 from spikemba.datasets.synthetic.shapes_nulls import annotate_nulls
+from spikemba.datasets.synthetic.shapes_truth import corpus_queries
 from spikemba.progress import Report, silent
 from spikemba.video.files import write_video
 
@@ -52,6 +54,22 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
     for name, annotations in written.items():
         write_annotations(out / f"{name}.jsonl", annotations)
     return {name: len(annotations) for name, annotations in written.items()}
+
+
+def write_truth(out: Path, config: ShapesConfig) -> dict[str, int]:
+    """Write `out/{train,val,test}_corpus.jsonl`: where each sentence of a split is true, in all videos of the split.
+
+    The sentences are those of the split's file and of its null queries, which other videos may show. Returns the number
+    of sentences per file; none is empty. Raises OutputError.
+    """
+    boards = {split: _boards(config, split) for split in SPLITS}
+    files, written = _annotations(boards), {}
+    for split in SPLITS:
+        videos = [storyboard(seed, kind) for kind, seed in boards[split]]
+        if rows := files[split] + files[f"{split}_nulls"]:
+            write_corpus_truth(out / f"{split}_corpus.jsonl", corpus_queries(videos, rows))
+            written[f"{split}_corpus"] = len(rows)
+    return written
 
 
 def _annotations(boards: dict[str, list[tuple[Kind, int]]]) -> dict[str, list[Annotation]]:

@@ -32,7 +32,7 @@ def intervals(
 ) -> dict[str, Interval]:
     """The main metrics with their 95 % intervals, in percent, of the queries that the metrics are about."""
     found = samples(rows, annotations, protocol)
-    return {name: _percent(interval(one, n, seed)) for name, one in found.items()}
+    return {name: in_percent(interval(one, n, seed)) for name, one in found.items()}
 
 
 def too_few(annotations: Sequence[Annotation]) -> list[str]:
@@ -104,7 +104,7 @@ def _compared(
     )
     compared = {name: compare(first[name], second[name], n, seed) for name in first}
     return {
-        name: Comparison(100 * c.a, 100 * c.b, _percent(c.difference), c.p, c.better, c.worse)
+        name: Comparison(100 * c.a, 100 * c.b, in_percent(c.difference), c.p, c.better, c.worse)
         for name, c in compared.items()
     }
 
@@ -229,7 +229,7 @@ def _by_video(values: NDArray[np.floating], truth: Sequence[Annotation]) -> Samp
     return Sample(np.asarray(values, float), tuple(one.video_id for one in truth), (_ALL,) * len(truth))
 
 
-def _percent(found: Interval) -> Interval:
+def in_percent(found: Interval) -> Interval:
     if found.low is None or found.high is None:
         return Interval(100 * found.mean, None, None)
     return Interval(100 * found.mean, 100 * found.low, 100 * found.high)

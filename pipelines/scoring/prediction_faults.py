@@ -57,8 +57,8 @@ def _saliency_faults(pairs: Pairs) -> list[str]:
         if (n := n_labelled_clips(truth)) and len(row.saliency) > max(n + 1, MOST_SALIENCY * n)
     }
     return [
-        *_fault(short, "have fewer saliency scores than clips; a missing score counts as 0, above negative ones"),
-        *_fault(
+        *query_fault(short, "have fewer saliency scores than clips; a missing score counts as 0, above negative ones"),
+        *query_fault(
             long,
             "have far more saliency scores than clips were rated; the rest is not read: is a score as long as"
             " a rated clip?",
@@ -82,15 +82,16 @@ def _moment_faults(pairs: Pairs) -> list[str]:
         if len(row.moments) > MAX_MOMENTS:
             long[row.query_id] = f"{len(row.moments)} windows"
     return [
-        *_fault(empty, "have no windows; they are left out of the mean and not counted as 0"),
-        *_fault(backward, "have windows that begin before 0 or do not end after they begin"),
-        *_fault(past, "have windows that end past the video"),
-        *_fault(unsorted_, "are not sorted by score; MR-R1 takes the first of the list, not the best"),
-        *_fault(long, f"have more than {MAX_MOMENTS} windows; mAP reads the first {MAX_MOMENTS}"),
+        *query_fault(empty, "have no windows; they are left out of the mean and not counted as 0"),
+        *query_fault(backward, "have windows that begin before 0 or do not end after they begin"),
+        *query_fault(past, "have windows that end past the video"),
+        *query_fault(unsorted_, "are not sorted by score; MR-R1 takes the first of the list, not the best"),
+        *query_fault(long, f"have more than {MAX_MOMENTS} windows; mAP reads the first {MAX_MOMENTS}"),
     ]
 
 
-def _fault(queries: dict[QueryId, str], what: str) -> list[str]:
+def query_fault(queries: dict[QueryId, str], what: str) -> list[str]:
+    """One line about queries with a fault, none without. queries: id -> what was seen; what: begins with a verb."""
     if not queries:
         return []
     query_id, shown = next(iter(queries.items()))

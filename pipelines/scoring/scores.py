@@ -158,6 +158,7 @@ def brief(document: Mapping[str, Any]) -> dict[str, float]:
 MAIN = (
     *("MR-full-mAP", "MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mIoU", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1"),
     *("mAP", "top1", "top5", "GMR-AUROC", "GMR-Rej-F1@0.4", "GMR-G-mIoU@1"),
+    *("VCMR-R1@0.5", "VCMR-R10@0.5", "VCMR-R1@0.7", "VR-R1", "NDCG10@0.5"),
 )
 """Numbers of a brief that stand for the others."""
 

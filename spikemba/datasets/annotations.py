@@ -4,18 +4,23 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.errors import AnnotationError
-from spikemba.files import read_jsonl, write_jsonl
+from spikemba.datasets.row_values import (
+    BadRow,
+    all_finite,
+    collect_rows,
+    number_lists,
+    read_rows,
+    value_of,
+)
+from spikemba.files import write_jsonl
 from spikemba.moments import Moment, Window
-from spikemba.reading.lines import broken_character
 
 QueryId = int | str
 
@@ -120,7 +125,7 @@ class PredictedRow:
 
 def read_annotations(path: Path) -> list[Annotation]:
     """Read a jsonl of annotations. Raises AnnotationError that names every row that cannot be used."""
-    return _read(path, _annotation)
+    return read_rows(path, _annotation)
 
 
 Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -132,7 +137,7 @@ def read_numbered(path: Path, change: Change = lambda row: row) -> tuple[list[tu
 
     Raises AnnotationError when the file is not jsonl.
     """
-    return _collect(path, lambda row: _annotation(change(row)))
+    return collect_rows(path, lambda row: _annotation(change(row)))
 
 
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
@@ -142,7 +147,7 @@ def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
 
 def read_predictions(path: Path) -> list[PredictedRow]:
     """Read a jsonl of predictions. Raises AnnotationError that names every row that cannot be used."""
-    return _read(path, _prediction)
+    return read_rows(path, _prediction)
 
 
 def write_predictions(path: Path, rows: Iterable[PredictedRow]) -> None:
@@ -150,136 +155,73 @@ def write_predictions(path: Path, rows: Iterable[PredictedRow]) -> None:
     write_jsonl(path, (row.to_row() for row in rows))
 
 
-Row = TypeVar("Row", Annotation, PredictedRow)
-
-
-class _BadRow(Exception):
-    """Why a row cannot be used."""
-
-
-def _read(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row]:
-    rows, faults = _collect(path, parse)
-    if not rows and not faults:
-        faults.append("no rows; expected one JSON object per line")
-    seen: dict[QueryId, int] = {}
-    for number, row in rows:
-        if row.query_id in seen:
-            faults.append(f"line {number}: qid {row.query_id!r} stands on line {seen[row.query_id]} already")
-        seen.setdefault(row.query_id, number)
-    if faults:
-        raise AnnotationError(path, faults)
-    return [row for _, row in rows]
-
-
-def _collect(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> tuple[list[tuple[int, Row]], list[str]]:
-    """Rows with their line numbers, and what is wrong with the lines that are none."""
-    rows: list[tuple[int, Row]] = []
-    faults: list[str] = []
-    for number, raw in read_jsonl(path):
-        try:
-            rows.append((number, parse(raw)))
-        except _BadRow as fault:
-            faults.append(f"line {number}: {fault}")
-        except (TypeError, ValueError, OverflowError) as error:
-            faults.append(f"line {number}: a value is of another kind than it should be ({error})")
-    return rows, faults
-
-
 def _annotation(row: Mapping[str, Any]) -> Annotation:
-    duration = _get(row, "duration", (int, float))
+    duration = value_of(row, "duration", (int, float))
     if not (isfinite(duration) and duration > 0):
-        raise _BadRow(f"duration {duration} is not a positive number of seconds")
+        raise BadRow(f"duration {duration} is not a positive number of seconds")
     windows = None
     if row.get("relevant_windows") is not None:
-        windows = tuple(Window(*map(float, pair)) for pair in _numbers(row, "relevant_windows", width=2))
+        windows = tuple(Window(*map(float, pair)) for pair in number_lists(row, "relevant_windows", width=2))
     clips, ratings = row.get("relevant_clip_ids") or (), row.get("saliency_scores") or ()
     if ratings and len(clips) != len(ratings):
         cure = "; `spikemba prepare na_vmr` reads such rows" if ratings == [[]] else ""
-        raise _BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids{cure}")
+        raise BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids{cure}")
     return Annotation(
-        query_id=_get(row, "qid", (int, str)),
-        query=_get(row, "query", (str,)),
-        video_id=_get(row, "vid", (str,)),
+        query_id=value_of(row, "qid", (int, str)),
+        query=value_of(row, "query", (str,)),
+        video_id=value_of(row, "vid", (str,)),
         duration_s=duration,
         windows=windows,
         relevant_clips=_clip_ids(clips) if ratings else (),
         ratings=tuple((int(a), int(b), int(c)) for a, b, c in _ratings(row)) if ratings else (),
         rating_clip_s=_rating_clip_s(row) if ratings else RATING_CLIP_S,
         labels=_labels(row) if row.get("label") is not None else (),
-        domain=_get(row, "domain", (str,)) if row.get("domain") is not None else None,
-        kind=_get(row, "kind", (str,)).strip() or None if row.get("kind") is not None else None,
+        domain=value_of(row, "domain", (str,)) if row.get("domain") is not None else None,
+        kind=value_of(row, "kind", (str,)).strip() or None if row.get("kind") is not None else None,
     )
 
 
 def _clip_ids(clips: Any) -> tuple[int, ...]:
     if not isinstance(clips, list) or any(type(clip) not in (int, float) or clip != int(clip) for clip in clips):
-        raise _BadRow(f"relevant_clip_ids is {clips!r}; expected a list of whole numbers")
+        raise BadRow(f"relevant_clip_ids is {clips!r}; expected a list of whole numbers")
     return tuple(map(int, clips))
 
 
 def _ratings(row: Mapping[str, Any]) -> list[list[float]]:
-    rows = _numbers(row, "saliency_scores", width=3)
+    rows = number_lists(row, "saliency_scores", width=3)
     if wrong := [of_clip for of_clip in rows if any(rating not in (0, 1, 2, 3, 4) for rating in of_clip)]:
-        raise _BadRow(f"saliency_scores holds {wrong[0]!r}; expected whole numbers from 0 to 4")
+        raise BadRow(f"saliency_scores holds {wrong[0]!r}; expected whole numbers from 0 to 4")
     return rows
 
 
 def _rating_clip_s(row: Mapping[str, Any]) -> float:
-    clip_s = _get(row, "clip_s", (int, float)) if row.get("clip_s") is not None else RATING_CLIP_S
+    clip_s = value_of(row, "clip_s", (int, float)) if row.get("clip_s") is not None else RATING_CLIP_S
     if not (isfinite(clip_s) and clip_s > 0):
-        raise _BadRow(f"clip_s {clip_s} is not a positive number of seconds")
+        raise BadRow(f"clip_s {clip_s} is not a positive number of seconds")
     return float(clip_s)
 
 
 def _labels(row: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
     """One row of numbers per clip, all of one width."""
-    rows = _numbers(row, "label")
+    rows = number_lists(row, "label")
     if len({len(of_clip) for of_clip in rows}) != 1:
-        raise _BadRow("label has clips with different numbers of annotators, or none")
+        raise BadRow("label has clips with different numbers of annotators, or none")
     return tuple(tuple(of_clip) for of_clip in rows)
 
 
 def _prediction(row: Mapping[str, Any]) -> PredictedRow:
-    windows = _numbers(row, "pred_relevant_windows", width=3) if row.get("pred_relevant_windows") else []
+    windows = number_lists(row, "pred_relevant_windows", width=3) if row.get("pred_relevant_windows") else []
     saliency = row.get("pred_saliency_scores") or []
-    if not isinstance(saliency, list) or not _finite(saliency):
-        raise _BadRow("pred_saliency_scores holds something that is not a finite number")
+    if not isinstance(saliency, list) or not all_finite(saliency):
+        raise BadRow("pred_saliency_scores holds something that is not a finite number")
     exist_score = row.get("pred_exist_score")
-    if exist_score is not None and not _finite([exist_score]):
-        raise _BadRow(f"pred_exist_score is {exist_score!r}; expected a finite number")
+    if exist_score is not None and not all_finite([exist_score]):
+        raise BadRow(f"pred_exist_score is {exist_score!r}; expected a finite number")
     return PredictedRow(
-        query_id=_get(row, "qid", (int, str)),
+        query_id=value_of(row, "qid", (int, str)),
         video_id=str(row.get("vid", "")),
         query=str(row.get("query", "")),
         moments=tuple(Moment(float(a), float(b), float(c)) for a, b, c in windows),
         saliency=tuple(map(float, saliency)),
         exist_score=None if exist_score is None else float(exist_score),
     )
-
-
-def _get(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
-    if key not in row:
-        raise _BadRow(f"has no {key!r}")
-    if not isinstance(row[key], kinds) or isinstance(row[key], bool):
-        raise _BadRow(f"{key} is {row[key]!r}; expected {' or '.join(kind.__name__ for kind in kinds)}")
-    if key == "query" and (half := broken_character(row[key])):
-        raise _BadRow(f"query holds {half}, half of a character, which no encoder reads")
-    return row[key]
-
-
-def _numbers(row: Mapping[str, Any], key: str, width: int | None = None) -> list[list[float]]:
-    """A list of lists of finite numbers, each `width` long."""
-    rows: list[Any] = row[key] if isinstance(row[key], list) else [None]
-    # Nearly every row is right, and files have hundreds of thousands of numbers: look at them one by one only if not.
-    even = all(type(item) is list for item in rows) and (width is None or {*map(len, rows)} <= {width})
-    if even and _finite([*chain.from_iterable(rows)]):
-        return rows
-    for item in rows:
-        if not isinstance(item, list) or len(item) != (width or len(item)) or not _finite(item):
-            expected = f"lists of {width} finite numbers" if width else "lists of finite numbers"
-            raise _BadRow(f"{key} holds {item!r}; expected {expected}")
-    return list(rows)
-
-
-def _finite(numbers: list[Any]) -> bool:
-    return {*map(type, numbers)} <= {int, float} and all(map(isfinite, numbers))

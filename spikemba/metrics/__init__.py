@@ -2,7 +2,7 @@
 
 In:    arrays of moments, windows, saliency and ratings, by query.
 Out:   the official documents of metrics, also of queries that have no moment, and intervals by resampling.
-First: retrieval.py, R1 and mAP of moments; highlights.py.
+First: retrieval.py, R1 and mAP of moments; highlights.py; corpus.py, a sentence asked of many videos.
 """
 
 from spikemba.metrics.document import grounding_document

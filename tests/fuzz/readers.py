@@ -29,6 +29,7 @@ from spikemba.datasets.benchmarks.tacos import read_tacos
 from spikemba.datasets.benchmarks.tvsum import read_tvsum
 from spikemba.datasets.benchmarks.youtube_highlights import read_youtube
 from spikemba.datasets.corrections import correction
+from spikemba.datasets.corpus_rows import read_corpus_answers, read_corpus_truth
 from spikemba.datasets.custom import read_custom
 from spikemba.datasets.custom_sources import read_sources
 from spikemba.datasets.labelled.video_lists import read_kinetics, read_ssv2, read_ucf101
@@ -226,6 +227,10 @@ YOUTUBE = {
 
 text("annotations", "a.jsonl", LINES, read_annotations)
 text("predictions", "p.jsonl", json.dumps(ANSWER), read_predictions)
+FITS = {"qid": 1, "query": "x", "vid": "v", "truth": [{"vid": "v", "window": [0, 4.5], "grade": 2}], "kind": "plain"}
+text("corpus truth", "t.jsonl", json.dumps(FITS), read_corpus_truth)
+FOUND = {"qid": 1, "query": "x", "pred_corpus_moments": [["v", 0, 4.5, 0.5]], "pred_exist_score": 0.5}
+text("corpus answers", "c.jsonl", json.dumps(FOUND), read_corpus_answers)
 text("tvsum jsonl", "tvsum.jsonl", json.dumps(LABELLED), read_tvsum)
 text("tacos json", "t.json", json.dumps(TACOS), read_tacos)
 text("youtube json", "y.json", json.dumps(YOUTUBE), read_youtube)

@@ -35,7 +35,7 @@ CLIP_S = 2.0
 FPS = 8
 SIZE_PX = 128
 
-_PHRASES: dict[Action, tuple[str, ...]] = {
+PHRASES: dict[Action, tuple[str, ...]] = {
     "enters": ("enters", "comes in", "moves into view", "arrives"),
     "leaves": ("leaves", "goes out", "moves out of view", "exits"),
     "spins": ("spins", "rotates", "turns around"),
@@ -45,7 +45,7 @@ _PHRASES: dict[Action, tuple[str, ...]] = {
     "jumps": ("jumps", "hops up and down", "bounces"),
     "shakes": ("shakes", "trembles", "wiggles from side to side"),
 }
-_FORM_WORDS = {
+FORM_WORDS = {
     "circle": ("circle", "disc", "ball"),
     "square": ("square", "box"),
     "triangle": ("triangle",),
@@ -275,9 +275,7 @@ def annotate(board: Storyboard, first_query_id: int, asked: Sequence[Query] | No
             tuple(min(4, max(0, round(1 + 3 * covered[clip] + rng.gauss(0, 0.45)))) for _ in range(3))
             for clip in relevant
         )
-        windows = tuple(
-            Window(start * CLIP_S, min(stop * CLIP_S, board.duration_s)) for start, stop in runs(covered >= 0.5)
-        )
+        windows = relevant_windows(board.duration_s, covered)
         clips = tuple(int(clip) for clip in relevant)
         about = board.video_id, board.duration_s
         rows.append(Annotation(query_id, query.text, *about, windows, clips, ratings, kind=query.kind))
@@ -295,16 +293,21 @@ def coverage(duration_s: float, events: Sequence[Event]) -> np.ndarray[tuple[int
     return np.minimum(share, 1)
 
 
+def relevant_windows(duration_s: float, covered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Window, ...]:
+    """The runs of relevant clips, of what `coverage` gives, in seconds."""
+    return tuple(Window(start * CLIP_S, min(stop * CLIP_S, duration_s)) for start, stop in runs(covered >= 0.5))
+
+
 def phrase(rng: random.Random, description: Description) -> str:
     """One of the ways to say it, as 'a red disc comes in'."""
-    form = rng.choice(_FORM_WORDS[description.form]) if description.form else None
+    form = rng.choice(FORM_WORDS[description.form]) if description.form else None
     if form is None:
         subject = f"something {description.colour}" if description.colour else "something"
     else:
         subject = " ".join(word for word in (rng.choice(("a", "the")), description.colour, form) if word)
     if subject.startswith("a orange"):
         subject = "an" + subject[1:]
-    return f"{subject} {rng.choice(_PHRASES[description.action])}"
+    return f"{subject} {rng.choice(PHRASES[description.action])}"
 
 
 def describe(event: Event) -> Description:
