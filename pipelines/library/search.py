@@ -10,7 +10,7 @@ scale: the order is then fused from the ranks by score and by the nearest clip i
 words are fused with that by their ranks.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from spikemba.library.texts import TextHit, search_texts
 from spikemba.library.where import videos_where
 from spikemba.moments import Moment, suppress
 from spikemba.progress import Report, silent
+from spikemba.reading.printable import counted
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def search(
     hits = search_texts(library, query, among=None if among is None else set(among)) if settings.texts else []
     ids = by_ranks(found, [hit.video for hit in hits])
     chosen = list(islice(distinct(library, ids, among), settings.videos))
-    notes = _left_out(library, space)
+    notes = left_out(library, space)
     seen: list[_Seen] = []
     for done, one in enumerate(chosen, start=1):
         try:
@@ -98,7 +99,7 @@ def search(
         report(done, len(chosen))
     moments, order = _in_order(library, grounder, seen, hits, settings, among)
     shown = tuple(moment for moment, _ in moments[: settings.top])
-    notes += _of_files(library, [one for _, one in moments[: settings.top]])
+    notes += problems(library.folder, [one for _, one in moments[: settings.top]])
     groundings = tuple(one.grounding for one in seen)
     return LibraryAnswer(query, shown, order, grounder.name, len(found.videos), groundings, tuple(notes))
 
@@ -213,7 +214,7 @@ def clips_of(found: ClipScores, one: Candidate) -> np.ndarray:
     return found.of(int(place))
 
 
-def _left_out(library: Library, space: Space) -> list[str]:
+def left_out(library: Library, space: Space) -> list[str]:
     """Says how many videos have no rows to compare."""
     name = space.encoder.name
     with library.reading() as connection:
@@ -224,16 +225,11 @@ def _left_out(library: Library, space: Space) -> list[str]:
         ).fetchone()
     if not n:
         return []
-    cure = f"run `spikemba index VIDEOS --encoder {name} --library {library.folder}`"
-    return [f"{n} video{' has' if n == 1 else 's have'} no rows of {name} and {'was' if n == 1 else 'were'} not looked at; {cure}"]
+    said = f"{counted(n, 'video', 'videos')} without rows of {name} {'was' if n == 1 else 'were'} not looked at"
+    return [f"{said}; run `spikemba index VIDEOS --encoder {name} --library {library.folder}`"]
 
 
-def _of_files(library: Library, shown: Sequence[Candidate]) -> list[str]:
-    """What happened to the files of the answers since they were taken in."""
-    return list(_problems(library.folder, shown))
-
-
-def _problems(folder: Path, shown: Sequence[Candidate]) -> Iterator[str]:
-    for one in {each.rows.digest: each for each in shown}.values():
-        if problem := one.problem(folder):
-            yield problem
+def problems(folder: Path, shown: Sequence[Candidate]) -> list[str]:
+    """What happened to the files of the answers since they were taken in, each once."""
+    every = {one.rows.digest: one for one in shown}.values()
+    return [problem for one in every if (problem := one.problem(folder)) is not None]

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from spikemba.encoders import VideoEncoder
-from spikemba.encoders.base import TextEncoder
+from spikemba.encoders.base import EncoderOptions, TextEncoder
 from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
 from spikemba.errors import LibraryError
 from spikemba.grounder.grounder import Grounder
+from spikemba.grounder.models import as_of
 from spikemba.library import Library
 from spikemba.library.rows import StoredEncoder
 from spikemba.library.writer import check_encoder
@@ -74,10 +75,5 @@ def _grew(stored: StoredEncoder, encoder: VideoEncoder) -> bool:
     """Whether the rows were made by an encoder that grew from this one, and sees clips as it did."""
     if stored.manifest.weights == encoder.weights or not hasattr(encoder, "as_of"):
         return False
-    from spikemba.encoders.base import EncoderOptions
-
     (here,) = load_encoders_here(stored.name, EncoderOptions(), {})
-    earlier = getattr(here, "as_of", lambda weights: None)(encoder.weights)  # noqa: ARG005
-    return here.weights == stored.manifest.weights and earlier is not None
-
-
+    return here.weights == stored.manifest.weights and as_of(here, encoder.weights).weights == encoder.weights

@@ -14,12 +14,13 @@ MOST_ROWS = 200
 """Texts that are looked at, the best by BM25."""
 NEXT_S = 1.0
 """Texts of one video that follow each other so soon are one hit."""
-LITTLE_WORDS = frozenset(
+_LITTLE = (
     "a an and are as at be been but by for from had has have he her him his i in into is it its me my of on or our out "
     "she so that the their them then there they this to up was we were what when where which who will with you your "
     "der die das ein eine einen und ist im in mit von zu den dem des auf für le la les un une des et est de du en el "
-    "los las una y es".split()
+    "los las una y es"
 )
+LITTLE_WORDS = frozenset(_LITTLE.split())
 """Words that say nothing of what a text is about; a sentence of nothing else is searched for as it is."""
 
 
@@ -97,7 +98,8 @@ def _joined(hits: Sequence[TextHit]) -> list[TextHit]:
 
 
 def _next_to(a: TextHit, b: TextHit) -> bool:
-    if (a.video, a.source) != (b.video, b.source) or None in (a.start_s, b.start_s, a.end_s, b.end_s):
+    if (a.video, a.source) != (b.video, b.source):
         return False
-    assert a.start_s is not None and b.start_s is not None and a.end_s is not None and b.end_s is not None
+    if a.start_s is None or b.start_s is None or a.end_s is None or b.end_s is None:
+        return False
     return max(a.start_s, b.start_s) - min(a.end_s, b.end_s) <= NEXT_S

@@ -9,10 +9,11 @@ from spikemba.library.schema import connect_to_read
 
 COLUMNS = ("path", "name", "size", "duration_s", "added_s", "mtime_ns", "digest", "id")
 """What a condition may ask about."""
-FUNCTIONS = frozenset(
+_CALLS = (
     "like glob lower upper length substr substring instr abs round min max coalesce ifnull nullif iif trim ltrim rtrim "
-    "replace typeof unicode date time datetime julianday strftime unixepoch".split()
+    "replace typeof unicode date time datetime julianday strftime unixepoch"
 )
+FUNCTIONS = frozenset(_CALLS.split())
 """What it may call: nothing that makes much out of little, or reads files."""
 PATIENCE_S = 10.0
 """A condition that takes longer is broken off."""

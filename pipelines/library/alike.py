@@ -1,0 +1,184 @@
+"""Parts of a library's videos that look like a picture, or like a part of a video: clips alone, nothing is grounded.
+
+There is no sentence, so that no checkpoint can say where such a moment begins and ends: neighbouring clips that are all
+near are one hit, scored by the nearest of them.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.library.candidates import Candidate, candidate
+from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment
+from pipelines.library.search import SearchSettings, asked_about, left_out, problems
+from pipelines.library.space import Space, search_space
+from spikemba.encoding.videos import encode_video
+from spikemba.errors import FeaturesMissing, QueryError, VideoError
+from spikemba.features import row_length_s
+from spikemba.grounder.grounder import Grounder
+from spikemba.library import Library, StoredVideo
+from spikemba.library.clip_scores import ClipScores, MergedHit, least_of, merged_hits
+from spikemba.video.folders import absolute
+
+ONLY_CLIPS = "there is no sentence to ground: these are neighbouring clips that look like it, not moments of a model"
+LONGEST_HIT = 8
+"""Clips that are looked at per answer asked for, before more are."""
+
+
+@dataclass(frozen=True)
+class VideoPart:
+    """A part of a video file."""
+
+    path: Path
+    start_s: float
+    end_s: float
+
+    def __str__(self) -> str:
+        return f"{self.path}@{self.start_s:g}-{self.end_s:g}"
+
+
+def parse_part(text: str) -> VideoPart:
+    """`clip.mp4@12-16`, or `clip.mp4@1:02-1:06.5`. Raises QueryError."""
+    path, at, times = text.rpartition("@")
+    match = re.fullmatch(r"([\d:.]+)-([\d:.]+)", times)
+    try:
+        if not at or not path or match is None:
+            raise ValueError
+        start_s, end_s = (_seconds(time) for time in match.groups())
+    except ValueError:
+        raise QueryError(f"{text!r} is no part of a video; expected VIDEO@START-END, as in clip.mp4@12-16") from None
+    if end_s <= start_s:
+        raise QueryError(f"{text!r} ends before it begins; expected VIDEO@START-END, as in clip.mp4@12-16")
+    return VideoPart(Path(path), start_s, end_s)
+
+
+def _seconds(text: str) -> float:
+    """12.5, 1:02 or 1:00:02. Raises ValueError."""
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def search_image(
+    library: Library, grounder: Grounder, image: Path, settings: SearchSettings | None = None
+) -> LibraryAnswer:
+    """What looks like a picture. Raises VideoError when it cannot be read, LibraryError as `search` does."""
+    space = search_space(library, grounder)
+    _must_exist(image)
+    (rows,) = encode_video(image, [space.encoder], grounder.clip_s).features
+    return _search(library, grounder, space, rows.mean(0), str(image), settings or SearchSettings(), None)
+
+
+def search_like(
+    library: Library, grounder: Grounder, part: VideoPart, settings: SearchSettings | None = None
+) -> LibraryAnswer:
+    """What looks like a part of a video, in the library or not; the part itself is left out.
+
+    Raises QueryError for a part behind the video's end, VideoError, LibraryError as `search` does.
+    """
+    space = search_space(library, grounder)
+    _must_exist(part.path)
+    own = _unchanged(library, part.path)
+    try:
+        encoded = library.features(own, [space.encoder.name]) if own else None
+    except FeaturesMissing:
+        encoded = None
+    encoded = encoded or encode_video(part.path, [space.encoder], grounder.clip_s)
+    if part.start_s >= encoded.duration_s:
+        raise QueryError(f"{part} begins behind the video's end at {encoded.duration_s:g} s")
+    (rows,) = encoded.features
+    row_s = row_length_s(len(rows), encoded.duration_s, grounder.clip_s)
+    first, last = int(part.start_s / row_s), max(int(np.ceil(part.end_s / row_s)), int(part.start_s / row_s) + 1)
+    vector = rows[first:last].mean(0)
+    settings = settings or SearchSettings()
+    return _search(library, grounder, space, vector, str(part), settings, (own, first, last) if own else None)
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise VideoError(path, "there is no such file")
+
+
+def _unchanged(library: Library, path: Path) -> StoredVideo | None:
+    """The library's video of that path, if the file is still as it was taken in."""
+    known = library.video(absolute(path))
+    if known is None or known.problem is not None:
+        return None
+    status = path.stat()
+    return known if (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns) else None
+
+
+def _search(
+    library: Library,
+    grounder: Grounder,
+    space: Space,
+    vector: np.ndarray,
+    asked: str,
+    settings: SearchSettings,
+    without: tuple[StoredVideo, int, int] | None,
+) -> LibraryAnswer:
+    """Merged hits of clips near a vector. without: clips of a video, and of its copies, that were asked with."""
+    settings.check(grounder)
+    among = asked_about(library, settings)
+    plain = library.clip_scores(space.encoder.name, vector, product=space.product, among=among)
+    found = plain.levelled(settings.level)
+    if without is not None:
+        found = _without(library, found, *without)
+    cosines = library.clip_scores(space.encoder.name, vector, among=among)
+    moments, shown = [], []
+    for one, hit in _hits(library, found, settings.top, among):
+        row_s = float(found.row_s[hit.place])
+        score = float(cosines.of(hit.place)[hit.start : hit.stop].max())
+        end_s = min(hit.stop * row_s, one.rows.duration_s or hit.stop * row_s)
+        moments.append(LibraryMoment(one.path, hit.start * row_s, end_s, score, None, (CLIPS,), copies=one.paths))
+        shown.append(one)
+    notes = (ONLY_CLIPS, *left_out(library, space), *problems(library.folder, shown))
+    model = f"clips of {space.encoder.name}"
+    return LibraryAnswer(asked, tuple(moments), "similarity", model, len(found.videos), notes=notes)
+
+
+def _hits(
+    library: Library, found: ClipScores, top: int, among: Collection[int] | None
+) -> list[tuple[Candidate, MergedHit]]:
+    """The nearest hits, of copies one; as many clips are looked at as that takes."""
+    n_clips = int(np.isfinite(found.scores).sum())
+    k = LONGEST_HIT * top
+    while True:
+        hits = _distinct(library, found, merged_hits(found, least_of(found, min(k, n_clips))), top, among)
+        if len(hits) >= top or k >= n_clips:
+            return hits
+        k *= 4
+
+
+def _distinct(
+    library: Library, found: ClipScores, hits: list[MergedHit], top: int, among: Collection[int] | None
+) -> list[tuple[Candidate, MergedHit]]:
+    owners: dict[str, int] = {}
+    candidates: dict[int, Candidate] = {}
+    kept: list[tuple[Candidate, MergedHit]] = []
+    for hit in hits:
+        if len(kept) == top:
+            break
+        id_ = int(found.videos[hit.place])
+        if id_ not in candidates:
+            video = library.video(id_)
+            if video is None:
+                continue
+            candidates[id_] = candidate(library, video, among)
+        one = candidates[id_]
+        if owners.setdefault(one.rows.digest, id_) == id_:
+            kept.append((one, hit))
+    return kept
+
+
+def _without(library: Library, found: ClipScores, video: StoredVideo, first: int, last: int) -> ClipScores:
+    scores = found.scores.copy()
+    own = {video.id, *(copy.id for copy in library.copies(video))}
+    for place in np.flatnonzero(np.isin(found.videos, list(own))):
+        start = int(found.first[place])
+        scores[start + first : min(start + last, start + int(found.n_clips[place]))] = -np.inf
+    return replace(found, scores=scores)
