@@ -19,7 +19,7 @@ from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
 from spikemba.encoding.videos import EncodedVideo, encode_videos
 from spikemba.errors import OutputError, VideoError, problem_with
-from spikemba.features import Dtype, FeatureFolder, Manifest
+from spikemba.features import Array, Dtype, FeatureFolder, Manifest
 from spikemba.files import clear_abandoned
 from spikemba.progress import Report, silent
 
@@ -84,6 +84,10 @@ class Job:
             for one in encoders
         ]
 
+    def write(self, folder: Path, video_id: str, path: Path, rows: Array, duration_s: float) -> None:  # noqa: ARG002
+        """Store what an encoder made of a video, whole or not at all. Raises OutputError, VideoError."""
+        features.write_video_features(folder, video_id, rows, self.dtype)
+
 
 def encode_here(
     job: Job, todo: Mapping[str, Path], encoders: Sequence[VideoEncoder], events: ExtractEvents
@@ -96,10 +100,10 @@ def encode_here(
     found = encode_videos(todo.values(), encoders, job.clip_s, decoders=decoders, report=events.clips)
     with closing(found):
         for path, encoded in found:
+            if not isinstance(encoded, Exception):
+                encoded = _stored(job, folders, identifiers[path], path, encoded)
             if isinstance(encoded, VideoError):
                 failures.add(path, str(encoded))
-            elif not isinstance(encoded, Exception):
-                encoded = _stored(job, folders, identifiers[path], encoded)
             if isinstance(encoded, EncodedVideo):
                 sources.add(identifiers[path], path)
             yield identifiers[path], path, problem_with(path, encoded) if isinstance(encoded, Exception) else None
@@ -110,12 +114,14 @@ _BAD_NAMES = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, err
 
 
 def _stored(
-    job: Job, folders: Sequence[FeatureFolder], video_id: str, encoded: EncodedVideo
-) -> EncodedVideo | OutputError:
+    job: Job, folders: Sequence[FeatureFolder], video_id: str, path: Path, encoded: EncodedVideo
+) -> EncodedVideo | OutputError | VideoError:
     """The video with its features written, or why its name cannot be. Raises OutputError where nothing can."""
     try:
         for folder, rows in zip(folders, encoded.features, strict=True):
-            features.write_video_features(folder.folder, video_id, rows, job.dtype)
+            job.write(folder.folder, video_id, path, rows, encoded.duration_s)
+    except VideoError as error:
+        return error
     except OutputError as error:
         if getattr(error.__cause__, "errno", None) not in _BAD_NAMES:
             raise

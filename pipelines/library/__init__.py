@@ -1,6 +1,6 @@
-"""A library of videos filled and asked: every video of an archive, one order of moments.
+"""A library of videos, kept up to date with the folders that it was made of, and asked.
 
-In:    folders of videos; a sentence, a picture or a part of a video.
-Out:   a library that is up to date; moments of all its videos, best first, with the copies of their files.
-First: search.py, how a question is answered; index.py, how a library is filled.
+In:    video files or folders, the name of an encoder, a library's folder; a sentence, a picture, a part of a video.
+Out:   a library in which every video is as it is now; moments of all its videos in one order.
+First: index.py, how it is filled; then search.py, how it is asked.
 """

@@ -6,6 +6,7 @@ added behind the last one that exists; what stands there was left by a process t
 
 # Shapes: N rows of a matrix, F feature width.
 
+import mmap
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,25 +35,54 @@ class Matrix:
     """(N, F)."""
     norms: Array
     """(N,)."""
+    memory: mmap.mmap | None = None
+    """Where the rows are mapped."""
+
+    def read_ahead(self, start: int, stop: int) -> None:
+        """Let the system fetch rows that are wanted next."""
+        self._advise("MADV_WILLNEED", start, stop)
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Let rows that were looked at count no longer as this process's memory; the system may keep them cached."""
+        self._advise("MADV_DONTNEED", start, stop)
+
+    def _advise(self, what: str, start: int, stop: int) -> None:
+        advice = getattr(mmap, what, None)
+        if self.memory is None or advice is None:
+            return
+        row = self.rows.shape[1] * self.rows.itemsize
+        first = start * row // mmap.PAGESIZE * mmap.PAGESIZE
+        last = min(stop * row, len(self.memory))
+        if first < last:
+            self.memory.madvise(advice, first, last - first)
 
 
 def open_matrix(folder: Path, file: str, n_rows: int, dim: int) -> Matrix:
     """The first n_rows rows. Raises LibraryError when there are fewer, FileNotFoundError when there is no file."""
-    rows = _mapped(folder / f"{file}{ROWS}", (n_rows, dim), STORED_ROW)
-    return Matrix(rows, _mapped(folder / f"{file}{NORMS}", (n_rows,), STORED_NORM))
+    rows, memory = _mapped(folder / f"{file}{ROWS}", (n_rows, dim), STORED_ROW)
+    norms, _ = _mapped(folder / f"{file}{NORMS}", (n_rows,), STORED_NORM)
+    return Matrix(rows, norms, memory)
 
 
-def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArray[Any], mmap.mmap | None]:
     needed, size = int(np.prod(shape)) * dtype.itemsize, path.stat().st_size
     if size < needed:
-        encoder = path.name.split(".")[0]
-        cure = f"run `spikemba library drop {encoder} --library {path.parent}` and index again"
-        raise LibraryError(path.parent, f"{path.name} has {size:,} bytes of {needed:,}; rows were lost", cure)
+        raise _lost(path, size, needed)
     if not needed:
-        return np.empty(shape, dtype)
-    # copy on write: torch takes no memory that it could not write, and what it wrote would stay with this process
-    found = np.memmap(path, dtype, mode="c", shape=shape)
-    return found if sys.byteorder == "little" else found.astype(dtype.newbyteorder("="))
+        return np.empty(shape, dtype), None
+    with path.open("rb") as file:
+        # copy on write: torch takes no memory that it could not write, and what it wrote would stay with this process
+        memory = mmap.mmap(file.fileno(), needed, access=mmap.ACCESS_COPY)
+    found = np.frombuffer(memory, dtype).reshape(shape)
+    if sys.byteorder != "little":
+        return found.astype(dtype.newbyteorder("=")), None
+    return found, memory
+
+
+def _lost(path: Path, size: int, needed: int) -> LibraryError:
+    encoder = path.name.split(".")[0]
+    cure = f"run `spikemba library drop --encoder {encoder} --library {path.parent}` and index again"
+    return LibraryError(path.parent, f"{path.name} has {size:,} bytes of {needed:,}: rows were lost", cure)
 
 
 def stored(rows: NDArray[Any]) -> Half:
@@ -100,7 +130,7 @@ def _write(path: Path, start: int, parts: Sequence[NDArray[Any]]) -> None:
     with path.open("r+b" if path.exists() else "x+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size < start:
-            raise LibraryError(path.parent, f"{path.name} has {size:,} bytes of {start:,}; rows were lost", "see above")
+            raise _lost(path, size, start)
         file.truncate(start)
         file.seek(start)
         for part in parts:

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.matrix import Array, Matrix, open_matrix
-from spikemba.library.rows import StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
-from spikemba.library.scan import cosines, top
+from spikemba.library.rows import Run, StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
+from spikemba.library.scan import cosines, run_maxima, top
 from spikemba.library.schema import connect_to_read, damaged, stored_path
 
 if TYPE_CHECKING:
@@ -136,7 +136,6 @@ class Library:
         """
         layout, scores = self._scored(encoder, vector, among)
         rows = top(scores, k)
-        rows = rows[scores[rows] > -np.inf]
         runs = np.searchsorted(layout.first, rows, side="right") - 1
         with self._state() as connection:
             videos = videos_by_id(connection, layout.videos[runs].tolist())
@@ -156,7 +155,6 @@ class Library:
         layout, scores = self._scored(encoder, vector, among)
         best = run_maxima(scores, layout.first, layout.n_rows)
         runs = top(best, n)
-        runs = runs[best[runs] > -np.inf]
         with self._state() as connection:
             videos = videos_by_id(connection, layout.videos[runs].tolist())
         found = []
@@ -174,11 +172,11 @@ class Library:
         """
         layout = self._layout(encoder)
         self._check(layout.encoder, vector)
-        found = []
-        for one in videos:
-            part = self._part(layout, one)
-            found.append(cosines(Matrix(layout.matrix.rows[part], layout.matrix.norms[part]), vector))
-        return found
+        parts = [self._part(layout, one) for one in videos]
+        first = np.array(sorted(part.start for part in parts), np.int64)
+        n_rows = np.array([part.stop - part.start for part in sorted(parts, key=lambda part: part.start)], np.int64)
+        found = cosines(layout.matrix, vector, first, n_rows)
+        return [found[part] for part in parts]
 
     def features(self, video: StoredVideo | int, encoders: Sequence[str]) -> "EncodedVideo":
         """What `encode_video` gives, to the precision of float16, without decoding.
@@ -205,12 +203,21 @@ class Library:
         layout, scores = self._scored(encoder, vector, among)
         keep = slice(None) if among is None else np.isin(layout.videos, np.fromiter(among, np.int64))
         first, n_rows = layout.first[keep], layout.n_rows[keep]
-        rows = [slice(*one) for one in stretches(first, n_rows)]
-        empty = np.empty(0, np.float32)
-        found = np.concatenate([empty, *(scores[part] for part in rows)])
+        rows = np.arange(n_rows.sum()) + np.repeat(first - n_rows.cumsum() + n_rows, n_rows)
+        found = scores[rows]
         if product:
-            found *= np.concatenate([empty, *(layout.matrix.norms[part] for part in rows)])
+            found *= layout.matrix.norms[rows]
         return ClipScores(layout.videos[keep], n_rows, layout.row_s[keep], found)
+
+    def runs(self, encoder: str) -> list[Run]:
+        """Where each video's rows are, in their order. Raises UnknownName."""
+        layout = self._layout(encoder)
+        columns = layout.videos, layout.first, layout.n_rows, layout.row_s
+        return [Run(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+    def matrix(self, encoder: str) -> Matrix:
+        """All rows of an encoder, holes among them. Raises UnknownName, LibraryError."""
+        return self._layout(encoder).matrix
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -226,11 +233,7 @@ class Library:
         if among is not None:
             asked = np.isin(layout.videos, np.fromiter(among, np.int64))
             first, n_rows = first[asked], n_rows[asked]
-        scores = np.full(len(layout.matrix.rows), -np.inf, np.float32)
-        for start, stop in stretches(first, n_rows):
-            part = Matrix(layout.matrix.rows[start:stop], layout.matrix.norms[start:stop])
-            scores[start:stop] = cosines(part, vector)
-        return layout, scores
+        return layout, cosines(layout.matrix, vector, first, n_rows)
 
     def _hit(self, layout: _Layout, run: int, clip: int, score: float, video: StoredVideo) -> ClipHit:
         row_s, duration_s = float(layout.row_s[run]), video.duration_s or 0.0
@@ -261,7 +264,7 @@ class Library:
                     return self._layouts[name]
             except FileNotFoundError as error:  # compacted since the transaction began: the next one knows
                 missing = error
-        cure = f"run `spikemba library drop {name} --library {self.folder}` and index again"
+        cure = f"run `spikemba library drop --encoder {name} --library {self.folder}` and index again"
         raise LibraryError(self.folder, f"the rows of {name} are gone ({missing.filename})", cure)
 
     @contextmanager
@@ -284,25 +287,6 @@ class Library:
                 raise damaged(self.folder, error) from None
             finally:
                 self._connection.execute("ROLLBACK")
-
-
-def stretches(first: NDArray[np.int64], n_rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Runs that follow each other without a hole, as (first row, row behind the last)."""
-    if not len(first):
-        return
-    breaks = np.flatnonzero(first[1:] != (first + n_rows)[:-1]) + 1
-    for part in np.split(np.arange(len(first)), breaks):
-        yield int(first[part[0]]), int(first[part[-1]] + n_rows[part[-1]])
-
-
-def run_maxima(scores: Array, first: NDArray[np.int64], n_rows: NDArray[np.int64]) -> Array:
-    """The greatest score of each run; runs are in order and do not overlap."""
-    if not len(first):
-        return np.empty(0, np.float32)
-    edges = np.stack((first, first + n_rows), axis=1).ravel()
-    edges = edges[:-1] if edges[-1] == len(scores) else edges  # the last run then reaches to the end by itself
-    found: Array = np.maximum.reduceat(scores, edges)[::2]
-    return found
 
 
 def _read_layout(folder: Path, connection: sqlite3.Connection, name: str) -> _Layout:

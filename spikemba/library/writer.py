@@ -9,7 +9,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,10 @@ from spikemba.library.schema import connect_to_write, damaged, stored_path
 
 ROOM = "make room and run the same command again; what was there before is as it was"
 ELSEWHERE = "choose another folder with --library"
+
+
+Text = tuple[float | None, float | None, str]
+"""start_s, end_s and what is written about that part; None for all of a video."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,21 @@ def changing(folder: Path) -> Iterator["LibraryWriter"]:
 
     Waits for whoever holds the lock. Raises LibraryError, and OutputError where nothing can be written.
     """
-    with _told(folder), locked(folder):
-        connection = connect_to_write(folder)
-        try:
+    with ExitStack() as held:
+        with _told(folder):
+            held.enter_context(locked(folder))
+            connection = connect_to_write(folder)
+            held.callback(_close, connection)
             writer = LibraryWriter(folder, connection)
             writer.remove_leftovers()
-            yield writer
-        finally:
-            connection.close()
+        yield writer
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    """With all changes in the one file, so that the folder can be copied, or read where it cannot be written."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
 
 
 @contextmanager
@@ -108,6 +119,14 @@ class LibraryWriter:
         """Encoder's id -> where the video's rows are."""
         return runs_of(self.connection, video)
 
+    def encoders_of_videos(self) -> dict[int, frozenset[str]]:
+        """Video's id -> names of the encoders that it has rows of."""
+        found: dict[int, set[str]] = {}
+        names = {one.id: name for name, one in self.encoders().items()}
+        for video, encoder in self.connection.execute("SELECT video, encoder FROM runs"):
+            found.setdefault(video, set()).add(names[encoder])
+        return {video: frozenset(encoders) for video, encoders in found.items()}
+
     def add_encoder(self, manifest: Manifest) -> StoredEncoder:
         """The encoder's place in the library. Raises LibraryError when its rows there were made otherwise."""
         check_encoder(self.folder, self.encoders().get(manifest.encoder), manifest)
@@ -131,7 +150,7 @@ class LibraryWriter:
             encoders, wanted = self.encoders(), [(self._put(one.file, one.duration_s, None), one) for one in videos]
             for name in {name: None for one in videos for name in one.rows}:
                 encoder, parts, runs = encoders[name], [], []
-                first, there = encoder.n_rows, self._with_rows(encoder)
+                first, there = encoder.n_rows, self._with_rows(encoder, [id_ for id_, _ in wanted])
                 for id_, one in wanted:
                     rows = one.rows.get(name)
                     if rows is None or id_ in there:
@@ -147,8 +166,11 @@ class LibraryWriter:
                     first += len(rows)
                 self._append(encoder, parts, runs)
 
-    def copy(self, source: StoredVideo, to: FileState) -> None:
-        """Add a copy of a video that is there, with rows of its own."""
+    def copy(self, source: StoredVideo, to: FileState) -> bool:
+        """Add a copy of a video that is there, with rows of its own; False when it is there no more, or another."""
+        now = videos_by_id(self.connection, [source.id]).get(source.id)
+        if now is None or now.digest != to.digest or now.problem is not None:
+            return False
         with self._transaction():
             id_ = self._put(to, source.duration_s, source.problem)
             there = self.runs(id_)
@@ -159,6 +181,7 @@ class LibraryWriter:
                 found = matrix.open_matrix(self.folder, encoder.file, encoder.n_rows, encoder.dim)
                 rows = found.rows[run.first_row : run.first_row + run.n_rows]
                 self._append(encoder, [rows], [(id_, encoder.id, encoder.n_rows, run.n_rows, run.row_s)])
+        return True
 
     def note_problem(self, file: FileState, problem: str) -> None:
         """Keep in mind that a video cannot be read; rows of a file that was there before go."""
@@ -192,14 +215,19 @@ class LibraryWriter:
             self.connection.execute("INSERT OR IGNORE INTO leftovers VALUES (?)", (encoder.file,))
         self.remove_leftovers()
 
-    def set_texts(self, video: int, source: str, texts: Sequence[tuple[float | None, float | None, str]]) -> None:
-        """Replace what a source (`subtitles`, say) says of a video: (start_s, end_s, text), None for all of it."""
+    def set_texts(self, video: int, source: str, texts: Sequence[Text]) -> None:
+        """Replace what a source (`subtitles`, say) says of a video."""
+        self.replace_texts({(video, source): texts})
+
+    def replace_texts(self, changes: Mapping[tuple[int, str], Sequence[Text]]) -> None:
+        """The same of many: (video, source) -> texts."""
         with self._transaction():
-            self.connection.execute("DELETE FROM texts WHERE video = ? AND source = ?", (video, source))
-            self.connection.executemany(
-                "INSERT INTO texts (video, source, start_s, end_s, text) VALUES (?, ?, ?, ?, ?)",
-                [(video, source, *text) for text in texts],
-            )
+            for (video, source), texts in changes.items():
+                self.connection.execute("DELETE FROM texts WHERE video = ? AND source = ?", (video, source))
+                self.connection.executemany(
+                    "INSERT INTO texts (video, source, start_s, end_s, text) VALUES (?, ?, ?, ?, ?)",
+                    [(video, source, *text) for text in texts],
+                )
 
     def compact(self, report: Callable[[int, int | None], None] = lambda done, total: None) -> int:
         """Close the holes of all matrices, or change nothing; returns how many rows they had. Needs room for a copy."""
@@ -217,9 +245,10 @@ class LibraryWriter:
             self.connection.executemany("INSERT OR IGNORE INTO leftovers VALUES (?)", [(plan[1],) for plan in plans])
         done, total = 0, sum(plan[3] for plan in plans)
         for encoder, file, runs, _ in plans:
-            for n_rows in matrix.copy_runs(self.folder, encoder.file, file, encoder.n_rows, encoder.dim, runs):
-                done += n_rows
-                report(done, total)
+            with _told(self.folder):
+                for n_rows in matrix.copy_runs(self.folder, encoder.file, file, encoder.n_rows, encoder.dim, runs):
+                    done += n_rows
+                    report(done, total)
         with self._transaction():
             for encoder, file, runs, n_live in plans:
                 self._renumber(encoder, file, runs, n_live)
@@ -229,14 +258,16 @@ class LibraryWriter:
     def remove_leftovers(self) -> None:
         """Remove matrices that nothing names any more."""
         for (file,) in self.connection.execute("SELECT file FROM leftovers").fetchall():
-            for ending in (matrix.ROWS, matrix.NORMS):
-                (self.folder / f"{file}{ending}").unlink(missing_ok=True)
+            with _told(self.folder):
+                for ending in (matrix.ROWS, matrix.NORMS):
+                    (self.folder / f"{file}{ending}").unlink(missing_ok=True)
             with self._transaction():
                 self.connection.execute("DELETE FROM leftovers WHERE file = ?", (file,))
 
-    def _with_rows(self, encoder: StoredEncoder) -> set[int]:
-        rows = self.connection.execute("SELECT video FROM runs WHERE encoder = ?", (encoder.id,))
-        return {video for (video,) in rows}
+    def _with_rows(self, encoder: StoredEncoder, videos: Sequence[int]) -> set[int]:
+        """Those of the videos that have rows of the encoder."""
+        question = "SELECT 1 FROM runs WHERE encoder = ? AND video = ?"
+        return {one for one in videos if self.connection.execute(question, (encoder.id, one)).fetchone()}
 
     def _renumber(self, encoder: StoredEncoder, file: str, runs: Sequence[Run], n_live: int) -> None:
         first = 0
@@ -288,14 +319,15 @@ class LibraryWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.connection.execute("COMMIT")
-        except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            raise
+        with _told(self.folder):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
 
 
 def check_encoder(folder: Path, stored: StoredEncoder | None, manifest: Manifest) -> None:
@@ -304,10 +336,8 @@ def check_encoder(folder: Path, stored: StoredEncoder | None, manifest: Manifest
         return
     old, new = (json.loads(one.model_dump_json()) for one in (stored.manifest, manifest))
     seen = ", ".join(f"{name} {_short(old[name])} (now {_short(new[name])})" for name in old if old[name] != new[name])
-    cure = (
-        f"index into another folder with --library, or run `spikemba library drop {stored.name} --library {folder}` "
-        "to begin anew"
-    )
+    command = f"spikemba library drop --encoder {stored.name} --library {folder}"
+    cure = f"index into another folder with --library, or run `{command}` to begin anew"
     raise LibraryError(folder, f"its rows of {stored.name} were made otherwise: {seen}", cure)
 
 

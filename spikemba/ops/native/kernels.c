@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "conv.c"
+#include "halves.c"
 #include "scan.c"
 #include "spiking.c"
 #include "sums.c"

@@ -393,6 +393,16 @@ _ALL = (
             _THREADS,
         ),
     ),
+    Kernel(
+        "half_products",
+        (
+            Array("rows", "count width", torch.float16),
+            Array("vector", "width"),
+            Array("out", "count"),
+            *map(Number, ("count", "width")),
+            _THREADS,
+        ),
+    ),
 )
 
 KERNELS = {kernel.name: kernel for kernel in _ALL}

@@ -1,0 +1,179 @@
+"""Looking after a library: what is in it, whether it is whole, closing holes, taking things out."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import numpy as np
+
+from pipelines.library.incoming import INCOMING
+from spikemba.encoders.base import folder_name
+from spikemba.errors import LibraryError, UnknownName
+from spikemba.library.matrix import NORMS, ROWS, Matrix, norms_of
+from spikemba.library.reader import Library
+from spikemba.library.rows import Run, StoredEncoder
+from spikemba.library.writer import changing
+from spikemba.progress import Report, silent
+from spikemba.video.folders import absolute
+
+CHECKED_ROWS = 16_384
+"""Rows that are looked at together."""
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """An encoder's part of a library."""
+
+    encoder: StoredEncoder
+    n_videos: int
+    n_clips: int
+    """Rows that belong to videos."""
+    n_bytes: int
+
+    @property
+    def n_holes(self) -> int:
+        """Rows of videos that were dropped or changed."""
+        return self.encoder.n_rows - self.n_clips
+
+
+@dataclass(frozen=True)
+class LibraryInfo:
+    """What is in a library."""
+
+    folder: Path
+    encoders: list[EncoderInfo]
+    n_videos: int
+    broken: dict[Path, str]
+    """Videos that could not be read, and why."""
+    copies: list[list[Path]]
+    """Videos that are copies of each other."""
+    n_incoming: int
+    """Features that were not taken in yet."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `library info --json` prints."""
+        encoders = [
+            {
+                "encoder": one.encoder.name,
+                **{name: getattr(one.encoder.manifest, name) for name in ("weights", "frames", "clip_s", "dim")},
+                **{"videos": one.n_videos, "clips": one.n_clips, "holes": one.n_holes, "bytes": one.n_bytes},
+            }
+            for one in self.encoders
+        ]
+        broken = {str(path): problem for path, problem in self.broken.items()}
+        copies = [list(map(str, group)) for group in self.copies]
+        counts = {"videos": self.n_videos, "incoming": self.n_incoming}
+        return {"library": str(self.folder), "encoders": encoders, **counts, "broken": broken, "copies": copies}
+
+
+def library_info(folder: Path) -> LibraryInfo:
+    """Count what is there. Raises LibraryError."""
+    with Library.open(folder) as library:
+        videos, encoders = library.videos(broken=True), []
+        by_digest: dict[str, list[Path]] = {}
+        for one in videos:
+            by_digest.setdefault(one.digest, []).append(one.path)
+        with library.reading() as connection:
+            for encoder in library.encoders().values():
+                question = "SELECT count(*), coalesce(sum(n_rows), 0) FROM runs WHERE encoder = ?"
+                n_videos, n_clips = connection.execute(question, (encoder.id,)).fetchone()
+                files = [folder / f"{encoder.file}{ending}" for ending in (ROWS, NORMS)]
+                size = sum(file.stat().st_size for file in files if file.exists())
+                encoders.append(EncoderInfo(encoder, n_videos, n_clips, size))
+    return LibraryInfo(
+        folder,
+        encoders,
+        sum(one.problem is None for one in videos),
+        {one.path: one.problem for one in videos if one.problem is not None},
+        [group for group in by_digest.values() if len(group) > 1],
+        sum(1 for _ in (folder / INCOMING).rglob("[!.]*.npz")),
+    )
+
+
+def check_library(folder: Path, report: Report = silent) -> list[str]:
+    """What is wrong with a library's files; nothing, if all is well. Reads every row; report counts them.
+
+    Where it can be written, what a killed process left undone is brought to its end first. Raises LibraryError when it
+    cannot be opened at all.
+    """
+    Library.open(folder).close() if not os.access(folder, os.W_OK) else _settle(folder)
+    with Library.open(folder) as library:
+        with library.reading() as connection:
+            faults = [text for (text,) in connection.execute("PRAGMA quick_check") if text != "ok"]
+        encoders = library.encoders().values()
+        done, total = 0, sum(one.n_rows for one in encoders)
+        for encoder in encoders:
+            try:
+                runs, matrix = library.runs(encoder.name), library.matrix(encoder.name)
+            except LibraryError as error:
+                faults.append(str(error))
+                continue
+            faults += _faults_of_runs(encoder, runs)
+            for fault, n in _faults_of_rows(encoder, runs, matrix):
+                faults += [fault] if fault else []
+                done += n
+                report(done, total)
+    return faults
+
+
+def _settle(folder: Path) -> None:
+    Library.open(folder).close()  # says if there is none, rather than making one
+    with changing(folder):
+        pass
+
+
+def _faults_of_runs(encoder: StoredEncoder, runs: list[Run]) -> list[str]:
+    end, faults = 0, []
+    for run in runs:
+        if run.first_row < end or run.first_row + run.n_rows > encoder.n_rows:
+            faults.append(f"{encoder.name}: rows {run.first_row} to {run.first_row + run.n_rows} belong to two videos")
+        end = run.first_row + run.n_rows
+    return faults
+
+
+def _faults_of_rows(encoder: StoredEncoder, runs: list[Run], matrix: Matrix) -> Iterator[tuple[str, int]]:
+    """What is wrong with some rows, and how many were looked at."""
+    for run in runs:
+        for first in range(run.first_row, run.first_row + run.n_rows, CHECKED_ROWS):
+            last = min(first + CHECKED_ROWS, run.first_row + run.n_rows)
+            with np.errstate(invalid="ignore", over="ignore"):
+                fine = np.isclose(norms_of(matrix.rows[first:last]), matrix.norms[first:last], rtol=1e-4)
+            bad = "" if fine.all() else f"{encoder.name}: {int((~fine).sum())} rows of video {run.video} are damaged"
+            matrix.let_go(first, last)
+            yield bad, last - first
+
+
+def compact_library(folder: Path, report: Report = silent) -> tuple[int, int]:
+    """Close the holes; returns rows and bytes that were freed. Raises LibraryError, OutputError."""
+    Library.open(folder).close()
+    with changing(folder) as writer:
+        before = {name: (one.n_rows, one.dim) for name, one in writer.encoders().items()}
+        n_rows = writer.compact(report)
+        freed = sum((before[name][0] - one.n_rows) * (2 * one.dim + 4) for name, one in writer.encoders().items())
+    return n_rows, freed
+
+
+def drop_encoder(folder: Path, name: str) -> None:
+    """Take an encoder's rows out, and what waits for them. Raises UnknownName, LibraryError."""
+    Library.open(folder).close()
+    with changing(folder) as writer:
+        if name not in writer.encoders():
+            raise UnknownName(f"encoder of library {folder}", name, list(writer.encoders()))
+        writer.drop_encoder(name)
+        rmtree(folder / INCOMING / folder_name(name), ignore_errors=True)
+
+
+def drop_below(folder: Path, below: Path) -> list[Path]:
+    """Take out the video of a path, or all below a folder, there or not. Raises LibraryError when there is none."""
+    Library.open(folder).close()
+    place = absolute(below)
+    with changing(folder) as writer:
+        found = [one for one in writer.videos() if one.path == place or place in one.path.parents]
+        if not found:
+            cure = f"`spikemba library info --library {folder}` says what it has"
+            raise LibraryError(folder, f"it has no video below {place}", cure)
+        writer.drop([one.id for one in found])
+    return [one.path for one in found]
