@@ -39,7 +39,8 @@ def search(
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
     library: LibraryOption = Path("library"),
     image: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="In place of a sentence: what looks like a picture.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="In place of a sentence: what looks like a picture."),
     ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="VIDEO@START-END", help="In place of a sentence: what looks like that part.")
@@ -74,7 +75,9 @@ def search(
     Example: spikemba search "she cracks two eggs" --checkpoint runs/qvhighlights
     """
     if sum(one is not None for one in (text, image, like)) != 1:
-        raise typer.BadParameter("give either a sentence, or --image FILE, or --like VIDEO@START-END", param_hint="TEXT")
+        raise typer.BadParameter(
+            "give either a sentence, or --image FILE, or --like VIDEO@START-END", param_hint="TEXT"
+        )
     check_pairs(checkpoint, encoder, min_exists, show_all)
     form = "json" if as_json else form
     from pipelines.grounding.answer_files import AnswerEvents, Outputs  # torch loads here, not for --help
@@ -93,6 +96,7 @@ def search(
     outputs = replace(outputs, shape=shape, relative=relative)
     with Library.open(library) as opened:
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
+        _check_asked(opened, checkpoint or encoder)
         grounder = spikemba.load(checkpoint, encoder=encoder, **how)
         if text is not None and not grounder.trained and encoder is None:
             print_note(f"no checkpoint: {grounder.name}, which cannot know whether a video shows that at all")
@@ -102,6 +106,22 @@ def search(
     _print(found, form, outputs, written)
     if written.failed:
         raise typer.Exit(1)
+
+
+def _check_asked(library: "Library", named: str | None) -> None:
+    """Raises LibraryError where no model is named and the library has no rows of the one that is taken then."""
+    from spikemba.errors import LibraryError
+    from spikemba.grounder.models import ZERO_SHOT_ENCODER
+    from spikemba.user_folders import load_settings
+
+    there = list(library.encoders())
+    if named or load_settings().checkpoint or not there or ZERO_SHOT_ENCODER in there:
+        return
+    raise LibraryError(
+        library.folder,
+        f"no checkpoint was given, and it has no rows of {ZERO_SHOT_ENCODER}, but of {', '.join(there)}",
+        "give a --checkpoint that was trained on those, or --encoder with one of them that reads text",
+    )
 
 
 def _ask(

@@ -14,7 +14,8 @@ import numpy as np
 from pipelines.library.candidates import Candidate, candidate
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment
 from pipelines.library.search import SearchSettings, asked_about, left_out, problems
-from pipelines.library.space import Space, search_space
+from pipelines.library.space import search_space
+from spikemba.encoders import VideoEncoder
 from spikemba.encoding.videos import encode_video
 from spikemba.errors import FeaturesMissing, QueryError, VideoError
 from spikemba.features import row_length_s
@@ -69,7 +70,7 @@ def search_image(
     """What looks like a picture. Raises VideoError when it cannot be read, LibraryError as `search` does."""
     space = search_space(library, grounder)
     _must_exist(image)
-    (rows,) = encode_video(image, [space.encoder], grounder.clip_s).features
+    (rows,) = encode_video(image, [space], grounder.clip_s).features
     return _search(library, grounder, space, rows.mean(0), str(image), settings or SearchSettings(), None)
 
 
@@ -84,10 +85,10 @@ def search_like(
     _must_exist(part.path)
     own = _unchanged(library, part.path)
     try:
-        encoded = library.features(own, [space.encoder.name]) if own else None
+        encoded = library.features(own, [space.name]) if own else None
     except FeaturesMissing:
         encoded = None
-    encoded = encoded or encode_video(part.path, [space.encoder], grounder.clip_s)
+    encoded = encoded or encode_video(part.path, [space], grounder.clip_s)
     if part.start_s >= encoded.duration_s:
         raise QueryError(f"{part} begins behind the video's end at {encoded.duration_s:g} s")
     (rows,) = encoded.features
@@ -115,7 +116,7 @@ def _unchanged(library: Library, path: Path) -> StoredVideo | None:
 def _search(
     library: Library,
     grounder: Grounder,
-    space: Space,
+    space: VideoEncoder,
     vector: np.ndarray,
     asked: str,
     settings: SearchSettings,
@@ -124,20 +125,19 @@ def _search(
     """Merged hits of clips near a vector. without: clips of a video, and of its copies, that were asked with."""
     settings.check(grounder)
     among = asked_about(library, settings)
-    plain = library.clip_scores(space.encoder.name, vector, product=space.product, among=among)
+    plain = library.clip_scores(space.name, vector, among=among)
     found = plain.levelled(settings.level)
     if without is not None:
         found = _without(library, found, *without)
-    cosines = library.clip_scores(space.encoder.name, vector, among=among)
     moments, shown = [], []
     for one, hit in _hits(library, found, settings.top, among):
         row_s = float(found.row_s[hit.place])
-        score = float(cosines.of(hit.place)[hit.start : hit.stop].max())
+        score = float(plain.of(hit.place)[hit.start : hit.stop].max())
         end_s = min(hit.stop * row_s, one.rows.duration_s or hit.stop * row_s)
         moments.append(LibraryMoment(one.path, hit.start * row_s, end_s, score, None, (CLIPS,), copies=one.paths))
         shown.append(one)
     notes = (ONLY_CLIPS, *left_out(library, space), *problems(library.folder, shown))
-    model = f"clips of {space.encoder.name}"
+    model = f"clips of {space.name}"
     return LibraryAnswer(asked, tuple(moments), "similarity", model, len(found.videos), notes=notes)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from pipelines.library.candidates import Candidate, by_ranks, candidate, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment, Order
-from pipelines.library.space import Space, search_space
+from pipelines.library.space import search_space
+from spikemba.encoders import TextFeatures, VideoEncoder
 from spikemba.errors import FeaturesMissing, LibraryError, SpikeMbaError
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
@@ -31,6 +32,9 @@ from spikemba.library.where import videos_where
 from spikemba.moments import Moment, suppress
 from spikemba.progress import Report, silent
 from spikemba.reading.printable import counted
+
+AT_ONCE = 32
+"""Videos that are grounded together."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +83,49 @@ def search(
     space = search_space(library, grounder)
     among = asked_about(library, settings)
     (text,) = grounder.encode_queries([query])
-    found = library.clip_scores(space.encoder.name, text.pooled, product=space.product, among=among)
+    found = library.clip_scores(space.name, text.pooled, among=among)
     found = found.levelled(settings.level)
     hits = search_texts(library, query, among=None if among is None else set(among)) if settings.texts else []
     ids = by_ranks(found, [hit.video for hit in hits])
     chosen = list(islice(distinct(library, ids, among), settings.videos))
-    notes = left_out(library, space)
-    seen: list[_Seen] = []
-    for done, one in enumerate(chosen, start=1):
-        try:
-            encoded = library.features(one.rows, [encoder.name for encoder in grounder.encoders])
-        except FeaturesMissing as error:
-            notes.append(str(error))
-        else:
-            (answer,) = grounder.ground_features(one.path, encoded, [query], texts=[text], top=4 * settings.top)
-            if settings.min_exists is not None:
-                answer = replace(answer, min_exists=settings.min_exists)
-            seen.append(_Seen(one, answer, clips_of(found, one)))
-        report(done, len(chosen))
+    seen, missing = _looked_at(library, grounder, query, chosen, found, text, settings, report)
+    notes = [*left_out(library, space), *missing]
     moments, order = _in_order(library, grounder, seen, hits, settings, among)
     shown = tuple(moment for moment, _ in moments[: settings.top])
     notes += problems(library.folder, [one for _, one in moments[: settings.top]])
     groundings = tuple(one.grounding for one in seen)
     return LibraryAnswer(query, shown, order, grounder.name, len(found.videos), groundings, tuple(notes))
+
+
+def _looked_at(
+    library: Library,
+    grounder: Grounder,
+    query: str,
+    chosen: Sequence[Candidate],
+    found: ClipScores,
+    text: TextFeatures,
+    settings: SearchSettings,
+    report: Report,
+) -> tuple[list["_Seen"], list[str]]:
+    """The contents grounded from their rows, and what to say of those that lack some."""
+    seen: list[_Seen] = []
+    missing = []
+    names = [encoder.name for encoder in grounder.encoders]
+    for i in range(0, len(chosen), AT_ONCE):
+        report(i, len(chosen))
+        encoded = []
+        for one in chosen[i : i + AT_ONCE]:
+            try:
+                encoded.append((one, library.features(one.rows, names)))
+            except FeaturesMissing as error:
+                missing.append(str(error))
+        asked = [(one.path, features) for one, features in encoded]
+        answers = grounder.ground_features(asked, [query], texts=[text], top=4 * settings.top)
+        for (one, _), answer in zip(encoded, answers, strict=True):
+            limited = answer if settings.min_exists is None else replace(answer, min_exists=settings.min_exists)
+            seen.append(_Seen(one, limited, clips_of(found, one)))
+    report(len(chosen), len(chosen))
+    return seen, missing
 
 
 @dataclass(frozen=True)
@@ -214,9 +238,9 @@ def clips_of(found: ClipScores, one: Candidate) -> np.ndarray:
     return found.of(int(place))
 
 
-def left_out(library: Library, space: Space) -> list[str]:
+def left_out(library: Library, encoder: VideoEncoder) -> list[str]:
     """Says how many videos have no rows to compare."""
-    name = space.encoder.name
+    name = encoder.name
     with library.reading() as connection:
         (n,) = connection.execute(
             "SELECT count(*) FROM videos WHERE problem IS NULL AND id NOT IN (SELECT runs.video FROM runs "

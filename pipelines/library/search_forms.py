@@ -14,8 +14,8 @@ from pipelines.library.filmstrip import write_filmstrip
 from pipelines.library.results import LibraryAnswer
 from spikemba.errors import SpikeMbaError
 from spikemba.files import json_text, write_text
-from spikemba.video.names import shown_name, video_ids
 from spikemba.video.folders import FoundVideo
+from spikemba.video.names import shown_name, video_ids
 
 OWN = ("json", "csv")
 """Forms that keep the order of the moments over all videos."""

@@ -1,10 +1,7 @@
 """Whether a library's rows are those that a model needs, and which of them sentences can be compared with."""
 
-from dataclasses import dataclass
-
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import EncoderOptions, TextEncoder
-from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
 from spikemba.errors import LibraryError
@@ -15,17 +12,7 @@ from spikemba.library.rows import StoredEncoder
 from spikemba.library.writer import check_encoder
 
 
-@dataclass(frozen=True)
-class Space:
-    """Where sentences and clips are compared."""
-
-    encoder: VideoEncoder
-    """Has both towers."""
-    product: bool
-    """Whether the length of a clip's vector says how much goes on."""
-
-
-def search_space(library: Library, grounder: Grounder) -> Space:
+def search_space(library: Library, grounder: Grounder) -> VideoEncoder:
     """The encoder by which clips are found, once its rows and all others that the model reads are those of the library.
 
     Raises LibraryError that names the command that makes them: nothing of other weights is ever compared.
@@ -43,7 +30,7 @@ def search_space(library: Library, grounder: Grounder) -> Space:
             f"{'+'.join(names)}",
             "ask a checkpoint with clip, siglip2, xclip or mini among its encoders",
         )
-    return Space(encoder, find_encoder(encoder.name).length_matters)
+    return encoder
 
 
 def _compares(encoder: VideoEncoder) -> bool:

@@ -1,6 +1,5 @@
 """What is written about the videos of a library, kept up to date: their names, and subtitles that lie beside them."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +37,7 @@ def _found(videos: Sequence[StoredVideo], failed: dict[Path, str]) -> list[tuple
         folder = one.path.parent
         if folder not in names:
             with suppress(OSError):
-                names[folder] = os.listdir(folder)
+                names[folder] = [one.name for one in folder.iterdir()]
         texts: dict[str, list[Text]] = {NAME: [(None, None, _sayable(one.path.stem))]}
         if folder in names:
             texts[SUBTITLES] = _subtitles(beside(one.path, names[folder]), failed)

@@ -44,7 +44,7 @@ def read_subtitles(path: Path) -> list[Subtitle]:
 
 def _cues(content: bytes, suffix: str) -> Iterable[Subtitle]:
     form = "webvtt" if suffix == ".vtt" else "srt"
-    with av.open(io.BytesIO(content), format=form) as container:
+    with av.open(io.BytesIO(content), "r", format=form) as container:
         for packet in container.demux(container.streams.subtitles[0]):
             if packet.pts is None or packet.time_base is None or not packet.size:
                 continue
@@ -64,7 +64,8 @@ def beside(video: Path, names: Iterable[str]) -> list[Path]:
     own = [
         name
         for name in names
-        if name.lower().endswith(SUFFIXES) and (name[:-4] == stem or re.fullmatch(r"\.[\w-]{2,12}", name[len(stem) : -4]))
+        if name.lower().endswith(SUFFIXES)
+        and (name[:-4] == stem or re.fullmatch(r"\.[\w-]{2,12}", name[len(stem) : -4]))
         and name.startswith(stem)
     ]
     return [video.parent / name for name in sorted(own)]
