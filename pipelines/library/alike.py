@@ -1,19 +1,20 @@
 """Parts of a library's videos that look like a picture, or like a part of a video: clips alone, nothing is grounded.
 
-There is no sentence, so that no checkpoint can say where such a moment begins and ends: neighbouring clips that are all
-near are one hit, scored by the nearest of them.
+There is no sentence, so that no checkpoint can say where such a moment begins and ends: around the nearest clip its
+neighbours belong to it, as long as they keep half of its rise above the video's mean.
 """
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.library.candidates import Candidate, candidate
+from pipelines.library.candidates import Candidate, by_ranks, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment
-from pipelines.library.search import SearchSettings, asked_about, left_out, problems
+from pipelines.library.search import SearchSettings, asked_about, clips_of, left_out, problems
 from pipelines.library.space import search_space
 from spikemba.encoders import VideoEncoder
 from spikemba.encoding.videos import encode_video
@@ -21,12 +22,10 @@ from spikemba.errors import FeaturesMissing, QueryError, VideoError
 from spikemba.features import row_length_s
 from spikemba.grounder.grounder import Grounder
 from spikemba.library import Library, StoredVideo
-from spikemba.library.clip_scores import ClipScores, MergedHit, least_of, merged_hits
+from spikemba.library.clip_scores import ClipScores, peaks
 from spikemba.video.folders import absolute
 
 ONLY_CLIPS = "there is no sentence to ground: these are neighbouring clips that look like it, not moments of a model"
-LONGEST_HIT = 8
-"""Clips that are looked at per answer asked for, before more are."""
 
 
 @dataclass(frozen=True)
@@ -122,57 +121,36 @@ def _search(
     settings: SearchSettings,
     without: tuple[StoredVideo, int, int] | None,
 ) -> LibraryAnswer:
-    """Merged hits of clips near a vector. without: clips of a video, and of its copies, that were asked with."""
+    """Parts of videos near a vector. without: clips of a video, and of its copies, that were asked with."""
     settings.check(grounder)
     among = asked_about(library, settings)
     plain = library.clip_scores(space.name, vector, among=among)
     found = plain.levelled(settings.level)
     if without is not None:
         found = _without(library, found, *without)
-    moments, shown = [], []
-    for one, hit in _hits(library, found, settings.top, among):
-        row_s = float(found.row_s[hit.place])
-        score = float(plain.of(hit.place)[hit.start : hit.stop].max())
-        end_s = min(hit.stop * row_s, one.rows.duration_s or hit.stop * row_s)
-        moments.append(LibraryMoment(one.path, hit.start * row_s, end_s, score, None, (CLIPS,), copies=one.paths))
-        shown.append(one)
-    notes = (ONLY_CLIPS, *left_out(library, space), *problems(library.folder, shown))
+    hits = _hits(library, found, settings.top, among)
+    moments = tuple(_moment(plain, *hit) for hit in hits)
+    notes = (ONLY_CLIPS, *left_out(library, space), *problems(library.folder, [one for one, *_ in hits]))
     model = f"clips of {space.name}"
-    return LibraryAnswer(asked, tuple(moments), "similarity", model, len(found.videos), notes=notes)
+    return LibraryAnswer(asked, moments, "similarity", model, len(found.videos), notes=notes)
+
+
+def _moment(plain: ClipScores, one: Candidate, start: int, stop: int) -> LibraryMoment:
+    (place,) = np.flatnonzero(plain.videos == one.rows.id)
+    row_s, score = float(plain.row_s[place]), float(plain.of(int(place))[start:stop].max())
+    end_s = min(stop * row_s, one.rows.duration_s or stop * row_s)
+    return LibraryMoment(one.path, start * row_s, end_s, score, None, (CLIPS,), copies=one.paths)
 
 
 def _hits(
     library: Library, found: ClipScores, top: int, among: Collection[int] | None
-) -> list[tuple[Candidate, MergedHit]]:
-    """The nearest hits, of copies one; as many clips are looked at as that takes."""
-    n_clips = int(np.isfinite(found.scores).sum())
-    k = LONGEST_HIT * top
-    while True:
-        hits = _distinct(library, found, merged_hits(found, least_of(found, min(k, n_clips))), top, among)
-        if len(hits) >= top or k >= n_clips:
-            return hits
-        k *= 4
-
-
-def _distinct(
-    library: Library, found: ClipScores, hits: list[MergedHit], top: int, among: Collection[int] | None
-) -> list[tuple[Candidate, MergedHit]]:
-    owners: dict[str, int] = {}
-    candidates: dict[int, Candidate] = {}
-    kept: list[tuple[Candidate, MergedHit]] = []
-    for hit in hits:
-        if len(kept) == top:
-            break
-        id_ = int(found.videos[hit.place])
-        if id_ not in candidates:
-            video = library.video(id_)
-            if video is None:
-                continue
-            candidates[id_] = candidate(library, video, among)
-        one = candidates[id_]
-        if owners.setdefault(one.rows.digest, id_) == id_:
-            kept.append((one, hit))
-    return kept
+) -> list[tuple[Candidate, int, int]]:
+    """The nearest parts, as (content, first clip, behind the last): they lie in the videos with the nearest clips."""
+    parts: list[tuple[float, Candidate, int, int]] = []
+    for one in islice(distinct(library, by_ranks(found), among), top):
+        parts += [(score, one, start, stop) for start, stop, score in peaks(clips_of(found, one), top)]
+    parts.sort(key=lambda part: -part[0])
+    return [(one, start, stop) for _, one, start, stop in parts[:top]]
 
 
 def _without(library: Library, found: ClipScores, video: StoredVideo, first: int, last: int) -> ClipScores:

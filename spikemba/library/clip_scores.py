@@ -101,7 +101,20 @@ def merged_hits(found: ClipScores, least: float, max_gap: int = 1) -> list[Merge
     return sorted(hits, key=lambda hit: -hit.score)
 
 
-def least_of(found: ClipScores, k: int) -> float:
-    """The score of the k-th nearest clip, or of the last."""
-    places = top(found.scores, k)
-    return float(found.scores[places[-1]]) if len(places) else 0.0
+def peaks(scores: NDArray[np.float32], n: int) -> list[tuple[int, int, float]]:
+    """The n highest parts of one video, as (first clip, behind the last, score of the highest): around each highest
+    clip that is left the neighbours that keep half of its rise above the video's mean.
+
+    scores: (L,); clips of -inf belong to no part.
+    """
+    left = scores.astype(np.float64)
+    found: list[tuple[int, int, float]] = []
+    there = np.isfinite(left)
+    mean = float(left[there].mean()) if there.any() else 0.0
+    while len(found) < n and np.isfinite(left).any():
+        top_clip = int(left.argmax())
+        high = left >= (left[top_clip] + mean) / 2
+        start, stop = next((a, b) for a, b in runs(high) if a <= top_clip < b)
+        found.append((start, stop, float(left[top_clip])))
+        left[start:stop] = -np.inf
+    return found

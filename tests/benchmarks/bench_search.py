@@ -11,7 +11,7 @@ FOLDER/search.jsonl, which `spikemba evaluate --corpus` and `spikemba compare` r
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,11 +21,14 @@ import numpy as np
 
 from spikemba.datasets.corpus_rows import CorpusAnswer, CorpusQuery, read_corpus_truth, write_corpus_answers
 from spikemba.library import Library
-from spikemba.library.clip_scores import LEVELS, ClipScores, Level, merged_hits
+from spikemba.library.clip_scores import LEVELS, ClipScores, merged_hits
 from spikemba.metrics.corpus import CorpusAnswers, CorpusMoment, corpus_samples
 
 SHOWN = ("VCMR-R1@0.5", "VCMR-R10@0.5", "VCMR-R1@0.7", "VCMR-R10@0.7", "VR-R1", "VR-R10", "NDCG10@0.5", "NDCG20@0.5")
 CHOSEN_BY = SHOWN[0]
+QUANTILES = (0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975)
+SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
+"""Thresholds of the merged hits: quantiles of the scores, or shares of the query's best one."""
 ANSWERS = 20
 """Per query; NDCG@20 reads as many."""
 
@@ -105,14 +108,25 @@ def all_merged(split: Split, how: Mapping[str, Any]) -> Iterator[CorpusAnswer]:
         yield merged(split, query, found, how["share"], how["least"])
 
 
-def thresholds(split: Split, *, product: bool, level: Level) -> Iterator[dict[str, Any]]:
-    """What a threshold may be: nine quantiles of all scores, or nine shares of the query's best."""
-    found = [split.clip_scores(query, product=product).levelled(level).scores for query in split.queries[::8]]
-    for quantile in (0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975):
-        least = float(np.quantile(np.concatenate(found), quantile))
-        yield {"product": product, "level": level, "share": None, "least": least}
-    for share in (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9):
-        yield {"product": product, "level": level, "share": share, "least": 0.0}
+def best_merging(split: Split) -> dict[str, Any]:
+    """The comparison of clips and the threshold with the best R@1: quantiles of all scores, or shares of the best."""
+    rows: list[dict[str, Any]] = []
+    for by_product, level in product((False, True), LEVELS):
+        found = [split.clip_scores(query, product=by_product).levelled(level) for query in split.queries]
+        every = np.concatenate([one.scores for one in found])
+        limits: list[tuple[float | None, float]] = [(None, float(np.quantile(every, q))) for q in QUANTILES]
+        for share, least in limits + [(share, 0.0) for share in SHARES]:
+            asked = zip(split.queries, found, strict=True)
+            values = scored(split.queries, [merged(split, query, one, share, least) for query, one in asked])
+            way = {"product": by_product, "level": level, "share": share, "least": least}
+            rows.append(way | {name: round(float(values[name].mean()), 2) for name in SHOWN})
+        print(json.dumps({"merged on val": max(rows[-len(limits) - len(SHARES) :], key=by_r1)}), flush=True)
+    return max(rows, key=by_r1)
+
+
+def by_r1(row: Mapping[str, Any]) -> float:
+    """What is chosen by."""
+    return float(row[CHOSEN_BY])
 
 
 def ours(split: Split, grounder: Any, **settings: Any) -> Iterator[CorpusAnswer]:
@@ -127,17 +141,14 @@ def ours(split: Split, grounder: Any, **settings: Any) -> Iterator[CorpusAnswer]
         yield CorpusAnswer(query.query_id, query.query, tuple(moments), found.exists)
 
 
-def chosen(
-    split: Split, ways: Sequence[dict[str, Any]], ask: Callable[[dict[str, Any]], Iterable[CorpusAnswer]]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The way with the best R@1, and a row per way."""
-    rows = []
-    for way in ways:
-        values = scored(split.queries, ask(way))
-        rows.append(way | {name: round(float(values[name].mean()), 2) for name in SHOWN})
-        print(json.dumps({"on": "val"} | rows[-1]), flush=True)
-    best = max(range(len(ways)), key=lambda i: rows[i][CHOSEN_BY])
-    return ways[best], rows
+def best_level(split: Split, grounder: Any) -> dict[str, Any]:
+    """How clips of several videos are compared in stage one, by the best R@1 of the answers."""
+    rows: list[dict[str, Any]] = []
+    for level in LEVELS:
+        values = scored(split.queries, ours(split, grounder, level=level))
+        rows.append({"level": level} | {name: round(float(values[name].mean()), 2) for name in SHOWN})
+        print(json.dumps({"search on val": rows[-1]}), flush=True)
+    return max(rows, key=by_r1)
 
 
 def main() -> None:
@@ -146,7 +157,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--videos", type=int, default=200)
-    parser.add_argument("--every", type=int, default=4, help="of val's queries each n-th chooses how ours compares")
+    parser.add_argument("--every", type=int, default=4, help="of val's queries each n-th chooses")
     arguments = parser.parse_args()
     import torch
 
@@ -158,15 +169,13 @@ def main() -> None:
     val, test = (read_split(arguments.work, split, grounder) for split in ("val", "test"))
     few = Split(val.library, val.queries[:: arguments.every], val.names, val.vectors)
 
-    ways = [one for p, level in product((False, True), LEVELS) for one in thresholds(val, product=p, level=level)]
-    merging, _ = chosen(val, ways, lambda way: all_merged(val, way))
-    level, _ = chosen(few, [{"level": one} for one in LEVELS], lambda way: ours(few, grounder, **way))
+    merging, best = best_merging(few), best_level(few, grounder)
     start = time.perf_counter()
-    answers = {"merged": list(all_merged(test, merging)), "search": list(ours(test, grounder, **level))}
+    answers = {"merged": list(all_merged(test, merging)), "search": list(ours(test, grounder, level=best["level"]))}
     seconds = time.perf_counter() - start
     for name, found in answers.items():
         write_corpus_answers(arguments.work / f"{name}.jsonl", found)
-    print(json.dumps({"merged": merging, "search": level, "n_queries": len(test.queries), "seconds": round(seconds)}))
+    print(json.dumps({"merged": merging, "search": best, "n_queries": len(test.queries), "seconds": round(seconds)}))
     report(test, answers)
 
 
