@@ -156,6 +156,8 @@ def write_predictions(path: Path, rows: Iterable[PredictedRow]) -> None:
 
 
 def _annotation(row: Mapping[str, Any]) -> Annotation:
+    if "truth" in row and "duration" not in row:
+        raise BadRow("has 'truth', so it is about all videos of a corpus; give --corpus to `evaluate` and `compare`")
     duration = value_of(row, "duration", (int, float))
     if not (isfinite(duration) and duration > 0):
         raise BadRow(f"duration {duration} is not a positive number of seconds")

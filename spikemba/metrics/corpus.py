@@ -134,7 +134,7 @@ def null_scores(answers: CorpusAnswers) -> dict[str, Any]:
     if exists.any():
         found["AUROC"] = percent(auroc(scores, exists))
     answered = np.array([len(answers.moments[query_id]) > 0 for query_id in answers.truth], np.float64)
-    limits: dict[str, tuple[Floats, float]] = {EMPTY: (answered, 0.5)}
+    limits: dict[str, tuple[Floats, float]] = {} if answered.all() else {EMPTY: (answered, 0.5)}
     given = scores[np.isfinite(scores)]
     if given.size and given.min() >= 0 and given.max() <= 1:
         limits |= {str(limit): (scores, limit) for limit in THRESHOLDS}

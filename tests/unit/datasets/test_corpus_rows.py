@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 
+from spikemba.datasets.annotations import read_annotations
 from spikemba.datasets.corpus_rows import (
     CorpusAnswer,
     CorpusQuery,
@@ -90,6 +91,7 @@ def test_rows_about_one_video_are_told_from_those_about_all(tmp_path):
     one_video = {"qid": 1, "query": "x", "vid": "a", "duration": 9, "relevant_windows": [], "pred_relevant_windows": []}
     assert "has 'relevant_windows' and no 'truth'" in fault(tmp_path, read_corpus_truth, one_video)
     assert "leave --corpus out" in fault(tmp_path, read_corpus_answers, one_video)
+    assert "give --corpus to `evaluate`" in fault(tmp_path, read_annotations, TRUTH[0].to_row())
 
 
 def test_a_query_stands_once(tmp_path):

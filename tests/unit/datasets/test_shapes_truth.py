@@ -82,7 +82,7 @@ def test_first_and_last_are_those_of_each_video():
 
 def test_before_and_after_need_the_other_event_and_are_strict():
     star = [(STAR, "spins", 0, 4), (STAR, "spins", 10, 14), (STAR, "spins", 30, 34)]
-    once = board("once", *star, (RING, "jumps", 13, 20))  # the second spin and the jump overlap
+    once = board("once", *star, (STAR, "spins", 18, 24), (RING, "jumps", 13, 20))  # two spins overlap the jump
     never = board("never", *star)
     twice = board("twice", *star, (RING, "jumps", 6, 8), (RING, "jumps", 20, 24))
     assert windows([once, never], "a star spins after a ring jumps") == [("once", 30, 34)]

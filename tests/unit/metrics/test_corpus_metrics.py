@@ -191,7 +191,7 @@ def test_a_query_that_nothing_fits_is_left_out_and_counted_apart():
 def test_scores_that_are_no_probabilities_have_no_threshold():
     moments = {1: [RIGHT], 2: [CorpusMoment("b", 0, 1, -3)]}
     found = null_scores(answers(moments, {1: [TRUE], 2: []}))
-    assert (found["AUROC"], list(found["per_threshold"])) == (100, ["empty"])
+    assert (found["AUROC"], list(found["per_threshold"])) == (100, [])
 
 
 def test_an_existence_score_of_its_own_decides():
