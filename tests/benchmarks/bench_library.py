@@ -3,14 +3,15 @@
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_library.py --folder /tmp/bench_library
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_library.py --rows 100000 1000000 10000000
 
-Libraries of synthetic clips, 512 numbers each and 75 to a video, are made below the folder, which stays; a row of them
-is 1 KB. `open_ms`: Library.open and its encoders. `first_ms`: the first query after it. `query_ms`: the median of the
-ten best clips over all, `videos_ms` of the twenty best videos. `blas_ms`: numpy's product of float32 with float32, block
-by block (65,536 rows), of blocks that were turned into float32 beforehand and are in memory, 2 GB of them at most, taken
-again where there are more rows; `half_blas_ms`: of blocks that are turned from float16 first, in parts of 2,048 rows.
-Queries and products take turns in one process, and `ratio` is of their medians, `cpu_ratio` of processor time, which
-does not count what other work takes. `peak_mb` is the peak of resident memory of another process that opens the library
-and asks five times, `base_mb` what it had before, with torch loaded. Below each size a line of JSON.
+Libraries of synthetic clips, 512 numbers each and 75 to a video, are made below the folder, and stay; a row is 1 KB.
+
+`open_ms`: Library.open and its encoders.  `first_ms`: the first query after it.  `query_ms`: the ten best clips over
+all, `videos_ms`: the twenty best videos; medians.  `blas_ms`: numpy's product of float32 with float32, block by block
+(65,536 rows), of blocks that were turned into float32 beforehand and are in memory, 2 GB of them at most, taken again
+where there are more rows.  `half_blas_ms`: of blocks that are turned from float16 first, in parts of 2,048 rows. Queries
+and products take turns in one process; `ratio` is of their medians, `cpu_ratio` of processor time, which does not count
+what other work takes.  `peak_mb`: the peak of resident memory of another process that opens the library and asks five
+times; `base_mb`: what it had before, with torch loaded. A line of JSON per size.
 """
 
 import argparse
