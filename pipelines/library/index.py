@@ -142,7 +142,11 @@ class _Indexing:
             for video, state in [*plan.moved, *plan.touched]:
                 if there.get(video.id) == video:
                     writer.restate(video, state)
-            result.moved = {state.path: video.path for video, state in plan.moved}
+                elif state.path in plan.kept:  # another run was quicker, perhaps with another file
+                    plan.kept.remove(state.path)
+                    plan.copies.append((video.path, state))
+            copied = {state.path for _, state in plan.copies}
+            result.moved = {state.path: video.path for video, state in plan.moved if state.path not in copied}
             gone = [one for one in plan.gone if there.get(one.id) == one]
             writer.drop([one.id for one in gone])
             result.dropped = [one.path for one in gone]

@@ -38,16 +38,9 @@ class Matrix:
     memory: mmap.mmap | None = None
     """Where the rows are mapped."""
 
-    def read_ahead(self, start: int, stop: int) -> None:
-        """Let the system fetch rows that are wanted next."""
-        self._advise("MADV_WILLNEED", start, stop)
-
     def let_go(self, start: int, stop: int) -> None:
         """Let rows that were looked at count no longer as this process's memory; the system may keep them cached."""
-        self._advise("MADV_DONTNEED", start, stop)
-
-    def _advise(self, what: str, start: int, stop: int) -> None:
-        advice = getattr(mmap, what, None)
+        advice = getattr(mmap, "MADV_DONTNEED", None)
         if self.memory is None or advice is None:
             return
         row = self.rows.shape[1] * self.rows.itemsize

@@ -14,10 +14,10 @@ Places = NDArray[np.int64]
 
 BLOCK = 512
 """Rows that are turned into float32 at once where there is no kernel for it; they stay in the processor's cache."""
-CHUNK_BYTES = 64 << 20
+CHUNK_BYTES = 256 << 20
 """Of rows, that are mapped at once of a matrix too large to keep in this process."""
-KEPT_BYTES = 256 << 20
-"""A matrix up to this size stays mapped, which saves a tenth of the time."""
+KEPT_BYTES = 512 << 20
+"""A matrix up to this size stays mapped, which saves the time of mapping it again."""
 SMALL_GAP = 4096
 """Rows between two runs that are rather multiplied, too, than left out."""
 
@@ -34,8 +34,6 @@ def cosines(matrix: Matrix, vector: NDArray[np.floating[Any]], first: Places, n_
     for start, stop in _stretches(first, n_rows):
         for i in range(start, stop, chunk):
             last = min(i + chunk, stop)
-            if matrix.rows.nbytes > KEPT_BYTES:
-                matrix.read_ahead(last, min(last + chunk, stop))
             products(matrix.rows[i:last], query, scores[i:last])
             norms = matrix.norms[i:last]
             np.divide(scores[i:last], norms, out=scores[i:last], where=norms > 0)

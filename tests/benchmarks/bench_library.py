@@ -6,12 +6,12 @@
 Libraries of synthetic clips, 512 numbers each and 75 to a video, are made below the folder, and stay; a row is 1 KB.
 
 `open_ms`: Library.open and its encoders.  `first_ms`: the first query after it.  `query_ms`: the ten best clips over
-all, `videos_ms`: the twenty best videos; medians.  `blas_ms`: numpy's product of float32 with float32, block by block
-(65,536 rows), of blocks that were turned into float32 beforehand and are in memory, 2 GB of them at most, taken again
-where there are more rows.  `half_blas_ms`: of blocks that are turned from float16 first, in parts of 2,048 rows. Queries
-and products take turns in one process; `ratio` is of their medians, `cpu_ratio` of processor time, which does not count
-what other work takes.  `peak_mb`: the peak of resident memory of another process that opens the library and asks five
-times; `base_mb`: what it had before, with torch loaded. A line of JSON per size.
+all, `videos_ms`: the twenty best videos; medians.  `blas_ms`: numpy's product of float32 with float32, in blocks of
+65,536 rows that were turned into float32 beforehand and are in memory, 2 GB at most, taken again where there are more
+rows.  `half_blas_ms`: of blocks of 2,048 rows that are turned from float16 first.  Queries and products take turns
+in one process; `ratio` is of their medians, `cpu_ratio` of processor time, which does not count what other work takes.
+`peak_mb`: the peak of resident memory of another process that opens the library and asks five times; `base_mb`: what it
+had before, with torch loaded.  A line of JSON per size.
 """
 
 import argparse
@@ -114,16 +114,15 @@ def times(folder: Path, rows: int, repeats: int) -> dict[str, float]:
             "videos": lambda: library.best_videos("clip", query, 20),
         }
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
-        for turn in range(repeats + 1):
+        for turn in range(repeats + 1):  # the first one is not counted
             for name, run in cases.items():
                 started, processor = time.perf_counter(), time.process_time()
                 run()
                 if turn:
                     found[name].append((time.perf_counter() - started, time.process_time() - processor))
         started = time.perf_counter()
-        if rows <= HELD:
-            half_blas()
-        slow = 1e3 * (time.perf_counter() - started) if rows <= HELD else float("nan")
+        half_blas()
+        slow = 1e3 * (time.perf_counter() - started)
     wall, cpu = ({name: 1e3 * statistics.median(t[i] for t in found[name]) for name in cases} for i in (0, 1))
     row = {f"{name}_ms": wall[name] for name in cases} | {f"{name}_cpu_ms": cpu[name] for name in cases}
     ratios = {"ratio": wall["query"] / wall["blas"], "cpu_ratio": cpu["query"] / cpu["blas"]}

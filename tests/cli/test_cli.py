@@ -33,7 +33,7 @@ def test_help_lists_the_commands_in_the_order_of_use():
     "command",
     [
         *(["demo"], ["extract"], ["prepare", "shapes"], ["prepare", "custom"], ["train"], ["ablate"], ["runs"]),
-        *(["prepare", "claims"], ["evaluate"], ["ground"], ["share"]),
+        *(["prepare", "claims"], ["evaluate"], ["ground"], ["share"], ["index"], ["library", "check"]),
     ],
 )
 def test_every_command_explains_itself_with_an_example(command):

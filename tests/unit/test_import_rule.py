@@ -170,6 +170,7 @@ def test_the_picture_of_the_rooms_is_what_the_code_gives():
         "pipelines.scoring.published_table",
         "pipelines.runs.overview",
         "pipelines.studies.curves",
+        "spikemba.library",
         "spikemba.metrics",
         "spikemba.video.sampling",
         "spikemba.datasets.synthetic.shapes",

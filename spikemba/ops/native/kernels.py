@@ -190,6 +190,8 @@ _CONV = (
 )
 _SPIKES = "inputs batch positions width"
 _TRAINS = "steps batch positions width"
+_SUMMED = "outer", "count", "width"
+_HALVES = Array("rows", "count width", torch.float16), Array("vector", "width"), Array("out", "count")
 _POSITIONS = (*map(Number, ("batch", "positions", "width")),)
 
 _ALL = (
@@ -386,23 +388,9 @@ _ALL = (
     ),
     Kernel(
         "sum_over_rows",
-        (
-            Array("rows", "outer count width"),
-            Array("out", "outer width"),
-            *map(Number, ("outer", "count", "width")),
-            _THREADS,
-        ),
+        (Array("rows", "outer count width"), Array("out", "outer width"), *map(Number, _SUMMED), _THREADS),
     ),
-    Kernel(
-        "half_products",
-        (
-            Array("rows", "count width", torch.float16),
-            Array("vector", "width"),
-            Array("out", "count"),
-            *map(Number, ("count", "width")),
-            _THREADS,
-        ),
-    ),
+    Kernel("half_products", (*_HALVES, *map(Number, ("count", "width")), _THREADS)),
 )
 
 KERNELS = {kernel.name: kernel for kernel in _ALL}
