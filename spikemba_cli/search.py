@@ -40,7 +40,7 @@ def search(
     library: LibraryOption = Path("library"),
     image: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="In place of a sentence: what looks like a picture."),
+        typer.Option(help="In place of a sentence: what looks like a picture."),
     ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="VIDEO@START-END", help="In place of a sentence: what looks like that part.")
