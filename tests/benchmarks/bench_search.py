@@ -5,7 +5,8 @@
 Draws shapes that nothing was trained on, indexes them with the mini encoder, and asks every sentence that is true of at
 least one of the videos. Everything that can be chosen, the threshold of the merged hits and how clips of several videos
 are compared, is chosen by R@1 at IoU 0.5 on other videos (the val split, half as many). Writes FOLDER/merged.jsonl and
-FOLDER/search.jsonl, which `spikemba evaluate --corpus` and `spikemba compare` read, and prints a JSON line per table.
+FOLDER/search.jsonl, which `spikemba evaluate --corpus` and `spikemba compare --corpus` read with FOLDER/truth.jsonl. Prints
+JSON lines.
 """
 
 import argparse
@@ -19,7 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from spikemba.datasets.corpus_rows import CorpusAnswer, CorpusQuery, read_corpus_truth, write_corpus_answers
+from spikemba.datasets.corpus_rows import (
+    CorpusAnswer,
+    CorpusQuery,
+    read_corpus_truth,
+    write_corpus_answers,
+    write_corpus_truth,
+)
 from spikemba.library import Library
 from spikemba.library.clip_scores import LEVELS, ClipScores, merged_hits
 from spikemba.metrics.corpus import CorpusAnswers, CorpusMoment, corpus_samples
@@ -173,6 +180,7 @@ def main() -> None:
     start = time.perf_counter()
     answers = {"merged": list(all_merged(test, merging)), "search": list(ours(test, grounder, level=best["level"]))}
     seconds = time.perf_counter() - start
+    write_corpus_truth(arguments.work / "truth.jsonl", test.queries)
     for name, found in answers.items():
         write_corpus_answers(arguments.work / f"{name}.jsonl", found)
     print(json.dumps({"merged": merging, "search": best, "n_queries": len(test.queries), "seconds": round(seconds)}))
