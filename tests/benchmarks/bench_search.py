@@ -4,9 +4,9 @@
 
 Draws shapes that nothing was trained on, indexes them with the mini encoder, and asks every sentence that is true of at
 least one of the videos. Everything that can be chosen, the threshold of the merged hits and how clips of several videos
-are compared, is chosen by R@1 at IoU 0.5 on other videos (the val split, half as many). Writes FOLDER/merged.jsonl and
-FOLDER/search.jsonl, which `spikemba evaluate --corpus` and `spikemba compare --corpus` read with FOLDER/truth.jsonl. Prints
-JSON lines.
+are compared, is chosen by R@1 at IoU 0.5 on other videos (the val split, half as many). Prints JSON lines, and writes
+FOLDER/merged.jsonl and FOLDER/search.jsonl, which `spikemba evaluate --corpus` and `spikemba compare --corpus` read with
+FOLDER/truth.jsonl.
 """
 
 import argparse
@@ -196,9 +196,9 @@ def report(test: Split, answers: Mapping[str, Sequence[CorpusAnswer]]) -> None:
     for name in SHOWN:
         samples = [Sample(values[name], units, ("all",) * len(units)) for values in both]
         found = compare(samples[0], samples[1])
-        low, high = (found.difference.low or 0.0), (found.difference.high or 0.0)
+        bounds = [None if one is None else round(one, 2) for one in (found.difference.low, found.difference.high)]
         row = {"metric": name, "merged": round(found.a, 2), "search": round(found.b, 2)}
-        print(json.dumps(row | {"difference": round(found.b - found.a, 2), "95 %": [round(low, 2), round(high, 2)]}))
+        print(json.dumps(row | {"difference": round(found.b - found.a, 2), "95 %": bounds}))
 
 
 if __name__ == "__main__":
