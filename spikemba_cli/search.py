@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,23 +35,25 @@ if TYPE_CHECKING:
     from spikemba.library import Library
 
 
+ImageOption = Annotated[Path | None, typer.Option(help="In place of a sentence: what looks like a picture.")]
+LikeOption = Annotated[
+    str | None, typer.Option(metavar="VIDEO@START-END", help="In place of a sentence: what looks like that part.")
+]
+WhereOption = Annotated[
+    str | None, typer.Option(metavar="SQL", help="Only videos it is true of: \"path LIKE '%holiday%'\".")
+]
+
+
 def search(
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
     library: LibraryOption = Path("library"),
-    image: Annotated[
-        Path | None,
-        typer.Option(help="In place of a sentence: what looks like a picture."),
-    ] = None,
-    like: Annotated[
-        str | None, typer.Option(metavar="VIDEO@START-END", help="In place of a sentence: what looks like that part.")
-    ] = None,
+    image: ImageOption = None,
+    like: LikeOption = None,
     checkpoint: CheckpointOption = None,
     encoder: EncoderOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 10,
     videos: Annotated[int, typer.Option(min=1, help="How many videos are looked at closely, at most.")] = 20,
-    where: Annotated[
-        str | None, typer.Option(metavar="SQL", help="Only videos it is true of: \"path LIKE '%holiday%'\".")
-    ] = None,
+    where: WhereOption = None,
     texts: Annotated[bool, typer.Option(help="Search subtitles and names of files, too.")] = True,
     min_exists: MinExistsOption = None,
     show_all: ShowAllOption = False,
@@ -80,17 +82,12 @@ def search(
         )
     check_pairs(checkpoint, encoder, min_exists, show_all)
     form = "json" if as_json else form
+    _check_outputs(form, shape, relative, out, (cut, cut_mode))
     from pipelines.grounding.answer_files import AnswerEvents, Outputs  # torch loads here, not for --help
-    from pipelines.grounding.formats import PER_VIDEO
     from pipelines.library.search import SearchSettings
     from pipelines.library.search_forms import write_outputs
     from spikemba.library import Library
 
-    if form in PER_VIDEO and out is None:
-        raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
-    if cut_mode != "exact" and cut is None:
-        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
-    check_timeline(form, shape, relative)
     settings = SearchSettings(top, videos, where, 0.0 if show_all else min_exists, texts=texts)
     outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode)
     outputs = replace(outputs, shape=shape, relative=relative)
@@ -106,6 +103,23 @@ def search(
     _print(found, form, outputs, written)
     if written.failed:
         raise typer.Exit(1)
+
+
+def _check_outputs(
+    form: Format,
+    shape: Literal["cut", "markers"] | None,
+    relative: bool,
+    out: Path | None,
+    cuts: tuple[Path | None, str],
+) -> None:
+    """Raises BadParameter for options that say different things."""
+    from pipelines.grounding.formats import PER_VIDEO
+
+    if form in PER_VIDEO and out is None:
+        raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
+    if cuts[1] != "exact" and cuts[0] is None:
+        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
+    check_timeline(form, shape, relative)
 
 
 def _check_asked(library: "Library", named: str | None) -> None:

@@ -5,7 +5,7 @@
 Draws shapes that nothing was trained on, indexes them with the mini encoder, and asks every sentence that is true of at
 least one of the videos. Everything that can be chosen, the threshold of the merged hits and how clips of several videos
 are compared, is chosen by R@1 at IoU 0.5 on other videos (the val split, half as many). Prints JSON lines, and writes
-FOLDER/merged.jsonl and FOLDER/search.jsonl, which `spikemba evaluate --corpus` and `spikemba compare --corpus` read with
+FOLDER/merged.jsonl and FOLDER/search.jsonl, which `evaluate --corpus` and `compare --corpus` read with
 FOLDER/truth.jsonl.
 """
 
