@@ -72,7 +72,7 @@ def ground(
     """
     if (text is None) == (queries is None):
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
-    _check_pairs(checkpoint, encoder, min_exists, show_all)
+    check_pairs(checkpoint, encoder, min_exists, show_all)
     form, video = "json" if as_json else form, example_or(video)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
@@ -99,7 +99,7 @@ def ground(
         raise typer.Exit(1)
 
 
-def _check_pairs(checkpoint: str | None, encoder: str | None, min_exists: float | None, show_all: bool) -> None:
+def check_pairs(checkpoint: str | None, encoder: str | None, min_exists: float | None, show_all: bool) -> None:
     """Raises BadParameter for two options that say different things."""
     if checkpoint and encoder:
         raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")

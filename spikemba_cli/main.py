@@ -27,6 +27,7 @@ from spikemba_cli import (
     prepare,
     recognize,
     runs,
+    search,
     serve,
     share,
     train,
@@ -35,7 +36,7 @@ from spikemba_cli.console import out, print_error, show_warnings
 
 ORDER = (
     *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("index", "library", "serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
+    *("index", "search", "library", "serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
 )
 """Commands in the order in which they are used, as --help lists them."""
 
@@ -84,10 +85,11 @@ app.command()(runs.runs)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(ground.ground)
+app.command()(index.index)
+app.command()(search.search)
+app.add_typer(library.app, name="library")
 app.command()(serve.serve)
 app.command()(mcp.mcp)
-app.command()(index.index)
-app.add_typer(library.app, name="library")
 app.command()(recognize.recognize)
 app.command()(explain.explain)
 app.command()(share.share)

@@ -112,29 +112,70 @@ def answer(
     folders = any(path.is_dir() for path in videos)
     # a single file is opened as it is, so that what is wrong with it is said in full
     files = video_ids(search(videos) if folders else [FoundVideo(path) for path in dict.fromkeys(videos)])
-    if outputs.plot is not None and len(files) > 1 and outputs.plot.suffix in SUFFIXES:
-        raise SpikeMbaError(f"--plot {outputs.plot} is one picture and there are {len(files)} videos; name a folder")
-    check_form(outputs.format)
-    names, together = OutputNames(files, sentences), outputs.timeline_of_all()
+    _check(outputs, len(files))
+    names = OutputNames(files, sentences)
     answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
     for video_id, path in files.items():
         with _reported(path, answers, events, alone=not folders and len(files) == 1):
             found = grounder.ground(path, sentences, top=top, min_exists=min_exists, cache=cache, report=events.clips)
             answers.found += found
-            if outputs.cut is not None:
-                name = partial(names.of_moment, outputs.cut, video_id, suffix=".mp4")
-                with _reported(path, answers, events, alone=False):
-                    _cut_out(cut_moments(path, found, name, outputs.cut_mode), answers)
-            for made, make in _files_of(video_id, found, outputs, names, answers.cuts):
-                with _reported(path, answers, events, alone=False):
-                    make()
-                    answers.written.append(made)
+            _write_about(video_id, path, found, outputs, names, answers, events)
     if len(files) > 1:
         answers.found.sort(key=likeliest_first)
+    _write_together(answers, outputs)
+    return answers
+
+
+def write_answers(found: Sequence[Grounding], outputs: Outputs, events: AnswerEvents | None = None) -> Answers:
+    """Write answers that are there already, in their order, about one video each; what `answer` makes of its own.
+
+    A video of which nothing can be written stops no other. Raises SpikeMbaError where nothing can start.
+    """
+    events, answers = events or AnswerEvents(), Answers(list(found))
+    files = video_ids([FoundVideo(path) for path in dict.fromkeys(one.video for one in found)])
+    _check(outputs, len(files))
+    names = OutputNames(files, list(dict.fromkeys(one.query for one in found)))
+    answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
+    for video_id, path in files.items():
+        own = [one for one in found if one.video == path]
+        _write_about(video_id, path, own, outputs, names, answers, events)
+    _write_together(answers, outputs)
+    return answers
+
+
+def _check(outputs: Outputs, n_videos: int) -> None:
+    """Raises SpikeMbaError for what cannot be written about so many videos, or not here."""
+    if outputs.plot is not None and n_videos > 1 and outputs.plot.suffix in SUFFIXES:
+        raise SpikeMbaError(f"--plot {outputs.plot} is one picture and there are {n_videos} videos; name a folder")
+    check_form(outputs.format)
+
+
+def _write_about(
+    video_id: str,
+    path: Path,
+    found: Sequence[Grounding],
+    outputs: Outputs,
+    names: OutputNames,
+    answers: Answers,
+    events: AnswerEvents,
+) -> None:
+    """The cuts and the files about one video."""
+    if outputs.cut is not None:
+        name = partial(names.of_moment, outputs.cut, video_id, suffix=".mp4")
+        with _reported(path, answers, events, alone=False):
+            _cut_out(cut_moments(path, found, name, outputs.cut_mode), answers)
+    for made, make in _files_of(video_id, found, outputs, names, answers.cuts):
+        with _reported(path, answers, events, alone=False):
+            make()
+            answers.written.append(made)
+
+
+def _write_together(answers: Answers, outputs: Outputs) -> None:
+    """The one file into which all videos go, where one was asked for."""
+    together = outputs.timeline_of_all()
     if together is not None and answers.found:
         write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
         answers.written.append(together)
-    return answers
 
 
 def likeliest_first(one: Grounding) -> tuple[bool, float, float]:

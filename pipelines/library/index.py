@@ -13,6 +13,7 @@ from pipelines.extraction.extract import ENGINES
 from pipelines.extraction.job import Engine, ExtractEvents, RunOptions
 from pipelines.library.incoming import INCOMING, IndexJob, key_of, take_in
 from pipelines.library.plan import Known, Plan, Task, look_for, make_plan
+from pipelines.library.written import bring_in_texts
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.manifests import video_manifest
@@ -64,12 +65,18 @@ def index(
     """Bring a library up to date with videos: files, or folders that are searched.
 
     Videos are encoded as `extract` does and taken in by and by, so a broken-off run goes on where it stopped; several
-    runs may go on at once. What is gone below the folders given is dropped, what moved is followed.
+    runs may go on at once. What is gone below the folders given is dropped, what moved is followed. Names of the files
+    and subtitles that lie beside them ride along.
     Raises SpikeMbaError when nothing can start: no videos, a folder that is missing, an encoder whose rows in the
     library were made otherwise; OutputError when the disk is full: the library is then as it was after the last video.
     """
     job = IndexJob(encoder, library / INCOMING, clip_s, "float16", run or RunOptions())
-    return _Indexing(job, library, events or ExtractEvents()).run([Path(one) for one in inputs])
+    events = events or ExtractEvents()
+    result = _Indexing(job, library, events).run([Path(one) for one in inputs])
+    for path, problem in bring_in_texts(library).items():
+        result.failed[path] = problem
+        events.failed(path, problem)
+    return result
 
 
 class _Indexing:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -71,6 +72,11 @@ class Grounder:
     def trained(self) -> bool:
         """Whether a checkpoint answers."""
         return isinstance(self.model, TrainedModel)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are probabilities, so that those of several videos can be compared."""
+        return self.model.calibrated
 
     def check(self, queries: Sequence[str]) -> list[str]:
         """The queries as they are asked. Raises QueryError."""
@@ -155,6 +161,30 @@ class Grounder:
             found = [replace(one, min_exists=min_exists) for one in found]
         return found[0] if isinstance(videos, str | Path) and isinstance(queries, str) else found
 
+    def ground_features(
+        self,
+        videos: Sequence[tuple[str | Path, EncodedVideo]],
+        queries: str | Sequence[str],
+        *,
+        texts: Sequence[TextFeatures] | None = None,
+        top: int | None = None,
+    ) -> list[Grounding]:
+        """What `ground` finds, from features as `read` gives them, which may have been kept elsewhere.
+
+        Nothing is opened; the paths are names that the results carry. The features must be those of `encoders`, in
+        their order: whoever kept them checks that. The list is flat, by video, then by sentence, and all videos are
+        asked together, which takes less time than one by one.
+        texts: what `encode_queries` made of the same queries.  top: as of `ground`.
+        Raises QueryError.
+        """
+        sentences = self.check([queries] if isinstance(queries, str) else queries)
+        named = [(Path(path), encoded) for path, encoded in videos]
+        return self._answers(named, sentences, texts or self.encode_queries(sentences), top)
+
+    def encode_queries(self, queries: Sequence[str]) -> list[TextFeatures]:
+        """The sentences as the text encoder gives them. Raises QueryError."""
+        return self._encode_texts(self.check(queries))
+
     def word_effects(
         self,
         video: str | Path,
@@ -210,12 +240,23 @@ class Grounder:
         report: Report,
     ) -> list[Grounding]:
         encoded = self.read(video, cache=cache, report=report)
-        answers = self.model.answers(encoded, texts, top)
-        row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
-        return [
-            Grounding(video, sentence, encoded.duration_s, row_s, answer, self.name, self.model.min_exists)
-            for sentence, answer in zip(sentences, answers, strict=True)
-        ]
+        return self._answers([(video, encoded)], sentences, texts, top)
+
+    def _answers(
+        self,
+        videos: Sequence[tuple[Path, EncodedVideo]],
+        sentences: Sequence[str],
+        texts: Sequence[TextFeatures],
+        top: int | None,
+    ) -> list[Grounding]:
+        answers = self.model.answers([encoded for _, encoded in videos], texts, top)
+        found = []
+        for video, encoded in videos:
+            row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
+            for sentence, answer in zip(sentences, islice(answers, len(sentences)), strict=True):
+                how = encoded.duration_s, row_s, answer, self.name, self.model.min_exists
+                found.append(Grounding(video, sentence, *how))
+        return found
 
     def _encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
         """One thread at a time: the hook that reads CLIP's states would see those of another thread's sentence, and

@@ -60,17 +60,26 @@ class TrainedModel:
         return self.checkpoint.model.config.heads.exists
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the scores of its moments are probabilities."""
+        calibration = self.checkpoint.grounding.calibration
+        return calibration is not None and calibration.score is not None
+
+    @property
     def min_exists(self) -> float | None:
         """Below which there is no such moment; None where it was not calibrated to tell."""
         return self.checkpoint.grounding.min_exists
 
-    def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
-        """An answer per sentence, of at most `top` moments."""
+    def answers(
+        self, videos: Sequence[EncodedVideo], texts: Sequence[TextFeatures], top: int | None
+    ) -> Iterator[Answer]:
+        """An answer per video and sentence, by video, of at most `top` moments."""
         spec, config = self.checkpoint.features, self.checkpoint.grounding
         if top is not None:
             config = config.model_copy(update={"n_moments": top})
-        clips = spec.join(video.features, duration_s=video.duration_s)
-        questions = [Question(clips, spec.tokens(text.tokens, text.pooled), video.duration_s) for text in texts]
+        tokens = [spec.tokens(text.tokens, text.pooled) for text in texts]
+        joined = [(spec.join(video.features, duration_s=video.duration_s), video.duration_s) for video in videos]
+        questions = [Question(clips, one, duration_s) for clips, duration_s in joined for one in tokens]
         return answer_questions(self._network, questions, spec.clip_s, config, precision=self._precision)
 
     def _check_encoders(self) -> None:
@@ -101,7 +110,7 @@ def encoders_of(checkpoint: Path, spec: FeatureSpec) -> dict[str, Path]:
 class ZeroShotModel:
     """The two towers of an encoder, without training."""
 
-    tells_existence, min_exists = False, None
+    tells_existence, min_exists, calibrated = False, None, False
     """Some clip of a video always stands out; whether it is what is asked, untrained likeness cannot tell."""
 
     def __init__(self, encoder: str | None, options: EncoderOptions, weights: Mapping[str, Path]) -> None:
@@ -126,8 +135,12 @@ class ZeroShotModel:
         self.name, self.clip_s = f"zero-shot {name}", ZERO_SHOT_CLIP_S
         self.config = ZeroShotConfig(similarity="product" if find_encoder(name).length_matters else "cosine")
 
-    def answers(self, video: EncodedVideo, texts: Sequence[TextFeatures], top: int | None) -> Iterator[Answer]:
-        """An answer per sentence, of at most `top` moments."""
+    def answers(
+        self, videos: Sequence[EncodedVideo], texts: Sequence[TextFeatures], top: int | None
+    ) -> Iterator[Answer]:
+        """An answer per video and sentence, by video, of at most `top` moments."""
         config = self.config if top is None else self.config.model_copy(update={"n_moments": top})
-        (clips,) = video.features
-        return (answer_zero_shot(clips, text.pooled, video.duration_s, self.clip_s, config) for text in texts)
+        for video in videos:
+            (clips,) = video.features
+            for text in texts:
+                yield answer_zero_shot(clips, text.pooled, video.duration_s, self.clip_s, config)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName
+from spikemba.library.clip_scores import ClipScores
 from spikemba.library.matrix import Array, Matrix, open_matrix
 from spikemba.library.rows import Run, StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
 from spikemba.library.scan import cosines, run_maxima, top
@@ -190,6 +191,23 @@ class Library:
         layouts = [self._layout(name) for name in encoders]
         streams = (layout.matrix.rows[self._part(layout, known)].astype(np.float32) for layout in layouts)
         return EncodedVideo(tuple(streams), known.duration_s)
+
+    def clip_scores(
+        self, encoder: str, vector: Vector, *, product: bool = False, among: Sequence[int] | None = None
+    ) -> ClipScores:
+        """How near every clip is to a vector (F,): its cosine, or the product with the vector scaled to length 1.
+
+        product: for encoders in which the length of a clip's vector says how much goes on.  among: as of `scan`.
+        Raises UnknownName, ShapeError.
+        """
+        layout, scores = self._scored(encoder, vector, among)
+        keep = slice(None) if among is None else np.isin(layout.videos, np.fromiter(among, np.int64))
+        first, n_rows = layout.first[keep], layout.n_rows[keep]
+        rows = np.arange(n_rows.sum()) + np.repeat(first - n_rows.cumsum() + n_rows, n_rows)
+        found = scores[rows]
+        if product:
+            found *= layout.matrix.norms[rows]
+        return ClipScores(layout.videos[keep], n_rows, layout.row_s[keep], found)
 
     def runs(self, encoder: str) -> list[Run]:
         """Where each video's rows are, in their order. Raises UnknownName."""

@@ -35,6 +35,10 @@ ROOM = "make room and run the same command again; what was there before is as it
 ELSEWHERE = "choose another folder with --library"
 
 
+Text = tuple[float | None, float | None, str]
+"""start_s, end_s and what is written about that part; None for all of a video."""
+
+
 @dataclass(frozen=True)
 class FileState:
     """A video file as it was when it was looked at."""
@@ -211,14 +215,19 @@ class LibraryWriter:
             self.connection.execute("INSERT OR IGNORE INTO leftovers VALUES (?)", (encoder.file,))
         self.remove_leftovers()
 
-    def set_texts(self, video: int, source: str, texts: Sequence[tuple[float | None, float | None, str]]) -> None:
-        """Replace what a source (`subtitles`, say) says of a video: (start_s, end_s, text), None for all of it."""
+    def set_texts(self, video: int, source: str, texts: Sequence[Text]) -> None:
+        """Replace what a source (`subtitles`, say) says of a video."""
+        self.replace_texts({(video, source): texts})
+
+    def replace_texts(self, changes: Mapping[tuple[int, str], Sequence[Text]]) -> None:
+        """The same of many: (video, source) -> texts."""
         with self._transaction():
-            self.connection.execute("DELETE FROM texts WHERE video = ? AND source = ?", (video, source))
-            self.connection.executemany(
-                "INSERT INTO texts (video, source, start_s, end_s, text) VALUES (?, ?, ?, ?, ?)",
-                [(video, source, *text) for text in texts],
-            )
+            for (video, source), texts in changes.items():
+                self.connection.execute("DELETE FROM texts WHERE video = ? AND source = ?", (video, source))
+                self.connection.executemany(
+                    "INSERT INTO texts (video, source, start_s, end_s, text) VALUES (?, ?, ?, ?, ?)",
+                    [(video, source, *text) for text in texts],
+                )
 
     def compact(self, report: Callable[[int, int | None], None] = lambda done, total: None) -> int:
         """Close the holes of all matrices, or change nothing; returns how many rows they had. Needs room for a copy."""

@@ -82,7 +82,7 @@ def main() -> None:
                 write_video(path, render(board), FPS)
             video = grounder.read(path, report=silent)
             for way, texts in hidden(grounder, sentence).items():
-                answers = [score(one, start_s) for one in grounder.model.answers(video, texts, 1)]
+                answers = [score(one, start_s) for one in grounder.model.answers([video], texts, 1)]
                 for measure in answers[0]:  # the largest effect: the least that is left
                     right[way, measure].append(min(range(4), key=lambda word: answers[word][measure]) == place)
         for (way, measure), found in right.items():

@@ -1,0 +1,66 @@
+"""Whether a library's rows are those that a model needs, and which of them sentences can be compared with."""
+
+from spikemba.encoders import VideoEncoder
+from spikemba.encoders.base import EncoderOptions, TextEncoder
+from spikemba.encoding.encoders_here import load_encoders_here
+from spikemba.encoding.manifests import video_manifest
+from spikemba.errors import LibraryError
+from spikemba.grounder.grounder import Grounder
+from spikemba.grounder.models import as_of
+from spikemba.library import Library
+from spikemba.library.rows import StoredEncoder
+from spikemba.library.writer import check_encoder
+
+
+def search_space(library: Library, grounder: Grounder) -> VideoEncoder:
+    """The encoder by which clips are found, once its rows and all others that the model reads are those of the library.
+
+    Raises LibraryError that names the command that makes them: nothing of other weights is ever compared.
+    """
+    encoder = grounder.text
+    names = dict.fromkeys(one.name for one in grounder.encoders)
+    wanted = {one.name: one for one in grounder.encoders}
+    if isinstance(encoder, VideoEncoder):
+        wanted.setdefault(encoder.name, encoder)
+    _check_rows(library, wanted, grounder)
+    if not isinstance(encoder, VideoEncoder) or not _compares(encoder):
+        raise LibraryError(
+            library.folder,
+            f"{grounder.name} reads sentences with {encoder.name}, which does not compare them with clips of "
+            f"{'+'.join(names)}",
+            "ask a checkpoint with clip, siglip2, xclip or mini among its encoders",
+        )
+    return encoder
+
+
+def _compares(encoder: VideoEncoder) -> bool:
+    assert isinstance(encoder, TextEncoder)
+    (probe,) = encoder.encode_texts(["a"])
+    return len(probe.pooled) == encoder.dim
+
+
+def _check_rows(library: Library, wanted: dict[str, VideoEncoder], grounder: Grounder) -> None:
+    stored = library.encoders()
+    if missing := [name for name in wanted if name not in stored]:
+        there = "it has those of " + ", ".join(stored) if stored else "it has none"
+        one_alone = next(iter(stored), None)
+        other = f", or ask with --encoder {one_alone}" if one_alone else ""
+        clips = "" if grounder.clip_s == 2 else f" --clip-length {grounder.clip_s:g}"
+        raise LibraryError(
+            library.folder,
+            f"{grounder.name} needs rows of {'+'.join(missing)}; {there}",
+            f"run `spikemba index VIDEOS --encoder {'+'.join(wanted)}{clips} --library {library.folder}`{other}",
+        )
+    for name, encoder in wanted.items():
+        mine = video_manifest(encoder, grounder.clip_s, stored[name].manifest.dtype)
+        if _grew(stored[name], encoder):
+            mine = mine.model_copy(update={"weights": stored[name].manifest.weights})
+        check_encoder(library.folder, stored[name], mine)
+
+
+def _grew(stored: StoredEncoder, encoder: VideoEncoder) -> bool:
+    """Whether the rows were made by an encoder that grew from this one, and sees clips as it did."""
+    if stored.manifest.weights == encoder.weights or not hasattr(encoder, "as_of"):
+        return False
+    (here,) = load_encoders_here(stored.name, EncoderOptions(), {})
+    return here.weights == stored.manifest.weights and as_of(here, encoder.weights).weights == encoder.weights

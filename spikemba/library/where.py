@@ -1,0 +1,59 @@
+"""`--where`: a condition in SQL on the videos' columns, which can do nothing but choose videos."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from spikemba.errors import LibraryError
+from spikemba.library.schema import connect_to_read
+
+COLUMNS = ("path", "name", "size", "duration_s", "added_s", "mtime_ns", "digest", "id")
+"""What a condition may ask about."""
+_CALLS = (
+    "like glob lower upper length substr substring instr abs round min max coalesce ifnull nullif iif trim ltrim rtrim "
+    "replace typeof unicode date time datetime julianday strftime unixepoch"
+)
+FUNCTIONS = frozenset(_CALLS.split())
+"""What it may call: nothing that makes much out of little, or reads files."""
+PATIENCE_S = 10.0
+"""A condition that takes longer is broken off."""
+
+
+def videos_where(folder: Path, condition: str) -> list[int]:
+    """Ids of the videos, in order, that could be read and that a condition is true of.
+
+    Such as `path LIKE '%/2024/%' AND duration_s > 60`. It is run on a connection that cannot write and sees nothing
+    but COLUMNS and FUNCTIONS.
+    Raises LibraryError that says what is wrong with it.
+    """
+    if not condition.strip():
+        raise _refused(folder, condition, "it is empty")
+    connection = connect_to_read(folder)
+    until = time.monotonic() + PATIENCE_S
+    try:
+        connection.set_authorizer(_authorized)
+        connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+        # behind a line break, so that a comment at its end hides nothing of ours
+        rows = connection.execute(f"SELECT id FROM videos WHERE problem IS NULL AND ({condition}\n) ORDER BY id")
+        return [int(id_) for (id_,) in rows]
+    except (sqlite3.Error, sqlite3.Warning, ValueError, UnicodeError) as error:
+        late = time.monotonic() > until
+        raise _refused(folder, condition, f"it takes longer than {PATIENCE_S:g} s" if late else str(error)) from None
+    finally:
+        connection.close()
+
+
+def _authorized(action: int, first: str | None, second: str | None, *_: object) -> int:
+    if action == sqlite3.SQLITE_SELECT:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_READ and first == "videos" and second in (*COLUMNS, "problem", ""):
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in FUNCTIONS:
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
+
+
+def _refused(folder: Path, condition: str, problem: str) -> LibraryError:
+    shown = condition if len(condition) <= 60 else condition[:59] + "…"
+    example = "expected SQL such as --where \"path LIKE '%holiday%' AND duration_s > 60\""
+    return LibraryError(folder, f"--where {shown!r}: {problem}", f"{example}; columns are {', '.join(COLUMNS)}")
