@@ -1,7 +1,9 @@
 """The calls, without any web: list, info, ask. Behind the page and behind `spikemba mcp`."""
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +47,8 @@ from spikemba.user_folders import cache_folder
 from spikemba.video.pieces import PieceMaker
 from spikemba.video.sampling import VideoReader
 
+MOST_TRIED = 20
+"""Files that are opened to find one that can be shown first."""
 UNTRAINED = "untrained, it cannot know whether a video shows what is asked at all: these are its best moments"
 
 
@@ -104,7 +108,16 @@ class Service:
             corrections=CorrectionState(on=self.options.corrections is not None),
             formats=list(FORMATS),
             n_videos=len(self.videos.all()),
+            first=self._first(),
         )
+
+    def _first(self) -> str | None:
+        """The first video, by folder, then by name, numbers by value, that can be opened."""
+        for one in sorted(self.videos.all(), key=lambda one: (_by_value(one.folder), _by_value(one.name)))[:MOST_TRIED]:
+            with suppress(VideoError, SpikeMbaError, OSError):
+                self.info(one.id)
+                return one.id
+        return None
 
     def list(self) -> Videos:
         """All videos; no file is opened."""
@@ -243,6 +256,15 @@ class Service:
             return reader.info.duration_s or reader.measured_end_s()
         except VideoError as error:
             raise video.fault(error) from None
+
+
+def _by_value(name: str) -> list[tuple[int, int, str]]:
+    """A name's parts, so that "clip 9" comes before "clip 10", and case counts for nothing."""
+    return [
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        for part in re.split(r"([0-9]+)", name.casefold())
+        if part
+    ]
 
 
 def _checkpoint(name: str, model: Grounder) -> CheckpointState:
