@@ -5,7 +5,7 @@ import { fill, h } from "./dom.js";
 import { cutButton } from "./exports.js";
 import { icon } from "./icons.js";
 import { bind } from "./keys.js";
-import { isRunning } from "./asked.js";
+import { isAbout, isRunning } from "./asked.js";
 import { span } from "./times.js";
 
 const NOT_SHOWN = "Probably the video does not show that.";
@@ -44,7 +44,7 @@ function chooseNth(app, rank) {
 
 function content(now, app) {
   const { question, answers, video, questions } = now;
-  if (!question) return questions.length && video !== null ? again("Not asked of this video yet.", questions.at(-1), app) : hint("Ask for something: its moments stand here, best first.");
+  if (!question) return unasked(questions, video, app);
   const failed = question.failed.find((one) => one.video === video);
   if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? failed?.problem ?? "The question failed.");
   if (failed && !answers.length) return h("p", { class: "line error long", role: "alert", dir: "auto" }, failed.problem);
@@ -53,13 +53,24 @@ function content(now, app) {
   return again(question.state === "cancelled" ? "Cancelled." : "Not asked of this video yet.", question, app);
 }
 
+/** No question is shown: the one that was asked of this video before, or the last one, for this video, too. */
+function unasked(questions, video, app) {
+  const before = questions.findLast((one) => video !== null && isAbout(one, video));
+  if (before) return offer("Asked before.", before.query, "Show it again", () => app.showQuestion(before));
+  if (questions.length && video !== null) return again("Not asked of this video yet.", questions.at(-1), app);
+  return hint("Ask for something: its moments stand here, best first.");
+}
+
 function hint(text) {
   return h("p", { class: "line soft small" }, text);
 }
 
 function again(text, { query, ...how }, app) {
-  const act = () => app.ask(query, { ...how, scope: "video" });
-  return h("div", { class: "line small" }, h("p", { class: "soft" }, text), h("p", { class: "long", dir: "auto" }, query), h("button", { type: "button", onclick: act }, "Ask this video"));
+  return offer(text, query, "Ask this video", () => app.ask(query, { ...how, scope: "video" }));
+}
+
+function offer(text, query, name, act) {
+  return h("div", { class: "line small" }, h("p", { class: "soft" }, text), h("p", { class: "long", dir: "auto" }, query), h("button", { type: "button", onclick: act }, name));
 }
 
 /** One checkpoint's moments. */
