@@ -28,6 +28,7 @@ class Screen:
 
     def open(self, name: str) -> None:
         """Choose a video of the list and wait until its first picture is there."""
+        self.show_videos()
         self.videos.get_by_role("option", name=name).click()
         expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(
             name.rpartition("/")[2]
@@ -69,8 +70,8 @@ class Screen:
 
     def choose_checkpoints(self, *names: str) -> None:
         """Let these answer, and no others."""
-        self.page.get_by_role("button", name="Options").click()
-        boxes = self.page.get_by_role("group", name="Options").get_by_role("checkbox")
+        self.page.get_by_role("button", name="Who answers").click()
+        boxes = self.page.get_by_role("group", name="Who answers").first.get_by_role("checkbox")
         for name in names:
             boxes.and_(self.page.get_by_role("checkbox", name=name, exact=True)).check()
         for box in boxes.all():
