@@ -37,9 +37,9 @@ class Screen:
 
     def show_videos(self) -> None:
         """Unfold the list of videos, which a phone shows folded."""
-        summary = self.videos.locator("summary")
-        if not self.videos.get_by_role("listbox").is_visible():
-            summary.click()
+        expect(self.videos.locator("[role=option]").first).to_be_attached()  # it is known whether the list is folded
+        if self.videos.locator("details").get_attribute("open") is None:
+            self.videos.locator("summary").click()
         expect(self.videos.get_by_role("option").first).to_be_visible()
 
     def playable(self) -> None:

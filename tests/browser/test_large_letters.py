@@ -45,7 +45,7 @@ def test_no_part_covers_another(answered, width):
     screen.page.wait_for_timeout(300)
     assert screen.page.evaluate(COVERED) == []
     sizes = screen.page.evaluate("() => [...document.querySelectorAll('#player, #answers')].map((e) => e.offsetWidth)")
-    assert min(sizes) >= min(width - 80, 400)
+    assert min(sizes) >= min(width - 80, 300)
 
 
 def test_large_letters_are_no_wider_than_a_phone(answered):

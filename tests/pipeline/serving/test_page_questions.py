@@ -80,7 +80,8 @@ def test_what_follows_from_the_state_never_lags_behind_it():
       store.set({ asked: 1, video: "w" });
       return seen; })()"""
     store = json.dumps((MODULES / "store.js").as_uri())
-    code = f"await import({store}).then(({{ createStore }}) => {{ const {{ shownOf }} = m; const state = {json.dumps(state)}; return {seen}; }})"
+    names = f"const {{ shownOf }} = m; const state = {json.dumps(state)};"
+    code = f"await import({store}).then(({{ createStore }}) => {{ {names} return {seen}; }})"
     assert evaluated(code, "asked.js") == [[1, 1], [None, 0], [1, 0]]
 
 
