@@ -78,7 +78,7 @@ function showWaiting(video, line, app) {
   };
   onAway((now) => {
     away = now;
-    line.textContent = away ? "Loading… The server does not answer; trying again." : "Loading…";
+    line.textContent = away ? "Waiting for the server…" : "Loading…";
   });
   line.textContent = "Loading…";
   for (const event of ["waiting", "seeking"]) video.addEventListener(event, begins);
