@@ -151,6 +151,7 @@ def test_a_video_that_no_server_sends_says_so_in_its_place(visit, watch, serve, 
     server = serve(films)
     screen = Screen(visit(server))
     screen.open("shapes.mp4")
+    screen.page.wait_for_load_state("networkidle")
     with watch.server_down():
         server.kill()
         screen.videos.get_by_role("option", name="more/").click()
