@@ -81,6 +81,8 @@ class State(Message):
     corrections: CorrectionState
     formats: list[str]
     n_videos: int
+    first: str | None
+    """Id of the first video of the list that can be opened; null where none of the first twenty can."""
 
 
 class Video(Message):

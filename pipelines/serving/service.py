@@ -1,7 +1,9 @@
 """The calls, without any web: list, info, ask. Behind the page and behind `spikemba mcp`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 
 from pipelines.grounding.formats import FORMATS
@@ -44,6 +46,8 @@ from spikemba.user_folders import cache_folder
 from spikemba.video.pieces import PieceMaker
 from spikemba.video.sampling import VideoReader
 
+MOST_TRIED = 20
+"""Files that are opened to find one that can be shown first."""
 UNTRAINED = "untrained, it cannot know whether a video shows what is asked at all: these are its best moments"
 
 
@@ -81,6 +85,7 @@ class Service:
         self.cuts, self.pieces = CutStore(), PieceMaker()
         self.known = KnownTruth(self.options.annotations, self.options.corrections, self.videos, self.duration_s)
         self.lanes = Lanes(self.models, self.options.workers)
+        self._tried: dict[str, tuple[tuple[int, float], bool]] = {}
 
     def stop(self) -> None:
         """Let all work end, and wait for nothing."""
@@ -102,7 +107,25 @@ class Service:
             corrections=CorrectionState(on=self.options.corrections is not None),
             formats=list(FORMATS),
             n_videos=len(self.videos.all()),
+            first=self._first(),
         )
+
+    def _first(self) -> str | None:
+        """The first video, by folder, then by name, numbers by value, that can be opened."""
+        by_value = nsmallest(MOST_TRIED, self.videos.all(), key=lambda one: (_by_value(one.folder), _by_value(one.name)))
+        return next((one.id for one in by_value if self._opens(one)), None)
+
+    def _opens(self, video: ServedVideo) -> bool:
+        """Whether it is a video; a file is tried once, as long as it stays what it is."""
+        state = video.size_bytes, video.changed
+        if self._tried.get(video.id, (None, False))[0] != state:
+            try:
+                VideoReader(video.path)
+            except (SpikeMbaError, OSError):
+                self._tried[video.id] = state, False
+            else:
+                self._tried[video.id] = state, True
+        return self._tried[video.id][1]
 
     def list(self) -> Videos:
         """All videos; only those are opened that somebody corrected, once."""
@@ -240,6 +263,15 @@ class Service:
             return reader.info.duration_s or reader.measured_end_s()
         except VideoError as error:
             raise video.fault(error) from None
+
+
+def _by_value(name: str) -> list[tuple[int, int, str]]:
+    """A name's parts, so that "clip 9" comes before "clip 10", and case counts for nothing."""
+    return [
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        for part in re.split(r"([0-9]+)", name.casefold())
+        if part
+    ]
 
 
 def _checkpoint(name: str, model: Grounder) -> CheckpointState:

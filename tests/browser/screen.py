@@ -28,6 +28,7 @@ class Screen:
 
     def open(self, name: str) -> None:
         """Choose a video of the list and wait until its first picture is there."""
+        self.show_videos()
         self.videos.get_by_role("option", name=name).click()
         expect(self.page.get_by_role("region", name="Video", exact=True).get_by_role("heading")).to_have_text(
             name.rpartition("/")[2]
@@ -36,9 +37,9 @@ class Screen:
 
     def show_videos(self) -> None:
         """Unfold the list of videos, which a phone shows folded."""
-        summary = self.videos.locator("summary")
-        if not self.videos.get_by_role("listbox").is_visible():
-            summary.click()
+        expect(self.videos.locator("[role=option]").first).to_be_attached()  # it is known whether the list is folded
+        if self.videos.locator("details").get_attribute("open") is None:
+            self.videos.locator("summary").click()
         expect(self.videos.get_by_role("option").first).to_be_visible()
 
     def playable(self) -> None:
@@ -69,8 +70,8 @@ class Screen:
 
     def choose_checkpoints(self, *names: str) -> None:
         """Let these answer, and no others."""
-        self.page.get_by_role("button", name="Options").click()
-        boxes = self.page.get_by_role("group", name="Options").get_by_role("checkbox")
+        self.page.get_by_role("button", name="Who answers").click()
+        boxes = self.page.get_by_role("group", name="Who answers").first.get_by_role("checkbox")
         for name in names:
             boxes.and_(self.page.get_by_role("checkbox", name=name, exact=True)).check()
         for box in boxes.all():

@@ -17,6 +17,7 @@ def fragile(serve, tmp_path):
 
 
 def test_killed_in_the_middle_of_a_question_and_started_again_it_answers(visit, watch, fragile):
+    watch.expect(404, "/api/questions/[0-9a-f]+(/events)?$")  # which a restarted server does not know
     screen = Screen(visit(fragile))
     screen.open("long.mp4")
     screen.ask("a red circle enters")

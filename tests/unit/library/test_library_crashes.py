@@ -13,7 +13,7 @@ import pytest
 
 from spikemba.errors import LibraryError, OutputError
 from spikemba.features import Manifest
-from spikemba.library import Library, matrix, writer
+from spikemba.library import Library, matrix, schema, writer
 from spikemba.library.writer import FileState, NewVideo, changing
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -223,7 +223,7 @@ def test_a_library_that_cannot_be_written_is_read(tmp_path, monkeypatch):
     before = content(folder)
     for left in folder.glob("library.sqlite-*"):
         left.unlink()
-    opened = writer.connect_to_write.__globals__["_open"]
+    opened = schema._open
 
     def refused(place, mode, more=""):
         if not more:

@@ -5,8 +5,10 @@ import { fill, h } from "./dom.js";
 import { cutButton } from "./exports.js";
 import { icon } from "./icons.js";
 import { bind } from "./keys.js";
-import { isRunning } from "./question.js";
+import { isAbout, isRunning } from "./asked.js";
 import { span } from "./times.js";
+
+const NOT_SHOWN = "Probably the video does not show that.";
 
 /** Show the answers; keys 1 to 9 choose among them. */
 export function mountAnswers(container, app) {
@@ -20,32 +22,43 @@ export function mountAnswers(container, app) {
     announce(now, app);
   });
   app.state.watch(["moment"], ({ moment }) => markChosen(body, moment));
-  const nth = (_, key) => choose(app, app.state.get().answers[0], Number(key));
-  bind(["1", "2", "3", "4", "5", "6", "7", "8", "9"], nth, { shown: ["1", "…", "9"], help: "play answer 1 to 9 in a loop" });
+  app.state.watch(["draft"], ({ draft }) => container.classList.toggle("is-corrected", draft !== null));
+  const nth = (_, key) => chooseNth(app, Number(key));
+  bind(["1", "2", "3", "4", "5", "6", "7", "8", "9"], nth, { shown: ["1", "…", "9"], help: "play answer 1 to 9 in a loop; pressed again, that of the other checkpoint" });
 }
 
 /** What the list is made of; a question about many videos changes more often. */
-function whatCounts({ question, answers, video, server }) {
+function whatCounts({ question, answers, video, server, questions }) {
   const failed = question?.failed.find((one) => one.video === video);
-  return [question?.id, question?.query, question?.state, question?.note, failed?.problem, answers, video, server];
+  return [question?.key, question?.state, question?.note, failed?.problem, answers, video, server, question ? null : questions.at(-1)?.key];
 }
 
-/** Choose the answer of a rank: it plays in a loop. */
-function choose(app, answer, rank) {
-  const found = answer?.moments[rank - 1];
-  if (found) app.choose({ ...found, checkpoint: answer.checkpoint, rank });
+/** Choose the answer of a rank: it plays in a loop. Of two checkpoints the first; chosen already, the other one's. */
+function chooseNth(app, rank) {
+  const { answers, moment } = app.state.get();
+  const having = answers.filter((one) => one.moments.length >= rank);
+  const at = moment?.rank === rank ? having.findIndex((one) => one.checkpoint === moment.checkpoint) : -1;
+  const answer = having[(at + 1) % having.length];
+  if (answer) app.choose({ ...answer.moments[rank - 1], checkpoint: answer.checkpoint, rank });
 }
 
 function content(now, app) {
-  const { question, answers, video } = now;
-  if (!question) return hint("Ask for something: its moments stand here, best first.");
+  const { question, answers, video, questions } = now;
+  if (!question) return unasked(questions, video, app);
   const failed = question.failed.find((one) => one.video === video);
   if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? failed?.problem ?? "The question failed.");
   if (failed && !answers.length) return h("p", { class: "line error long", role: "alert", dir: "auto" }, failed.problem);
   if (answers.length) return [h("p", { class: "answers-query long", dir: "auto", title: question.query }, h("span", { dir: "auto" }, question.query)), answers.map((one, index) => group(one, index, now, app))];
   if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, question.query), h("p", {}, "Looking…"));
-  if (question.state === "cancelled") return again("Cancelled.", question, app);
-  return again("Not asked of this video yet.", question, app);
+  return again(question.state === "cancelled" ? "Cancelled." : "Not asked of this video yet.", question, app);
+}
+
+/** No question is shown: the one that was asked of this video before, or the last one, for this video, too. */
+function unasked(questions, video, app) {
+  const before = questions.findLast((one) => video !== null && isAbout(one, video));
+  if (before) return offer("Asked before.", before.query, "Show it again", () => app.showQuestion(before));
+  if (questions.length && video !== null) return again("Not asked of this video yet.", questions.at(-1), app);
+  return hint("Ask for something: its moments stand here, best first.");
 }
 
 function hint(text) {
@@ -53,8 +66,11 @@ function hint(text) {
 }
 
 function again(text, { query, ...how }, app) {
-  const act = () => app.ask(query, { ...how, scope: "video" });
-  return h("div", { class: "line small" }, h("p", { class: "soft" }, text), h("p", { class: "long", dir: "auto" }, query), h("button", { type: "button", onclick: act }, "Ask this video"));
+  return offer(text, query, "Ask this video", () => app.ask(query, { ...how, scope: "video" }));
+}
+
+function offer(text, query, name, act) {
+  return h("div", { class: "line small" }, h("p", { class: "soft" }, text), h("p", { class: "long", dir: "auto" }, query), h("button", { type: "button", onclick: act }, name));
 }
 
 /** One checkpoint's moments. */
@@ -65,13 +81,24 @@ function group(answer, index, { question, answers, server }, app) {
   const sure = answer.moments.length > 0 && answer.exists !== null && h("p", { class: "answers-note soft tiny" }, `shown at all: probability ${answer.exists.toFixed(2)}`);
   const untrained = checkpoint?.trained === false && h("p", { class: "answers-note soft tiny" }, checkpoint.note || "untrained: it cannot know whether a video shows that at all; these are its best moments");
   if (!answer.moments.length) return [name, nothing(answer, question, app)];
-  const list = h("ol", { "aria-label": `Moments${several ? ` of ${answer.checkpoint}` : ""}, best first` }, answer.moments.map((one, i) => line(answer, one, i + 1, index, app)));
-  return [name, list, sure, untrained];
+  const least = question.min_exists ?? checkpoint?.min_exists ?? null;
+  if (question.show_all && answer.exists !== null && least !== null && answer.exists < least) return [name, anyway(answer, question, app), listOf(answer, several, index, app)];
+  return [name, listOf(answer, several, index, app), sure, untrained];
+}
+
+function listOf(answer, several, index, app) {
+  return h("ol", { "aria-label": `Moments${several ? ` of ${answer.checkpoint}` : ""}, best first` }, answer.moments.map((one, i) => line(answer, one, i + 1, index, app)));
 }
 
 function nothing(answer, { query, ...how }, app) {
   const act = () => app.ask(query, { ...how, show_all: true });
-  return h("div", { class: "answers-nothing" }, h("p", { class: "answers-no number" }, answer.nothing ?? "no moment"), h("p", { class: "soft small" }, "Probably the video does not show that."), h("button", { type: "button", onclick: act }, "Show them anyway"));
+  return h("div", { class: "answers-nothing" }, h("p", { class: "answers-no number" }, answer.nothing ?? "no moment"), h("p", { class: "soft small" }, NOT_SHOWN), h("button", { type: "button", onclick: act }, "Show them anyway"));
+}
+
+/** Above moments that are shown although there probably is none. */
+function anyway({ exists }, { query, ...how }, app) {
+  const act = () => app.ask(query, { ...how, show_all: false });
+  return h("div", { class: "answers-nothing" }, h("p", { class: "small" }, `${NOT_SHOWN} Shown at all: probability ${exists.toFixed(2)}. These are its best moments anyway.`), h("button", { type: "button", onclick: act }, "Hide them"));
 }
 
 function line(answer, moment, rank, index, app) {
@@ -101,11 +128,11 @@ function summary({ question, answers }) {
   return n && `${n} ${n === 1 ? "moment" : "moments"}`;
 }
 
-let announced = null;
+const announced = new Set(); // keys of questions
 /** Say an answer once. */
 function announce({ question, answers }, app) {
-  if (!answers.length || question.state !== "done" || announced === question.id) return;
-  announced = question.id;
+  if (question?.state !== "done" || !answers.length || announced.has(question.key)) return;
+  announced.add(question.key);
   const said = answers.map((one) => {
     const [best] = one.moments;
     const who = answers.length > 1 ? `${one.checkpoint}: ` : "";

@@ -5,14 +5,20 @@ import { forget, remember, remembered } from "./history.js";
 import { icon } from "./icons.js";
 import { bind } from "./keys.js";
 import { mountOptions } from "./options.js";
-import { popover } from "./popover.js";
+import { showStage } from "./narrow.js";
+import { otherQuestions } from "./other_questions.js";
+import { closePopovers, popover } from "./popover.js";
 import { createLeft, progressLine } from "./progress.js";
 import { createQuestions, isRunning } from "./question.js";
 
 const QUIET_MS = 300; // answers that come sooner need no progress
 const LONGEST = 1000; // characters that the server takes
 
-/** @returns {(query: string, options?: {scope?: string, top?: number | null, checkpoints?: string[], show_all?: boolean}) => void} what app.ask is */
+/**
+ * @typedef {{scope?: string, top?: number | null, min_exists?: number | null, checkpoints?: string[], show_all?: boolean}} How
+ *   what is left out stays as the form has it; null and [] are as usual
+ * @returns {{ask: (query: string, how?: How) => void, show: (key: number | null) => void}} what app.ask and app.show are
+ */
 export function mountAsk(container, app) {
   const questions = createQuestions(app);
   const options = mountOptions(app);
@@ -21,16 +27,17 @@ export function mountAsk(container, app) {
   const go = h("button", { class: "main", type: "submit" }, "Ask");
   const cancel = h("button", { type: "button", onclick: () => (questions.cancel(), field.focus()) }, "Cancel");
   const past = historyPanel((query) => ((field.value = query), ask(query)));
-  const form = h("form", { class: "ask-form", novalidate: true }, h("div", { class: "ask-field" }, field, past.button, past.panel), h("div", { class: "ask-how" }, scope, options.button, options.panel, go, cancel));
+  const form = h("form", { class: "ask-form", novalidate: true }, h("div", { class: "ask-field" }, field, past.button, past.panel), h("div", { class: "ask-how" }, scope, options.who, options.panels, options.button, go, cancel));
 
-  function ask(query, { scope: where = scope.value, top = null, checkpoints = [], show_all = false } = {}) {
+  function ask(query, { scope: where = scope.value, show_all = false, ...how } = {}) {
     const sentence = query.trim().replace(/\s+/g, " ");
     const { video } = app.state.get();
     if (!sentence) return void (app.notice("Type a sentence first: what shall be seen?", {}), field.focus());
     if (where === "video" && video === null) return void app.notice("Choose a video first, or look in all videos.", {});
     app.notice(null);
+    closePopovers();
     [field.value, scope.value] = [sentence, where];
-    options.take({ top, checkpoints });
+    options.take(how);
     const chosen = options.read();
     const body = { query: sentence, videos: where === "all" ? null : [video], checkpoints: chosen.checkpoints_asked ? chosen.checkpoints : null, top: chosen.top, min_exists: chosen.min_exists, show_all };
     remember(sentence);
@@ -40,6 +47,8 @@ export function mountAsk(container, app) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     ask(field.value);
+    if (scope.value === "video") showStage();
+    if (window.matchMedia("(pointer: coarse)").matches) field.blur(); // takes the keyboard off the screen
   });
   walkHistory(field);
   bind(["/"], () => (field.focus(), field.select()), { help: "write a sentence" });
@@ -49,8 +58,11 @@ export function mountAsk(container, app) {
     const runs = isRunning(question);
     [go.hidden, cancel.hidden] = [runs, !runs];
   });
-  fill(container, form, progress(app));
-  return ask;
+  app.state.watchPart(["question"], ({ question }) => [question?.key], ({ question }) => {
+    if (question) [field.value, scope.value] = [question.query, question.scope];
+  });
+  fill(container, form, progress(app), otherQuestions(app, questions.cancel));
+  return { ask, show: questions.show };
 }
 
 /** Sentences of before: arrow up and down in the field. */
@@ -62,6 +74,7 @@ function walkHistory(field) {
     const all = remembered();
     if (by === undefined || event.isComposing || !all.length) return;
     event.preventDefault();
+    if (at < 0 && field.value === all[0]) at = 0; // it stands there already
     at = Math.min(all.length - 1, Math.max(-1, at + by));
     field.value = all[at] ?? "";
   });

@@ -6,6 +6,7 @@
  */
 
 import { fill, h } from "./dom.js";
+import { showStage } from "./narrow.js";
 import { sizeOf } from "./sizes.js";
 import { baseName, inOrder, laidOut, matching, pathOf, rowAt } from "./video_rows.js";
 
@@ -16,7 +17,10 @@ const AROUND_PX = 240; // rows are made this far above and below what is seen
 /** The list, kept at what the page knows. */
 export function mountFolder(container, app) {
   const list = new FolderList(container, {
-    open: (video) => app.openVideo(video.id),
+    open: (video) => {
+      app.openVideo(video.id);
+      showStage({ focus: true });
+    },
     refresh: () => app.videosChanged().catch((problem) => app.notice(problem.message, { failed: true })),
   });
   app.state.watch(["videos"], ({ videos }) => list.setVideos(videos));

@@ -41,6 +41,7 @@ function isClicked(element) {
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (document.querySelector("dialog[open]") || taken(event)) return;
+  if (event.key === "Escape" && document.querySelector("[popover]:popover-open")) return; // the browser closes it
   const key = event.shiftKey && event.key.length > 1 ? `Shift+${event.key}` : event.key;
   const found = known.find((one) => one.keys.includes(key));
   if (!found) return;

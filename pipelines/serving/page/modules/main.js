@@ -16,6 +16,7 @@
  *     app.openVideo(id, {moment, seek_s})   show a video; a moment {start_s, end_s, score, checkpoint, rank} is chosen, too
  *     app.choose(moment | null, {play})     choose a moment of the shown video: seeks to it, loops it, shows its words
  *     app.ask(query, {scope})               ask, as the form does
+ *     app.showQuestion(question)            show a question of the state, beside a video that it asks about
  *     app.truthChanged()                    read the true windows again (after a correction)
  *     app.videosChanged()                   read the list of videos again (after an upload)
  *     app.say(text)                         one line for screen readers
@@ -27,9 +28,11 @@
  *     info       reply of GET /api/videos/{id} of it, or null
  *     problem    one line: why it cannot be shown, or null
  *     truth      queries of GET /api/videos/{id}/truth of it ([] before they came)
- *     question   {id, query, state, place, reading, n_done, n_total, answers: [Answer…], failed: [{video, problem}…], scope:
- *                "video" | "all", videos, checkpoints, note} or null; a new object for every event
- *     answers    the answers of the question to the shown video, one per checkpoint, in the order of the checkpoints
+ *     questions  what this page asked, the last one last; those that run go on, whatever is shown (asked.js, question.js)
+ *     asked      key of the shown one, or null
+ *     question   the shown one, which follows from these two: {key, id, query, state, place, reading, n_done, n_total, answers: [Answer…], failed: [{video, problem}…], scope:
+ *                "video" | "all", videos, checkpoints, top, min_exists, show_all, note} or null; a new object for every event
+ *     answers    follows from them, too: the answers of the question to the shown video, one per checkpoint, in the order of the checkpoints
  *     moment     the chosen moment {start_s, end_s, score, checkpoint, rank}, or null
  *     loop       [start_s, end_s] that plays in a circle, or null
  *     draft      corrections that are being drawn (correct.js)
@@ -45,7 +48,9 @@
  */
 
 import { get, onAway, path } from "./api.js";
+import { askedSo, keyFor, shownOf } from "./asked.js";
 import { region } from "./dom.js";
+import { isNarrow } from "./narrow.js";
 import { createStore } from "./store.js";
 import { readPlace, writePlace } from "./place.js";
 import { mountNotice } from "./notice.js";
@@ -59,11 +64,15 @@ import { mountFolder, renderResults } from "./folder.js";
 import { mountUploads } from "./uploads.js";
 import { mountExports } from "./exports.js";
 import { mountCorrections } from "./correct.js";
+import { videoOf } from "./question.js";
+import { inOrder } from "./video_rows.js";
 
 const NO_VIDEO = { info: null, problem: null, truth: [], moment: null, loop: null };
 
-const state = createStore({ server: null, videos: [], video: null, question: null, answers: [], draft: null, ...NO_VIDEO });
-const app = { state, openVideo, choose, truthChanged, videosChanged };
+const NOTHING = { server: null, videos: [], video: null, questions: [], asked: null, question: null, answers: [], draft: null };
+
+const state = createStore({ ...NOTHING, ...NO_VIDEO }, shownOf);
+const app = { state, openVideo, choose, truthChanged, videosChanged, showQuestion };
 
 let opening = new AbortController();
 let moving = false; // while an address is being followed, which is then not written to
@@ -74,7 +83,7 @@ async function openVideo(id, { moment = null, seek_s = null } = {}) {
     opening.abort();
     opening = new AbortController();
     const { signal } = opening;
-    state.set({ ...NO_VIDEO, video: id });
+    state.set({ ...NO_VIDEO, video: id, asked: keyFor(state.get(), id) });
     if (id === null) return;
     try {
       state.set({ info: await get(path("videos", id), { signal }) });
@@ -109,14 +118,6 @@ function choose(moment, { play = true } = {}) {
   if (play) app.player.play();
 }
 
-/** The answers to the shown video, in the order in which the checkpoints were asked; the same list while they are the same. */
-function answersShown({ question, video, answers }) {
-  const own = (question?.answers ?? []).filter((one) => one.video_id === video);
-  const order = question?.checkpoints ?? [];
-  own.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
-  return own.length === answers.length && own.every((one, i) => one === answers[i]) ? answers : own;
-}
-
 function showResults({ question }) {
   const room = region("results");
   room.hidden = question?.scope !== "all";
@@ -128,7 +129,7 @@ async function start() {
   onAway((away) => app.notice(away ? "The server does not answer; trying again…" : null, { failed: away }));
   app.player = mountPlayer(region("player"), app);
   app.axis = mountAxis(region("axis"), app);
-  app.ask = mountAsk(region("ask"), app);
+  Object.assign(app, mountAsk(region("ask"), app)); // ask, show
   mountAnswers(region("answers"), app);
   mountWords(region("words"), app);
   mountFolder(region("folder"), app);
@@ -136,9 +137,8 @@ async function start() {
   mountExports(region("exports"), app);
   mountCorrections(region("corrections"), app);
   mountHelp(region("tools"));
-  state.watch(["question", "video"], (now) => state.set({ answers: answersShown(now) }));
   state.watch(["question"], showResults);
-  if (window.matchMedia("(max-width: 899px)").matches) region("library-fold").open = false;
+  if (isNarrow()) region("library-fold").open = false;
   const [server, { videos }] = await Promise.all([get(path("state")), get(path("videos"))]);
   state.set({ server, videos });
   goTo(readPlace());
@@ -146,19 +146,25 @@ async function start() {
   window.addEventListener("popstate", () => goTo(readPlace()));
 }
 
-/** Show what an address says: its video, and its question asked again. */
+/** Show what an address says: its video, and its question, asked again where it is not known any more. */
 function goTo(place) {
-  const { videos, question } = state.get();
-  const first = videos.length ? videos[0].id : null;
+  const { videos, server, questions } = state.get();
+  const video = place.video ?? server.first ?? (videos.length ? inOrder(videos)[0].video.id : null);
   moving = true;
-  openVideo(place.video ?? first).catch((problem) => app.notice(problem.message, { failed: true }));
-  if (!place.query) state.set({ question: null });
-  else if (place.query !== question?.query || place.scope !== question.scope || !isAbout(question, place.video)) app.ask(place.query, place);
+  openVideo(video).catch((problem) => app.notice(problem.message, { failed: true }));
+  const known = place.query === null ? null : askedSo(questions, place, video);
+  app.show(known?.key ?? null);
+  if (place.query && !known) app.ask(place.query, place);
   moving = false;
 }
 
-function isAbout({ scope, videos }, video) {
-  return scope === "all" || videos.includes(video);
+/** A question of before, beside a video that it asks about. */
+function showQuestion(question) {
+  moving = true; // one step, not two
+  openVideo(videoOf(question, state.get().video)).catch((problem) => app.notice(problem.message, { failed: true }));
+  app.show(question.key);
+  moving = false;
+  writePlace(state.get());
 }
 
 start().catch((problem) => app.notice(problem.message, { failed: true }));

@@ -1,6 +1,6 @@
 /** The video and its controls: play, frames, speed, a loop, sound, full screen. */
 
-import { path } from "./api.js";
+import { onAway, path } from "./api.js";
 import { fill, h, region } from "./dom.js";
 import { icon } from "./icons.js";
 import { bind } from "./keys.js";
@@ -20,14 +20,14 @@ export function mountPlayer(container, app) {
   const video = h("video", { playsinline: true, preload: "metadata", tabindex: "-1" });
   const problem = h("p", { class: "player-problem", role: "alert", hidden: true, dir: "auto" });
   const player = createPlayback(video, app.state);
-  const waits = h("p", { class: "player-waits small", role: "status", hidden: true }, "Loading…");
+  const waits = h("p", { class: "player-waits small", role: "status", hidden: true });
   const screen = h("div", { class: "player-screen" }, video, waits, problem);
   const bar = controls(player, video, () => fullScreen(frame));
   const frame = h("div", { class: "player panel" }, screen, bar);
   video.addEventListener("click", player.toggle);
   fill(container, frame);
   loadWhatIsShown(video, problem, app);
-  showWaiting(video, waits);
+  showWaiting(video, waits, app);
   app.state.watch(["info", "video", "videos"], (now) => fill(region("stage-head"), head(now)));
   app.state.watch(["info"], ({ info }) => (bar.inert = info === null));
   bindKeys(player);
@@ -65,20 +65,27 @@ function loadWhatIsShown(video, problem, app) {
   });
 }
 
-/** Say that it loads, where that takes longer than one would not notice. */
-function showWaiting(video, line) {
-  let timer = 0;
+/** Say that it loads, or that there is nobody to load it from, where that takes longer than one would not notice. */
+function showWaiting(video, line, app) {
+  let [timer, away] = [0, false];
+  const begins = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => (line.hidden = false), WAIT_MS);
+  };
   const ends = () => {
     clearTimeout(timer);
     line.hidden = true;
   };
-  for (const event of ["waiting", "seeking"]) {
-    video.addEventListener(event, () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => (line.hidden = false), WAIT_MS);
-    });
-  }
-  for (const event of ["playing", "seeked", "canplay", "error", "emptied"]) video.addEventListener(event, ends);
+  onAway((now) => {
+    away = now;
+    line.textContent = away ? "Waiting for the server…" : "Loading…";
+  });
+  line.textContent = "Loading…";
+  for (const event of ["waiting", "seeking"]) video.addEventListener(event, begins);
+  for (const event of ["playing", "seeked", "canplay", "error"]) video.addEventListener(event, ends);
+  const opens = ({ video: id, info, problem }) => id !== null && !info && !problem;
+  video.addEventListener("emptied", () => opens(app.state.get()) || ends());
+  app.state.watchPart(["video", "info", "problem"], (now) => [now.video, opens(now)], (now) => (opens(now) ? begins() : ends()));
 }
 
 function attachFile(video, info) {
@@ -106,14 +113,18 @@ function head({ info, video, videos }) {
   const facts = info && [
     info.duration_s !== null && clock(info.duration_s),
     info.width && `${info.width} × ${info.height}`,
-    info.fps && `${Math.round(info.fps * 100) / 100} frames/s`,
-    !info.has_sound && "no sound",
+    info.fps && perSecond(Math.round(info.fps * 100) / 100),
+    info.has_sound ? "with sound" : "no sound",
   ].filter(Boolean);
   return [
     h("h2", { class: "clip", dir: "auto", title: name }, name),
     facts && h("p", { class: "soft small number" }, facts.join(" · ")),
     info?.play.kind === "pieces" && h("p", { class: "soft small", dir: "auto" }, `Made playable in pieces: ${info.play.reason}`),
   ];
+}
+
+function perSecond(frames) {
+  return `${frames} ${frames === 1 ? "frame" : "frames"}/s`;
 }
 
 function controls(player, video, full) {

@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 let made = 0;
 
 /**
- * @param {{name: string, picture?: string, text?: string, before?: () => void}} about before: called before it opens
+ * @param {{name: string, picture?: string, text?: unknown, before?: () => void}} about before: called before it opens
  * @param {...unknown} children of the panel
  * @returns {{button: HTMLElement, panel: HTMLElement}} both to be put into the page, side by side
  */
@@ -24,4 +24,9 @@ export function popover({ name, picture, text, before = () => {} }, ...children)
   });
   panel.addEventListener("toggle", (event) => button.setAttribute("aria-expanded", String(event.newState === "open")));
   return { button, panel };
+}
+
+/** Close what is open. */
+export function closePopovers() {
+  for (const one of document.querySelectorAll("[popover]:popover-open")) one.hidePopover();
 }

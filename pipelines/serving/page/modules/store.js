@@ -3,20 +3,28 @@
 /**
  * @template {object} T
  * @param {T} initial
+ * @param {(values: T) => Partial<T>} [derive] values that follow from others; nobody ever sees them lag behind those
  */
-export function createStore(initial) {
-  let values = { ...initial };
+export function createStore(initial, derive = () => ({})) {
+  let values = { ...initial, ...derive(initial) };
   const watchers = new Set();
+  const told = (tell) => {
+    try {
+      tell(values);
+    } catch (problem) {
+      reportError(problem); // a fault of one who watches keeps the news from no other
+    }
+  };
   return {
     /** The values as they are; not to be written to. @returns {T} */
     get: () => values,
 
     /** Take some new values; those who watch one that differs are told, once, with all values. @param {Partial<T>} patch */
     set(patch) {
-      const changed = Object.keys(patch).filter((key) => !Object.is(values[key], patch[key]));
-      if (!changed.length) return;
-      values = { ...values, ...patch };
-      for (const one of [...watchers]) if (one.keys.some((key) => changed.includes(key))) one.tell(values);
+      const [before, now] = [values, { ...values, ...patch }];
+      values = { ...now, ...derive(now) };
+      const changed = Object.keys(values).filter((key) => !Object.is(before[key], values[key]));
+      if (changed.length) for (const one of [...watchers]) if (one.keys.some((key) => changed.includes(key))) told(one.tell);
     },
 
     /**
