@@ -128,6 +128,41 @@ def test_keys_alone_move_judge_and_take_back(desk, folder):
     assert (row["query"], row["relevant_windows"]) == (ASKED, [[31.25, 36.5]])
 
 
+def test_a_mistyped_time_is_marked_and_changes_nothing_until_it_is_mended(desk, folder):
+    at = desk("a square jumps")
+    at.begin.click()
+    at.button("Add a moment").click()
+    n = at.screen.corrections.get_by_role("textbox", name="End of window").count()
+    window = [at.at("start", n), at.at("end", n)]
+    assert window == [0.0, 4.0]
+    start = at.field("Start", n)
+    for text, why in (("99:00", "behind the end of the video"), ("banana", "is no time"), ("4", "is no start before")):
+        start.fill(text)
+        start.press("Tab")
+        expect(start).to_have_attribute("aria-invalid", "true")
+        expect(at.screen.corrections.get_by_role("alert").filter(has_text=why)).to_be_visible()
+        expect(start).to_have_value(text)
+        assert [at.at("start", n), at.at("end", n)] == window
+    at.screen.corrections.get_by_role("textbox", name="Your name").fill("Mia")
+    at.button("Save").click()
+    expect(start).to_be_focused()
+    expect(at.screen.corrections.get_by_text(f"Not saved: start of window {n} is not taken")).to_be_visible()
+    nothing_serious(at.page)
+    start.fill("3,5")
+    start.press("Enter")
+    expect(start).to_have_attribute("aria-invalid", "false")
+    expect(start).to_have_value("00:03.50")
+    end = at.field("End", n)
+    end.fill("1")
+    end.press("Enter")
+    expect(end).to_have_attribute("aria-invalid", "true")
+    end.press("Escape")
+    expect(end).to_have_attribute("aria-invalid", "false")
+    at.save("Mia")
+    (row,) = rows(folder, "Mia")
+    assert row["relevant_windows"] == [[3.5, window[1]]]
+
+
 def test_a_window_is_drawn_on_the_empty_lane(desk):
     at = desk("a ring turns")
     at.begin.click()

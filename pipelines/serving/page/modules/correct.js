@@ -84,6 +84,11 @@ function toolsOf(desk, app) {
   };
   const send = (event) => {
     event.preventDefault();
+    const refused = rows.refused();
+    if (refused) {
+      refused.focus();
+      return desk.tell(`Not saved: ${refused.getAttribute("aria-label").toLowerCase()} is not taken; mend it, or press Esc in its field.`);
+    }
     desk.save(name.value.trim().normalize()).then(leave);
   };
   const form = h("form", { class: "fix-save", onsubmit: send }, h("label", { class: "small", for: "fix-who" }, "Your name"), name, save, discard);

@@ -3,6 +3,7 @@
 import { get, path, post } from "../api.js";
 import { added, beginning, freeKey, History, moved, placed, said, saysSomething } from "./draft.js";
 import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
+import { edgeAt } from "./typed.js";
 
 const NARROW_PX = 16; // below it edges are hard to take hold of, and the axis is zoomed
 const NEW_S = 4; // seconds of a window that is added without being drawn
@@ -179,12 +180,11 @@ export class Desk {
     this.do(placed(key, start, end, duration_s), kind);
   }
 
-  /** Let a window start or end there; where its other edge is in the way, the whole window goes there. */
+  /** Let a window start or end there, or say why it cannot: its other edge stays where it is. */
   set(key, part, seconds) {
-    const { start_s, end_s } = this.item(key);
-    const behind = part === "start" ? seconds >= end_s : seconds <= start_s;
-    if (behind) this.put(key, "whole", part === "start" ? seconds : seconds - (end_s - start_s));
-    else this.put(key, part, seconds);
+    const { problem, seconds: there } = edgeAt(seconds, part, this.item(key), this.subject.duration_s);
+    if (problem) this.#say(problem, true);
+    else this.put(key, part, there);
   }
 
   /** Send what is drawn. */
@@ -210,6 +210,11 @@ export class Desk {
       this.saving = false;
       this.changed();
     }
+  }
+
+  /** One line about what cannot be done. */
+  tell(text) {
+    this.#say(text, true);
   }
 
   #say(text, failed) {
