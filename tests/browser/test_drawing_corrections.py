@@ -61,12 +61,12 @@ class Desk:
         self.page.mouse.move(x + pixels, y, steps=4)
         self.page.mouse.up()
 
-    def save(self, name):
+    def save(self, name, ends=""):
         who = self.screen.corrections.get_by_role("textbox", name="Your name")
         if not who.input_value():
             who.fill(name)
         self.button("Save").click()
-        expect(self.screen.corrections.get_by_text(f"Saved as {name}’s.")).to_be_visible()
+        expect(self.screen.corrections.get_by_text(f"Saved as {name}’s. {ends}".strip())).to_be_visible()
 
 
 def rows(folder, name):
@@ -214,7 +214,11 @@ def test_other_people_s_corrections_are_seen_by_name_and_can_be_begun_with(desk,
     expect(second.button("Not in this video")).to_have_attribute("aria-pressed", "true")
     second.button("Add a moment").click()
     expect(second.button("Not in this video")).to_have_attribute("aria-pressed", "false")
-    second.save("Yan")
+    second.save("Yan", ends="Zoe disagrees about this.")
+    expect(second.screen.corrections.get_by_text("Yan and Zoe disagree about this")).to_be_visible()
+    expect(second.screen.axis.get_by_text("disputed: not in this video, says Zoe")).to_be_visible()
+    expect(second.screen.axis.get_by_role("button", name=re.compile("^true window .*by Yan"))).to_have_count(1)
+    nothing_serious(second.page)
     assert len(rows(folder, "Yan")[0]["relevant_windows"]) == 1
     expect(second.screen.corrections.get_by_role("listitem").filter(has_text="Yan")).to_contain_text("(you)")
 

@@ -1,6 +1,7 @@
 /** The correction of the shown video and sentence: what is drawn, what is chosen in it, what was saved by whom. */
 
 import { get, path, post } from "../api.js";
+import { disagreements } from "./agreement.js";
 import { added, beginning, freeKey, History, moved, placed, said, saysSomething } from "./draft.js";
 import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
 import { edgeAt } from "./typed.js";
@@ -204,6 +205,8 @@ export class Desk {
       this.#say(`Saved as ${row.by}’s.`, false);
       if (this.subject === subject) this.history = null;
       await Promise.all([this.read(), this.app.truthChanged(), this.app.videosChanged()]);
+      const others = this.subject === subject ? disagreements(this.rows ?? []).flatMap(({ names }) => (names.includes(row.by) ? names.filter((name) => name !== row.by) : [])) : [];
+      if (others.length) this.#say(`Saved as ${row.by}’s. ${listed(others)} ${others.length > 1 ? "disagree" : "disagrees"} about this.`, false);
     } catch (problem) {
       this.#say(problem.message, true);
     } finally {
@@ -222,4 +225,9 @@ export class Desk {
     if (!failed) this.app.say(text);
     this.changed();
   }
+}
+
+/** "Ana", "Ana and Bob", "Ana, Bob and Cem" */
+function listed(names) {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
