@@ -198,6 +198,26 @@ def test_what_is_not_saved_is_there_after_a_reload_and_under_another_sentence(de
     assert at.page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('spikemba.draft'))") == []
 
 
+def test_two_tabs_draw_the_same_correction(desk):
+    sentence = "a yellow ring grows"
+    one, other = desk(sentence), desk(sentence)
+    one.begin.click()
+    other.begin.click()
+    ends = [at.screen.corrections.get_by_role("textbox", name="End of window") for at in (one, other)]
+    before = ends[0].count()
+    one.button("Add a moment").click()
+    expect(ends[1]).to_have_count(before + 1)
+    expect(other.screen.corrections.get_by_text("Drawn in another tab")).to_be_visible()
+    other.button("Add a moment").click()
+    expect(ends[0]).to_have_count(before + 2)
+    other.button("Undo").click()
+    expect(ends[0]).to_have_count(before + 1)
+    other.button("Undo").click()
+    one.button("Discard").click()
+    expect(other.screen.corrections.get_by_text("Saved or discarded in another tab.")).to_be_visible()
+    expect(other.begin).to_have_attribute("aria-pressed", "false")
+
+
 def test_other_people_s_corrections_are_seen_by_name_and_can_be_begun_with(desk, folder, context):
     sentence = "a green triangle leaves"
     first = desk(sentence)

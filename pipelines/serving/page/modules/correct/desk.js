@@ -3,7 +3,7 @@
 import { get, path, post } from "../api.js";
 import { disagreements } from "./agreement.js";
 import { added, beginning, freeKey, History, moved, placed, said, saysSomething } from "./draft.js";
-import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
+import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName, onOtherTabs } from "./kept.js";
 import { edgeAt } from "./typed.js";
 
 const NARROW_PX = 16; // below it edges are hard to take hold of, and the axis is zoomed
@@ -26,6 +26,26 @@ export class Desk {
   constructor(app) {
     this.app = app;
     this.subject = null;
+    onOtherTabs((changed) => this.#follow(changed));
+  }
+
+  /** What was drawn in another tab is drawn here, too, so that neither overwrites the other unseen. */
+  #follow(changed) {
+    const { subject, history } = this;
+    if (subject && history && changed(subject.video, subject.query)) {
+      const kept = keptDraft(subject.video, subject.query);
+      if (kept) {
+        history.do(() => kept.now, "another tab");
+        this.#resumed = true;
+        if (!this.item(this.selected)) this.selected = null;
+        this.message = { text: "Drawn in another tab; undo brings back what was here.", failed: false };
+      } else {
+        this.history = null;
+        this.message = { text: "Saved or discarded in another tab.", failed: false };
+        this.read();
+      }
+    }
+    this.changed();
   }
 
   /** Call `fn()` after every change. */
