@@ -29,15 +29,15 @@ def as_json(found: Sequence[Grounding]) -> str:
 
 
 def as_csv(found: Sequence[Grounding]) -> str:
-    """video, query, rank, start_s, end_s, score, exists; the last is empty where nothing tells it."""
+    """video, query, rank, start_s, end_s, score, exists, model; exists is empty where nothing tells it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["video", "query", "rank", "start_s", "end_s", "score", "exists"])
+    writer.writerow(["video", "query", "rank", "start_s", "end_s", "score", "exists", "model"])
     for one in found:
         exists = "" if one.exists is None else f"{one.exists:.4f}"
         for rank, m in enumerate(one.moments, start=1):
             times = f"{m.start_s:.3f}", f"{m.end_s:.3f}"
-            writer.writerow([one.video, one.query, rank, *times, f"{m.score:.4f}", exists])
+            writer.writerow([one.video, one.query, rank, *times, f"{m.score:.4f}", exists, one.model])
     return out.getvalue()
 
 
