@@ -139,6 +139,10 @@ def _print_notes(answers: "Answers", form: Format, several: bool, outputs: "Outp
         print_note(f"{len(nothing)} of {len(answers.found)} answers: no such moment" if several else first)
     if lost := note_of(outputs.format, answers.found, outputs.shape) if form != "table" else None:
         print_note(f"{form}: {lost}")
+    for query, words, model in dict.fromkeys((one.query, one.unknown_words, one.model) for one in answers.found):
+        if words:
+            about = f" (“{query}”)" if len({one.query for one in answers.found}) > 1 else ""
+            print_note(f"{model} does not know: {', '.join(words)}{about}")
     for note in answers.notes:
         print_note(note)
     for path in answers.written:

@@ -8,7 +8,7 @@ from typing import overload
 
 from spikemba.checkpoints.grounding import Checkpoint
 from spikemba.encoders import TextFeatures
-from spikemba.encoders.base import EncoderOptions, check_query
+from spikemba.encoders.base import EncoderOptions, check_query, unknown_words
 from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
@@ -213,7 +213,10 @@ class Grounder:
         answers = self.model.answers(encoded, texts, top)
         row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
         return [
-            Grounding(video, sentence, encoded.duration_s, row_s, answer, self.name, self.model.min_exists)
+            Grounding(
+                *(video, sentence, encoded.duration_s, row_s, answer, self.name, self.model.min_exists),
+                unknown_words=unknown_words(self.text, sentence),
+            )
             for sentence, answer in zip(sentences, answers, strict=True)
         ]
 

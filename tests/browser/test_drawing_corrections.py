@@ -65,7 +65,7 @@ class Desk:
         who = self.screen.corrections.get_by_role("textbox", name="Your name")
         if not who.input_value():
             who.fill(name)
-        self.button("Save").click()
+        self.button("Save correction").click()
         expect(self.screen.corrections.get_by_text(f"Saved as {name}’s. {ends}".strip())).to_be_visible()
 
 
@@ -144,7 +144,7 @@ def test_a_mistyped_time_is_marked_and_changes_nothing_until_it_is_mended(desk, 
         expect(start).to_have_value(text)
         assert [at.at("start", n), at.at("end", n)] == window
     at.screen.corrections.get_by_role("textbox", name="Your name").fill("Mia")
-    at.button("Save").click()
+    at.button("Save correction").click()
     expect(start).to_be_focused()
     expect(at.screen.corrections.get_by_text(f"Not saved: start of window {n} is not taken")).to_be_visible()
     nothing_serious(at.page)
@@ -248,10 +248,10 @@ def test_a_name_that_is_no_name_and_nothing_said_are_told_before_anything_is_sen
     at.begin.click()
     who = at.screen.corrections.get_by_role("textbox", name="Your name")
     who.fill("../x")
-    at.button("Save").click()
+    at.button("Save correction").click()
     expect(at.screen.corrections.get_by_text("Nothing is said yet")).to_be_visible()
     at.button("Add a moment").click()
-    at.button("Save").click()
+    at.button("Save correction").click()
     expect(at.screen.corrections.get_by_text("Your name: 1 to 64 letters")).to_be_visible()
     at.button("Discard").click()
 

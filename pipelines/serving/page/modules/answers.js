@@ -64,9 +64,10 @@ function group(answer, index, { question, answers, server }, app) {
   const name = several && h("h3", { class: "answers-model", data: { model: String(index % 2) } }, h("span", { class: "swatch", "aria-hidden": "true", data: { model: String(index % 2) } }), h("span", { class: "long", dir: "auto" }, answer.checkpoint));
   const sure = answer.moments.length > 0 && answer.exists !== null && h("p", { class: "answers-note soft tiny" }, `shown at all: probability ${answer.exists.toFixed(2)}`);
   const untrained = checkpoint?.trained === false && h("p", { class: "answers-note soft tiny" }, checkpoint.note || "untrained: it cannot know whether a video shows that at all; these are its best moments");
-  if (!answer.moments.length) return [name, nothing(answer, question, app)];
+  const unknown = answer.unknown_words?.length > 0 && h("p", { class: "answers-note small long", dir: "auto" }, `${answer.checkpoint} does not know: ${answer.unknown_words.join(", ")}`);
+  if (!answer.moments.length) return [name, nothing(answer, question, app), unknown];
   const list = h("ol", { "aria-label": `Moments${several ? ` of ${answer.checkpoint}` : ""}, best first` }, answer.moments.map((one, i) => line(answer, one, i + 1, index, app)));
-  return [name, list, sure, untrained];
+  return [name, list, unknown, sure, untrained];
 }
 
 function nothing(answer, { query, ...how }, app) {

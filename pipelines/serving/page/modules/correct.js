@@ -75,7 +75,7 @@ function toolsOf(desk, app) {
   const undo = button({ class: "quiet", onclick: () => desk.undo(), title: "Undo (ctrl z)" }, "Undo");
   const redo = button({ class: "quiet", onclick: () => desk.redo(), title: "Redo (ctrl shift z)" }, "Redo");
   const name = h("input", { type: "text", id: "fix-who", maxlength: "64", autocomplete: "nickname", required: true, dir: "auto", value: keptName() });
-  const save = h("button", { class: "main", type: "submit" }, icon("save"), "Save");
+  const save = h("button", { class: "main", type: "submit" }, icon("edit"), "Save correction");
   const discard = button({ class: "quiet", onclick: () => (desk.discard(), leave()) }, "Discard");
   // what had the focus is gone then
   const leave = () => {
