@@ -114,6 +114,10 @@ def test_keys_alone_move_judge_and_take_back(desk, folder):
     at.page.keyboard.press("a")
     n = at.screen.corrections.get_by_role("textbox", name="End of window").count()
     assert (at.at("start", n), at.at("end", n)) == (30.0, 34.0)
+    at.page.keyboard.press("ArrowRight")  # the new window has the focus
+    expect(at.slider("end", n)).to_have_attribute("aria-valuenow", "34.1")
+    at.page.keyboard.press("ArrowLeft")
+    expect(at.slider("end", n)).to_have_attribute("aria-valuenow", "34")
     at.screen.seek(36.5)
     at.screen.is_at(36.5)
     at.page.keyboard.press("]")
