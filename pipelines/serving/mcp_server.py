@@ -267,7 +267,8 @@ class _Tools:
         )
         if len(fit) > 1:
             names = ", ".join(one.name for one in fit[:5]) + (", …" if len(fit) > 5 else "")
-            raise NotThere(f"{len(fit)} videos are called {printable(named)[:100]!r}: {names}; give one of these, or an id")
+            called = printable(named)[:100]
+            raise NotThere(f"{len(fit)} videos are called {called!r}: {names}; give one of these, or an id")
         if not fit:
             raise NotThere(f"no video has the id {printable(named)[:100]!r}; list_videos lists them")
         return self._service.video(fit[0].id)

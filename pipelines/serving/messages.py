@@ -254,7 +254,6 @@ class AnswerMessage(Message):
     video_id: str
     checkpoint: str
     nothing: str | None
-    """What to say in place of moments, where there are none."""
     explained: Explained
 
 

@@ -284,6 +284,6 @@ def _page(refusal: Refusal) -> tuple[bytes, bytes]:
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>spikemba</title>'
         '<meta name="viewport" content="width=device-width"></head>\n'
-        f'<body><main><h1>spikemba</h1><p>{said}</p></main></body></html>\n'
+        f"<body><main><h1>spikemba</h1><p>{said}</p></main></body></html>\n"
     )
     return b"text/html; charset=utf-8", text.encode()
