@@ -130,11 +130,19 @@ def _note_untrained(*, named: bool, shows_best: bool) -> None:
 
 
 def _print_notes(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
-    """Beside the answers: that there is nothing, where the form has no place for it; then the files."""
+    """Beside the answers: that there is nothing, or not all, where the form has no place for it; then the files."""
+    from pipelines.grounding.losses import note_of
+
     nothing = [one for one in answers.found if not one.moments]
     if nothing and (outputs.out is not None or form not in ("table", "json")):
         first = f"{answers.names[nothing[0].video]}: {nothing[0].nothing}"
         print_note(f"{len(nothing)} of {len(answers.found)} answers: no such moment" if several else first)
+    if lost := note_of(outputs.format, answers.found, outputs.shape) if form != "table" else None:
+        print_note(f"{form}: {lost}")
+    for query, words, model in dict.fromkeys((one.query, one.unknown_words, one.model) for one in answers.found):
+        if words:
+            about = f" (“{query}”)" if len({one.query for one in answers.found}) > 1 else ""
+            print_note(f"{model} does not know: {', '.join(words)}{about}")
     for note in answers.notes:
         print_note(note)
     for path in answers.written:

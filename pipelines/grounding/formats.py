@@ -30,18 +30,19 @@ def as_json(found: Sequence[Grounding]) -> str:
 
 
 def as_csv(found: Sequence[Grounding]) -> str:
-    """video, query, rank, start_s, end_s, score, exists; the last is empty where nothing tells it.
+    """video, query, rank, start_s, end_s, score, exists, model; exists is empty where nothing tells it.
 
     No spreadsheet takes a name or a sentence for a formula: see `spikemba.tables.text.as_text`.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["video", "query", "rank", "start_s", "end_s", "score", "exists"])
+    writer.writerow(["video", "query", "rank", "start_s", "end_s", "score", "exists", "model"])
     for one in found:
         exists = "" if one.exists is None else f"{one.exists:.4f}"
         for rank, m in enumerate(one.moments, start=1):
             times = f"{m.start_s:.3f}", f"{m.end_s:.3f}"
-            writer.writerow([as_text(str(one.video)), as_text(one.query), rank, *times, f"{m.score:.4f}", exists])
+            names = as_text(str(one.video)), as_text(one.query)
+            writer.writerow([*names, rank, *times, f"{m.score:.4f}", exists, as_text(one.model)])
     return out.getvalue()
 
 

@@ -262,8 +262,16 @@ class _Tools:
     def _video(self, named: str) -> ServedVideo:
         """The video of an id, or of a name that no other one has. Raises NotThere."""
         served = self._service.videos.all()
-        fit = [one for one in served if one.id == named] or [one for one in served if one.name == named]
-        if len(fit) != 1:
+        fit = (
+            [one for one in served if one.id == named]
+            or [one for one in served if one.name == named]
+            or [one for one in served if one.name.rpartition("/")[2] == named]
+        )
+        if len(fit) > 1:
+            names = ", ".join(one.name for one in fit[:5]) + (", …" if len(fit) > 5 else "")
+            called = printable(named)[:100]
+            raise NotThere(f"{len(fit)} videos are called {called!r}: {names}; give one of these, or an id")
+        if not fit:
             raise NotThere(f"no video has the id {printable(named)[:100]!r}; list_videos lists them")
         return self._service.video(fit[0].id)
 

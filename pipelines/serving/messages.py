@@ -249,10 +249,11 @@ class AnswerMessage(Message):
     moments: list[MomentMessage]
     saliency: list[float]
     model: str
+    unknown_words: list[str] = Field(default_factory=list)
+    """Words that the text encoder does not know, where it can tell; missing where there are none."""
     video_id: str
     checkpoint: str
     nothing: str | None
-    """What to say in place of moments, where there are none."""
     explained: Explained
 
 

@@ -102,6 +102,20 @@ class TextEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class WordKnower(Protocol):
+    """A text encoder with a vocabulary, which can tell what it does not know."""
+
+    def unknown_words(self, sentence: str) -> list[str]:
+        """Words of the sentence that mean nothing to it, in lower case, each once."""
+        ...
+
+
+def unknown_words(encoder: TextEncoder, sentence: str) -> tuple[str, ...]:
+    """Words that an encoder does not know; none where it cannot tell."""
+    return tuple(encoder.unknown_words(sentence)) if isinstance(encoder, WordKnower) else ()
+
+
 def clip_rule(encoder: VideoEncoder, clip_s: float, source: VideoInfo) -> ClipRule:
     """Which frames of a file an encoder sees, and how they form clips."""
     if isinstance(encoder, ClipPicker):

@@ -257,6 +257,12 @@ class MiniEncoder:
         out: Array = self.model.video(torch.from_numpy(frames)).numpy()
         return out
 
+    def unknown_words(self, sentence: str) -> list[str]:
+        """Words out of its vocabulary; of other scripts than the Latin it knows none."""
+        known = {*self.model.config.vocabulary}
+        words = dict.fromkeys(re.findall(r"[\w']+", sentence.lower()))
+        return [word for word in words if split_words(word) != [word] or word not in known]
+
     @torch.inference_mode()
     def encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:
         """One by one, so that a sentence's features do not depend on its neighbours' lengths."""

@@ -9,7 +9,7 @@ from typing import overload
 
 from spikemba.checkpoints.grounding import Checkpoint
 from spikemba.encoders import TextFeatures
-from spikemba.encoders.base import EncoderOptions, check_query
+from spikemba.encoders.base import EncoderOptions, check_query, unknown_words
 from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
@@ -255,7 +255,7 @@ class Grounder:
             row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
             for sentence, answer in zip(sentences, islice(answers, len(sentences)), strict=True):
                 how = encoded.duration_s, row_s, answer, self.name, self.model.min_exists
-                found.append(Grounding(video, sentence, *how))
+                found.append(Grounding(video, sentence, *how, unknown_words=unknown_words(self.text, sentence)))
         return found
 
     def _encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:

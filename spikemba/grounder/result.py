@@ -29,6 +29,8 @@ class Grounding:
     """The checkpoint that was asked, or `zero-shot` and the encoder."""
     min_exists: float | None = None
     """Where `exists` is lower, there is no such moment; None: wherever it is, the best moments are the answer."""
+    unknown_words: tuple[str, ...] = ()
+    """Words of the query that the text encoder does not know, where it can tell."""
 
     @property
     def exists(self) -> float | None:
@@ -61,7 +63,11 @@ class Grounding:
         return self.answer.nothing
 
     def to_dict(self) -> dict[str, Any]:
-        """What `spikemba ground --json` prints: plain values, rounded to a millisecond and to four digits."""
+        """What `spikemba ground --json` prints: plain values, rounded to a millisecond and to four digits.
+
+        `unknown_words` is there only where there are any.
+        """
+        unknown = {"unknown_words": [*self.unknown_words]} if self.unknown_words else {}
         return {
             "video": str(self.video),
             "query": self.query,
@@ -74,6 +80,7 @@ class Grounding:
             ],
             "saliency": [round(float(value), 4) for value in self.saliency],
             "model": self.model,
+            **unknown,
         }
 
     def explained(self) -> dict[str, Any]:

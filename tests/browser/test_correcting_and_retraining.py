@@ -37,7 +37,7 @@ def test_what_is_corrected_on_the_page_is_what_the_next_model_answers(visit, tmp
             field.fill(str(seconds))
             field.press("Enter")
         screen.corrections.get_by_role("textbox", name="Your name").fill("Ana")
-        screen.corrections.get_by_role("button", name="Save", exact=True).click()
+        screen.corrections.get_by_role("button", name="Save correction", exact=True).click()
         expect(screen.corrections.get_by_text("Saved as Ana’s.")).to_be_visible()
         screen.page.close()
     finally:

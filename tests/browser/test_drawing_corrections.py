@@ -61,12 +61,12 @@ class Desk:
         self.page.mouse.move(x + pixels, y, steps=4)
         self.page.mouse.up()
 
-    def save(self, name):
+    def save(self, name, ends=""):
         who = self.screen.corrections.get_by_role("textbox", name="Your name")
         if not who.input_value():
             who.fill(name)
-        self.button("Save").click()
-        expect(self.screen.corrections.get_by_text(f"Saved as {name}’s.")).to_be_visible()
+        self.button("Save correction").click()
+        expect(self.screen.corrections.get_by_text(f"Saved as {name}’s. {ends}".strip())).to_be_visible()
 
 
 def rows(folder, name):
@@ -114,6 +114,10 @@ def test_keys_alone_move_judge_and_take_back(desk, folder):
     at.page.keyboard.press("a")
     n = at.screen.corrections.get_by_role("textbox", name="End of window").count()
     assert (at.at("start", n), at.at("end", n)) == (30.0, 34.0)
+    at.page.keyboard.press("ArrowRight")  # the new window has the focus
+    expect(at.slider("end", n)).to_have_attribute("aria-valuenow", "34.1")
+    at.page.keyboard.press("ArrowLeft")
+    expect(at.slider("end", n)).to_have_attribute("aria-valuenow", "34")
     at.screen.seek(36.5)
     at.screen.is_at(36.5)
     at.page.keyboard.press("]")
@@ -126,6 +130,41 @@ def test_keys_alone_move_judge_and_take_back(desk, folder):
     expect(at.screen.corrections.get_by_text("Saved as 李 雷’s.")).to_be_visible()
     (row,) = rows(folder, "李 雷")
     assert (row["query"], row["relevant_windows"]) == (ASKED, [[31.25, 36.5]])
+
+
+def test_a_mistyped_time_is_marked_and_changes_nothing_until_it_is_mended(desk, folder):
+    at = desk("a square jumps")
+    at.begin.click()
+    at.button("Add a moment").click()
+    n = at.screen.corrections.get_by_role("textbox", name="End of window").count()
+    window = [at.at("start", n), at.at("end", n)]
+    assert window == [0.0, 4.0]
+    start = at.field("Start", n)
+    for text, why in (("99:00", "behind the end of the video"), ("banana", "is no time"), ("4", "is no start before")):
+        start.fill(text)
+        start.press("Tab")
+        expect(start).to_have_attribute("aria-invalid", "true")
+        expect(at.screen.corrections.get_by_role("alert").filter(has_text=why)).to_be_visible()
+        expect(start).to_have_value(text)
+        assert [at.at("start", n), at.at("end", n)] == window
+    at.screen.corrections.get_by_role("textbox", name="Your name").fill("Mia")
+    at.button("Save correction").click()
+    expect(start).to_be_focused()
+    expect(at.screen.corrections.get_by_text(f"Not saved: start of window {n} is not taken")).to_be_visible()
+    nothing_serious(at.page)
+    start.fill("3,5")
+    start.press("Enter")
+    expect(start).to_have_attribute("aria-invalid", "false")
+    expect(start).to_have_value("00:03.50")
+    end = at.field("End", n)
+    end.fill("1")
+    end.press("Enter")
+    expect(end).to_have_attribute("aria-invalid", "true")
+    end.press("Escape")
+    expect(end).to_have_attribute("aria-invalid", "false")
+    at.save("Mia")
+    (row,) = rows(folder, "Mia")
+    assert row["relevant_windows"] == [[3.5, window[1]]]
 
 
 def test_a_window_is_drawn_on_the_empty_lane(desk):
@@ -163,6 +202,26 @@ def test_what_is_not_saved_is_there_after_a_reload_and_under_another_sentence(de
     assert at.page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('spikemba.draft'))") == []
 
 
+def test_two_tabs_draw_the_same_correction(desk):
+    sentence = "a yellow ring grows"
+    one, other = desk(sentence), desk(sentence)
+    one.begin.click()
+    other.begin.click()
+    ends = [at.screen.corrections.get_by_role("textbox", name="End of window") for at in (one, other)]
+    before = ends[0].count()
+    one.button("Add a moment").click()
+    expect(ends[1]).to_have_count(before + 1)
+    expect(other.screen.corrections.get_by_text("Drawn in another tab")).to_be_visible()
+    other.button("Add a moment").click()
+    expect(ends[0]).to_have_count(before + 2)
+    other.button("Undo").click()
+    expect(ends[0]).to_have_count(before + 1)
+    other.button("Undo").click()
+    one.button("Discard").click()
+    expect(other.screen.corrections.get_by_text("Saved or discarded in another tab.")).to_be_visible()
+    expect(other.begin).to_have_attribute("aria-pressed", "false")
+
+
 def test_other_people_s_corrections_are_seen_by_name_and_can_be_begun_with(desk, folder, context):
     sentence = "a green triangle leaves"
     first = desk(sentence)
@@ -179,7 +238,11 @@ def test_other_people_s_corrections_are_seen_by_name_and_can_be_begun_with(desk,
     expect(second.button("Not in this video")).to_have_attribute("aria-pressed", "true")
     second.button("Add a moment").click()
     expect(second.button("Not in this video")).to_have_attribute("aria-pressed", "false")
-    second.save("Yan")
+    second.save("Yan", ends="Zoe disagrees about this.")
+    expect(second.screen.corrections.get_by_text("Yan and Zoe disagree about this")).to_be_visible()
+    expect(second.screen.axis.get_by_text("disputed: not in this video, says Zoe")).to_be_visible()
+    expect(second.screen.axis.get_by_role("button", name=re.compile("^true window .*by Yan"))).to_have_count(1)
+    nothing_serious(second.page)
     assert len(rows(folder, "Yan")[0]["relevant_windows"]) == 1
     expect(second.screen.corrections.get_by_role("listitem").filter(has_text="Yan")).to_contain_text("(you)")
 
@@ -189,10 +252,10 @@ def test_a_name_that_is_no_name_and_nothing_said_are_told_before_anything_is_sen
     at.begin.click()
     who = at.screen.corrections.get_by_role("textbox", name="Your name")
     who.fill("../x")
-    at.button("Save").click()
+    at.button("Save correction").click()
     expect(at.screen.corrections.get_by_text("Nothing is said yet")).to_be_visible()
     at.button("Add a moment").click()
-    at.button("Save").click()
+    at.button("Save correction").click()
     expect(at.screen.corrections.get_by_text("Your name: 1 to 64 letters")).to_be_visible()
     at.button("Discard").click()
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from typed import run
 
-from browser.screen import ASKED, Screen, saved
+from browser.screen import ABSENT, ASKED, Screen, saved
 from pipelines.grounding.formats import FORMATS
 from spikemba.video.sampling import VideoReader
 
@@ -36,6 +36,34 @@ def test_every_format_is_the_file_that_ground_writes(screen, films, monkeypatch)
             assert json.loads(text) == [json.loads(printed)]
         else:
             assert text == printed, name
+
+
+def test_what_a_format_leaves_out_is_said_beside_it(screen):
+    formats = screen.exports.get_by_role("combobox", name="Format")
+    formats.select_option("edl")
+    said = screen.exports.get_by_text("overlapping moments are left out: ")
+    expect(said).to_be_visible()
+    screen.exports.get_by_role("combobox", name="Timeline").select_option("markers")
+    expect(said).to_have_count(0)
+    formats.select_option("srt")
+    screen.ask(ABSENT)
+    expect(screen.exports.get_by_text("Nothing to save: no such moment")).to_be_visible()
+    expect(screen.exports.get_by_role("button", name="Save")).to_be_disabled()
+    formats.select_option("json")
+    with screen.page.expect_download():
+        screen.exports.get_by_role("button", name="Save").click()
+
+
+def test_of_two_checkpoints_each_has_a_file_of_its_own_name(screen):
+    screen.choose_checkpoints("mini", "twin")
+    screen.ask(ASKED)
+    which = screen.exports.get_by_role("combobox", name="Checkpoint")
+    for name in ("mini", "twin"):
+        which.select_option(name)
+        with screen.page.expect_download() as download:
+            screen.exports.get_by_role("button", name="Save").click()
+        assert download.value.suggested_filename == f"shapes_a-red-circle-enters_{name}.csv"
+        assert all(line.endswith(f",{name}") for line in saved(download.value).decode().splitlines()[1:])
 
 
 @pytest.mark.parametrize(("mode", "slack_s"), [("exact", 0.0), ("copy", 30.0)])

@@ -280,10 +280,10 @@ def _page(refusal: Refusal) -> tuple[bytes, bytes]:
     said = {
         401: "This page needs a token. Open the whole address that <code>spikemba serve</code> printed.",
         429: "Too many wrong tokens. Wait a minute, then open the address that <code>spikemba serve</code> printed.",
-    }.get(refusal.status, "The token is right.")
+    }.get(refusal.status, 'The token is right.</p><p><a href="/">Go on to the page</a>')
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>spikemba</title>'
         '<meta name="viewport" content="width=device-width"></head>\n'
-        f'<body><main><h1>spikemba</h1><p>{said}</p><p><a href="/">Go on to the page</a></p></main></body></html>\n'
+        f"<body><main><h1>spikemba</h1><p>{said}</p></main></body></html>\n"
     )
     return b"text/html; charset=utf-8", text.encode()

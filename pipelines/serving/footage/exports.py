@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from pipelines.grounding.answer_files import likeliest_first
 from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
+from pipelines.grounding.losses import EMPTY_ALLOWED
 from pipelines.grounding.output_names import slug
 from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotNow, NotThere
@@ -55,13 +56,18 @@ def export(question: Question, asked: Export, *, absolute: bool) -> ExportedFile
     videos = list(dict.fromkeys(one.video for one in answers))
     if asked.format in PER_VIDEO and len(videos) > 1:
         raise SpikeMbaError(f"{asked.format} is a file of one video, and there are {len(videos)}; name one in videos")
+    if asked.format not in EMPTY_ALLOWED and not any(one.grounding.moments for one in answers):
+        raise SpikeMbaError(
+            f"there is no moment to write as {asked.format}; ask with show_all, or take {' or '.join(EMPTY_ALLOWED)}, "
+            "which can say so"
+        )
     suffix, _ = FORMATS[asked.format]
     try:
         text = _text(answers, asked, videos, absolute=absolute)
     except VideoError as error:
         raise _told(error, videos) from None
     media_type = MEDIA_TYPES.get(asked.format, "text/plain; charset=utf-8")
-    return ExportedFile(_name(videos, question.asked.query, suffix), media_type, utf8_text(text).encode())
+    return ExportedFile(_name(videos, question, answers[0].checkpoint, suffix), media_type, utf8_text(text).encode())
 
 
 def _chosen(question: Question, asked: Export) -> list[Answered]:
@@ -96,9 +102,11 @@ def _told(error: VideoError, videos: Sequence[ServedVideo]) -> VideoError:
     return error if about is None else about.fault(error)
 
 
-def _name(videos: Sequence[ServedVideo], query: str, suffix: str) -> str:
+def _name(videos: Sequence[ServedVideo], question: Question, checkpoint: str, suffix: str) -> str:
+    """By the video and the sentence, and by the checkpoint where several were asked."""
     stem = videos[0].path.stem if len(videos) == 1 else "moments"
-    return safe_name(f"{stem}_{slug(query)}", suffix)
+    model = f"_{slug(checkpoint)}" if len(question.asked.checkpoints) > 1 else ""
+    return safe_name(f"{stem}_{slug(question.asked.query)}{model}", suffix)
 
 
 def safe_name(stem: str, suffix: str) -> str:

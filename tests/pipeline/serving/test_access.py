@@ -100,6 +100,7 @@ def test_without_a_token_nothing_but_the_way_to_it():
     page = ask(app, path="/")
     assert page.status == 401
     assert b"<main><h1>spikemba</h1><p>This page needs a token." in page.body
+    assert b"href" not in page.body  # there is nowhere to go without one
 
 
 def test_the_printed_address_sets_a_cookie_that_then_opens_everything():

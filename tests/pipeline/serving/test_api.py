@@ -190,7 +190,7 @@ def test_an_answer_is_what_ground_prints_and_what_is_behind_it(client):
 def test_the_table_of_an_export_names_videos_as_the_page_does(client):
     asked = {"question": client.question["id"], "format": "csv"}
     reply = client.post("/api/exports", json=asked)
-    assert reply.text.splitlines()[0] == "video,query,rank,start_s,end_s,score,exists"
+    assert reply.text.splitlines()[0] == "video,query,rank,start_s,end_s,score,exists,model"
     assert reply.text.splitlines()[1].startswith("shapes.mp4,a red circle enters,1,")
     assert reply.headers["Content-Disposition"].startswith('attachment; filename="shapes_a-red-circle-enters.csv"; ')
 
@@ -200,6 +200,17 @@ def test_every_format_is_exported(client, form):
     reply = client.post("/api/exports", json={"question": client.question["id"], "format": form})
     assert reply.status_code == 200
     assert "a red circle enters" in reply.text
+
+
+@pytest.mark.parametrize("form", ["srt", "edl", "fcpxml", "chapters"])
+def test_a_file_without_any_moment_is_refused_and_told(client, form):
+    body = {"query": "a green star leaves", "videos": [client.ids["shapes.mp4"]], "min_exists": 1.0}
+    question = client.post("/api/questions", json=body).json()["id"]
+    client.get(f"/api/questions/{question}/events")
+    reply = checked(client, "export", "POST", "/api/exports", 400, json={"question": question, "format": form})
+    assert reply.json()["error"].startswith(f"there is no moment to write as {form}; ask with show_all")
+    table = client.post("/api/exports", json={"question": question, "format": "csv"})
+    assert table.text.splitlines() == ["video,query,rank,start_s,end_s,score,exists,model"]
 
 
 def test_a_shape_is_refused_for_what_is_no_timeline(client):

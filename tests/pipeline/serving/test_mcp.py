@@ -15,6 +15,7 @@ from mcp.client.stdio import stdio_client
 from typer.testing import CliRunner
 
 from pipelines.serving import mcp_server as module
+from pipelines.serving.faults import NotThere
 from pipelines.serving.mcp_server import mcp_server
 from pipelines.serving.service import Service
 from spikemba.grounder.grounder import load
@@ -326,3 +327,13 @@ def test_no_file_of_that_name_is_overwritten(tmp_path):
         assert module._placed(made, tmp_path / "new" / "cuts", "a.mp4").name == expected
         assert not made.exists()
     assert [(tmp_path / "new" / "cuts" / name).read_text() for name in ("a.mp4", "a_2.mp4", "a_3.mp4")] == list("012")
+
+
+def test_a_name_that_two_videos_have_is_told_with_both(tmp_path):
+    for name in ("A", "B roll"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kitchen.mp4").write_bytes(b"never opened")
+    tools = module._Tools(Service([tmp_path], {}), None)
+    with pytest.raises(NotThere, match=r"^2 videos are called 'kitchen.mp4': A/kitchen.mp4, B roll/kitchen.mp4; give"):
+        tools._video("kitchen.mp4")
+    assert tools._video("B roll/kitchen.mp4").folder == "B roll"

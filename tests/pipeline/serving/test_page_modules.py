@@ -133,3 +133,20 @@ def test_a_link_to_a_moment_holds_it_and_no_token():
     assert evaluated(f"m.linkedMoment({json.dumps(link)})", "moment_link.js") == {"start_s": 1.25, "end_s": 9}
     for wrong in ("t=5", "t=9,1", "t=a,b", "t=-1,2", ""):
         assert evaluated(f"m.linkedMoment('http://h/?{wrong}')", "moment_link.js") is None
+
+
+def test_the_sum_of_a_question_has_every_video_and_names_the_model_that_cannot_tell():
+    def answer(video, checkpoint, exists):
+        return {"video_id": video, "checkpoint": checkpoint, "exists": exists}
+
+    found = [answer("a", "mini", 0.9), answer("a", "zero-shot clip", None), answer("b", "zero-shot clip", None)]
+    absent = [answer("b", "mini", 0.1)]
+    failed = [{"video": "c", "problem": "mini"}, {"video": "c", "problem": "clip"}]
+    given = ", ".join(json.dumps(one) for one in (found, absent, failed))
+    assert evaluated(f"m.summary({given})", "results.js") == (
+        "3 answers with a moment, 1 without (2 videos, 2 models), 1 video not asked; "
+        "zero-shot clip does not tell which is likeliest"
+    )
+    assert evaluated(f"m.summary({json.dumps(found[:1])}, [], [])", "results.js") == (
+        "1 answer with a moment, 0 without"
+    )

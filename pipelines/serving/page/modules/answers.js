@@ -80,10 +80,11 @@ function group(answer, index, { question, answers, server }, app) {
   const name = several && h("h3", { class: "answers-model", data: { model: String(index % 2) } }, h("span", { class: "swatch", "aria-hidden": "true", data: { model: String(index % 2) } }), h("span", { class: "long", dir: "auto" }, answer.checkpoint));
   const sure = answer.moments.length > 0 && answer.exists !== null && h("p", { class: "answers-note soft tiny" }, `shown at all: probability ${answer.exists.toFixed(2)}`);
   const untrained = checkpoint?.trained === false && h("p", { class: "answers-note soft tiny" }, checkpoint.note || "untrained: it cannot know whether a video shows that at all; these are its best moments");
-  if (!answer.moments.length) return [name, nothing(answer, question, app)];
+  const unknown = answer.unknown_words?.length > 0 && h("p", { class: "answers-note small long", dir: "auto" }, `${answer.checkpoint} does not know: ${answer.unknown_words.join(", ")}`);
+  if (!answer.moments.length) return [name, nothing(answer, question, app), unknown];
   const least = question.min_exists ?? checkpoint?.min_exists ?? null;
-  if (question.show_all && answer.exists !== null && least !== null && answer.exists < least) return [name, anyway(answer, question, app), listOf(answer, several, index, app)];
-  return [name, listOf(answer, several, index, app), sure, untrained];
+  if (question.show_all && answer.exists !== null && least !== null && answer.exists < least) return [name, anyway(answer, question, app), unknown, listOf(answer, several, index, app)];
+  return [name, listOf(answer, several, index, app), unknown, sure, untrained];
 }
 
 function listOf(answer, several, index, app) {

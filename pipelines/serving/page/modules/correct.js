@@ -31,7 +31,7 @@ export function mountCorrections(container, app) {
     view.draw();
   });
   app.state.watch(["videos"], view.draw);
-  bindKeys(desk, app);
+  bindKeys(desk, lane, app);
 }
 
 function panel(desk, app) {
@@ -72,13 +72,14 @@ function panel(desk, app) {
 function toolsOf(desk, app) {
   const rows = windowRows(desk, app);
   const undecided = h("p", { class: "soft tiny" });
+  const none = h("p", { class: "soft small" }, "No window yet: add a moment where the video is (a), draw one on the axis, or say that it is not in this video.");
   const button = (attrs, ...content) => h("button", { type: "button", ...attrs }, ...content);
   const add = button({ onclick: () => desk.add(), title: "Add a window at the playhead (a)" }, icon("plus"), "Add a moment");
   const nowhere = button({ onclick: () => desk.do(absent(!desk.history.now.absent)) }, "Not in this video");
   const undo = button({ class: "quiet", onclick: () => desk.undo(), title: "Undo (ctrl z)" }, "Undo");
   const redo = button({ class: "quiet", onclick: () => desk.redo(), title: "Redo (ctrl shift z)" }, "Redo");
   const name = h("input", { type: "text", id: "fix-who", maxlength: "64", autocomplete: "nickname", required: true, dir: "auto", value: keptName() });
-  const save = h("button", { class: "main", type: "submit" }, icon("save"), "Save");
+  const save = h("button", { class: "main", type: "submit" }, icon("edit"), "Save correction");
   const discard = button({ class: "quiet", onclick: () => (desk.discard(), leave()) }, "Discard");
   // what had the focus is gone then
   const leave = () => {
@@ -87,10 +88,15 @@ function toolsOf(desk, app) {
   };
   const send = (event) => {
     event.preventDefault();
+    const refused = rows.refused();
+    if (refused) {
+      refused.focus();
+      return desk.tell(`Not saved: ${refused.getAttribute("aria-label").toLowerCase()} is not taken; mend it, or press Esc in its field.`);
+    }
     desk.save(name.value.trim().normalize()).then(leave);
   };
   const form = h("form", { class: "fix-save", onsubmit: send }, h("label", { class: "small", for: "fix-who" }, "Your name"), name, save, discard);
-  const element = h("div", { class: "fix-tools" }, h("div", { class: "fix-buttons", role: "group", "aria-label": "Change the correction" }, add, nowhere, undo, redo), rows.element, undecided, form);
+  const element = h("div", { class: "fix-tools" }, h("div", { class: "fix-buttons", role: "group", "aria-label": "Change the correction" }, add, nowhere, undo, redo), none, rows.element, undecided, form);
   return {
     element,
     draw() {
@@ -98,6 +104,7 @@ function toolsOf(desk, app) {
       element.hidden = history === null;
       if (!history) return;
       rows.draw();
+      none.hidden = history.now.items.length > 0 || history.now.absent;
       nowhere.setAttribute("aria-pressed", String(history.now.absent));
       [undo.disabled, redo.disabled, save.disabled] = [!history.canUndo, !history.canRedo, desk.saving];
       const n = history.now.items.filter((one) => one.verdict === "open").length;
@@ -124,9 +131,13 @@ function unsavedElsewhere(desk, app) {
   return [h("h3", {}, "Not saved yet"), h("ul", {}, known.map(button))];
 }
 
-function bindKeys(desk, app) {
-  bind(["c"], () => desk.toggle(), { help: "correct the answers, or look at them again" });
-  bind(["a"], () => desk.history && desk.add(), { help: "correcting: add a moment at the playhead" });
+function bindKeys(desk, lane, app) {
+  const begin = () => {
+    desk.toggle();
+    if (desk.history && desk.selected !== null) lane.focus(desk.selected);
+  };
+  bind(["c"], begin, { help: "correct the answers, or look at them again" });
+  bind(["a"], () => desk.history && lane.focus(desk.add()), { help: "correcting: add a moment at the playhead" });
   const edge = (_, key) => {
     const part = key === "[" ? "start" : "end";
     if (desk.history && desk.selected !== null) desk.set(desk.selected, part, app.player.time());

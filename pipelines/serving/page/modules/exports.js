@@ -5,6 +5,7 @@ import { groundCommand } from "./command.js";
 import { fill, h } from "./dom.js";
 import { fileName } from "./file_names.js";
 import { icon } from "./icons.js";
+import { noteOf, nothingOf } from "./left_out.js";
 import { linkTo, openLinked } from "./moment_link.js";
 import { span } from "./times.js";
 
@@ -73,13 +74,15 @@ class Exports {
     this.problem = h("p", { class: "exports-problem error long", role: "alert", dir: "auto" });
     this.wanted = "all";
     this.which.field.addEventListener("change", () => (this.wanted = this.which.field.value));
-    this.format.field.addEventListener("change", () => this.draw(this.now));
+    for (const { field } of [this.format, this.shape, this.which, this.model]) field.addEventListener("change", () => this.draw(this.now));
+    this.note = h("p", { class: "exports-left soft small long", role: "status", dir: "auto" });
     fill(
       container,
       h("div", { class: "panel exports" },
         h("div", { class: "panel-head" }, h("h2", {}, "Take along")),
         h("div", { class: "exports-body" },
           h("div", { class: "exports-row" }, [this.format, this.shape, this.which, this.model].map(({ whole }) => whole), this.save),
+          this.note,
           this.moment,
           h("div", { class: "exports-row" }, this.command),
           this.copied, this.files, this.problem)),
@@ -108,6 +111,7 @@ class Exports {
     const asked = question?.checkpoints ?? [];
     this.model.whole.hidden = asked.length < 2 || !answered;
     this.model.set(asked.map((name) => [name, name]));
+    this.drawNote(answered);
     this.moment.hidden = !moment || video === null;
     if (moment && this.drawn !== moment) {
       this.drawn = moment;
@@ -116,14 +120,36 @@ class Exports {
     }
   }
 
+  /** The answers that would be written. */
+  get chosen() {
+    const { question, video } = this.now;
+    const model = this.model.whole.hidden ? question.checkpoints?.[0] : this.model.field.value;
+    return question.answers.filter((one) => one.checkpoint === model && (!this.isOne || one.video_id === video));
+  }
+
+  get isOne() {
+    return !this.which.whole.hidden && this.which.field.value === "video";
+  }
+
+  /** Says beside the format what a file of it would lack, or that there is nothing to write. */
+  drawNote(answered) {
+    const answers = answered ? this.chosen : [];
+    const format = this.format.field.value;
+    this.empty = answers.length ? nothingOf(format, answers) : null;
+    const note = this.empty ?? noteOf(format, this.shape.field.value, answers) ?? "";
+    if (this.note.textContent !== note) this.note.textContent = note;
+    if (this.empty) this.save.setAttribute("aria-disabled", "true");
+    else if (!this.saving) this.save.removeAttribute("aria-disabled");
+  }
+
   /** Asks for the file and hands it to the browser; changes and files come by JSON requests alone. */
   async download() {
     const { question, video } = this.now;
     const format = this.format.field.value;
-    const one = !this.which.whole.hidden && this.which.field.value === "video";
-    const body = { question: question.id, format, videos: one ? [video] : null, shape: null };
+    const body = { question: question.id, format, videos: this.isOne ? [video] : null, shape: null };
     if (TIMELINES.has(format) && this.shape.field.value) body.shape = this.shape.field.value;
     if (!this.model.whole.hidden) body.checkpoint = this.model.field.value;
+    this.saving = true;
     await this.trying(async () => {
       const reply = await postForFile(path("exports"), body);
       const name = fileName(reply.headers.get("Content-Disposition")) ?? `moments.${format}`;
@@ -132,6 +158,8 @@ class Exports {
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
       this.app.say(`Saved ${name}`);
     });
+    this.saving = false;
+    this.drawNote(true);
   }
 
   /** Cuts one moment out; its file is saved, and stays in the panel as a link. */

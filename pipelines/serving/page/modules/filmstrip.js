@@ -63,7 +63,10 @@ export function filmstrip({ video, name, moment, durationS, info, open }) {
   const middle = Math.round(50 * (moment.start_s + moment.end_s)) / 100;
   const lead = still(video, Math.min(middle, Math.max(0, durationS - 0.05)), 180, "filmstrip-lead-still");
   const screen = h("span", { class: "filmstrip-lead" }, lead);
-  const stills = times.map((time) => still(video, time, 90, inside(time) ? "is-inside" : "is-outside"));
+  const half = (toS - fromS) / times.length / 2;
+  // a picture stands for its part of the strip: where the bar is, it is not greyed
+  const covered = (time) => time + half > moment.start_s + 1e-6 && time - half < moment.end_s - 1e-6;
+  const stills = times.map((time) => still(video, time, 90, covered(time) ? "is-inside" : "is-outside"));
   const mark = h("span", { class: "filmstrip-mark" });
   const head = h("span", { class: "filmstrip-head", hidden: true });
   const part = (time) => String((time - fromS) / (toS - fromS));

@@ -8,7 +8,7 @@
 import { get, path } from "./api.js";
 import { h, region } from "./dom.js";
 import { filmstrip } from "./filmstrip.js";
-import { clock, span } from "./times.js";
+import { span } from "./times.js";
 import { pathOf } from "./video_rows.js";
 
 const PAGE = 40; // answers that are drawn at once
@@ -119,7 +119,7 @@ class Results {
       // a video that cannot be read fails for every checkpoint
       if (!this.failed.some(({ video, problem }) => video === one.video && problem === one.problem)) this.failed.push(one);
     }
-    this.several = new Set(question.answers.map(({ checkpoint }) => checkpoint)).size > 1;
+    this.several = new Set([...(question.checkpoints ?? []), ...question.answers.map(({ checkpoint }) => checkpoint)]).size > 1;
     if (answers.length) this.sorted = inOrder(this.found);
     const over = !["waiting", "working"].includes(question.state);
     if (over && !this.sorted && !this.isLookedAt()) this.putInOrder();
@@ -210,11 +210,20 @@ class Results {
     if (["waiting", "working"].includes(state)) return far && `${far} answered`;
     if (state === "cancelled") return far ? `Cancelled: ${far} answered` : "Cancelled";
     if (state === "failed") return note ?? "There is no answer";
-    const unsure = this.found.length > 1 && this.found.some(({ exists }) => exists === null);
-    const order = unsure ? "; this model does not tell which is likeliest" : "";
-    const found = `${counted(this.found.length, "answer")} with a moment, ${this.absent.length.toLocaleString("en")} without`;
-    return `${found}${order}`;
+    return summary(this.found, this.absent, this.failed);
   }
+}
+
+/** What came of a question: every video is in one of the numbers. */
+export function summary(found, absent, failed) {
+  const unsure = found.length > 1 ? [...new Set(found.filter(({ exists }) => exists === null).map(({ checkpoint }) => checkpoint))] : [];
+  const order = unsure.length ? `; ${unsure.join(" and ")} ${unsure.length > 1 ? "do" : "does"} not tell which is likeliest` : "";
+  const videos = new Set([...found, ...absent].map((one) => one.video_id)).size;
+  const models = new Set([...found, ...absent].map(({ checkpoint }) => checkpoint)).size;
+  const of = models > 1 ? ` (${counted(videos, "video")}, ${models} models)` : "";
+  const broken = new Set(failed.map(({ video }) => video)).size;
+  const lost = broken ? `, ${counted(broken, "video")} not asked` : "";
+  return `${counted(found.length, "answer")} with a moment, ${absent.length.toLocaleString("en")} without${of}${lost}${order}`;
 }
 
 /** One answer: name, the best moment as a strip, and the others. */
@@ -245,8 +254,9 @@ function cardOf(answer, { open, name, info }, several) {
         h("span", {}, "also "),
         ...others.map((moment) => {
           const label = `${title}, ${span(moment.start_s, moment.end_s)}, score ${moment.score.toFixed(2)}`;
-          const other = link(clock(moment.start_s), () => go(moment));
-          other.setAttribute("aria-label", `${clock(moment.start_s)}: open ${label}`);
+          const times = span(moment.start_s, moment.end_s);
+          const other = link(times, () => go(moment));
+          other.setAttribute("aria-label", `${times}: open ${label}`);
           other.append(h("span", { class: "result-score" }, ` ${moment.score.toFixed(2)}`));
           return other;
         }),

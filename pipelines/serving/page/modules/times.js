@@ -35,11 +35,13 @@ export function roughly(seconds) {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** "1:02:03.4", "62:03" or "93.5" -> seconds; null for what is no time. */
+/** "1:02:03.4", "62:03", "93.5" or, with the comma of many languages, "93,5" -> seconds; null for what is no time. */
 export function parsed(text) {
   const parts = text.trim().split(":");
-  if (parts.length > 3 || parts.some((one) => !/^\d+(\.\d*)?$/.test(one))) return null;
-  return parts.reduce((sum, one) => sum * 60 + Number(one), 0);
+  const isPart = (one, i) => /^(\d+([.,]\d*)?|[.,]\d+)$/.test(one) && (i === parts.length - 1 || /^\d+$/.test(one));
+  const numbers = parts.map((one) => Number(one.replace(",", ".")));
+  if (parts.length > 3 || !parts.every(isPart) || numbers.slice(1).some((one) => one >= 60)) return null;
+  return numbers.reduce((sum, one) => sum * 60 + one, 0);
 }
 
 function counted(n, unit) {

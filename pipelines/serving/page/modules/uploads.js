@@ -75,7 +75,10 @@ class Row {
       const video = await sendFile(this.file, this.stopped.signal, (received) => this.show(received), this.begun);
       await this.app.videosChanged();
       this.whole.remove();
-      this.app.say(`${this.file.name} was added`);
+      const name = this.app.state.get().videos.find(({ id }) => id === video)?.name.split("/").at(-1) ?? this.file.name;
+      // another one of that name is there: nothing is written over
+      if (name !== this.file.name) this.app.notice(`${this.file.name} was added as ${name}`);
+      this.app.say(`${this.file.name} was added${name === this.file.name ? "" : ` as ${name}`}`);
       if (video) this.app.openVideo(video);
     } catch (problem) {
       if (this.stopped.signal.aborted) return;

@@ -14,19 +14,21 @@ export function truthLane(truth, query, app) {
   const same = (one) => one.query.trim().toLowerCase() === (query ?? "").trim().toLowerCase();
   const known = query ? truth.filter(same) : truth;
   const windows = known.flatMap((one) => one.windows.map(([start_s, end_s]) => ({ start_s, end_s, query: one.query, by: one.by })));
-  const absent = query && known.some((one) => one.absent);
-  if (!windows.length && !absent) return null;
+  const deniers = query ? known.filter((one) => one.absent).map((one) => one.by) : [];
+  if (!windows.length && !deniers.length) return null;
+  const disputed = windows.length > 0 && deniers.length > 0;
   const rows = (view) => packed(windows, LEAST_PX * view.scale);
   return {
     id: "truth",
-    title: "true windows",
+    title: disputed ? "true windows?" : "true windows",
     help: query ? "Where the sentence is true, as annotations and corrections say." : "True windows of all annotated sentences of this video.",
-    height: (view) => heightOf(rows(view)),
+    height: (view) => heightOf(rows(view)) + (disputed ? ROW_PX : 0),
     group: null,
     draw(track, view) {
-      if (absent && !windows.length) return void fill(track, h("p", { class: "lane-note soft tiny" }, "none: the sentence is not true anywhere"));
-      const row = rows(view);
-      refill(track, windows.map((one, i) => view.shows(one.start_s, one.end_s) && truthBlock(one, row[i], view, app)));
+      if (!windows.length) return void fill(track, h("p", { class: "lane-note soft tiny" }, "none: the sentence is not true anywhere"));
+      const row = rows(view).map((one) => one + Number(disputed));
+      const note = disputed && h("p", { class: "lane-note tiny clip", dir: "auto" }, `disputed: not in this video, says ${deniers.join(", ")}`);
+      refill(track, [note, ...windows.map((one, i) => view.shows(one.start_s, one.end_s) && truthBlock(one, row[i], view, app))]);
     },
   };
 }

@@ -1,8 +1,10 @@
 /** The correction of the shown video and sentence: what is drawn, what is chosen in it, what was saved by whom. */
 
 import { get, path, post } from "../api.js";
+import { disagreements } from "./agreement.js";
 import { added, beginning, freeKey, History, moved, placed, said, saysSomething } from "./draft.js";
-import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName } from "./kept.js";
+import { forgetDraft, isName, keepDraft, keepName, keptDraft, keptName, onOtherTabs } from "./kept.js";
+import { edgeAt } from "./typed.js";
 
 const NARROW_PX = 16; // below it edges are hard to take hold of, and the axis is zoomed
 const NEW_S = 4; // seconds of a window that is added without being drawn
@@ -25,6 +27,26 @@ export class Desk {
   constructor(app) {
     this.app = app;
     this.subject = null;
+    onOtherTabs((changed) => this.#follow(changed));
+  }
+
+  /** What was drawn in another tab is drawn here, too, so that neither overwrites the other unseen. */
+  #follow(changed) {
+    const { subject, history } = this;
+    if (subject && history && changed(subject.video, subject.query)) {
+      const kept = keptDraft(subject.video, subject.query);
+      if (kept) {
+        history.do(() => kept.now, "another tab");
+        this.#resumed = true;
+        if (!this.item(this.selected)) this.selected = null;
+        this.message = { text: "Drawn in another tab; undo brings back what was here.", failed: false };
+      } else {
+        this.history = null;
+        this.message = { text: "Saved or discarded in another tab.", failed: false };
+        this.read();
+      }
+    }
+    this.changed();
   }
 
   /** Call `fn()` after every change. */
@@ -182,12 +204,11 @@ export class Desk {
     this.do(placed(key, start, end, duration_s), kind);
   }
 
-  /** Let a window start or end there; where its other edge is in the way, the whole window goes there. */
+  /** Let a window start or end there, or say why it cannot: its other edge stays where it is. */
   set(key, part, seconds) {
-    const { start_s, end_s } = this.item(key);
-    const behind = part === "start" ? seconds >= end_s : seconds <= start_s;
-    if (behind) this.put(key, "whole", part === "start" ? seconds : seconds - (end_s - start_s));
-    else this.put(key, part, seconds);
+    const { problem, seconds: there } = edgeAt(seconds, part, this.item(key), this.subject.duration_s);
+    if (problem) this.#say(problem, true);
+    else this.put(key, part, there);
   }
 
   /** Send what is drawn. */
@@ -207,6 +228,8 @@ export class Desk {
       this.#say(`Saved as ${row.by}’s.`, false);
       if (this.subject === subject) this.history = null;
       await Promise.all([this.read(), this.app.truthChanged(), this.app.videosChanged()]);
+      const others = this.subject === subject ? disagreements(this.rows ?? []).flatMap(({ names }) => (names.includes(row.by) ? names.filter((name) => name !== row.by) : [])) : [];
+      if (others.length) this.#say(`Saved as ${row.by}’s. ${listed(others)} ${others.length > 1 ? "disagree" : "disagrees"} about this.`, false);
     } catch (problem) {
       this.#say(problem.message, true);
     } finally {
@@ -215,9 +238,19 @@ export class Desk {
     }
   }
 
+  /** One line about what cannot be done. */
+  tell(text) {
+    this.#say(text, true);
+  }
+
   #say(text, failed) {
     this.message = { text, failed };
     if (!failed) this.app.say(text);
     this.changed();
   }
+}
+
+/** "Ana", "Ana and Bob", "Ana, Bob and Cem" */
+function listed(names) {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }

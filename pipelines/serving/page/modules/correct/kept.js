@@ -38,6 +38,13 @@ export function keptDrafts() {
   }
 }
 
+/** Call `fn(changed)` when another tab keeps or forgets a draft; `changed(video, query)` says whether it is of these. */
+export function onOtherTabs(fn) {
+  window.addEventListener("storage", ({ key }) => {
+    if (key === null || key.startsWith(DRAFT)) fn((video, query) => key === null || key === keyOf(video, query));
+  });
+}
+
 function keyOf(video, query) {
   return `${DRAFT}${video}\n${query}`;
 }

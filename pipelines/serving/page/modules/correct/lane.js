@@ -16,6 +16,7 @@ export function correctionLane(desk, app) {
   let drag = null;
   let wanted = null; // where the player should be
   let rows = [];
+  let toFocus = null; // a window that is not drawn yet
 
   const rowsOf = () => {
     if (!drag?.rows) rows = packed(desk.history?.now.items ?? []);
@@ -35,6 +36,11 @@ export function correctionLane(desk, app) {
     const there = wanted.map((one) => one.element);
     if (there.length !== track.children.length || there.some((one, i) => one !== track.children[i])) fill(track, there);
     items.forEach((item, i) => drawBlock(wanted[i], item, i, own[i] ?? 0, view));
+    if (blocks.has(toFocus)) {
+      const { whole } = blocks.get(toFocus);
+      toFocus = null;
+      whole.focus({ preventScroll: true });
+    }
   }
 
   function newBlock(key) {
@@ -142,6 +148,11 @@ export function correctionLane(desk, app) {
   }
 
   return {
+    /** Give a window the focus, as soon as it is drawn, so that arrow keys move it. */
+    focus(key) {
+      toFocus = key;
+      app.axis.redraw();
+    },
     id: "correction",
     before: "answers:0",
     title: "correction",

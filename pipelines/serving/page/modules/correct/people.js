@@ -2,22 +2,31 @@
 
 import { fill, h } from "../dom.js";
 import { span } from "../times.js";
+import { disagreements } from "./agreement.js";
 
 /** @returns {{element: HTMLElement, draw: () => void}} */
 export function peopleRows(desk, app) {
   const list = h("ul", { class: "fix-people" });
+  const disputed = h("div", { class: "fix-disputed", hidden: true });
   let drawn = null;
   let own = null;
   return {
-    element: list,
+    element: h("div", { class: "fix-saved" }, disputed, list),
     draw() {
       const rows = desk.rows ?? [];
       if (drawn === desk.rows && own === desk.own && drawn !== null) return; // a button in it keeps the focus
       [drawn, own] = [desk.rows, desk.own];
       list.hidden = rows.length === 0;
+      drawDisputed(disputed, disagreements(rows));
       fill(list, rows.map((row) => person(row, row === desk.own, desk, app)));
     },
   };
+}
+
+function drawDisputed(room, found) {
+  room.hidden = found.length === 0;
+  const line = ({ names, text }) => h("p", { class: "small long", dir: "auto" }, h("b", {}, `${names.join(" and ")} disagree about this`), `: ${text}.`);
+  fill(room, found.map(line), found.length > 0 && h("p", { class: "soft tiny" }, "No model can be trained on it until they agree: one of them says it again."));
 }
 
 function person(row, own, desk, app) {

@@ -2,13 +2,15 @@
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
-import { clock, parsed, span } from "../times.js";
+import { clock, span } from "../times.js";
 import { judged, removed } from "./draft.js";
+import { typedEdge } from "./typed.js";
 
 const DIGITS = 2;
 const SAID = { right: "right", wrong: "wrong", open: "undecided" };
+let made = 0; // fields, so that each has a line of its own
 
-/** @returns {{element: HTMLElement, draw: () => void}} */
+/** @returns {{element: HTMLElement, draw: () => void, refused: () => HTMLInputElement | null}} */
 export function windowRows(desk, app) {
   const list = h("ol", { class: "fix-rows", "aria-label": "Windows of the correction" });
   const rows = new Map();
@@ -29,18 +31,18 @@ export function windowRows(desk, app) {
     const right = verdict(key, "right", "✓", "Right");
     const wrong = verdict(key, "wrong", "✗", "Wrong");
     const away = h("button", { class: "quiet icon", type: "button", onclick: () => takeAway(key) }, icon("trash"));
-    const element = h("li", { class: "fix-row" }, name, h("span", { class: "fix-times number" }, start, "–", end), h("span", { class: "fix-verdicts" }, right, wrong, away));
+    const times = h("span", { class: "fix-times number" }, start.input, "–", end.input);
+    const element = h("li", { class: "fix-row" }, name, times, h("span", { class: "fix-verdicts" }, right, wrong, away), start.line, end.line);
     return {
       element,
+      refused: () => [start, end].find((one) => one.refused())?.input ?? null,
       draw(item, i) {
         element.dataset.verdict = item.verdict;
         element.classList.toggle("selected", desk.selected === item.key);
         fill(name, h("b", {}, i + 1), h("span", { class: "soft tiny clip" }, origin(item)));
         name.setAttribute("aria-label", `Play window ${i + 1}, ${SAID[item.verdict]}, ${span(item.start_s, item.end_s)}`);
-        for (const [one, part, seconds] of [[start, "Start", item.start_s], [end, "End", item.end_s]]) {
-          one.setAttribute("aria-label", `${part} of window ${i + 1}`);
-          if (document.activeElement !== one || !one.classList.contains("typing")) one.value = clock(seconds, DIGITS);
-        }
+        start.draw(item, `Start of window ${i + 1}`);
+        end.draw(item, `End of window ${i + 1}`);
         right.setAttribute("aria-pressed", String(item.verdict === "right"));
         wrong.setAttribute("aria-pressed", String(item.verdict === "wrong"));
         right.setAttribute("aria-label", `Window ${i + 1} is right as it is`);
@@ -51,19 +53,44 @@ export function windowRows(desk, app) {
     };
   }
 
+  /** A field for one edge: what cannot be taken stays in it, marked, with the reason below, until it is mended or undone. */
   function field(key, part) {
+    const line = h("p", { class: "fix-refused error tiny", role: "alert", id: `fix-refused-${++made}`, hidden: true });
     const input = h("input", { class: "number", type: "text", autocomplete: "off", spellcheck: "false" });
+    const edge = () => desk.item(key)?.[`${part}_s`];
+    let refusedAt = null; // where the edge was when a time was refused
+    const refuse = (problem) => {
+      refusedAt = problem ? edge() : null;
+      line.textContent = problem ?? "";
+      line.hidden = !problem;
+      input.setAttribute("aria-invalid", String(Boolean(problem)));
+      if (problem) input.setAttribute("aria-describedby", line.id);
+      else input.removeAttribute("aria-describedby");
+    };
     input.addEventListener("focus", () => desk.selected !== key && desk.select(key));
     input.addEventListener("input", () => input.classList.add("typing"));
     input.addEventListener("change", () => {
       input.classList.remove("typing");
-      const seconds = parsed(input.value);
-      input.setAttribute("aria-invalid", String(seconds === null));
-      if (seconds === null) return app.notice(`“${input.value}” is no time; expected seconds, or minutes and seconds as 1:02.5`, { failed: true });
-      desk.set(key, part, seconds);
-      input.value = clock(part === "start" ? desk.item(key).start_s : desk.item(key).end_s, DIGITS);
+      const { problem, seconds } = typedEdge(input.value, part, desk.item(key), desk.subject.duration_s);
+      refuse(problem);
+      if (problem) return;
+      if (seconds !== edge()) desk.put(key, part, seconds);
+      input.value = clock(edge(), DIGITS);
     });
-    return input;
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      refuse(null);
+      input.classList.remove("typing");
+      input.value = clock(edge(), DIGITS);
+    });
+    const draw = (item, label) => {
+      input.setAttribute("aria-label", label);
+      if (refusedAt !== null && item[`${part}_s`] !== refusedAt) refuse(null);
+      const typing = document.activeElement === input && input.classList.contains("typing");
+      if (refusedAt === null && !typing) input.value = clock(item[`${part}_s`], DIGITS);
+    };
+    return { input, line, draw, refused: () => refusedAt !== null };
   }
 
   function verdict(key, value, sign, text) {
@@ -88,7 +115,10 @@ export function windowRows(desk, app) {
     app.player.play();
   }
 
-  return { element: list, draw };
+  /** The first field with what could not be taken, or null. */
+  const refused = () => [...rows.values()].map((one) => one.refused()).find(Boolean) ?? null;
+
+  return { element: list, draw, refused };
 }
 
 function origin({ rank, score, verdict }) {
