@@ -254,6 +254,7 @@ class AnswerMessage(Message):
     video_id: str
     checkpoint: str
     nothing: str | None
+    """What to say in place of moments, where there are none."""
     explained: Explained
 
 
@@ -378,26 +379,3 @@ class Corrections(Message):
     n_problems: int = 0
     """Lines and files of the folder that cannot be read, or name no video for certain; `problem` is the first."""
     problem: str | None = None
-
-
-class Upload(Message):
-    """A file that is to be added."""
-
-    name: Annotated[str, Field(min_length=1, max_length=1000)]
-    size_bytes: Annotated[int, Field(ge=1, le=2**53)]
-
-
-class UploadPart(Message):
-    """Where the bytes belong."""
-
-    at: Annotated[int, Field(ge=0, le=2**53)]
-    """Bytes before them."""
-
-
-class UploadProgress(Message):
-    """How much of a file is here."""
-
-    id: str
-    received: int = 0
-    video: str | None = None
-    """Its id as a video, when all of it is here."""

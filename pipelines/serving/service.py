@@ -112,8 +112,8 @@ class Service:
 
     def _first(self) -> str | None:
         """The first video, by folder, then by name, numbers by value, that can be opened."""
-        by_value = nsmallest(MOST_TRIED, self.videos.all(), key=lambda one: (_by_value(one.folder), _by_value(one.name)))
-        return next((one.id for one in by_value if self._opens(one)), None)
+        videos = nsmallest(MOST_TRIED, self.videos.all(), lambda one: (_by_value(one.folder), _by_value(one.name)))
+        return next((one.id for one in videos if self._opens(one)), None)
 
     def _opens(self, video: ServedVideo) -> bool:
         """Whether it is a video; a file is tried once, as long as it stays what it is."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic.json_schema import models_json_schema
 
 from pipelines.serving import messages as m
+from pipelines.serving.upload_messages import Upload, UploadPart, UploadProgress
 from spikemba import __version__
 from spikemba.files import json_text
 
@@ -85,10 +86,10 @@ CALLS: tuple[Call, ...] = (
     Call("GET", "/api/cuts/{id}", "cut_file", "A part that was cut out.", "video/*"),
     Call("GET", "/api/corrections", "corrections", "What people said.", m.Corrections, query=m.CorrectionsQuery),
     Call("POST", "/api/corrections", "correct", "Say what is right.", m.CorrectionRow, m.Correction, None, 201),
-    Call("POST", "/api/uploads", "upload", "Begin to add a video.", m.UploadProgress, m.Upload, None, 201),
+    Call("POST", "/api/uploads", "upload", "Begin to add a video.", UploadProgress, Upload, None, 201),
     Call(
-        *("PUT", "/api/uploads/{id}", "upload_part", "Add bytes to it, at most 8 MiB at once.", m.UploadProgress),
-        query=m.UploadPart,
+        *("PUT", "/api/uploads/{id}", "upload_part", "Add bytes to it, at most 8 MiB at once.", UploadProgress),
+        query=UploadPart,
         more="The body is application/octet-stream. With the last byte the reply names the new video.",
     ),
 )  # fmt: skip

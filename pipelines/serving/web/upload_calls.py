@@ -7,8 +7,8 @@ from starlette.routing import Route
 
 from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.uploads import AT_ONCE, Uploads, WrongPlace
-from pipelines.serving.messages import Upload, UploadPart, UploadProgress
 from pipelines.serving.service import Service
+from pipelines.serving.upload_messages import Upload, UploadPart, UploadProgress
 from pipelines.serving.web.bodies import body_of, query_of
 
 OFF = "no new videos are taken; start the server with --uploads DIR to allow that"
