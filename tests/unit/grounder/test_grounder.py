@@ -149,7 +149,7 @@ def test_of_a_file_that_is_not_there_for_a_moment_nothing_is_kept(grounder, vide
 
 
 def test_the_dictionary_has_the_promised_keys_and_plain_values(grounder, video):
-    found = grounder.ground(video, "a red circle", top=1)
+    found = grounder.ground(video, "red dog", top=1)  # all that it knows
     document = found.to_dict()
     assert json.loads(json.dumps(document)) == document
     assert list(document) == ["video", "query", "duration_s", "clip_s", "exists", "moments", "saliency", "model"]
