@@ -257,7 +257,7 @@ def test_a_checkpoint_that_does_not_tell_says_what_to_do(trained, video, several
 
 
 def test_untrained_it_is_said_in_one_line_that_it_cannot_know(random_mini, video):
-    asked = ("ground", video, "a red dog", "--encoder", "mini", "--weights", f"mini={random_mini}")
+    asked = ("ground", video, "red dog", "--encoder", "mini", "--weights", f"mini={random_mini}")
     result = run(*asked)
     assert one_line(result.stderr) == (
         "untrained, it cannot know whether a video shows that at all: these are its best moments"

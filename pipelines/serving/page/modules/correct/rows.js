@@ -26,8 +26,8 @@ export function windowRows(desk, app) {
 
   function row(key) {
     const name = h("button", { class: "quiet fix-name", type: "button", onclick: () => play(key) });
-    const start = field(key, "start");
-    const end = field(key, "end");
+    const start = field(key, "start", () => end.again());
+    const end = field(key, "end", () => start.again());
     const right = verdict(key, "right", "✓", "Right");
     const wrong = verdict(key, "wrong", "✗", "Wrong");
     const away = h("button", { class: "quiet icon", type: "button", onclick: () => takeAway(key) }, icon("trash"));
@@ -53,8 +53,11 @@ export function windowRows(desk, app) {
     };
   }
 
-  /** A field for one edge: what cannot be taken stays in it, marked, with the reason below, until it is mended or undone. */
-  function field(key, part) {
+  /**
+   * A field for one edge: what cannot be taken stays in it, marked, with the reason below, until it is mended or undone, or
+   * the other edge makes room for it.
+   */
+  function field(key, part, moved) {
     const line = h("p", { class: "fix-refused error tiny", role: "alert", id: `fix-refused-${++made}`, hidden: true });
     const input = h("input", { class: "number", type: "text", autocomplete: "off", spellcheck: "false" });
     const edge = () => desk.item(key)?.[`${part}_s`];
@@ -69,13 +72,17 @@ export function windowRows(desk, app) {
     };
     input.addEventListener("focus", () => desk.selected !== key && desk.select(key));
     input.addEventListener("input", () => input.classList.add("typing"));
-    input.addEventListener("change", () => {
-      input.classList.remove("typing");
+    const take = () => {
       const { problem, seconds } = typedEdge(input.value, part, desk.item(key), desk.subject.duration_s);
       refuse(problem);
       if (problem) return;
       if (seconds !== edge()) desk.put(key, part, seconds);
       input.value = clock(edge(), DIGITS);
+      moved();
+    };
+    input.addEventListener("change", () => {
+      input.classList.remove("typing");
+      take();
     });
     input.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
@@ -90,7 +97,7 @@ export function windowRows(desk, app) {
       const typing = document.activeElement === input && input.classList.contains("typing");
       if (refusedAt === null && !typing) input.value = clock(item[`${part}_s`], DIGITS);
     };
-    return { input, line, draw, refused: () => refusedAt !== null };
+    return { input, line, draw, refused: () => refusedAt !== null, again: () => refusedAt !== null && take() };
   }
 
   function verdict(key, value, sign, text) {
