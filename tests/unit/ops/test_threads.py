@@ -13,6 +13,7 @@ import torch
 
 from pipelines.runs.config import TrainConfig
 from pipelines.training.optimizer import make_optimizer
+from spikemba.library.scan import products
 from spikemba.ops.batch_norm import BatchNorm, masked_moments
 from spikemba.ops.causal_conv import causal_conv_silu_both, gated_sum
 from spikemba.ops.native.kernels import KERNELS
@@ -110,7 +111,19 @@ def moments(random, mask):
     return {}, run
 
 
-OPERATORS = {one.__name__: one for one in (scan, convolution, gate, neurons, attention, moments)}
+def comparing(random, mask):
+    """A vector with the rows of a library, which are float16."""
+    rows, query = random(mask.numel(), random.width).half(), random(random.width)
+
+    def run():
+        found = torch.empty(len(rows))
+        products(rows.numpy(), query.numpy(), found.numpy())
+        return {"products": found}
+
+    return {}, run
+
+
+OPERATORS = {one.__name__: one for one in (scan, convolution, gate, neurons, attention, moments, comparing)}
 
 
 class Random:
