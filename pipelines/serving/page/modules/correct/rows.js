@@ -7,6 +7,7 @@ import { judged, removed } from "./draft.js";
 import { typedEdge } from "./typed.js";
 
 const DIGITS = 2;
+const ROUNDED_S = 0.011; // an answer's edge is rounded when the other one is moved, and is still where it was
 const SAID = { right: "right", wrong: "wrong", open: "undecided" };
 let made = 0; // fields, so that each has a line of its own
 
@@ -93,7 +94,7 @@ export function windowRows(desk, app) {
     });
     const draw = (item, label) => {
       input.setAttribute("aria-label", label);
-      if (refusedAt !== null && item[`${part}_s`] !== refusedAt) refuse(null);
+      if (refusedAt !== null && Math.abs(item[`${part}_s`] - refusedAt) > ROUNDED_S) refuse(null);
       const typing = document.activeElement === input && input.classList.contains("typing");
       if (refusedAt === null && !typing) input.value = clock(item[`${part}_s`], DIGITS);
     };
