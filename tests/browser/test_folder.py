@@ -15,6 +15,7 @@ def screen(visit, served):
 
 
 def test_all_videos_are_listed_by_their_names(screen):
+    expect(screen.videos.get_by_role("option")).to_have_count(4)
     names = [one.get_attribute("aria-label") for one in screen.videos.get_by_role("option").all()]
     assert [name.split(",")[0] for name in names] == [
         "shapes.mp4",
