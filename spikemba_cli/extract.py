@@ -1,13 +1,12 @@
 """`spikemba extract`."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spikemba.reading.printable import counted
-from spikemba_cli.console import JsonOption, err, print_error, print_json, print_note, progress
+from spikemba_cli.console import JsonOption, err, print_error, print_json, progress
 from spikemba_cli.encoder_options import (
     DeviceOption,
     FramesOption,
@@ -15,7 +14,14 @@ from spikemba_cli.encoder_options import (
     ResizeOption,
     WeightsOption,
     encoder_options,
-    parse_weights,
+)
+from spikemba_cli.extraction_options import (
+    ClipLengthOption,
+    DecodersOption,
+    EncodersOption,
+    EngineOption,
+    ShardOption,
+    run_options,
 )
 
 if TYPE_CHECKING:
@@ -26,11 +32,9 @@ def extract(
     videos: Annotated[
         list[Path] | None, typer.Argument(help="Video files, or folders that are searched for them.")
     ] = None,
-    encoder: Annotated[
-        str, typer.Option(help="Encoder, or several joined by +; `spikemba config encoders` lists them.")
-    ] = "clip+slowfast",
+    encoder: EncodersOption = "clip+slowfast",
     out: Annotated[Path, typer.Option(help="Folder for the features.")] = Path("features"),
-    clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per row.")] = 2.0,
+    clip_length: ClipLengthOption = 2.0,
     queries: Annotated[
         list[Path] | None, typer.Option(help="Annotations (jsonl) whose queries to encode too; may be repeated.")
     ] = None,
@@ -43,12 +47,10 @@ def extract(
     resize: ResizeOption = "published",
     precision: PrecisionOption = "float32",
     device: DeviceOption = "auto",
-    shard: Annotated[
-        str | None, typer.Option(help="i/n: the i-th of n parts; under torchrun and SLURM each process takes its own.")
-    ] = None,
+    shard: ShardOption = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again the videos of failures.jsonl.")] = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="This process, or the workers of Ray.")] = "local",
-    decoders: Annotated[int | None, typer.Option(min=1, help="Videos decoded at once.")] = None,
+    engine: EngineOption = "local",
+    decoders: DecodersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Turn VIDEOS into feature files. Videos that have theirs are left alone.
@@ -58,14 +60,10 @@ def extract(
     if not videos and not queries:
         raise typer.BadParameter("give videos, or --queries FILE for sentences alone", param_hint="VIDEOS")
     from pipelines.extraction.extract import extract as run
-    from pipelines.extraction.job import ExtractEvents, RunOptions
-    from pipelines.shards import launched_shard, parse_shard
+    from pipelines.extraction.job import ExtractEvents
 
-    part = parse_shard(shard) if shard else launched_shard(os.environ)
-    if part.count > 1:
-        print_note(f"part {part.index + 1} of {part.count}")
     options = encoder_options(frames, resize, precision, device)
-    how = RunOptions(options, parse_weights(weights), part, retry_failed, engine, decoders)
+    how = run_options(options, weights, shard, engine, decoders, retry_failed=retry_failed)
     with progress("encoding", "videos") as report:
         events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
         result = run(

@@ -1,8 +1,7 @@
 """`spikemba index`."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,14 @@ from spikemba_cli.encoder_options import (
     ResizeOption,
     WeightsOption,
     encoder_options,
-    parse_weights,
+)
+from spikemba_cli.extraction_options import (
+    ClipLengthOption,
+    DecodersOption,
+    EncodersOption,
+    EngineOption,
+    ShardOption,
+    run_options,
 )
 
 if TYPE_CHECKING:
@@ -26,37 +32,29 @@ LibraryOption = Annotated[Path, typer.Option(help="Folder of the library.")]
 
 def index(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
-    encoder: Annotated[
-        str, typer.Option(help="Encoder, or several joined by +; `spikemba config encoders` lists them.")
-    ] = "clip",
+    encoder: EncodersOption = "clip",
     library: LibraryOption = Path("library"),
-    clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per row.")] = 2.0,
+    clip_length: ClipLengthOption = 2.0,
     weights: WeightsOption = None,
     frames: FramesOption = "published",
     resize: ResizeOption = "published",
     precision: PrecisionOption = "float32",
     device: DeviceOption = "auto",
-    shard: Annotated[
-        str | None, typer.Option(help="i/n: the i-th of n parts; under torchrun and SLURM each process takes its own.")
-    ] = None,
+    shard: ShardOption = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again the videos that could not be read.")] = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="This process, or the workers of Ray.")] = "local",
-    decoders: Annotated[int | None, typer.Option(min=1, help="Videos decoded at once.")] = None,
+    engine: EngineOption = "local",
+    decoders: DecodersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a library up to date with VIDEOS, for `spikemba search`: new, changed, moved and removed ones.
 
     Example: spikemba index videos/ --encoder mini
     """
-    from pipelines.extraction.job import ExtractEvents, RunOptions
+    from pipelines.extraction.job import ExtractEvents
     from pipelines.library.index import index as run
-    from pipelines.shards import launched_shard, parse_shard
 
-    part = parse_shard(shard) if shard else launched_shard(os.environ)
-    if part.count > 1:
-        print_note(f"part {part.index + 1} of {part.count}")
     options = encoder_options(frames, resize, precision, device)
-    how = RunOptions(options, parse_weights(weights), part, retry_failed, engine, decoders)
+    how = run_options(options, weights, shard, engine, decoders, retry_failed=retry_failed)
     with progress("indexing", "videos") as report:
         events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
         result = run(videos, encoder, library, clip_s=clip_length, run=how, events=events)
