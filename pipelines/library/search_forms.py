@@ -14,6 +14,7 @@ from pipelines.library.filmstrip import write_filmstrip
 from pipelines.library.results import LibraryAnswer
 from spikemba.errors import SpikeMbaError
 from spikemba.files import json_text, write_text
+from spikemba.tables.text import as_text
 from spikemba.video.folders import FoundVideo
 from spikemba.video.names import shown_name, video_ids
 
@@ -22,15 +23,18 @@ OWN = ("json", "csv")
 
 
 def library_csv(found: LibraryAnswer) -> str:
-    """rank, video, start_s, end_s, score, exists, from, text, copies; several of one cell are joined by ;"""
+    """query, rank, video, start_s, end_s, score, exists, from, text, copies; several of one cell are joined by ;
+
+    No spreadsheet takes a name or a text for a formula: see `spikemba.tables.text.as_text`.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["query", "rank", "video", "start_s", "end_s", "score", "exists", "from", "text", "copies"])
     for rank, one in enumerate(found.moments, start=1):
         numbers = ["" if number is None else f"{number:.4f}" for number in (one.score, one.exists)]
         times = f"{one.start_s:.3f}", f"{one.end_s:.3f}"
-        files = ";".join(map(str, one.copies))
-        writer.writerow([found.query, rank, one.video, *times, *numbers, ";".join(one.sources), one.text or "", files])
+        files, asked, video = (as_text(text) for text in (";".join(map(str, one.copies)), found.query, str(one.video)))
+        writer.writerow([asked, rank, video, *times, *numbers, ";".join(one.sources), as_text(one.text or ""), files])
     return out.getvalue()
 
 
