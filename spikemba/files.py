@@ -62,6 +62,11 @@ def part_beside(path: Path) -> Path:
     return Path(name)
 
 
+def file_state(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Changes when a file does, or another one takes its place, be it of the same size and time of writing."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 class NotRegular(OSError):
     """A name that should be a file's own is that of a link, a folder, a pipe or a device."""
 

@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from spikemba.files import append_json
-from spikemba.video.kept import state_of
+from spikemba.files import append_json, file_state
 
 FILE = "videos.jsonl"
 SAMPLE_BYTES = 65536
@@ -79,7 +78,7 @@ def _differs(row: dict[str, Any], video: Path) -> bool:
 def _state(video: Path) -> list[int] | None:
     """Changes when the file does; also when it is copied or touched, which changes nothing of what it shows."""
     try:
-        return list(state_of(video.stat()))
+        return list(file_state(video.stat()))
     except OSError:
         return None
 

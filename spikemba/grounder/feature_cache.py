@@ -13,12 +13,11 @@ from spikemba.encoders import VideoEncoder
 from spikemba.encoding.manifests import video_manifest
 from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import OutputError
-from spikemba.files import writing
+from spikemba.files import file_state, writing
 from spikemba.progress import Report, silent
 from spikemba.reading.arrays import read_arrays
 from spikemba.reading.unreadable import Unreadable
 from spikemba.user_folders import cache_folder
-from spikemba.video.kept import state_of
 
 FRAMES = 2
 """Raised when an encoder takes other frames of the same file than before, or they are turned another way."""
@@ -29,7 +28,7 @@ KEPT_BYTES = 256 * 2**20
 
 _lock = threading.Lock()
 _unwritten: OrderedDict[Path, EncodedVideo] = OrderedDict()
-_damaged: set[tuple[Path, int, int, int]] = set()
+_damaged: set[tuple[Path, int, int, int, int]] = set()
 """Entries that cannot be read, as they were then; they count as none until they are written anew."""
 
 
@@ -75,7 +74,7 @@ def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str | 
         status = video.stat()
     except OSError:
         return None  # decoding will say what is wrong
-    parts: list[object] = [FRAMES, str(video.resolve()), *state_of(status)]
+    parts: list[object] = [FRAMES, str(video.resolve()), *file_state(status)]
     parts += [video_manifest(encoder, clip_s, "float32").model_dump_json() for encoder in encoders]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -99,13 +98,13 @@ def _read(path: Path) -> EncodedVideo | None:
         return None
 
 
-def _stamp(path: Path) -> tuple[Path, int, int, int] | None:
+def _stamp(path: Path) -> tuple[Path, int, int, int, int] | None:
     """An entry as it is now; None where there is none."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return (path, found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return (path, *file_state(found)) if stat.S_ISREG(found.st_mode) else None
 
 
 def _write(path: Path, encoded: EncodedVideo) -> None:

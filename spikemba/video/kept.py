@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from spikemba.errors import OutputError
-from spikemba.files import writing
+from spikemba.files import file_state, writing
 
 _FREED = 0.9
 """A full folder is emptied down to this share of its limit."""
@@ -73,12 +73,7 @@ class KeptFiles:
 def identity(path: Path) -> str:
     """Tells a file, and the same file after a change, from others.  Raises OSError."""
     status = path.stat()
-    return "\n".join(map(str, (path.absolute(), *state_of(status))))
-
-
-def state_of(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Changes when a file does, or another one takes its place, be it of the same size and time of writing."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return "\n".join(map(str, (path.absolute(), *file_state(status))))
 
 
 def etag_of(path: Path, name: str) -> str:

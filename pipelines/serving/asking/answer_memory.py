@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 
 from pipelines.serving.asking.questions import Answered, Task
+from spikemba.files import file_state
 
 MOST_BYTES = 64 * 2**20
 
@@ -25,7 +26,7 @@ class AnswerMemory:
         except OSError:
             return None
         asked = task.question.asked
-        file = (str(task.video.path), task.video.name, status.st_size, status.st_mtime_ns, status.st_ino)
+        file = (str(task.video.path), task.video.name, *file_state(status))
         return (*file, task.checkpoint, asked.query, asked.top, asked.min_exists)
 
     def get(self, mark: Mark | None) -> Answered | None:

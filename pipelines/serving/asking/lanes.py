@@ -19,9 +19,11 @@ from pipelines.serving.asking.questions import Answered, Asked, Question, Task
 from pipelines.serving.faults import Busy, NotThere
 from pipelines.serving.messages import Failure, Reading
 from spikemba.errors import SpikeMbaError, problem_with
+from spikemba.files import file_state
 from spikemba.grounder.feature_cache import cached_features
 from spikemba.grounder.grounder import Grounder
 from spikemba.reading.printable import printable
+from spikemba.video.stopping import Stopped
 
 READERS = 2
 """Videos that are read at once: beside a long one a short one gets through."""
@@ -38,10 +40,6 @@ TOLD_EVERY_S = 0.2
 
 Key = tuple[str, ...]
 T = TypeVar("T")
-
-
-class Stopped(Exception):
-    """Raised where a reading reports, when nobody waits for it."""
 
 
 @dataclass(eq=False)
@@ -308,10 +306,9 @@ class Lanes:
             question.move_to(place)
 
 
-def _state_of(path: Path) -> tuple[int, int, int] | None:
+def _state_of(path: Path) -> tuple[int, int, int, int] | None:
     """Changes when the file does; None where there is none."""
     try:
-        status = path.stat()
+        return file_state(path.stat())
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -31,7 +31,7 @@ from spikemba.datasets.corrections import (
     same_name,
 )
 from spikemba.errors import AnnotationError, CorrectionError, OutputError
-from spikemba.files import NotRegular, json_line, open_regular, read_regular
+from spikemba.files import NotRegular, file_state, json_line, open_regular, read_regular
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -110,7 +110,7 @@ class Corrections:
         before = self._read.get(path)
         try:
             found = path.lstat()
-            stamp = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+            stamp = file_state(found)
             if before is not None and before.stamp == stamp:
                 return before
         except OSError as error:
