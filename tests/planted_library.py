@@ -83,7 +83,7 @@ def plant(folder, videos, *, weights="first", digests=None, texts=None):
             writer.take_in([NewVideo(state, 2.0 * len(half), {"colour": half})])
         ids = {one.path: one.id for one in writer.videos()}
         for path, said in (texts or {}).items():
-            writer.set_texts(ids[path], "subtitles", said)
+            writer.replace_texts({(ids[path], "subtitles"): said})
 
 
 __all__ = ["BLUE", "GREEN", "NOTHING", "RED", "ColourEncoder", "plant", "planted_grounder"]

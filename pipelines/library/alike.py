@@ -108,8 +108,7 @@ def _unchanged(library: Library, path: Path) -> StoredVideo | None:
     known = library.video(absolute(path))
     if known is None or known.problem is not None:
         return None
-    status = path.stat()
-    return known if (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns) else None
+    return known if known.is_as_it_was(path.stat()) else None
 
 
 def _search(

@@ -41,7 +41,7 @@ class Candidate:
             status = self.path.stat()
         except OSError:
             return f"{self.path} is not there any more; {cure}"
-        if (status.st_size, status.st_mtime_ns) != (self.shown.size, self.shown.mtime_ns):
+        if not self.shown.is_as_it_was(status):
             return f"{self.path} has changed since it was taken in, and this is of what it was; {cure}"
         return None
 

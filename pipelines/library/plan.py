@@ -86,7 +86,7 @@ def make_plan(
         try:
             status = path.stat()
             key = key_of(path, status.st_size, status.st_mtime_ns)
-            same = row is not None and (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
+            same = row is not None and row.is_as_it_was(status)
             digest = row.digest if row is not None and same else file_digest(path)
         except OSError as error:
             plan.failed[path] = f"{path}: cannot be opened ({(error.strerror or str(error)).lower()})"

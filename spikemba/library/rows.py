@@ -1,6 +1,7 @@
 """What library.sqlite says of encoders, videos and where their rows are."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,10 @@ class StoredVideo:
     """None for a video that could not be read."""
     problem: str | None
     """Why it could not be read, if so."""
+
+    def is_as_it_was(self, status: os.stat_result) -> bool:
+        """Whether a file of that state is the one that was taken in, as far as size and time tell."""
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 class Run(NamedTuple):

@@ -215,12 +215,8 @@ class LibraryWriter:
             self.connection.execute("INSERT OR IGNORE INTO leftovers VALUES (?)", (encoder.file,))
         self.remove_leftovers()
 
-    def set_texts(self, video: int, source: str, texts: Sequence[Text]) -> None:
-        """Replace what a source (`subtitles`, say) says of a video."""
-        self.replace_texts({(video, source): texts})
-
     def replace_texts(self, changes: Mapping[tuple[int, str], Sequence[Text]]) -> None:
-        """The same of many: (video, source) -> texts."""
+        """Replace what sources (`subtitles`, say) say of videos: (video, source) -> texts."""
         with self._transaction():
             for (video, source), texts in changes.items():
                 self.connection.execute("DELETE FROM texts WHERE video = ? AND source = ?", (video, source))

@@ -127,10 +127,6 @@ class ServedVideos:
         """The video that a path leads to, as it stands in the listing."""
         return self._listed.get(_id_of(path))
 
-    def roots(self) -> list[Path]:
-        """The served folders, and the files that were named."""
-        return list(self._paths)
-
     def _look(self, must_have: int = 0) -> None:
         """Find the videos anew.  must_have: how many of the first paths must hold some. Raises VideoError."""
         begun = time.monotonic()

@@ -255,8 +255,8 @@ def test_texts_are_found_by_their_words(tmp_path):
     filled(tmp_path)
     with changing(tmp_path) as writer:
         first = writer.videos()[0].id
-        writer.set_texts(first, "subtitles", [(0.0, 2.0, "Two eggs"), (2.0, 4.0, "a café")])
-        writer.set_texts(first, "subtitles", [(2.0, 4.0, "a café")])
+        writer.replace_texts({(first, "subtitles"): [(0.0, 2.0, "Two eggs"), (2.0, 4.0, "a café")]})
+        writer.replace_texts({(first, "subtitles"): [(2.0, 4.0, "a café")]})
     question = (
         "SELECT video, start_s FROM texts JOIN texts_found ON texts_found.rowid = texts.id WHERE texts_found MATCH ?"
     )
