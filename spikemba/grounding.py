@@ -108,7 +108,7 @@ class Answer:
     @property
     def nothing(self) -> str:
         """What to say in place of moments: `no such moment (0.03)`."""
-        return "no moment" if self.exists is None else f"no such moment ({self.exists:.2f})"
+        return nothing_found(self.exists)
 
     def __eq__(self, other: object) -> bool:
         # the comparison that dataclass writes would ask an array whether it is true
@@ -118,6 +118,11 @@ class Answer:
 
     def __hash__(self) -> int:
         return hash(self.moments)
+
+
+def nothing_found(exists: float | None) -> str:
+    """What to say in place of moments.  exists: that what is asked is shown at all; None where nothing tells."""
+    return "no moment" if exists is None else f"no such moment ({exists:.2f})"
 
 
 def answer_questions(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spikemba.grounder.result import Grounding
-from spikemba.grounding import Answer
+from spikemba.grounding import Answer, nothing_found
 from spikemba.moments import Moment
 
 Order = Literal["calibrated", "fused", "similarity"]
@@ -77,7 +77,7 @@ class LibraryAnswer:
     @property
     def nothing(self) -> str:
         """What to say in place of moments: `no such moment (0.03)`."""
-        return "no moment" if self.exists is None else f"no such moment ({self.exists:.2f})"
+        return nothing_found(self.exists)
 
     def to_dict(self) -> dict[str, Any]:
         """What `spikemba search --json` prints."""
