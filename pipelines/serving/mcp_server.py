@@ -39,6 +39,7 @@ from pipelines.serving.messages import (
     Query,
     Seconds,
     Video,
+    VideoFacts,
     VideoId,
 )
 from pipelines.serving.service import Service
@@ -64,17 +65,9 @@ class VideoList(Message):
     """How many fit; more than are listed where the list is cut."""
 
 
-class FoundVideo(Message):
-    """What a video file says of itself."""
+class FoundVideo(VideoFacts):
+    """What a video file says of itself, and whether it can be asked about at once."""
 
-    id: str
-    name: str
-    duration_s: float | None
-    width: int
-    height: int
-    fps: float | None
-    has_sound: bool
-    size_bytes: int
     is_read: bool
     """Whether the first checkpoint has read it already, so that a question is answered within seconds."""
 

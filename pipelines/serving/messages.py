@@ -120,7 +120,7 @@ class Play(Message):
     """Why the file cannot be played as it is."""
 
 
-class VideoInfo(Message):
+class VideoFacts(Message):
     """What a file says of itself."""
 
     id: str
@@ -131,6 +131,11 @@ class VideoInfo(Message):
     fps: float | None
     has_sound: bool
     size_bytes: int
+
+
+class VideoInfo(VideoFacts):
+    """What a file says of itself, and how a browser plays it."""
+
     play: Play
 
 
