@@ -12,12 +12,7 @@ from pipelines.serving.footage.catalogue import ServedVideos
 from spikemba.errors import VideoError
 from spikemba.video.folders import search
 
-
-@pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch):
-    monkeypatch.setattr(catalogue, "FRESH_S", 0.0)
-    monkeypatch.setattr(catalogue, "SHARE", 0)
-    monkeypatch.setattr(catalogue, "QUICK_S", 10.0)
+pytestmark = pytest.mark.usefixtures("always_fresh")
 
 
 @pytest.fixture

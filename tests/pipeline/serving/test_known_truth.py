@@ -6,19 +6,13 @@ import numpy as np
 import pytest
 
 from pipelines.preparation.prepare import video_duration_s
-from pipelines.serving.footage import catalogue
 from pipelines.serving.footage.catalogue import ServedVideos
 from pipelines.serving.known.truth import KnownTruth
 from pipelines.serving.messages import Correction
 from spikemba.datasets.custom_sources import read_sources
 from spikemba.errors import AnnotationError
 
-
-@pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch):
-    monkeypatch.setattr(catalogue, "FRESH_S", 0.0)
-    monkeypatch.setattr(catalogue, "SHARE", 0)
-    monkeypatch.setattr(catalogue, "QUICK_S", 10.0)
+pytestmark = pytest.mark.usefixtures("always_fresh")
 
 
 @pytest.fixture

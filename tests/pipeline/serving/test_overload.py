@@ -9,42 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving_site import MB, films_beside_secrets, parsed, refused, rest_of, serving
+from serving_site import MB, parsed, refused, rest_of, serving
 
 from pipelines.serving.door import access as door
 from pipelines.serving.door.connections import BoundedProtocol
-from pipelines.serving.service import ServiceOptions
 from spikemba.video.files import write_video
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Videos, with secrets beside them; see `films_beside_secrets`."""
-    return films_beside_secrets(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def site(folder):
-    """A server of the folder's films."""
-    options = ServiceOptions(corrections=folder / "said", uploads=folder / "new", upload_limit=MB)
-    with serving([folder / "films"], options=options) as running:
-        yield running
-
-
-@pytest.fixture
-def film(site):
-    """The id of the one video."""
-    (video,) = site.ask("GET", "/api/videos").json()["videos"]
-    return video["id"]
-
-
-@pytest.fixture(autouse=True)
-def _good_clients_are_answered(site):
-    """The same after every attack as before."""
-    expected = site.ask("GET", "/api/state")
-    yield
-    after = site.ask("GET", "/api/state")
-    assert (after.status, after.body) == (200, expected.body)
+pytestmark = pytest.mark.usefixtures("good_clients_are_answered")
 
 
 def resident():
