@@ -109,6 +109,8 @@ class _Indexing:
         self._encode(plan.todo)
         self._encode(self._copy(plan))
         self.events.videos(self.total, self.total)
+        for paths in (self.result.added, self.result.renewed):
+            paths.sort()  # whichever decoder was done first
         return self.result
 
     def _known(self) -> Known:
