@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikemba.reading.printable import counted
+from spikemba.video.folders import search
 from spikemba_cli.console import JsonOption, print_json, print_line, print_note
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -64,6 +65,7 @@ def serve(
     limit = bytes_of(upload_limit)
     paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
     needed()
+    search(paths)  # before anything slow
     from pipelines.serving.door.admission import needs_token  # torch and starlette load here, not for --help
     from pipelines.serving.service import Service, ServiceOptions
     from pipelines.serving.web.server import listening

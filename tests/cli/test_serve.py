@@ -64,6 +64,10 @@ def test_what_is_not_there_is_refused_before_anything_is_served(tmp_path):
     assert "gone.jsonl" in gone
 
 
+def test_a_video_that_is_not_there_is_said_before_any_model_is_looked_for(tmp_path):
+    assert "nowhere.mp4: no such file or folder" in refused(tmp_path / "nowhere.mp4", "--checkpoint", "no such run")
+
+
 def test_a_checkpoint_that_is_given_twice_is_refused():
     assert "--checkpoint mini is given twice" in refused(EXAMPLE, "--checkpoint", "mini", "--checkpoint", "mini")
 
