@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from spikemba_cli.main import app
 
-FIVE = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "bench_five.py"))
+FIVE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "bench_five.py"))
 
 
 def run(*arguments):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "tests" / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 
 
 @pytest.fixture

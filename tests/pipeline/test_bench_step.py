@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tests" / "benchmarks" / "bench_step.py"
+SCRIPT = ROOT / "benchmarks" / "bench_step.py"
 
 
 def test_the_stages_sum_to_the_step():

@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(tmp_path):
 def figures(tmp_path_factory):
     """R1@0.5, R1@0.7 and mAP of chance, similarity and oracle by grammar, on a small set."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+        patch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
         bench = importlib.import_module("bench_claims")
     found = {}
     for grammar in GRAMMARS:

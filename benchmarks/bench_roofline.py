@@ -1,8 +1,8 @@
 """Where the work of a training step goes: operations, bytes and time of each part, and what the processor could do.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_roofline.py                      # both configurations, float32
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_roofline.py --precision bf16 --set model.n_blocks=6
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_roofline.py --configs shapes --set train.batch_size=8
+    OMP_NUM_THREADS=1 python benchmarks/bench_roofline.py                      # both configurations, float32
+    OMP_NUM_THREADS=1 python benchmarks/bench_roofline.py --precision bf16 --set model.n_blocks=6
+    OMP_NUM_THREADS=1 python benchmarks/bench_roofline.py --configs shapes --set train.batch_size=8
 
 Steps of configs/qvhighlights.yaml (75 clips x 2818, 32 tokens x 512) and configs/shapes.yaml (60 clips x 194, 12 tokens
 x 192) on random pairs without padding: forward pass, losses, backward pass, clipping, optimiser. Per pair:

@@ -1,6 +1,6 @@
 """Each of the five benchmarks from the command line: prepare, one epoch of training, evaluate; on random features.
 
-    python tests/benchmarks/bench_five.py --data ../shared/data --out /some/folder --set model.width=32
+    python benchmarks/bench_five.py --data ../shared/data --out /some/folder --set model.width=32
 
 The features have the names and shapes of the published packs and say nothing, so the scores are those of chance: this
 shows that every path works on the real annotations, and what each step takes. One JSON line per benchmark.

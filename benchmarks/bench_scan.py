@@ -1,7 +1,7 @@
 """Selective scans on a CPU in one run: the official reference, what can be installed, and our tiers.
 
-    OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py                 # pip install mambapy for its row
-    OMP_PROC_BIND=true python tests/benchmarks/bench_scan.py --shapes 2,64,40,8 --rounds 2
+    OMP_PROC_BIND=true python benchmarks/bench_scan.py                 # pip install mambapy for its row
+    OMP_PROC_BIND=true python benchmarks/bench_scan.py --shapes 2,64,40,8 --rounds 2
 
 Prints, per shape, milliseconds of forward and of forward + backward (median of rounds in which all take turns), the
 memory that both together add at its peak, and ratios; then one JSON line. The floor is the scan's exponentials alone,

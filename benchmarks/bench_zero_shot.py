@@ -1,6 +1,6 @@
 """Grounding without training on shapes, beside chance, a threshold and the trained model.
 
-    python tests/benchmarks/bench_zero_shot.py build/weights/shapes --checkpoint mini
+    python benchmarks/bench_zero_shot.py build/weights/shapes --checkpoint mini
 
 The corpus is the one that `make weights` draws and extracts, with the mini encoder. Zero-shot sees no training video;
 the threshold of the plain baseline is chosen on val.

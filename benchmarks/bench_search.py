@@ -1,6 +1,6 @@
 """One sentence asked of 200 videos: `spikemba search` beside clip search whose neighbouring hits are merged.
 
-    python tests/benchmarks/bench_search.py --work FOLDER [--seed 31] [--videos 200]
+    python benchmarks/bench_search.py --work FOLDER [--seed 31] [--videos 200]
 
 Draws shapes that nothing was trained on, indexes them with the mini encoder, and asks every sentence that is true of at
 least one of the videos. Everything that can be chosen, the threshold of the merged hits and how clips of several videos

@@ -1,9 +1,9 @@
 """How fast decoding, encoding and both together are, what a long video takes in memory, and that all ways agree.
 
-    python tests/benchmarks/bench_extract.py speed --videos 200 --encoder mini
-    python tests/benchmarks/bench_extract.py speed --encoder clip --weights clip=ViT-B-32.pt
-    python tests/benchmarks/bench_extract.py memory --hours 3 --encoder mini
-    python tests/benchmarks/bench_extract.py ways --videos 200 --seconds 5
+    python benchmarks/bench_extract.py speed --videos 200 --encoder mini
+    python benchmarks/bench_extract.py speed --encoder clip --weights clip=ViT-B-32.pt
+    python benchmarks/bench_extract.py memory --hours 3 --encoder mini
+    python benchmarks/bench_extract.py ways --videos 200 --seconds 5
 
 `speed` gives frames of the videos per second for decoding with sampling and scaling alone, for encoding the same clips
 from memory alone, and for `extract`; one run, one process, the same threads. `extract` should reach 0.9 of the slower

@@ -1,6 +1,6 @@
 """Which way of hiding a word tells the word that matters, on drawn videos where that is known.
 
-    python tests/benchmarks/bench_words.py build/words
+    python benchmarks/bench_words.py build/words
 
 Each video of 40 s shows two events that differ in colour, form or action alone. Asked for the first, the word that
 tells it from the second should have the largest effect of the four; by chance one in four has.

@@ -1,7 +1,7 @@
 """Training steps and answers beside CG-DETR's own code, in turns in one process: pairs a second, milliseconds, memory.
 
     git clone https://github.com/wjun0830/CGDETR PEER
-    OMP_PROC_BIND=true python tests/benchmarks/bench_peer.py PEER [--rounds 3] [--set model.n_blocks=6] [--only step]
+    OMP_PROC_BIND=true python benchmarks/bench_peer.py PEER [--rounds 3] [--set model.n_blocks=6] [--only step]
 
 Both networks as their QVHighlights recipes make them: 32 pairs of 75 clips x 2816 (+ 2) features and 32 tokens x 512,
 drawn at random; losses, backward pass, clipping and optimiser are in a step, loading is not. Answers are one forward

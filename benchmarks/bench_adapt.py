@@ -1,6 +1,6 @@
 """What a video encoder gains by learning through the grounding loss: ways to adapt it, on drawn shapes.
 
-    python tests/benchmarks/bench_adapt.py --work FOLDER [--backbone FILE|FOLDER] [--methods linear ssp full]
+    python benchmarks/bench_adapt.py --work FOLDER [--backbone FILE|FOLDER] [--methods linear ssp full]
 
 Draws videos, encodes the queries with the mini encoder, and trains the same small SpikeMba on the same clips with each
 method; without --backbone the encoder begins at random, so that all it knows comes through the grounding loss. One JSON

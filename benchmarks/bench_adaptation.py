@@ -1,6 +1,6 @@
 """Ways to adapt a video encoder, in one harness: accuracy, trained parameters, seconds and memory, over three seeds.
 
-    python tests/benchmarks/bench_adaptation.py --backbone build/bench_motions/run_moves_spatio_temporal
+    python benchmarks/bench_adaptation.py --backbone build/bench_motions/run_moves_spatio_temporal
                                                                               # `--small` for a check in two minutes
 
 The backbone has learned the twelve single moves on dark stages. It is adapted to the eight orders of two moves on light

@@ -1,7 +1,7 @@
 """Two checkouts in one run: a training step and an answer of the network on each, in turns, and their ratio.
 
-    python tests/benchmarks/bench_versions.py BEFORE AFTER              # folders of two checkouts
-    python tests/benchmarks/bench_versions.py BEFORE AFTER --rounds 5 --threads 1
+    python benchmarks/bench_versions.py BEFORE AFTER              # folders of two checkouts
+    python benchmarks/bench_versions.py BEFORE AFTER --rounds 5 --threads 1
 
 A process of each checkout stands ready; the two take turns, so what disturbs the machine disturbs both. Counted is the
 time of the processor, which other programs on it hardly touch. Cases: a training step of `configs/shapes.yaml`, the
@@ -21,7 +21,7 @@ WORKER = """
 import sys, time
 import torch
 torch.set_num_threads(int(sys.argv[1]))
-sys.path.insert(0, sys.argv[2] + "/tests/benchmarks")
+sys.path[:0] = [sys.argv[2] + "/benchmarks", sys.argv[2] + "/tests/benchmarks"]  # or where they lay before
 import spikemba
 assert spikemba.__file__.startswith(sys.argv[2] + "/spikemba"), spikemba.__file__
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """What loading costs beside the model: QVHighlights-sized pairs read from disk, from memory, and trained on.
 
-    python tests/benchmarks/bench_loading.py --pairs 512
+    python benchmarks/bench_loading.py --pairs 512
 
 Prints pairs per second of each part, and the share of an epoch over cached features that is spent loading.
 """

@@ -1,7 +1,7 @@
 """How time and memory of one inference grow with the length of the video, beside attention in place of the scan.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_growth.py
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_growth.py --mixers scan --set n_blocks=6
+    OMP_NUM_THREADS=1 python benchmarks/bench_growth.py
+    OMP_NUM_THREADS=1 python benchmarks/bench_growth.py --mixers scan --set n_blocks=6
 
 The default network at the widths of the benchmarks: clips of 2816 features and two, 32 tokens of 512. Each length runs
 in a process of its own. Memory is what its peak in one inference stands above the loaded model and its input, by the

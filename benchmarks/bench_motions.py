@@ -1,6 +1,6 @@
 """What VideoMamba-mini learns of motion alone: accuracy on held-out videos, by backward scan, and what order is worth.
 
-    python tests/benchmarks/bench_motions.py --out build/bench_motions            # `--small` for a check in a minute
+    python benchmarks/bench_motions.py --out build/bench_motions            # `--small` for a check in a minute
 
 For each set (moves: twelve classes; orders: eight) the mini of configs/motions.yaml is trained from the same seed with
 each kind of backward scan. Only the reversal of the whole sequence has a class token in the paper; here all read the

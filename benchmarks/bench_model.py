@@ -1,7 +1,7 @@
 """The whole network on a CPU: samples per second of a training step and milliseconds of one answer.
 
-    OMP_PROC_BIND=true python tests/benchmarks/bench_model.py
-    OMP_PROC_BIND=true python tests/benchmarks/bench_model.py --cases shapes --repeats 2
+    OMP_PROC_BIND=true python benchmarks/bench_model.py
+    OMP_PROC_BIND=true python benchmarks/bench_model.py --cases shapes --repeats 2
 
 Each case is run on the compiled kernels and, in the same process, in plain PyTorch. A training step is forward, loss,
 backward, clipping and AdamW; with negatives it has a second forward, as with `loss.negative_pair`. Where the time goes

@@ -1,6 +1,6 @@
 """What each grammar of claims leaves to chance and to similarity, and what can be had at most.
 
-    python tests/benchmarks/bench_claims.py build/claims --train 400 --val 60 --test 150
+    python benchmarks/bench_claims.py build/claims --train 400 --val 60 --test 150
 
 Draws the three corpora below the folder, and answers their test splits by chance (windows anywhere, as long as those
 of training), by similarity above the threshold that is best on val, and by an oracle that knows grammar and codes and

@@ -1,7 +1,7 @@
 """How long many people wait who ask `spikemba serve` at once, in which memory, and how soon a first answer is there.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_serve.py
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_serve.py --clients 50 --questions 20 --workers 2
+    OMP_NUM_THREADS=1 python benchmarks/bench_serve.py
+    OMP_NUM_THREADS=1 python benchmarks/bench_serve.py --clients 50 --questions 20 --workers 2
 
 The server is a process of its own on the example video, whose features are in its cache before anything is measured;
 the clients are threads here. Each asks one question after the other: POST, then the events up to `end`. One JSON line
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ALONE = 30
 """Questions of the client that is alone."""
 

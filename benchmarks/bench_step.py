@@ -1,8 +1,8 @@
 """Where the time of one training step goes: loading, scan, neurons, attention over spikes, other products, losses ...
 
-    OMP_PROC_BIND=true python tests/benchmarks/bench_step.py                     # 32 pairs, 75 clips x 2818, 32 tokens
-    OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --small
-    OMP_PROC_BIND=true python tests/benchmarks/bench_step.py --set train.precision=bf16 --set train.device=cuda
+    OMP_PROC_BIND=true python benchmarks/bench_step.py                     # 32 pairs, 75 clips x 2818, 32 tokens
+    OMP_PROC_BIND=true python benchmarks/bench_step.py --small
+    OMP_PROC_BIND=true python benchmarks/bench_step.py --set train.precision=bf16 --set train.device=cuda
 
 Preset `full` as it trains: one forward pass (two with `loss.negative_pair`), losses, backward pass, clipping and
 AdamW. The step's time is the median without a profiler; its shares come from a profile, in which every event's own time

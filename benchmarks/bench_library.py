@@ -1,7 +1,7 @@
 """A query over a library: time beside the same product in float32 BLAS, memory, opening, and how they grow with it.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_library.py --folder /tmp/bench_library
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_library.py --rows 100000 1000000 10000000
+    OMP_NUM_THREADS=1 python benchmarks/bench_library.py --folder /tmp/bench_library
+    OMP_NUM_THREADS=1 python benchmarks/bench_library.py --rows 100000 1000000 10000000
 
 Libraries of synthetic clips, 512 numbers each and 75 to a video, are made below the folder, and stay; a row is 1 KB.
 

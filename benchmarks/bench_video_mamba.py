@@ -1,6 +1,6 @@
 """Tokens per second and memory of VideoMamba against the number of frames, beside a ViT with joint attention.
 
-    python tests/benchmarks/bench_video_mamba.py            (add --train for a forward and a backward pass)
+    python benchmarks/bench_video_mamba.py            (add --train for a forward and a backward pass)
 
 Both have the same patches, width and number of blocks; every token attends to all tokens of all frames. The ViT runs
 twice: with torch's fused attention, whose memory grows with the length, and with its scores written out, whose memory

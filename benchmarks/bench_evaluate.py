@@ -1,6 +1,6 @@
 """How long scoring takes: 1,550 QVHighlights predictions, files to document, in process.
 
-    python tests/benchmarks/bench_evaluate.py --data ../shared/data
+    python benchmarks/bench_evaluate.py --data ../shared/data
 
 The public evaluator takes 3.8 to 5.0 s for the same files on two cores.
 """

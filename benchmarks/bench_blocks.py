@@ -1,7 +1,7 @@
 """What stands around the scan, on a CPU in one run: neurons, attention over their spikes, causal convolution.
 
-    OMP_PROC_BIND=true python tests/benchmarks/bench_blocks.py
-    OMP_PROC_BIND=true python tests/benchmarks/bench_blocks.py --sizes 2,40,32,4,2 --rounds 2
+    OMP_PROC_BIND=true python benchmarks/bench_blocks.py
+    OMP_PROC_BIND=true python benchmarks/bench_blocks.py --sizes 2,40,32,4,2 --rounds 2
 
 Prints, per part, milliseconds of forward and of forward + backward (median of rounds in which all take turns), the
 memory that both together add at its peak, and how many times faster the compiled kernels are; then one JSON line. The

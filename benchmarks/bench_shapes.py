@@ -1,6 +1,6 @@
 """What the model earns on shapes: beside chance and a similarity threshold, and without its parts.
 
-    python tests/benchmarks/bench_shapes.py build/weights/shapes --epochs 30 --out build/bench_shapes
+    python benchmarks/bench_shapes.py build/weights/shapes --epochs 30 --out build/bench_shapes
 
 The corpus is the one that `make weights` draws and extracts. Every variant is trained for the same number of epochs
 from the same seed; all are scored on the same held-out videos.

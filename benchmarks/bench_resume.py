@@ -1,6 +1,6 @@
 """What a training survives: kill -9 at random moments, resumed each time, against the same training left alone.
 
-    python tests/benchmarks/bench_resume.py data/shapes/config.yaml --kills 5 --set train.epochs=3
+    python benchmarks/bench_resume.py data/shapes/config.yaml --kills 5 --set train.epochs=3
 
 CONFIG is a configuration with its data, such as the one that `spikemba prepare shapes` writes. Prints one JSON line:
 where each kill struck, whether the final weights are equal bit for bit, and what the broken training took longer.
