@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from record import Record, options
+
 SIZES = {"width": 64, "n_blocks": 4, "n_frames": 8, "size_px": 64, "tubelet": [2, 8, 8], "n_classes": 1}
 """Of the encoder that begins at random."""
 SHOWN = ("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP", "HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1")
@@ -76,7 +78,7 @@ def measure(method: str, seed: int, arguments: argparse.Namespace) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for videos and runs")
     parser.add_argument("--backbone", type=Path, help="video checkpoint or public file; by default random")
     parser.add_argument("--methods", nargs="*", default=["linear", "ssp", "prompts", "adapter", "full"])
@@ -91,11 +93,18 @@ def main() -> None:
     if arguments.case:
         print(json.dumps(measure(arguments.case[0], int(arguments.case[1]), arguments)))
         return
+    record = Record(arguments)
     prepare(arguments.work, arguments.train, arguments.val)
     for method in arguments.methods:
         for seed in arguments.seeds:
             case = [sys.executable, __file__, *sys.argv[1:], "--case", method, str(seed)]
-            print(subprocess.run(case, check=True, stdout=subprocess.PIPE, text=True).stdout.strip(), flush=True)
+            line = subprocess.run(case, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+            print(line, flush=True)
+            row = json.loads(line)
+            name = f"{method} through the grounding loss, {arguments.train} videos, seed {seed}"
+            record.quality(name, {key: row.get(key) for key in SHOWN})
+            record.speed(name, {"trained_parameters": row["trained"], "train_s": row["seconds"], "peak_mb": row["mb"]})
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from record import Record, options
+
 METHODS = ("scratch", "full", "linear", "prompts", "adapter", "ssp")
 RATES = {
     "scratch": (1e-3, 3e-3),
@@ -74,7 +76,7 @@ def in_own_process(
     return found
 
 
-def show(rows: dict[str, list[dict[str, object]]]) -> None:
+def show(rows: dict[str, list[dict[str, object]]], record: Record, n_train: int) -> None:
     """The table: mean and spread over the seeds."""
     print("\t".join(["method", "rate", "top1", "±", "trained", "seconds", "peak MB", "stored KB"]))
     for method, of_method in rows.items():
@@ -91,10 +93,14 @@ def show(rows: dict[str, list[dict[str, object]]]) -> None:
             f"{first['trained']:,}",
         ]
         print("\t".join([*cells, f"{seconds:.0f}", str(peak), str(first["stored_kb"])]))
+        case, mean = f"moves to orders, {n_train} videos a class: {method}", statistics.mean(tests)
+        record.quality(case, {"top1": (mean, min(tests), max(tests)), "top1_sd": spread})
+        record.speed(case, {"train_s": seconds, "peak_mb": peak, "trained_parameters": int(str(first["trained"]))})
+        record.speed(case, {"stored_kb": int(str(first["stored_kb"]))})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--backbone", type=Path, required=True, help="run or checkpoint trained on moves")
     parser.add_argument("--out", type=Path, default=Path("build/bench_adaptation"))
     parser.add_argument("--train", type=int, default=40, help="videos per class to adapt with")
@@ -109,6 +115,7 @@ def main() -> None:
         method, rate, seed = arguments.case[0], float(arguments.case[1]), int(arguments.case[2])
         print(json.dumps(train_case(arguments.out, arguments.backbone, method, rate, seed, arguments.epochs)))
         return
+    record = Record(arguments)
     from pipelines.preparation.motions_corpus import MotionsConfig
     from pipelines.preparation.prepare_videos import prepare_motions
 
@@ -122,7 +129,8 @@ def main() -> None:
         best = max(first, key=lambda row: float(row["val"]))
         others = [in_own_process(arguments, method, float(best["rate"]), seed, epochs) for seed in seeds[1:]]
         rows[method] = [best, *others]
-    show(rows)
+    show(rows, record, n_train)
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ memory that both together add at its peak, and how many times faster the compile
 alternatives are what people have: spikingjelly's multi-step neurons behind torch's BatchNorm, and a depthwise Conv1d.
 """
 
-import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from bench_scan import in_turns, peak_mb, ratios
+from record import Record, options
 from torch import Tensor
 
 from spikemba.ops.batch_norm import BatchNorm, masked_moments
@@ -138,17 +138,20 @@ def show(part: str, rows: dict[str, dict[str, float | None]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--sizes", default="32,107,256,8,8", help="pairs,positions,width,steps,heads")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = {}
+    record, results = Record(arguments), {}
     for part, (inputs, runs) in parts(*map(int, arguments.sizes.split(","))).items():
         results[part] = measure(inputs, runs, arguments.rounds)
         show(part, results[part])
+        for way, row in results[part].items():
+            record.speed(f"{arguments.sizes} {part}: {way}", row)
     print(json.dumps({"torch": torch.__version__, "threads": arguments.threads, "results": results}))
+    record.keep()
 
 
 if __name__ == "__main__":

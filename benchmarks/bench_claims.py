@@ -7,7 +7,6 @@ of training), by similarity above the threshold that is best on val, and by an o
 reads the noisy features. Nothing is trained.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from bench_shapes import CLIP_S, Similarity, answer_row, chance
 from claims_oracle import Oracle
+from record import Record, options
 
 from pipelines.preparation.claims_corpus import ClaimsConfig, prepare_claims
 from pipelines.scoring.scores import score
@@ -70,7 +70,7 @@ def by_kind(rows: Sequence[PredictedRow], annotations: Sequence[Annotation]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--grammars", nargs="*", choices=GRAMMARS, default=list(GRAMMARS))
     for split, n in (("train", 400), ("val", 60), ("test", 150)):
@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=NOISE)
     arguments = parser.parse_args()
+    record = Record(arguments)
     sizes = {name: getattr(arguments, name) for name in ("train", "val", "test", "seed", "noise")}
     print("\t".join(["grammar", "answered by", "queries", *SHOWN, "R1@0.5 by kind"]))
     for grammar in arguments.grammars:
@@ -88,6 +89,14 @@ def main() -> None:
             cells = [grammar, name, str(len(test)), *(f"{value:.2f}" for value in figures(rows, test))]
             cells.append(json.dumps(by_kind(rows, test)))
             print("\t".join(cells), flush=True)
+            kinds = by_kind(rows, test)
+            print(json.dumps({"grammar": grammar, "answered by": name, "by kind": kinds}), flush=True)
+            who, _, threshold = name.partition(" > ")
+            noted = dict(zip(SHOWN, figures(rows, test), strict=True))
+            videos = "/".join(str(sizes[split]) for split in ("train", "val", "test"))
+            case = f"claims {grammar}, {videos} videos, noise {arguments.noise:g}: {who}"
+            record.quality(case, {**noted, "queries": len(test), "threshold": float(threshold) if threshold else None})
+    record.keep()
 
 
 if __name__ == "__main__":

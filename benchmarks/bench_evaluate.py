@@ -5,7 +5,6 @@
 The public evaluator takes 3.8 to 5.0 s for the same files on two cores.
 """
 
-import argparse
 import json
 import platform
 import statistics
@@ -13,18 +12,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+from record import Record, options
 
 from pipelines.scoring.scores import score_files
 
 
 def main() -> None:
     """Print one JSON line: median and p90 seconds."""
-    parser = argparse.ArgumentParser()
+    parser = options(__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="Folder of the real data.")
     parser.add_argument("--repeats", type=int, default=15)
     arguments = parser.parse_args()
     predictions = arguments.data / "predictions" / "qvhighlights_val_sample_preds.jsonl"
     annotations = arguments.data / "annotations" / "highlight_val_release.jsonl"
+    record = Record(arguments)
     wall, processor = [], []
     for _ in range(arguments.repeats + 2):
         started = time.perf_counter(), time.process_time()
@@ -41,6 +42,8 @@ def main() -> None:
         "numpy": np.__version__,
     }
     print(json.dumps(row))
+    record.speed(row["case"], {key: row[key] for key in ("median_s", "p90_s", "processor_median_s")})
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from record import Record, add_record
 
 from pipelines.extraction.extract import extract
 from pipelines.extraction.job import RunOptions
@@ -49,7 +50,7 @@ def draw(seconds: float, fps: int, size_px: int, seed: int) -> Iterator[Image]:
         yield image
 
 
-def speed(arguments: argparse.Namespace) -> None:
+def speed(arguments: argparse.Namespace, record: Record) -> None:
     """Print one JSON line."""
     weights = dict(pair.split("=", 1) for pair in arguments.weights)
     run = RunOptions(
@@ -89,6 +90,10 @@ def speed(arguments: argparse.Namespace) -> None:
         "one_after_the_other_fps": round(n_frames / (decoding + encoding), 1),
     }
     print(json.dumps(row))
+    shown = ("decode_fps", "encode_fps", "extract_fps", "one_after_the_other_fps", "loading_s")
+    shares = ("extract_over_slower", "extract_over_slower_once_loaded")
+    case = f"{arguments.encoder}: videos of {arguments.seconds:g} s, {arguments.size} px"
+    record.speed(case, {key: float(str(row[key])) for key in (*shown, *shares)})
 
 
 def clips_of(paths: Sequence[Path], encoders: Sequence[VideoEncoder]) -> Iterator[tuple[int, Clip]]:
@@ -112,7 +117,7 @@ def encode(clips: Sequence[tuple[int, Clip]], encoders: Sequence[VideoEncoder]) 
             encoder.encode_clips(np.stack(own[start : start + size]))
 
 
-def memory(arguments: argparse.Namespace) -> None:
+def memory(arguments: argparse.Namespace, record: Record) -> None:
     """Print one JSON line: the largest memory of a process that extracts, and of one that grounds, the long video."""
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "long.mp4"
@@ -132,9 +137,12 @@ def memory(arguments: argparse.Namespace) -> None:
                 "ground", str(video), "a red circle enters", "--checkpoint", arguments.checkpoint, "--no-cache"
             )
     print(json.dumps(row))
+    for what in ("extract", "ground", "ground_trained"):
+        if what in row:
+            record.speed(f"{what}, a video of {arguments.hours:g} h, {arguments.encoder}", row[what])
 
 
-def ways(arguments: argparse.Namespace) -> None:
+def ways(arguments: argparse.Namespace, record: Record) -> None:
     """Print one JSON line: per way its seconds, and how many videos have the features of the first."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -157,6 +165,8 @@ def ways(arguments: argparse.Namespace) -> None:
             expected = expected or found
             equal = sum(name in found and np.array_equal(found[name], expected[name]) for name in expected)
             row[way] = {"seconds": round(seconds, 1), "exit": codes, "videos": len(found), "equal": equal}
+            record.quality(f"extract, {arguments.videos} videos: {way}", {"videos": len(found), "equal": equal})
+            record.speed(f"extract, {arguments.videos} videos: {way}", {"seconds": seconds})
     print(json.dumps(row))
 
 
@@ -197,6 +207,7 @@ def main() -> None:
     for name, run in {"speed": speed, "memory": memory, "ways": ways}.items():
         part = commands.add_parser(name)
         part.set_defaults(run=run)
+        add_record(part)
         part.add_argument("--encoder", default="mini")
         part.add_argument("--weights", nargs="*", default=[], help="ENCODER=FILE ...")
         part.add_argument("--precision", default="float32")
@@ -207,7 +218,9 @@ def main() -> None:
         part.add_argument("--size", type=int, default=256 if name == "speed" else 128)
         part.add_argument("--checkpoint", help="memory: ground with this one too")
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    record = Record(arguments)
+    arguments.run(arguments, record)
+    record.keep()
 
 
 if __name__ == "__main__":

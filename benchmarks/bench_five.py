@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import Record, options
 
 NAMES = ("qvhighlights", "charades_sta", "tacos", "tvsum", "youtube_highlights")
 
@@ -85,15 +86,22 @@ def folders(name: str) -> tuple[str, ...]:
 
 def main() -> None:
     """Run every benchmark in a folder and print what it took."""
-    parser = argparse.ArgumentParser()
+    parser = options(__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="Folder of the real data.")
     parser.add_argument("--out", type=Path, required=True, help="Folder for everything.")
     parser.add_argument("--limit", type=int, help="Rows per annotation file and domain; by default all.")
     parser.add_argument("--only", nargs="*", default=NAMES, choices=NAMES)
     parser.add_argument("--set", action="append", default=[], help="section.key=value for training; may be repeated.")
     arguments = parser.parse_args()
+    record = Record(arguments)
     for name in arguments.only:
-        print(json.dumps(_one(name, arguments)), flush=True)
+        row = _one(name, arguments)
+        print(json.dumps(row), flush=True)
+        case = f"{name}, features that say nothing"
+        shown = {key: row[key] for key in ("MR-full-R1@0.5", "MR-full-mAP", "mAP") if key in row}
+        record.quality(case, {"rows": row["rows"], **shown})
+        record.speed(case, {f"{step}_s": seconds for step, seconds in row["seconds"].items()})
+    record.keep()
 
 
 def _one(name: str, arguments: argparse.Namespace) -> dict[str, Any]:

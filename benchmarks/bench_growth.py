@@ -11,7 +11,6 @@ which does not count what other work takes. A line of JSON per case, then the ra
 from 75 to 4,800 clips.
 """
 
-import argparse
 import contextlib
 import ctypes
 import json
@@ -22,6 +21,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from record import Record, options
 
 LENGTHS = {"scan": (75, 300, 1200, 4800, 18_000), "attention": (75, 300, 1200, 4800)}
 MIXERS = {"scan": {}, "attention": {"kind": "attention", "n_heads": 8}}
@@ -77,7 +78,7 @@ def growth(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Print a line of JSON per case, and the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--case", nargs=2, metavar=("MIXER", "CLIPS"), help="measure one case in this process")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--mixers", nargs="*", default=list(MIXERS), choices=list(MIXERS))
@@ -89,6 +90,7 @@ def main() -> None:
         found = measure(mixer, n_clips, arguments.repeats, settings)
         print(json.dumps({"mixer": mixer, "clips": n_clips, **found}))
         return
+    record = Record(arguments)
     same = ["--repeats", str(arguments.repeats), *(f"--set={one}" for one in arguments.set)]
     for mixer in arguments.mixers:
         rows = []
@@ -97,7 +99,10 @@ def main() -> None:
             line = subprocess.run(case, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
             print(line, flush=True)
             rows.append(json.loads(line))
+            changed = "".join(f", {one}" for one in arguments.set)
+            record.speed(f"{mixer}, {n_clips} clips{changed}", {key: rows[-1][key] for key in ("ms", "cpu_ms", "mib")})
         growth(rows)
+    record.keep()
 
 
 if __name__ == "__main__":

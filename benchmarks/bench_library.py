@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from record import Record, options
 
 DIM, CLIPS, BLOCK, MADE = 512, 75, 65_536, 60_000
 HELD = 1_000_000
@@ -131,7 +132,7 @@ def times(folder: Path, rows: int, repeats: int) -> dict[str, float]:
 
 def main() -> None:
     """Print a line of JSON per size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, default=Path("bench_library"))
     parser.add_argument("--repeats", type=int, default=7)
@@ -140,6 +141,7 @@ def main() -> None:
     if given.peak:
         print(json.dumps(peak(given.peak)))
         return
+    record = Record(given)
     for rows in given.rows:
         folder = given.folder / str(rows)
         make(folder, rows)
@@ -147,6 +149,8 @@ def main() -> None:
         memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         row = {"rows": rows, **memory, **times(folder, rows, given.repeats)}
         print(json.dumps({key: round(value, 3) for key, value in row.items()}), flush=True)
+        record.speed(f"{rows} clips of {DIM}", {key: round(value, 3) for key, value in row.items() if key != "rows"})
+    record.keep()
 
 
 if __name__ == "__main__":

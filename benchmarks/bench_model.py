@@ -8,7 +8,6 @@ backward, clipping and AdamW; with negatives it has a second forward, as with `l
 and how much of it the processor could spare: bench_roofline.py.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from record import Record, options
 
 from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
@@ -115,21 +115,24 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = {}
+    record, results = Record(arguments), {}
     for name in arguments.cases:
         found = results[name] = measure(CASES[name], arguments.repeats)
         print(f"\n{name}: {CASES[name].pairs} pairs, {CASES[name].clips} clips, {found['parameters_m']:.1f} M")
         for way in ("kernels", "plain PyTorch"):
             row = found[way]
             rates = [f"{key} {row[key]:.1f}/s" for key in ("train", "train with negatives") if key in row]
+            keys = {"train": "train_pairs_per_s", "train with negatives": "train_with_negatives_pairs_per_s"}
+            record.speed(f"{name}: {way}", {keys.get(key, key): value for key, value in row.items()})
             print(f"  {way:14}", *rates, f"one answer {row['answer_ms']:.1f} ms", sep="  ")
     print(json.dumps({"torch": torch.__version__, "threads": arguments.threads, "results": results}))
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ its reversal; chance is a half. In `orders` all classes have the same frames, so
 eight; in `moves` the frames still tell one pair from another. One JSON line per case.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from record import Record, options
 
 SETS, REVERSALS = ("moves", "orders"), ("spatio_temporal", "spatial", "temporal")
 SMALL = {"train": 4, "val": 2, "test": 4, "epochs": 1}
@@ -83,7 +84,7 @@ def accuracy(run: Path, config: object, change: Callable) -> tuple[float, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/bench_motions"))
     parser.add_argument("--train", type=int, default=200, help="training videos per class")
     parser.add_argument("--epochs", type=int, default=24)
@@ -99,6 +100,7 @@ def main() -> None:
     from pipelines.preparation.motions_corpus import MotionsConfig
     from pipelines.preparation.prepare_videos import prepare_motions
 
+    record = Record(arguments)
     for which in arguments.sets:
         sizes = SMALL if arguments.small else {"train": arguments.train, "val": 10, "test": 50}
         started = time.perf_counter()
@@ -107,7 +109,15 @@ def main() -> None:
         print(f"# {which}: drawn in {time.perf_counter() - started:.0f} s", file=sys.stderr)
         for reversal in arguments.reversals:
             case = ["--out", str(arguments.out), "--epochs", str(epochs), "--case", which, reversal]
-            subprocess.run([sys.executable, __file__, *case], check=True)
+            line = subprocess.run(
+                [sys.executable, __file__, *case], check=True, stdout=subprocess.PIPE, text=True
+            ).stdout
+            print(line.strip(), flush=True)
+            row = json.loads(line)
+            name = f"{which}, {sizes['train']} videos a class, backward scan reverses {reversal}"
+            record.quality(name, {key: one for key, one in row.items() if key.endswith(("_top1", "_pair"))})
+            record.speed(name, {"train_s": row["seconds"]})
+    record.keep()
 
 
 if __name__ == "__main__":

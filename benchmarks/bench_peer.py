@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from record import Record, options
 from torch import Tensor, nn
 
 from pipelines.runs.config import config_path
@@ -196,9 +197,19 @@ def in_turns(networks: dict[str, Network], rounds: int, only: str | None) -> dic
     return found
 
 
+def keep(record: Record, rows: dict[str, dict[str, Any]]) -> None:
+    """Record the milliseconds of the rounds, the ratios and the memory."""
+    for case, row in rows.items():
+        for name, value in row.items():
+            who, ratio, _ = name.partition(" / ")
+            metric = "times_the_peer" if ratio else "peak_mb" if "memory" in case else "ms"
+            record.speed(f"{case.removesuffix(', MB')}: {who}", {metric: value})
+    record.keep()
+
+
 def main() -> None:
     """Print a table and one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("peer", type=Path, help="a checkout of CG-DETR's code")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -219,6 +230,7 @@ def main() -> None:
         status = Path("/proc/self/status").read_text()  # getrusage's maximum begins with that of the parent
         print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
         return
+    record = Record(arguments)
     found = in_turns({name: one() for name, one in make.items()}, arguments.rounds, arguments.only)
     rows: dict[str, dict[str, Any]] = {}
     for case, of in found.items():
@@ -235,6 +247,7 @@ def main() -> None:
         }
     for case, row in rows.items():
         print(f"{case:30}" + "   ".join(f"{name} {value}" for name, value in row.items()))
+    keep(record, rows)
     print(json.dumps({"rows": rows, "threads": arguments.threads, "torch": torch.__version__, "set": arguments.set}))
 
 

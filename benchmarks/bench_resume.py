@@ -6,7 +6,6 @@ CONFIG is a configuration with its data, such as the one that `spikemba prepare 
 where each kill struck, whether the final weights are equal bit for bit, and what the broken training took longer.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 import torch
+from record import Record, options
 from safetensors.torch import load_file
 
 from pipelines.runs.run_dir import RunDir
@@ -79,7 +79,7 @@ def same_weights(a: Path, b: Path) -> bool:
 
 def main() -> None:
     """Print one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = options(__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
@@ -87,6 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = ["train.save_every_min=0.05", *arguments.settings]  # a state every three seconds
     load_config(arguments.config, settings)  # its faults are better read here
+    record = Record(arguments)
     draw, struck, alive = random.Random(arguments.seed), [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
@@ -114,6 +115,11 @@ def main() -> None:
         "torch": torch.__version__,
     }
     print(json.dumps(row))
+    record.quality(
+        "kills at random moments", {"kills": len(struck), "weights_equal": equal, "losses_equal": row["losses_equal"]}
+    )
+    record.speed("kills at random moments", {"seconds_alone": alone, "seconds_broken": alive})
+    record.keep()
     sys.exit(0 if equal else 1)
 
 

@@ -20,7 +20,6 @@ are in the same kernel, and the moments of their norm are counted to `neurons`; 
 joining, residuals, the position, gradients that are added up, and Python between operators, which moves nothing.
 """
 
-import argparse
 import json
 import platform
 import statistics
@@ -34,6 +33,7 @@ import torch
 from bench_model import CASES, Case, batch_of
 from bench_step import OTHER_PRODUCTS, PATCHED, REST, Places, in_profile, marked, own_times
 from operator_work import Work, WorkCounter
+from record import Record, options
 from torch import nn
 
 from pipelines.runs.config import config_path
@@ -180,9 +180,18 @@ def show(title: str, found: dict[str, Any]) -> None:
         )
 
 
+def note(record: Record, case: str, found: dict[str, Any]) -> None:
+    """Note what the step and each part of it takes, per pair."""
+    record.speed(case, {key: value for key, value in found.items() if key.endswith(("_per_s", "_gflops", "_gbs"))})
+    for row in found["rows"]:
+        record.speed(
+            f"{case}: {row['part']}, {row['pass']}", {key: row[key] for key in ("mflop", "mb", "ms", "bound_ms")}
+        )
+
+
 def main() -> None:
     """Print a table per configuration and one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--configs", nargs="*", default=list(CONFIGS), choices=list(CONFIGS))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--repeats", type=int, default=5, help="Steps that are timed, and steps that are profiled.")
@@ -190,7 +199,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = {}
+    record, results = Record(arguments), {}
     for name in arguments.configs:
         data = ["data.train=none", "data.video_features=[none]", "data.text_features=none", "train.device=cpu"]
         settings = [*data, f"train.precision={arguments.precision}", *arguments.set]
@@ -201,8 +210,10 @@ def main() -> None:
         title = f"{name}: {case.pairs} pairs, {case.clips} clips x {case.n_video}, {case.tokens} tokens, {model}"
         show(title, results[name])
         results[name]["case"] = title
+        note(record, f"{name}, {config.train.precision}", results[name])
     machine = {"torch": torch.__version__, "threads": arguments.threads, "cpu": platform.machine()}
     print(json.dumps({**machine, "set": arguments.set, "results": results}))
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ memory that both together add at its peak, and ratios; then one JSON line. The f
 by the kernels' own polynomial. Every candidate's output is compared with the float64 recurrence before it is timed.
 """
 
-import argparse
 import ctypes
 import json
 import math
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from record import Record, options
 from torch import Tensor
 
 from pipelines.training.device_memory import rising
@@ -225,19 +225,24 @@ def ratios(row: dict[str, Any], tier: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--shapes", nargs="*", default=SHAPES, help="B,E,L,N")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = []
+    record, results = Record(arguments), []
     for text in arguments.shapes:
         batch, width, length, n = map(int, text.split(","))
         results.append(measure((batch, width, length, n), arguments.rounds))
         show(results[-1])
+        record.speed(f"({text}) exponentials alone", {"forward_ms": results[-1]["floor_ms"]})
+        for name, row in results[-1]["rows"].items():
+            record.speed(f"({text}) {name}", {key: row[key] for key in ("forward_ms", "both_ms", "peak_mb")})
+            record.quality(f"({text}) {name}", {"largest_error": row["error"]})
     machine = {"torch": torch.__version__, "threads": arguments.threads, "processors": os.cpu_count()}
     print(json.dumps({"machine": {**machine, "cpu": platform.processor() or platform.machine()}, "results": results}))
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ FOLDER/merged.jsonl and FOLDER/search.jsonl, which `evaluate --corpus` and `comp
 FOLDER/truth.jsonl.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import Record, options
 
 from spikemba.datasets.corpus_rows import (
     CorpusAnswer,
@@ -160,7 +160,7 @@ def best_level(split: Split, grounder: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, as the module says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--videos", type=int, default=200)
@@ -171,6 +171,7 @@ def main() -> None:
     import spikemba
 
     torch.set_num_threads(1)
+    record = Record(arguments)
     prepare(arguments.work, arguments.seed, arguments.videos)
     grounder = spikemba.load("mini")
     val, test = (read_split(arguments.work, split, grounder) for split in ("val", "test"))
@@ -184,10 +185,14 @@ def main() -> None:
     for name, found in answers.items():
         write_corpus_answers(arguments.work / f"{name}.jsonl", found)
     print(json.dumps({"merged": merging, "search": best, "n_queries": len(test.queries), "seconds": round(seconds)}))
-    report(test, answers)
+    record.speed(
+        f"{arguments.videos} videos, both ways, all queries", {"queries": len(test.queries), "seconds": seconds}
+    )
+    report(test, answers, record, f"{arguments.videos} videos, seed {arguments.seed}")
+    record.keep()
 
 
-def report(test: Split, answers: Mapping[str, Sequence[CorpusAnswer]]) -> None:
+def report(test: Split, answers: Mapping[str, Sequence[CorpusAnswer]], record: Record, corpus: str) -> None:
     """Both ways on test, with the paired difference and its 95 % interval over the videos of the queries."""
     from spikemba.metrics.bootstrap import Sample, compare
 
@@ -197,6 +202,9 @@ def report(test: Split, answers: Mapping[str, Sequence[CorpusAnswer]]) -> None:
         samples = [Sample(values[name], units, ("all",) * len(units)) for values in both]
         found = compare(samples[0], samples[1])
         bounds = [None if one is None else round(one, 2) for one in (found.difference.low, found.difference.high)]
+        record.quality(f"{corpus}: merged hits", {name: found.a})
+        record.quality(f"{corpus}: search", {name: found.b})
+        record.quality(f"{corpus}: search - merged hits", {name: (found.b - found.a, *bounds)})
         row = {"metric": name, "merged": round(found.a, 2), "search": round(found.b, 2)}
         print(json.dumps(row | {"difference": round(found.b - found.a, 2), "95 %": bounds}))
 

@@ -34,6 +34,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from record import Record, options
+
 ROOT = Path(__file__).parents[1]
 ALONE = 30
 """Questions of the client that is alone."""
@@ -226,7 +228,7 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--questions", type=int, default=10, help="of each client")
     parser.add_argument("--workers", type=int, default=1, help="of the server")
@@ -243,14 +245,32 @@ def main() -> None:
         with lock:
             return next(asked)
 
+    record = Record(arguments, also=("starlette", "uvicorn"))
     print(json.dumps(machine()))
     with tempfile.TemporaryDirectory() as folder, serving(arguments.workers, Path(folder)) as server:
         for query in few:  # the first one reads the video
             Times().ask(server, query)
-        print(json.dumps(first(server, queries)), flush=True)
+        rows = [first(server, queries)]
+        print(json.dumps(rows[0]), flush=True)
         for _ in range(arguments.rounds):
-            print(json.dumps(case(server, arguments, "remembered", remembered)), flush=True)
-            print(json.dumps(case(server, arguments, "new", new)), flush=True)
+            for name, next_query in {"remembered": remembered, "new": new}.items():
+                rows.append(case(server, arguments, name, next_query))
+                print(json.dumps(rows[-1]), flush=True)
+    note(record, rows, f"{arguments.clients} clients, workers {arguments.workers}")
+    record.keep()
+
+
+def note(record: Record, rows: list[dict[str, Any]], who: str) -> None:
+    """Note every case, its rounds as median and range."""
+    for name in dict.fromkeys(row["case"] for row in rows):
+        rounds = [row for row in rows if row["case"] == name]
+        measured = [
+            key for key in rounds[0] if key.endswith(("_ms", "_mb")) and None not in (row[key] for row in rounds)
+        ]
+        record.speed(
+            "first answer" if name == "first" else f"{name}, {who}",
+            {key: [row[key] for row in rounds] for key in measured},
+        )
 
 
 if __name__ == "__main__":

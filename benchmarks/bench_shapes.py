@@ -6,12 +6,12 @@ The corpus is the one that `make weights` draws and extracts. Every variant is t
 from the same seed; all are scored on the same held-out videos.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from record import Record, options
 
 from pipelines.runs.config import config_path
 from pipelines.scoring.scores import score
@@ -98,33 +98,37 @@ def by_subset(corpus: Path, rows: Sequence[PredictedRow]) -> dict[str, list[floa
     return found
 
 
-def show(corpus: Path, name: str, rows: Sequence[PredictedRow]) -> None:
-    """Print a row of the table, and the same as JSON."""
+def show(corpus: Path, name: str, rows: Sequence[PredictedRow], record: Record) -> None:
+    """Print a row of the table, and the same as JSON, and note it."""
     found = by_subset(corpus, rows)
+    who, _, threshold = name.partition(" > ")
+    for subset, values in found.items():
+        record.quality(f"shapes, {subset}: {who}", dict(zip(SHOWN, values, strict=True)))
+    record.quality(f"shapes, val: {who}", {"threshold": float(threshold) if threshold else None})
     print("\t".join([name, *(f"{value:.2f}" for values in found.values() for value in values)]), flush=True)
     print(json.dumps({"variant": name, **found}), flush=True)
 
 
-def show_baselines(corpus: Path) -> None:
+def show_baselines(corpus: Path, record: Record) -> None:
     """Print the head of the table, chance, and the threshold that is best on val."""
     test, val, learn = (read_annotations(corpus / f"{split}.jsonl") for split in ("test", "val", "train"))
     print("\t".join(["", *(f"{subset} {name}" for subset in SUBSETS for name in SHOWN)]))
-    show(corpus, "chance", chance(test, [w.end_s - w.start_s for a in learn for w in a.windows or ()]))
+    show(corpus, "chance", chance(test, [w.end_s - w.start_s for a in learn for w in a.windows or ()]), record)
     similarity = Similarity(corpus / "features")
     threshold = similarity.best_threshold(val)
     rows = [similarity.answer(annotation, threshold) for annotation in test]
-    show(corpus, f"similarity > {threshold:.3f}", rows)
+    show(corpus, f"similarity > {threshold:.3f}", rows, record)
 
 
-def show_checkpoint(corpus: Path, name: str, checkpoint: str | Path) -> None:
+def show_checkpoint(corpus: Path, name: str, checkpoint: str | Path, record: Record) -> None:
     """Print what a checkpoint answers on the test split."""
     loaded = load_checkpoint(checkpoint)
     dataset = GroundingDataset(load_config(config_path("shapes"), where(corpus)).data, "test")
-    show(corpus, name, predict(loaded.model, dataset, loaded.grounding))
+    show(corpus, name, predict(loaded.model, dataset, loaded.grounding), record)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("build/bench_shapes"))
@@ -132,15 +136,17 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
     arguments = parser.parse_args()
     corpus: Path = arguments.corpus
-    show_baselines(corpus)
+    record = Record(arguments)
+    show_baselines(corpus, record)
     for name in arguments.variants:
         changed = [f"train.epochs={arguments.epochs}", *where(corpus), *VARIANTS[name]]
         run = train(
             load_config(config_path("shapes"), changed), arguments.out / name.replace(" ", "_"), resume=True
         ).run
-        show_checkpoint(corpus, name, run)
+        show_checkpoint(corpus, name, run, record)
     if arguments.checkpoint:
-        show_checkpoint(corpus, arguments.checkpoint, arguments.checkpoint)
+        show_checkpoint(corpus, arguments.checkpoint, arguments.checkpoint, record)
+    record.keep()
 
 
 def where(corpus: Path) -> list[str]:

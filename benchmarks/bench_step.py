@@ -13,7 +13,6 @@ On a CPU the neurons of queries, keys and values and the attention over their sp
 measured alone, in the same shapes, and taken from it.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -29,6 +28,7 @@ from unittest.mock import patch
 
 import torch
 from bench_loading import write_pairs
+from record import Record, options
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -226,13 +226,14 @@ def measure(config: RunConfig, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print a table and one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--small", action="store_true", help="A small network and batch, to see that it runs.")
     parser.add_argument("--repeats", type=int, default=3, help="Steps that are timed.")
     parser.add_argument("--set", action="append", default=[], help="section.key=value, over the configuration.")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    record = Record(arguments)
     sizes = {"n_clips": 20, "n_tokens": 8, "dims": {"a": 24, "b": 8}} if arguments.small else {"n_tokens": 32}
     settings = ["train.batch_size=32", "train.device=cpu"]
     if arguments.small:
@@ -247,6 +248,11 @@ def main() -> None:
         f"{config.train.batch_size} pairs, {shape[0]} clips x {shape[1]}, {sizes['n_tokens']} tokens, "
         f"width {config.model.width}, {config.model.n_blocks} blocks, {config.train.precision}"
     )
+    record.speed(result["case"], {key: result[key] for key in ("step_ms", "pairs_per_s", "loading_from_disk_ms")})
+    record.speed(
+        result["case"],
+        {f"{name}, share_of_step": 100 * ms / result["step_ms"] for name, ms in result["stages_ms"].items()},
+    )
     print(f"{result['case']}: {result['step_ms']:.1f} ms a step, {result['pairs_per_s']:.1f} pairs/s")
     for name, ms in result["stages_ms"].items():
         print(f"  {name:26}{ms:10.1f} ms{100 * ms / result['step_ms']:7.1f} %")
@@ -255,6 +261,7 @@ def main() -> None:
     gpu = torch.cuda.get_device_name() if config.train.device != "cpu" and torch.cuda.is_available() else None
     machine = {"torch": torch.__version__, "threads": arguments.threads, "processors": os.cpu_count(), "gpu": gpu}
     print(json.dumps({**result, **machine, "cpu": platform.processor() or platform.machine()}))
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ time of the processor, which other programs on it hardly touch. Cases: a trainin
 smallest that is trained, on one pair and on 32; an answer at 75 clips of the benchmarks' network and of `shapes`.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -16,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from record import Record, options
 
 WORKER = """
 import sys, time
@@ -83,22 +84,26 @@ class Version:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cases", nargs="*", default=CASES)
     arguments = parser.parse_args()
+    record = Record(arguments)
     versions = [Version(folder.resolve(), arguments.threads) for folder in (arguments.before, arguments.after)]
     results: dict[str, Any] = {}
     for case in arguments.cases:
         times = [[version.milliseconds(case) for version in versions] for _ in range(arguments.rounds)]
         before, after = (statistics.median(column) for column in zip(*times, strict=True))
-        speed = statistics.median(b / a for b, a in times)
+        speeds = [b / a for b, a in times]
+        speed = statistics.median(speeds)
+        record.speed(case, {"before_ms": before, "after_ms": after, "times_as_fast": speeds})
         results[case] = {"before_ms": before, "after_ms": after, "speed": speed}
         print(f"{case:50}{before:9.2f} ms before{after:9.2f} ms after   speed {speed:.3f} of before", flush=True)
     print(json.dumps({"threads": arguments.threads, "rounds": arguments.rounds, "results": results}))
+    record.keep()
 
 
 if __name__ == "__main__":

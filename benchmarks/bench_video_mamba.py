@@ -17,6 +17,8 @@ import sys
 import time
 from typing import Any
 
+from record import Record, options
+
 FRAMES = (8, 16, 32, 64, 128)
 MODELS = ("videomamba", "vit", "vit-plain")
 
@@ -116,7 +118,7 @@ def growth(rows: list[dict[str, Any]], of: str) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--case", nargs=2, metavar=("MODEL", "FRAMES"), help="measure one case in this process")
     parser.add_argument("--width", type=int, default=192, help="a multiple of 64")
     parser.add_argument("--blocks", type=int, default=4, help="of each model; a pass is proportional to them")
@@ -131,6 +133,7 @@ def main() -> None:
         name, n_frames = arguments.case[0], int(arguments.case[1])
         print(json.dumps({"model": name, "frames": n_frames, **measure(name, n_frames, arguments)}))
         return
+    record = Record(arguments)
     same = [f"--{name}={getattr(arguments, name)}" for name in ("width", "blocks", "size", "repeats")]
     same += ["--train"] if arguments.train else []
     for name in arguments.models:
@@ -141,8 +144,12 @@ def main() -> None:
             case = [sys.executable, __file__, "--case", name, str(n_frames), *same]
             rows.append(json.loads(subprocess.run(case, check=True, capture_output=True, text=True).stdout))
             print(json.dumps(rows[-1]), flush=True)
+            figures = {key: rows[-1][key] for key in ("tokens", "ms", "cpu_ms", "tokens_per_s", "mib")}
+            record.speed(f"{name}{', both passes' if arguments.train else ''}, {n_frames} frames", figures)
         exponents = {of: growth(rows, of) for of in ("ms", "cpu_ms", "mib")}
         print(json.dumps({"model": name, "growth": exponents}), flush=True)
+        record.speed(f"{name}, growth with frames, as a power", exponents)
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ Each video of 40 s shows two events that differ in colour, form or action alone.
 tells it from the second should have the largest effect of the four; by chance one in four has.
 """
 
-import argparse
+import json
 import random
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from record import Record, options
 
 import spikemba
 from spikemba.datasets.synthetic.drawing import render
@@ -68,10 +69,11 @@ def score(answer: Answer, start_s: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("folder", type=Path, help="for the drawn videos")
     parser.add_argument("--videos", type=int, default=120)
     arguments = parser.parse_args()
+    record = Record(arguments)
     for grounder in (spikemba.load("mini"), spikemba.load(encoder="mini")):
         right = defaultdict(list)
         for i in range(arguments.videos):
@@ -87,6 +89,16 @@ def main() -> None:
                     right[way, measure].append(min(range(4), key=lambda word: answers[word][measure]) == place)
         for (way, measure), found in right.items():
             print(f"{grounder.name:16s}{way:45s}{measure:14s}{100 * np.mean(found):5.0f} %", flush=True)
+            line = {
+                "model": grounder.name,
+                "way": way,
+                "measure": measure,
+                "right": round(100 * float(np.mean(found)), 1),
+            }
+            print(json.dumps(line), flush=True)
+            trained = "mini" if grounder.trained else "its encoder, untrained"
+            record.quality(f"{trained}, {arguments.videos} videos: {way}, {measure}", {"right_word": line["right"]})
+    record.keep()
 
 
 if __name__ == "__main__":

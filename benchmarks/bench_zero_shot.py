@@ -6,12 +6,12 @@ The corpus is the one that `make weights` draws and extracts, with the mini enco
 the threshold of the plain baseline is chosen on val.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from bench_shapes import CLIP_S, show, show_baselines, show_checkpoint
+from record import Record, options
 
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations
 from spikemba.features import FeatureFolder
@@ -30,17 +30,19 @@ def zero_shot(corpus: Path, annotations: Sequence[Annotation], config: ZeroShotC
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--checkpoint", help="also score this checkpoint, as mini, the bundled one")
     arguments = parser.parse_args()
     corpus: Path = arguments.corpus
     test = read_annotations(corpus / "test.jsonl")
-    show_baselines(corpus)
+    record = Record(arguments)
+    show_baselines(corpus, record)
     for kind in ("product", "cosine"):
-        show(corpus, f"zero-shot, {kind}", zero_shot(corpus, test, ZeroShotConfig(similarity=kind)))  # type: ignore[arg-type]
+        show(corpus, f"zero-shot, {kind}", zero_shot(corpus, test, ZeroShotConfig(similarity=kind)), record)  # type: ignore[arg-type]
     if arguments.checkpoint:
-        show_checkpoint(corpus, arguments.checkpoint, arguments.checkpoint)
+        show_checkpoint(corpus, arguments.checkpoint, arguments.checkpoint, record)
+    record.keep()
 
 
 if __name__ == "__main__":
