@@ -3,6 +3,7 @@
 #   make test CPU=1     PyTorch's build without CUDA: a third of the disk
 #   make newest         the tests on the newest versions of everything, and what moved since the lock
 #   make golden         tests/golden/made/ anew, where a change is meant to change its numbers
+#   make results       README's tables and docs/results.md anew, from results/*.csv
 #   make pictures       docs/serve-1280.png and docs/serve-390.png anew: the page as chromium draws it
 #   make slow           the checks that take longer than make test should
 #   make fuzz           broken files of every kind, 2,000 for each reader, in about half an hour
@@ -11,7 +12,7 @@
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint golden pictures slow fuzz sanitize mutants weights newest oldest lock
+.PHONY: demo test lint golden results pictures slow fuzz sanitize mutants weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,6 +36,9 @@ lint: $(VENV)/installed
 
 golden: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m golden.make
+
+results: $(VENV)/installed
+	$(BIN)/python benchmarks/render.py
 
 pictures: $(VENV)/installed
 	SPIKEMBA_PICTURES=docs $(BIN)/python -m pytest tests/browser/test_pictures.py

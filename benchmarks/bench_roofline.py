@@ -184,9 +184,9 @@ def note(record: Record, case: str, found: dict[str, Any]) -> None:
     """Note what the step and each part of it takes, per pair."""
     record.speed(case, {key: value for key, value in found.items() if key.endswith(("_per_s", "_gflops", "_gbs"))})
     for row in found["rows"]:
-        record.speed(
-            f"{case}: {row['part']}, {row['pass']}", {key: row[key] for key in ("mflop", "mb", "ms", "bound_ms")}
-        )
+        figures = {key: row[key] for key in ("mflop", "mb", "ms", "bound_ms")}
+        figures |= {"reached_percent": 100 * row["bound_ms"] / row["ms"]} if row["ms"] else {}
+        record.speed(f"{case}: {row['part']}, {row['pass']}", figures)
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from spikemba.ops.native import build, library
 from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
 
 SHAPES = ("32,512,75,16", "8,512,1000,16", "1,512,8192,16", "1,1536,1569,16")
+TIERS = ("plain PyTorch", "compiled kernels")
 INDEXING = ("official reference loop", "transformers slow path")
 LOOP_BACKWARD_MAX = 100
 """Positions up to which loops that index are also differentiated; its cost grows with the square of them."""
@@ -204,13 +205,13 @@ def in_turns(runs: Mapping[Key, Callable[[], object]], rounds: int, once: Collec
 def show(result: dict[str, Any]) -> None:
     """One table: times, memory, errors, and how many times faster each tier is, forward / forward + backward."""
     rows, floor = result["rows"], result["floor_ms"]
-    tiers = [name for name in rows if name.startswith("tier")]
+    tiers = [name for name in TIERS if name in rows]
     print(f"\n(B, E, L, N) = {result['shape']}; exponentials alone {floor or float('nan'):.1f} ms")
-    columns = [f"{tier[:6]:>14}" for tier in tiers]
+    columns = [f"{'x ' + tier:>18}" for tier in tiers]
     print(f"{'':26}{'forward':>10}{'+ backward':>12}{'peak MB':>9}{'error':>10}", *columns)
     for name, row in rows.items():
         both, peak = (f"{row[key]:.1f}" if row[key] is not None else "–" for key in ("both_ms", "peak_mb"))
-        times = [f"{'' if name in tiers else ratios(row, rows[tier]):>14}" for tier in tiers]
+        times = [f"{'' if name in tiers else ratios(row, rows[tier]):>18}" for tier in tiers]
         print(f"{name:26}{row['forward_ms']:>10.1f}{both:>12}{peak:>9}{row['error']:>10.1e}", *times)
     for name in candidates().keys() - rows.keys():
         print(f"{name}: not installed")
