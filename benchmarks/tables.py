@@ -309,7 +309,7 @@ MOTIONS = Table(
             ("orders", "spatio_temporal"),
         )
     ],
-    note="Top-1 (chance 8.3 for the twelve classes of `moves`, 12.5 for the eight of `orders`); pair: how often a video's "
+    note="Top-1 (chance 8.3 for the twelve classes of `moves`, 12.5 for the eight of `orders`); pair: how often its "
     "own class is likelier than its reversal, chance 50. In `orders` all classes have the same frames.",
 )
 _ADAPTED = "moves to orders, 40 videos a class: "
