@@ -32,7 +32,8 @@ from spikemba.errors import SpikeMbaError
 from spikemba.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "results"
+RESULTS = Path(os.environ.get("SPIKEMBA_RESULTS", ROOT / "results"))
+"""SPIKEMBA_RESULTS names another folder for the sheets."""
 SHEETS = ("quality", "speed")
 RENDERED = ("results", "docs/results.md", "README.md")
 """What recording and rendering change: no change of what is measured."""
