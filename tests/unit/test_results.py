@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import os
 import re
 import runpy
@@ -192,6 +193,24 @@ def test_scripts_in_rows_are_there():
                 found[1] for row in csv.DictReader(file) if (found := re.search(r"(benchmarks/\S+\.py)", row["script"]))
             }
         assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_the_rows_of_an_ablation_are_its_means_and_its_differences(tmp_path, monkeypatch, capsys):
+    def compared(mean, low, high):
+        return {"MR-full-R1@0.5": {"a": 1.0, "b": 2.0, "difference": {"mean": mean, "low": low, "high": high}}}
+
+    base = {"name": "base", "seeds": {"0": {}, "1": {}}, "mean": {"MR-full-R1@0.5": 64.21, "HL-mAP": 9.0}}
+    base |= {"std": {"MR-full-R1@0.5": 6.98}, "against_base": {}}
+    conv = base | {"name": "mixer=conv", "against_base": compared(-10.31, -13.24, -7.41)}
+    (tmp_path / "ablations.json").write_text(json.dumps({"variants": [base, conv]}))
+    study = runpy.run_path(str(FOLDER / "bench_study.py"))
+    monkeypatch.setattr(sys, "argv", ["bench_study.py", str(tmp_path), "--name", "far"])
+    study["main"]()
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"case": "far: base, 2 seeds", "MR-full-R1@0.5": 64.21, "MR-full-R1@0.5_sd": 6.98},
+        {"case": "far: mixer=conv, 2 seeds", "MR-full-R1@0.5": 64.21, "MR-full-R1@0.5_sd": 6.98},
+        {"case": "far: mixer=conv - base", "MR-full-R1@0.5": [-10.31, -13.24, -7.41]},
+    ]
 
 
 SAMPLE = (
