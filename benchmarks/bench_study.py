@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from record import Figure, Record, ResultsError, options
+from record import Figure, Record, options
 
 from pipelines.studies.ablation_tables import TABLE
 
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     record, path = Record(arguments), arguments.folder / TABLE
     if not path.is_file():
-        raise ResultsError(f"{path} is not there; run `spikemba ablate shapes --out {arguments.folder}` first")
+        raise SystemExit(f"error: {path} is not there; run `spikemba ablate shapes --out {arguments.folder}` first")
     for variant in json.loads(path.read_text("utf-8"))["variants"]:
         for case, figures in rows_of(variant, arguments.name).items():
             print(json.dumps({"case": case, **figures}), flush=True)

@@ -77,12 +77,13 @@ class Record:
     """The figures of one run; `keep` appends them where `--record` was given."""
 
     def __init__(self, arguments: argparse.Namespace, also: Sequence[str] = (), results: Path = RESULTS) -> None:
-        """also: packages whose versions matter beside torch, numpy and PyAV. Raises ResultsError."""
+        """also: packages whose versions matter beside torch, numpy and PyAV. A damaged sheet ends the script here."""
         self.arguments, self.also, self.results = arguments, also, results
         self.figures: dict[str, list[tuple[str, str, Figure]]] = {sheet: [] for sheet in SHEETS}
         if arguments.record:
-            for sheet in SHEETS:
-                read(sheet, results)  # a damaged sheet is better found before hours of measuring
+            with one_line():
+                for sheet in SHEETS:
+                    read(sheet, results)  # better found before hours of measuring
 
     def quality(self, case: str, figures: Mapping[str, Figure]) -> None:
         """What was found: metric -> figure."""
@@ -93,15 +94,25 @@ class Record:
         self.figures["speed"] += [(case, metric, one) for metric, one in figures.items() if one is not None]
 
     def keep(self) -> None:
-        """Append all rows, when everything has been measured. Raises ResultsError, OutputError."""
+        """Append all rows, when everything has been measured. Ends the script where that cannot be."""
         if not self.arguments.record:
             return
         threads = str(getattr(self.arguments, "threads", None) or n_threads())
         where = (date.today().isoformat(), commit(), machine(), threads, versions((*PACKAGES, *self.also)))
         for sheet, figures in self.figures.items():
             rows = [Row(*where, command(sys.argv), case, metric, *texts(figure)) for case, metric, figure in figures]
-            append(sheet, rows, self.results)
+            with one_line():
+                append(sheet, rows, self.results)
             print(f"{len(rows)} rows -> results/{sheet}.csv", file=sys.stderr)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Within, an error that people can mend ends the script with its message alone."""
+    try:
+        yield
+    except SpikeMbaError as error:
+        sys.exit(f"error: {error}")
 
 
 def options(description: str | None) -> argparse.ArgumentParser:

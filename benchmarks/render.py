@@ -9,15 +9,13 @@ What is shown is said in tables.py; a cell is the newest row of its case and met
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
-from record import RESULTS, ROOT, SHEETS, ResultsError, Row, read
+from record import RESULTS, ROOT, SHEETS, ResultsError, Row, one_line, read
 from tables import INTRODUCTION, THEMES, Cell, Shown, Table
 
-from spikemba.errors import SpikeMbaError
 from spikemba.files import write_text
 
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
@@ -142,7 +140,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line():
         main()
-    except SpikeMbaError as error:
-        sys.exit(f"error: {error}")

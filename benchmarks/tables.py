@@ -206,7 +206,7 @@ CLAIMS = Table(
     ],
     Shown(interval=True, signed=True),
     note="Differences to the whole network in points of R1@0.5, three seeds each, with 95 % intervals over 150 videos, "
-    "on data on which similarity is of little use (experiments.md).",
+    "on data on which similarity is of little use ([experiments.md](experiments.md)).",
 )
 LEFT = Table(
     "claims-floor",
