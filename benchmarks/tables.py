@@ -530,7 +530,7 @@ THEMES = {
     "Moments": [SHAPES, INTERVALS, KINDS, NULLS, EXISTENCE, CALIBRATION],
     "Parts of the network": [CLAIMS, LEFT],
     "Libraries and words": [SEARCH, WORDS],
-    "Encoders and recognition": [MOTIONS, ADAPTED],
+    "Encoders and recognition": [ENCODER, MOTIONS, ADAPTED],
     "Speed of the network": [SCAN, SCAN_ONE, BLOCKS, NETWORK, ROOFLINE, GROWTH, PEER],
     "Speed of the rest": [LIBRARY, SERVE, EXTRACTION, FRAMES],
 }
