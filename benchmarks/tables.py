@@ -52,8 +52,8 @@ INTRODUCTION = """# Results
 The newest measurement of each case, and below each table when, of which commit, where and by which command it was
 measured. Percent, where no unit stands. Machines were shared: times drift by a third and more from run to run, so read
 ratios within one table. All rows, with intervals and ranges, lie in `results/quality.csv` and `results/speed.csv`; what
-was tried and did not help, and why things are as they are, in `results/LOG.md`. Rows up to 2026-11-30 were carried over
-from notes; their commit is the one that noted them.
+was tried and did not help, and why things are as they are, in `results/LOG.md`. Rows whose versions do not name av were
+carried over from notes; their commit is the one that noted them.
 
 No model has been trained here on the real benchmarks, so no number of ours on them is claimed; that their metrics are
 computed as published is what the tests show.
