@@ -9,7 +9,7 @@ import typer
 
 from spikemba.datasets.registry import OWN
 from spikemba.reading.printable import counted
-from spikemba_cli.console import print_json, print_note, print_table, print_warning
+from spikemba_cli.console import print_json, print_line, print_note, print_table, print_warning
 
 if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
@@ -66,6 +66,13 @@ def evaluate(
         Table | None, typer.Option(help="Print the numbers beside the published ones: text, markdown or csv.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the checkpoint's predictions to this jsonl.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page: each sentence with its mark, pictures, numbers.")
+    ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the videos, for the report's frames; by default videos beside the data."),
+    ] = None,
     precision: PrecisionOption = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="Print the official evaluator's document.")] = False,
 ) -> None:
@@ -75,6 +82,7 @@ def evaluate(
     """
     of_runs = {"--config": config, "--set": settings, "--out": out, "--precision": precision != "fp32"}
     _check_usage(checkpoint, predictions, annotations, check, of_runs)
+    _check_report(report, videos, check)
     if corpus:
         _check_corpus(predictions, {"--dataset": dataset, "--table": table})
     if predictions is not None and annotations is not None:
@@ -92,6 +100,34 @@ def evaluate(
         _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
     elif result.document:  # there is none where answers to a split without truth were written
         _print_numbers(result, as_json=as_json)
+    _print_verdict(result, report, videos, f"{checkpoint or predictions}, {split if checkpoint else annotations}")
+
+
+def _check_report(report: Path | None, videos: Path | None, check: bool) -> None:
+    """Raise typer.BadParameter, or SpikeMbaError for a name that no page can have."""
+    if videos is not None and report is None:
+        raise typer.BadParameter("is for the frames of a report; give --report, too", param_hint="--videos")
+    if check and report is not None:
+        raise typer.BadParameter("--check scores nothing, so there is nothing to report", param_hint="--report")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        from spikemba.files import refuse_file_name
+
+        refuse_file_name("--report", report, ".html")
+
+
+def _print_verdict(result: "Evaluation", report: Path | None, videos: Path | None, about: str) -> None:
+    """The page, where one was asked for, and last of all the result in one line."""
+    from pipelines.scoring.verdict import verdict
+
+    if report is not None:
+        from pipelines.reports.evaluation_report import report_evaluation
+
+        page, problems = report_evaluation(report, f"Evaluation of {about}", result, videos)
+        for problem in problems:
+            print_warning(problem)
+        print_note(f"wrote {page}")
+    if said := verdict(result):
+        print_line(said)
 
 
 def _print_numbers(result: "Evaluation", *, as_json: bool) -> None:

@@ -10,12 +10,13 @@ from pipelines.reports.case import Case
 from pipelines.reports.choice import chosen
 from pipelines.reports.report import ReportContent, Table, write_report
 from pipelines.scoring.evaluate_files import Evaluation
-from pipelines.scoring.outcomes import Outcome, outcomes
+from pipelines.scoring.outcomes import FOUND_IOU, Outcome, found_by_chance, outcomes, share_found, with_answer
 from pipelines.scoring.scores import main_metrics, short_name
 from pipelines.scoring.verdict import verdict
 from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
 from spikemba.grounding import Answer
+from spikemba.reading.printable import counted
 from spikemba.video.names import named_videos
 
 
@@ -37,16 +38,47 @@ def content_of(title: str, result: Evaluation, videos: Path | None = None) -> Re
     found = outcomes(result.rows, result.truth, result.min_exists)
     shown = chosen(found)
     cases, notes = cases_of(shown, result, videos or result.videos)
-    said = verdict(result)
     return ReportContent(
         title,
-        lead=f"{said[:1].upper()}{said[1:]}.",
+        lead=_lead(result, found),
+        beside=_beside(found),
         found=found,
         cases=cases,
         brief=result.brief,
         tables=_tables(result),
         notes=[*result.notes, *result.faults, *notes],
     )
+
+
+def _lead(result: Evaluation, found: Sequence[Outcome]) -> str:
+    answered, null = with_answer(found), [one for one in found if one.truth.is_null]
+    parts = []
+    if answered:
+        n = sum(one.fate == "found" for one in answered)
+        of = counted(len(answered), "sentence", "sentences")
+        parts.append(f"Found {n} of {of} ({100 * n / len(answered):.1f} %).")
+    if null:
+        n = sum(one.fate == "rejected" for one in null)
+        parts.append(f"Of {len(null)} about what the videos do not show it said of {n} rightly: no such moment.")
+    said = verdict(result)
+    return " ".join(parts) or f"{said[:1].upper()}{said[1:]}."
+
+
+def _beside(found: Sequence[Outcome]) -> list[str]:
+    """What found means, how far it would differ for other videos, and what chance finds."""
+    share, chance = share_found(found), found_by_chance(found)
+    if share is None:
+        return []
+    said = [
+        f"Found means: the first moment of the answer overlaps a true one by at least {FOUND_IOU:g}, as intersection "
+        "over union (IoU) of the two, the number behind a sentence."
+    ]
+    if share.low is not None and share.high is not None:
+        said.append(f"For 95 % of other videos of this kind: {100 * share.low:.1f} to {100 * share.high:.1f} %.")
+    if chance is not None:
+        dealt = "By chance: the same first moments, dealt out to sentences of other videos, find"
+        said.append(f"{dealt} {100 * chance:.1f} %.")
+    return [said[0], " ".join(said[1:])] if said[1:] else said
 
 
 def cases_of(

@@ -18,12 +18,13 @@ STYLE = """
 .marks { list-style: none; margin: 1rem 0; padding: 0; columns: 20rem 3; column-gap: 1.5rem; font-size: .875rem }
 .marks li { break-inside: avoid; padding: .1rem 0 .1rem 1.4rem; text-indent: -1.4rem }
 .marks b { display: inline-block; width: 1.4rem; text-indent: 0 }
+summary { cursor: pointer; color: var(--said) }
 .key { display: inline-block; width: .9rem; height: .7rem; border-radius: 2px; margin-right: .3rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; max-width: 48rem } dd { margin: 0 }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
 """
-MOST_MARKS = 120
-"""Sentences that are listed; the page says how many there are."""
+MOST_MARKS, OPEN_MARKS = 120, 30
+"""Sentences that are listed, and those that are seen before the list is opened; the page says how many there are."""
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Column names and rows."""
@@ -36,6 +37,8 @@ class ReportContent:
     title: str
     lead: str
     """The result, in a sentence."""
+    beside: Sequence[str] = ()
+    """What the result means, and what it is to be held against; a paragraph each."""
     intro: str = ""
     found: Sequence[Outcome] = ()
     """All queries, each for a mark."""
@@ -48,7 +51,7 @@ class ReportContent:
 
 
 HEADINGS = {
-    "found": ("The best answer", "Of those that were found, the ones that fit best."),
+    "found": ("The best answers", "Of the sentences that were found, those whose first moment fits best."),
     "near": (
         "Near misses",
         f"The first moment overlaps a true one by {NEAR_IOU:g} or more and not by {FOUND_IOU:g}, or one of the next "
@@ -84,23 +87,14 @@ def write_report(path: Path, content: ReportContent) -> tuple[Path, list[str]]:
         pictures = _pictures(content, stills, problems)
     finally:
         stills.close()
-    parts = [f"<p class='lead'>{text(content.lead)}</p>", *_meaning(content)]
+    parts = [f"<p class='lead'>{text(content.lead)}</p>"]
+    parts += [f"<p class='note'>{text(said)}</p>" for said in content.beside]
     parts += [f"<p>{text(content.intro)}</p>"] if content.intro else []
     parts += [*_marks(content.found), *pictures, *_numbers(content)]
     unique = list(dict.fromkeys(problems))
     parts += [f"<p class='note'>{text(note)}</p>" for note in (*content.notes, *unique)]
     write_text(file, page(content.title, parts, STYLE + chart.STYLE + figures.STYLE))
     return file, unique
-
-
-def _meaning(content: ReportContent) -> list[str]:
-    if not any(one.truth.windows for one in content.found):
-        return []
-    said = (
-        f"Found means: the first moment of the answer overlaps a true one by at least {FOUND_IOU:g}, as intersection "
-        "over union (IoU) of the two."
-    )
-    return [f"<p class='note'>{said}</p>"]
 
 
 _MARKS = {
@@ -117,8 +111,12 @@ def _marks(found: Sequence[Outcome]) -> list[str]:
     """The list of ticks and crosses, and how many are left out."""
     if not found:
         return []
-    items = "".join(map(_item, found[:MOST_MARKS]))
-    parts = [f"<h2>{counted(len(found), 'sentence', 'sentences')}</h2><ul class='marks'>{items}</ul>"]
+    shown = [_item(one) for one in found[:MOST_MARKS]]
+    head = f"<h2>Each of the {counted(len(found), 'sentence', 'sentences')}</h2>"
+    parts = [f"{head}<ul class='marks'>{''.join(shown[:OPEN_MARKS])}</ul>"]
+    if more := shown[OPEN_MARKS:]:
+        opens = f"<summary>{len(more)} more</summary>"
+        parts.append(f"<details>{opens}<ul class='marks'>{''.join(more)}</ul></details>")
     if len(found) > MOST_MARKS:
         right = sum(one.is_right for one in found[MOST_MARKS:])
         left = len(found) - MOST_MARKS
@@ -128,9 +126,9 @@ def _marks(found: Sequence[Outcome]) -> list[str]:
 
 def _item(one: Outcome) -> str:
     sign, kind = ("✓", "good") if one.is_right else ("✗", "bad")
-    beside = f"{one.overlap:.2f}" if one.truth.windows and one.row.moments else ""
-    if one.fate not in ("found", "missed"):
-        beside = f"{_MARKS[one.fate]}{', ' if beside else ''}{beside}"
+    beside = f"{one.overlap:.2f}" if one.fate in ("found", "missed") else _MARKS[one.fate]
+    if one.fate == "near":
+        beside = f"{one.overlap:.2f}, near miss" if one.right_rank is None else f"near miss, rank {one.right_rank}"
     mark = f"<b class='{kind}' aria-hidden='true'>{sign}</b><span class='unseen'>{_MARKS[one.fate]}: </span>"
     return f"<li>{mark}{text(one.truth.query)} <span class='soft'>{beside}</span></li>"
 
@@ -144,8 +142,8 @@ def _pictures(content: ReportContent, stills: Stills, problems: list[str]) -> li
             drawn, problem = figures.figure(case, stills)
             parts.append(drawn)
             problems += [problem] if problem else []
-            if len(parts) == 2:  # once, below the first of all
-                parts.append(LEGEND)
+        if LEGEND not in parts:
+            parts.append(LEGEND)
     return parts
 
 

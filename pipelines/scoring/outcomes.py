@@ -30,7 +30,7 @@ DEALS = 100
 RESAMPLES = 1000
 
 Fate = Literal["found", "near", "missed", "unanswered", "rejected", "taken"]
-"""Of a sentence with a true moment: found; near, where the first moment overlaps by a quarter or one of the next four is
+"""Of a sentence with a true moment: found; near, if the first moment overlaps by a quarter or one of the next four is
 right; missed; unanswered. Of a null query: rejected, rightly, or taken for true.
 """
 RIGHT: tuple[Fate, ...] = ("found", "rejected")
