@@ -100,7 +100,8 @@ def evaluate(
         _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
     elif result.document:  # there is none where answers to a split without truth were written
         _print_numbers(result, as_json=as_json)
-    _print_verdict(result, report, videos, f"{checkpoint or predictions}, {split if checkpoint else annotations}")
+    on = annotations.name if annotations else split
+    _print_verdict(result, report, videos, f"{predictions.name if predictions else checkpoint} on {on}")
 
 
 def _check_report(report: Path | None, videos: Path | None, check: bool) -> None:

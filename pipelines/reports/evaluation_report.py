@@ -16,6 +16,7 @@ from pipelines.scoring.verdict import verdict
 from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
 from spikemba.grounding import Answer
+from spikemba.metrics.existence import THRESHOLDS
 from spikemba.reading.printable import counted
 from spikemba.video.names import named_videos
 
@@ -56,7 +57,7 @@ def _lead(result: Evaluation, found: Sequence[Outcome]) -> str:
     if answered:
         n = sum(one.fate == "found" for one in answered)
         of = counted(len(answered), "sentence", "sentences")
-        parts.append(f"Found {n} of {of} ({100 * n / len(answered):.1f} %).")
+        parts.append(f"Found {n} of {of} ({100 * n / len(answered):.1f}\u00a0%).")
     if null:
         n = sum(one.fate == "rejected" for one in null)
         parts.append(f"Of {len(null)} about what the videos do not show it said of {n} rightly: no such moment.")
@@ -74,7 +75,7 @@ def _beside(found: Sequence[Outcome]) -> list[str]:
         "over union (IoU) of the two, the number behind a sentence."
     ]
     if share.low is not None and share.high is not None:
-        said.append(f"For 95 % of other videos of this kind: {100 * share.low:.1f} to {100 * share.high:.1f} %.")
+        said.append(f"95 % interval, over such videos drawn anew: {100 * share.low:.1f} to {100 * share.high:.1f} %.")
     if chance is not None:
         dealt = "By chance: the same first moments, dealt out to sentences of other videos, find"
         said.append(f"{dealt} {100 * chance:.1f} %.")
@@ -112,10 +113,12 @@ def _files(wanted: set[str], videos: Path | None) -> tuple[dict[str, Path], list
 
 def _case(one: Outcome, answer: Answer | None, files: Mapping[str, Path], min_exists: float | None) -> Case:
     truth, row = one.truth, one.row
+    if min_exists is None and truth.is_null:  # the field's limit is what the outcome was decided by
+        min_exists = float(np.nextafter(THRESHOLDS[0], 1))
     if answer is None:
         saliency = np.asarray(row.saliency, np.float32)
         none = np.zeros(0, np.float32)
-        answer = Answer(row.moments, saliency, none, (), np.zeros((len(saliency), 0), np.bool_), row.exist_score)
+        answer = Answer(row.moments, saliency, none, (), np.zeros((len(saliency), 0), np.bool_), row.existence)
     n = len(answer.saliency)
     nominal_s = truth.rating_clip_s if truth.ratings else truth.duration_s / max(n, 1)
     return Case(

@@ -19,7 +19,7 @@ h3 { font-size: 1rem; margin: 0 0 .5rem } p { margin: .6rem 0; max-width: 48rem 
 .wide { overflow-x: auto; margin: .8rem 0 } table { border-collapse: collapse; max-width: 100% }
 td, th { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
 td + td, th + th { text-align: right; font-variant-numeric: tabular-nums }
-.said td:last-child, .said th:last-child { text-align: left; color: var(--soft); min-width: 12rem }
+td, th { overflow-wrap: normal } td small { display: block; color: var(--soft); font-size: .85rem }
 .note, .soft { color: var(--soft) } .lead { font-size: 1.25rem; line-height: 1.4 } .good { color: var(--true) }
 .bad { color: var(--bad) } pre { font-size: 13px; overflow-x: auto }
 .picture { background: #fff; border: 1px solid var(--line); border-radius: 6px }
@@ -38,11 +38,15 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
     )
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """A table of text cells; a wide one is moved by itself.  kind: a class; `said`: the last column is words."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()) -> str:
+    """A table of text cells; a wide one is moved by itself.  words: what the first cell of each row means, below it."""
     head = "".join(f"<th scope='col'>{text(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<div class='wide' tabindex='0'><table class='{kind}'><tr>{head}</tr>{body}</table></div>"
+    below = [f"<small>{text(said)}</small>" if said else "" for said in words] or [""] * len(rows)
+    body = "".join(
+        f"<tr><td>{text(row[0])}{said}</td>" + "".join(f"<td>{text(cell)}</td>" for cell in row[1:]) + "</tr>"
+        for row, said in zip(rows, below, strict=True)
+    )
+    return f"<div class='wide' tabindex='0'><table><tr>{head}</tr>{body}</table></div>"
 
 
 def text(words: str) -> str:

@@ -5,12 +5,12 @@ import re
 _RANGES = {"full": "", "short": ", of short true moments", "middle": ", of true moments of middle length"}
 _RANGES["long"] = ", of long true moments"
 _LEVELS = {"Fair": "fair or better", "Good": "good or better", "VeryGood": "very good"}
-_GATED = "0 for an answer to what is not there"
+_POSITIVE = "of the sentences with a moment"
 
 _WORDS: tuple[tuple[str, str], ...] = (
     (r"MR-(\w+)-R1@([\d.]+)", "sentences whose first moment overlaps a true one by at least {1} (IoU){range}"),
     (r"MR-(\w+)-mAP@([\d.]+)", "how far in front the right moments stand, right from an overlap of {1}{range}"),
-    (r"MR-(\w+)-mAP", "the same, averaged over overlaps from 0.5 to 0.95{range}"),
+    (r"MR-(\w+)-mAP", "how far in front the right moments stand, averaged over overlaps from 0.5 to 0.95{range}"),
     (r"MR-(\w+)-mIoU", "mean overlap (IoU) of the first moment with the true one"),
     (r"HL-min-(\w+)-mAP", "how far in front clips rated {level} stand when the saliency orders them"),
     (r"HL-min-(\w+)-Hit1", "sentences of which the clip with the highest saliency was rated {level}"),
@@ -19,9 +19,15 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"(GMR-)?Rej-P@([\d.]+)", "of what was refused, the share that is really not there"),
     (r"(GMR-)?Rej-R@([\d.]+)", "of what is not there, the share that was refused"),
     (r"(GMR-)?Acc@([\d.]+)", "sentences rightly answered or rightly refused, answering above a probability of {1}"),
-    (r"(GMR-)G-mIoU@(\d+)", "overlap of the first {1} moments with all true ones, " + _GATED),
-    (r"(GMR-)mAP", "how far in front the right moments stand, " + _GATED),
-    (r"(GMR-)mR\+?@(\d+)", "share of the true moments among the first {1}, " + _GATED),
+    (
+        r"(GMR-)G-mIoU@(\d+)",
+        "overlap of the first {1} with all true moments; of what is not there 100 if refused, else 0",
+    ),
+    (r"(GMR-)mAP", "as MR-full-mAP, " + _POSITIVE),
+    (r"(GMR-)mR@(\d+)", "share of the true moments among the first {1}, averaged over overlaps, " + _POSITIVE),
+    (r"(GMR-)mR\+@(\d+)", "the same of the true moments beyond one, where there are several"),
+    (r"(GMR-)mIoU@(\d+)", "mean overlap of those among the first {1} that meet a true moment, " + _POSITIVE),
+    (r"(GMR-)mIoU\+@(\d+)", "the same without the best of them, where there are several true moments"),
     (r"VCMR-R(\d+)@([\d.]+)", "sentences with a right moment (IoU {1}) among the first {0} of all videos"),
     (r"VR-R(\d+)", "sentences with a right video among the first {0}"),
     (r"NDCG(\d+)@([\d.]+)", "how much of the true moments the first {0} hold, early ones counting more, at IoU {1}"),

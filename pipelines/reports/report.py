@@ -64,16 +64,21 @@ HEADINGS = {
 }
 """Fate -> heading, and what it means; empty: of no known truth."""
 
-LEGEND = """<h2>How to read the pictures</h2><dl>
-<dt><span class='key' style='background:var(--true)'></span>true</dt><dd>where people said it happens</dd>
-<dt><span class='key' style='background:var(--said)'></span>predicted</dt><dd>the moments of the answer, the paler the
-less certain; the frames are of the best one</dd>
-<dt><span class='key' style='background:var(--curve)'></span>saliency</dt><dd>how well each clip of the video fits the
-sentence, drawn from its lowest to its highest value in this video</dd>
-<dt><span class='key' style='background:var(--fore)'></span>foreground</dt><dd>the probability that a clip lies in the
-moment, from 0 to 1</dd>
-<dt><span class='key' style='background:var(--ink)'></span>spikes</dt><dd>what the proposal neuron of each clip fired,
-one row per step; where it fires often enough, the shaded runs of clips are proposed as moments</dd></dl>"""
+LEGEND = {
+    "true": ("true", "where people said that it happens"),
+    "said": ("predicted", "the moments of the answer, the paler the less certain; the first one is what counts"),
+    "curve": (
+        "saliency",
+        "how well each clip of the video fits the sentence, drawn from its lowest to its highest value in this video",
+    ),
+    "fore": ("foreground", "the probability that a clip lies in the moment, from 0 to 1"),
+    "ink": (
+        "spikes",
+        "what the proposal neuron of each clip fired, one row per step; where it fires often enough, the shaded runs "
+        "of clips are proposed as moments",
+    ),
+}
+"""Colour -> what is drawn in it, and what that is; explained once in a page."""
 
 
 def write_report(path: Path, content: ReportContent) -> tuple[Path, list[str]]:
@@ -142,17 +147,35 @@ def _pictures(content: ReportContent, stills: Stills, problems: list[str]) -> li
             drawn, problem = figures.figure(case, stills)
             parts.append(drawn)
             problems += [problem] if problem else []
-        if LEGEND not in parts:
-            parts.append(LEGEND)
+        if len(parts) == 1 + len(cases):  # once, below the first ones
+            parts.append(_legend([case for own in content.cases.values() for case in own]))
     return parts
+
+
+def _legend(cases: Sequence[Case]) -> str:
+    """What is drawn in any of the pictures."""
+    drawn = {
+        "curve": any(len(case.answer.saliency) for case in cases),
+        "fore": any(len(case.answer.foreground) for case in cases),
+        "ink": any(case.answer.spikes.size for case in cases),
+    }
+    items = "".join(
+        f"<dt><span class='key' style='background:var(--{colour})'></span>{name}</dt><dd>{said}</dd>"
+        for colour, (name, said) in LEGEND.items()
+        if drawn.get(colour, True)
+    )
+    frames = (
+        "<p class='note'>The frames are of the first predicted moment, or of the whole video where there is none.</p>"
+    )
+    return f"<h2>How to read the pictures</h2><dl>{items}</dl>{frames if any(case.video for case in cases) else ''}"
 
 
 def _numbers(content: ReportContent) -> list[str]:
     parts = []
     if content.brief:
-        rows = [[name, f"{value:.2f}", metric_words(name)] for name, value in content.brief.items()]
+        rows = [[name, f"{value:.2f}"] for name, value in content.brief.items()]
         parts += ["<h2>Numbers</h2><p class='note'>In percent; more is better.</p>"]
-        parts.append(table(("metric", "%", "what it says"), rows, "said"))
+        parts.append(table(("metric", "%"), rows, [metric_words(name) for name in content.brief]))
     for heading, (columns, rows_of_it) in content.tables.items():
         parts += [f"<h2>{text(heading)}</h2>", table(columns, rows_of_it)]
     return parts
