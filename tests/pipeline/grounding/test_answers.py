@@ -254,7 +254,7 @@ def test_tables_show_small_scores_and_long_times_as_people_read_them(found, caps
 
     moments = (Moment(3725.0, 3730.4, 0.00021), Moment(2.0, 5.0, 0.0))
     one = replace(found[0], answer=replace(found[0].answer, moments=moments))
-    _print_tables(Answers([one], {one.video: "a"}), several=False, in_one_order=False)
+    _print_tables(Answers([one], names={one.video: "a"}), several=False, in_one_order=False)
     titles, first, second = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert titles == ["start_s", "end_s", "score", "time"]
     assert first == ["3725.00", "3730.40", "<0.001", "1:02:05-1:02:10"]

@@ -28,7 +28,7 @@ class Tags(HTMLParser):
         super().__init__()
         self.open = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag, attrs):  # noqa: ARG002
         if tag not in VOID:
             self.open.append(tag)
 
@@ -44,7 +44,7 @@ def run(*arguments):
 
 @pytest.fixture
 def files(tmp_path):
-    """A function that writes n annotated queries, the fourth of four null, and answers: found, near, missed, refused."""
+    """A function that writes n annotated queries, each fourth null, and answers: found, near, missed, refused."""
 
     def write(n):
         truth, rows = [], []
@@ -53,7 +53,8 @@ def files(tmp_path):
             query = f"<b>{i}</b> & more"
             truth.append(Annotation(i, query, f"v{i}", 100.0, windows))
             first = [(0, 10), (0, 30), (60, 70), (60, 70)][i % 4]
-            rows.append(PredictedRow(i, f"v{i}", query, (Moment(*first, 0.8),), (0.1, 0.9), 0.1 if i % 4 == 3 else 0.9))
+            exists = 0.1 if i % 4 == 3 else 0.9
+            rows.append(PredictedRow(i, f"v{i}", query, (Moment(*first, 0.8),), (0.1, 0.9), exists))
         write_jsonl(tmp_path / "a.jsonl", [one.to_row() for one in truth])
         write_predictions(tmp_path / "p.jsonl", rows)
         return "--predictions", tmp_path / "p.jsonl", "--annotations", tmp_path / "a.jsonl"
@@ -84,7 +85,7 @@ def test_the_page_is_well_formed_and_has_both_colours_and_small_screens(files, t
     page = (tmp_path / "r" / "index.html").read_text("utf-8")
     tags = Tags()
     tags.feed(page)
-    assert tags.open == ["html"]
+    assert tags.open == []
     assert "name='viewport'" in page
     assert "prefers-color-scheme: dark" in page
     assert "max-width: 40rem" in page
