@@ -31,6 +31,15 @@ PrecisionOption = Annotated[
 ]
 
 
+AnnotationsOption = Annotated[
+    Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="Also write a page: each sentence with its mark, pictures, numbers.")
+]
+VideosOption = Annotated[
+    Path | None, typer.Option(help="Folder of the videos, for the report's frames; by default videos beside the data.")
+]
 ResamplesOption = Annotated[
     int,
     typer.Option(help="Also print 95 % intervals over so many resamples of the videos, 100 or more.", callback=_enough),
@@ -49,9 +58,7 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="data.key=value or grounding.key=value; may be repeated.")
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
-    ] = None,
+    annotations: AnnotationsOption = None,
     dataset: Annotated[
         str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
     ] = None,
@@ -66,13 +73,8 @@ def evaluate(
         Table | None, typer.Option(help="Print the numbers beside the published ones: text, markdown or csv.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the checkpoint's predictions to this jsonl.")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Also write a page: each sentence with its mark, pictures, numbers.")
-    ] = None,
-    videos: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the videos, for the report's frames; by default videos beside the data."),
-    ] = None,
+    report: ReportOption = None,
+    videos: VideosOption = None,
     precision: PrecisionOption = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="Print the official evaluator's document.")] = False,
 ) -> None:

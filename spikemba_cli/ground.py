@@ -33,6 +33,12 @@ CutModeOption = Annotated[
     Literal["exact", "copy"],
     typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
 ]
+QueriesOption = Annotated[
+    Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
+]
+BestOption = Annotated[
+    int | None, typer.Option(min=1, help="Only so many per sentence, the best of all videos; of calibrated scores.")
+]
 MinExistsOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="Below this probability there is no such moment.")
 ]
@@ -42,15 +48,11 @@ ShowAllOption = Annotated[bool, typer.Option("--all", help="Moments, too, where 
 def ground(
     video: Annotated[Path, typer.Argument(help="Video file to search, or a folder of them.")],
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
-    ] = None,
+    queries: QueriesOption = None,
     checkpoint: CheckpointOption = None,
     encoder: EncoderOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many moments per video and sentence, at most.")] = 5,
-    best: Annotated[
-        int | None, typer.Option(min=1, help="Only so many per sentence, the best of all videos; of calibrated scores.")
-    ] = None,
+    best: BestOption = None,
     min_exists: MinExistsOption = None,
     show_all: ShowAllOption = False,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
