@@ -3,29 +3,32 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.extraction.extract import extract
 from pipelines.extraction.job import ExtractEvents
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
-from pipelines.reports.report import Case, write_report
+from pipelines.reports.choice import chosen
+from pipelines.reports.evaluation_report import content_of
+from pipelines.reports.report import Table, write_report
 from pipelines.runs.config import config_path
-from pipelines.scoring.scores import score
+from pipelines.scoring.evaluate_files import EvaluateOptions
+from pipelines.scoring.outcomes import outcomes
+from pipelines.scoring.verdict import verdict
 from pipelines.tasks.grounding.config import RunConfig, load_config
-from pipelines.tasks.grounding.evaluate import Questions, to_rows
+from pipelines.tasks.grounding.evaluate import evaluate_run
 from pipelines.tasks.train import TrainEvents, train
-from spikemba.checkpoints.grounding import load_checkpoint
-from spikemba.datasets.base import GroundingDataset
 from spikemba.grounder.grounder import load
 from spikemba.grounder.result import Grounding
-from spikemba.grounding import answer_questions
 from spikemba.progress import Report, silent
 
 CORPUS = ShapesConfig(train=80, val=10, test=25, seed=7)
-N_CASES = 5
-"""Queries shown in the report."""
+INTRO = (
+    "Videos were drawn and encoded, their features extracted, a small model trained for two minutes on a CPU, and "
+    "asked about videos of other seeds."
+)
 
 
 @dataclass
@@ -36,6 +39,8 @@ class DemoResult:
     """Brief of the evaluation on held-out videos."""
     grounded: Grounding
     report: Path
+    verdict: str
+    """The evaluation in one line."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Per stage."""
 
@@ -73,23 +78,16 @@ def demo(
     with timed("train"):
         run = train(config, out / "run", resume=True, events=events).run
     with timed("evaluate"):
-        metrics, cases = _evaluate(run, config, prepared.videos)
+        result = evaluate_run(run, "test", EvaluateOptions(data=config.data))
     with timed("ground"):
-        case = cases[0]
-        grounded = load(run).ground(case.video, case.query)
+        best = next(iter(chosen(outcomes(result.rows, result.truth)).values()))[0].truth
+        grounded = load(run).ground(prepared.videos / f"{best.video_id}.mp4", best.query)
     with timed("report"):
-        page = write_report(
-            out / "report",
-            "SpikeMba on shapes it has not seen",
-            "Videos were drawn and encoded, their features extracted, a small model trained for two minutes on a CPU, "
-            "and asked about videos of other seeds.",
-            {
-                "Metrics on held-out videos": (("metric", "%"), [(k, f"{v:.2f}") for k, v in metrics.items()]),
-                "Time": (("stage", "seconds"), [(name, f"{s:.1f}") for name, s in seconds.items()]),
-            },
-            cases,
-        )
-    return DemoResult(metrics, grounded, page, seconds)
+        content = content_of("SpikeMba on shapes it has not seen", result, prepared.videos)
+        times: Table = ("stage", "seconds"), [(name, f"{s:.1f}") for name, s in seconds.items()]
+        content = replace(content, intro=INTRO, tables={**content.tables, "Time": times})
+        page, _ = write_report(out / "report", content)
+    return DemoResult(result.brief, grounded, page, verdict(result), seconds)
 
 
 def _config(corpus: Path, settings: Sequence[str]) -> RunConfig:
@@ -98,26 +96,3 @@ def _config(corpus: Path, settings: Sequence[str]) -> RunConfig:
     video, text = corpus / "features" / "mini", corpus / "features" / "mini_text"
     where = [*splits, f"data.video_features=[{video}]", f"data.text_features={text}"]
     return load_config(config_path("demo"), [*where, *settings])
-
-
-def _evaluate(run: Path, config: RunConfig, videos: Path) -> tuple[dict[str, float], list[Case]]:
-    """The brief on the test split, and some of its queries with their answers, for people to look at."""
-    checkpoint, dataset = load_checkpoint(run), GroundingDataset(config.data, "test")
-    questions = Questions(dataset)
-    answers = list(answer_questions(checkpoint.model, questions, checkpoint.features.clip_s, checkpoint.grounding))
-    metrics: dict[str, float] = score(to_rows(questions, answers), dataset.annotations)["brief"]
-    step = max(1, len(answers) // N_CASES)
-    cases = [
-        Case(
-            name=f"query_{annotation.query_id}",
-            video=videos / f"{annotation.video_id}.mp4",
-            query=annotation.query,
-            duration_s=annotation.duration_s,
-            clip_s=checkpoint.features.clip_s,
-            answer=answer,
-            truth=annotation.windows,
-            min_exists=checkpoint.grounding.min_exists,
-        )
-        for annotation, answer in list(zip(dataset.annotations, answers, strict=True))[::step][:N_CASES]
-    ]
-    return metrics, cases

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -16,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from spikemba.errors import AnnotationError, OutputError
+from spikemba.errors import AnnotationError, OutputError, SpikeMbaError
 from spikemba.reading.lines import broken_character, read_lines, split_lines
 from spikemba.reading.printable import utf8_text
 from spikemba.reading.trees import parse_json
@@ -311,3 +312,24 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_FILE_NAME = re.compile(
+    r"\.(html?|xml|json[l]?|csv|tsv|txt|md|pdf|png|jpe?g|gif|svg|webp|bmp|tiff?|mp4|m4v|mov|mkv|webm|avi|mp3|wav|srt|vtt"
+    r"|ya?ml|npz|pt|zip|edl|otio|fcpxml|ffmetadata|xlsx?|ods)",
+    re.IGNORECASE,
+)
+
+
+def refuse_file_name(option: str, path: Path, files: str = "") -> None:
+    """Raise SpikeMbaError where a folder is meant and its name is that of a file, unless it is a folder already.
+
+    option: as it is typed.  files: with what files end that can stand there, too, for the user to read.
+    """
+    if path.is_dir() or not _FILE_NAME.fullmatch(path.suffix):
+        return
+    expected = f"a folder, or {files}" if files else "a folder"
+    raise SpikeMbaError(
+        f"{option} {path} is named like a file that ends in {path.suffix}; expected {expected} "
+        f"(for a folder of that very name: mkdir {shlex.quote(str(path))})"
+    )

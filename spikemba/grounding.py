@@ -26,6 +26,7 @@ from spikemba.metrics.calibration import Calibration
 from spikemba.model import SpikeMba
 from spikemba.moments import Moment, Windows, runs, suppress
 from spikemba.ops.precision import autocast, with_products_in
+from spikemba.reading.amounts import shown_score
 
 Array = NDArray[np.float32]
 
@@ -122,7 +123,7 @@ class Answer:
 
 def nothing_found(exists: float | None) -> str:
     """What to say in place of moments.  exists: that what is asked is shown at all; None where nothing tells."""
-    return "no moment" if exists is None else f"no such moment ({exists:.2f})"
+    return "no moment" if exists is None else f"no such moment ({shown_score(exists, 2)})"
 
 
 def answer_questions(

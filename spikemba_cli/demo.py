@@ -17,17 +17,22 @@ def demo(
     Example: spikemba demo --out demo
     """
     from pipelines.demo import demo as run
+    from spikemba.files import refuse_file_name
+    from spikemba.reading.amounts import shown_score
     from spikemba_cli.train import Printed
 
+    refuse_file_name("--out", folder)
     result = run(folder, stage=print_note, events=Printed(lambda done, total: None))
     if as_json:
         print_json(
             {"metrics": result.metrics, "grounded": result.grounded.to_dict(), "report": str(result.report)}
+            | {"verdict": result.verdict}
             | {"seconds": {name: round(seconds, 2) for name, seconds in result.seconds.items()}}
         )
         return
     print_table("held-out videos", ["metric", "%"], [[name, f"{v:.2f}"] for name, v in result.metrics.items()])
-    rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"] for m in result.grounded.moments[:5]]
+    err.print(result.verdict)
+    rows = [[f"{m.start_s:.2f}", f"{m.end_s:.2f}", shown_score(m.score)] for m in result.grounded.moments[:5]]
     title = f"{result.grounded.video.name}: {result.grounded.query}"
     err.print(title)
     print_table("", ["start_s", "end_s", "score"], rows)

@@ -9,7 +9,7 @@ import typer
 
 from spikemba.datasets.registry import OWN
 from spikemba.reading.printable import counted
-from spikemba_cli.console import print_json, print_note, print_table, print_warning
+from spikemba_cli.console import print_json, print_line, print_note, print_table, print_warning
 
 if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
@@ -31,6 +31,15 @@ PrecisionOption = Annotated[
 ]
 
 
+AnnotationsOption = Annotated[
+    Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="Also write a page: each sentence with its mark, pictures, numbers.")
+]
+VideosOption = Annotated[
+    Path | None, typer.Option(help="Folder of the videos, for the report's frames; by default videos beside the data.")
+]
 ResamplesOption = Annotated[
     int,
     typer.Option(help="Also print 95 % intervals over so many resamples of the videos, 100 or more.", callback=_enough),
@@ -49,9 +58,7 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="data.key=value or grounding.key=value; may be repeated.")
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
-    ] = None,
+    annotations: AnnotationsOption = None,
     dataset: Annotated[
         str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
     ] = None,
@@ -66,6 +73,8 @@ def evaluate(
         Table | None, typer.Option(help="Print the numbers beside the published ones: text, markdown or csv.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the checkpoint's predictions to this jsonl.")] = None,
+    report: ReportOption = None,
+    videos: VideosOption = None,
     precision: PrecisionOption = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="Print the official evaluator's document.")] = False,
 ) -> None:
@@ -75,6 +84,7 @@ def evaluate(
     """
     of_runs = {"--config": config, "--set": settings, "--out": out, "--precision": precision != "fp32"}
     _check_usage(checkpoint, predictions, annotations, check, of_runs)
+    _check_report(report, videos, check)
     if corpus:
         _check_corpus(predictions, {"--dataset": dataset, "--table": table})
     if predictions is not None and annotations is not None:
@@ -92,6 +102,35 @@ def evaluate(
         _print_table(result, table, "test" if predictions else split, str(checkpoint or predictions))
     elif result.document:  # there is none where answers to a split without truth were written
         _print_numbers(result, as_json=as_json)
+    on = annotations.name if annotations else split
+    _print_verdict(result, report, videos, f"{predictions.name if predictions else checkpoint} on {on}")
+
+
+def _check_report(report: Path | None, videos: Path | None, check: bool) -> None:
+    """Raise typer.BadParameter, or SpikeMbaError for a name that no page can have."""
+    if videos is not None and report is None:
+        raise typer.BadParameter("is for the frames of a report; give --report, too", param_hint="--videos")
+    if check and report is not None:
+        raise typer.BadParameter("--check scores nothing, so there is nothing to report", param_hint="--report")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        from spikemba.files import refuse_file_name
+
+        refuse_file_name("--report", report, ".html")
+
+
+def _print_verdict(result: "Evaluation", report: Path | None, videos: Path | None, about: str) -> None:
+    """The page, where one was asked for, and last of all the result in one line."""
+    from pipelines.scoring.verdict import verdict
+
+    if report is not None:
+        from pipelines.reports.evaluation_report import report_evaluation
+
+        page, problems = report_evaluation(report, f"Evaluation of {about}", result, videos)
+        for problem in problems:
+            print_warning(problem)
+        print_note(f"wrote {page}")
+    if said := verdict(result):
+        print_line(said)
 
 
 def _print_numbers(result: "Evaluation", *, as_json: bool) -> None:

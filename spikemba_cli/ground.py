@@ -33,6 +33,12 @@ CutModeOption = Annotated[
     Literal["exact", "copy"],
     typer.Option(help="exact: to the frame, encoded anew; copy: quick, from the key frame before, as it is."),
 ]
+QueriesOption = Annotated[
+    Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
+]
+BestOption = Annotated[
+    int | None, typer.Option(min=1, help="Only so many per sentence, the best of all videos; of calibrated scores.")
+]
 MinExistsOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="Below this probability there is no such moment.")
 ]
@@ -42,18 +48,17 @@ ShowAllOption = Annotated[bool, typer.Option("--all", help="Moments, too, where 
 def ground(
     video: Annotated[Path, typer.Argument(help="Video file to search, or a folder of them.")],
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="File of sentences: one per line, or a csv, tsv, xlsx or jsonl with `query`.")
-    ] = None,
+    queries: QueriesOption = None,
     checkpoint: CheckpointOption = None,
     encoder: EncoderOption = None,
-    top: Annotated[int, typer.Option(min=1, help="How many moments to print, at most.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="How many moments per video and sentence, at most.")] = 5,
+    best: BestOption = None,
     min_exists: MinExistsOption = None,
     show_all: ShowAllOption = False,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
     shape: ShapeOption = None,
     relative: RelativeOption = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for a file per video, or FILE of a timeline of all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a file per video, or FILE of all.")] = None,
     cut: Annotated[Path | None, typer.Option(help="Folder into which each moment is cut out, with its sound.")] = None,
     cut_mode: CutModeOption = "exact",
     plot: Annotated[Path | None, typer.Option(help="Picture of the answers, or a folder for one per video.")] = None,
@@ -87,14 +92,16 @@ def ground(
     grounder = spikemba.load(checkpoint, encoder=encoder, **how)
     if not grounder.trained:
         _note_untrained(named=encoder is not None, shows_best=not show_all and min_exists is None)
-    outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
+    outputs = Outputs(_file_form(form, out), out, cut=cut, cut_mode=cut_mode, plot=plot)
     outputs, limit = replace(outputs, shape=shape, relative=relative), 0.0 if show_all else min_exists
     with progress("reading the video", "clips") as report:
         events = AnswerEvents(report, failed=_say, refused=_say)
-        ask = partial(answer, grounder, [video], asked, top=top, min_exists=limit, cache=cache)
+        ask = partial(answer, grounder, [video], asked, top=top, best=best, min_exists=limit, cache=cache)
         answers = ask(outputs=outputs, events=events)
-    _print(answers, form, several, outputs)
+    _print(answers, form, several, outputs, in_one_order=best is not None)
     _print_notes(answers, form, several, outputs)
+    if grounder.limits:
+        print_note(grounder.limits)
     if answers.failed or answers.refused:
         raise typer.Exit(1)
 
@@ -105,6 +112,16 @@ def check_pairs(checkpoint: str | None, encoder: str | None, min_exists: float |
         raise typer.BadParameter("a checkpoint brings its own encoders; give one of the two", param_hint="--encoder")
     if show_all and min_exists is not None:
         raise typer.BadParameter("--all shows every moment; give one of the two", param_hint="--min-exists")
+
+
+def _file_form(form: Format, out: Path | None) -> str:
+    """The format of files: of a table that of the file that is named, or csv."""
+    from pipelines.grounding.formats import FORMATS
+
+    if form != "table":
+        return form
+    named = [name for name, (suffix, _) in FORMATS.items() if out is not None and suffix == out.suffix.lower()]
+    return named[0] if named and out is not None and not out.is_dir() else "csv"
 
 
 def _read(queries: Path) -> list[str]:
@@ -139,6 +156,8 @@ def _print_notes(answers: "Answers", form: Format, several: bool, outputs: "Outp
         print_note(f"{len(nothing)} of {len(answers.found)} answers: no such moment" if several else first)
     if lost := note_of(outputs.format, answers.found, outputs.shape) if form != "table" else None:
         print_note(f"{form}: {lost}")
+    if answers.order == "name" and len(answers.names) > 1:
+        print_note("videos stand in the order of their names: their scores are no probabilities, so none is the better")
     for query, words, model in dict.fromkeys((one.query, one.unknown_words, one.model) for one in answers.found):
         if words:
             about = f" (“{query}”)" if len({one.query for one in answers.found}) > 1 else ""
@@ -149,7 +168,7 @@ def _print_notes(answers: "Answers", form: Format, several: bool, outputs: "Outp
         print_note("wrote " + str(path).replace("\n", "\\n"))
 
 
-def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") -> None:
+def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs", *, in_one_order: bool) -> None:
     from pipelines.grounding.formats import rendered
     from pipelines.grounding.moment_cuts import with_cuts
 
@@ -161,22 +180,33 @@ def _print(answers: "Answers", form: Format, several: bool, outputs: "Outputs") 
     elif form != "table":
         print_text(rendered(form, answers.found, outputs.layout(Path.cwd())))
     else:
-        _print_tables(answers, several)
+        _print_tables(answers, several, in_one_order)
 
 
-def _print_tables(answers: "Answers", several: bool) -> None:
+def _print_tables(answers: "Answers", several: bool, in_one_order: bool) -> None:
+    """in_one_order: moments by score, whichever video they are of."""
     from pipelines.grounding.moment_cuts import real_times
+    from spikemba.reading.amounts import MINUTE_S, clock_span, shown_score
 
     titles, rows = ["video", "query", "start_s", "end_s", "score"], []
+    scores: list[float] = []
     real = [real_times(answers.cuts, one) for one in answers.found]
+    clocks = any(m.end_s >= MINUTE_S for one in answers.found for m in one.moments)
     for one, cuts in zip(answers.found, real, strict=True):
+        named = [answers.names[one.video], one.query]
         if not one.moments:
-            rows.append([answers.names[one.video], one.query, one.nothing, "", ""])
+            rows.append([*named, one.nothing, "", "", *([""] * (2 * any(real) + clocks))])
+            scores.append(-1.0)
         for rank, m in enumerate(one.moments, start=1):
-            rows.append([answers.names[one.video], one.query, f"{m.start_s:.2f}", f"{m.end_s:.2f}", f"{m.score:.3f}"])
+            row = [*named, f"{m.start_s:.2f}", f"{m.end_s:.2f}", shown_score(m.score)]
             if any(real):  # copies begin where a key frame lies
-                rows[-1] += [f"{time:.2f}" for time in cuts[rank]] if rank in cuts else ["", ""]
+                row += [f"{time:.2f}" for time in cuts[rank]] if rank in cuts else ["", ""]
+            rows.append([*row, clock_span(m.start_s, m.end_s)] if clocks else row)
+            scores.append(m.score)
     titles += ["cut_start_s", "cut_end_s"] if any(real) else []
+    titles += ["time"] if clocks else []
+    if in_one_order:
+        rows = [rows[i] for i in sorted(range(len(rows)), key=lambda i: -scores[i])]
     if several:
         print_table("", titles, rows)
     else:

@@ -1,20 +1,21 @@
 """Several videos and queries: ask, write the answers, cut the moments out, draw them. One bad video stops no other."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from pipelines.events import unheard
-from pipelines.grounding.formats import FORMATS, rendered
+from pipelines.grounding.answer_order import Order, best_of, best_score_first, check_best, likeliest_first, order_of
+from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
 from pipelines.grounding.moment_cuts import MomentCut, cut_moments, json_with_cuts
 from pipelines.grounding.output_names import OutputNames
 from pipelines.grounding.timeline import SUFFIXES, draw_timeline
-from pipelines.timelines.forms import TIMELINES, check_form
+from pipelines.timelines.forms import check_form
 from pipelines.timelines.plan import Layout, Shape
 from spikemba.errors import QueryError, SpikeMbaError, problem_with
-from spikemba.files import write_text
+from spikemba.files import refuse_file_name, write_text
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.progress import Report, silent
@@ -30,7 +31,7 @@ class Outputs:
     format: str = "json"
     """A key of FORMATS, for files below `out`."""
     out: Path | None = None
-    """Folder for one file per video; of timelines also one file for all, by its suffix."""
+    """Folder for one file per video; where it ends as the format's files do, one file for all."""
     shape: Shape | None = None
     """Of timelines; None: what the format is mostly for."""
     relative: bool = False
@@ -42,17 +43,20 @@ class Outputs:
     plot: Path | None = None
     """Picture of one video, or a folder for one per video."""
 
-    def timeline_of_all(self) -> Path | None:
+    def file_of_all(self) -> Path | None:
         """The one file into which all videos go, where `out` is one."""
-        if self.out is None or self.format not in TIMELINES or self.out.is_dir():
-            return None
-        ending = self.out.suffix.lower()
-        own = f".{TIMELINES[self.format].suffix.rpartition('.')[2]}"
-        if ending != own:
-            if ending in (form.suffix for form in TIMELINES.values()):
-                raise SpikeMbaError(f"--out {self.out} does not end as --format {self.format} does, in {own}")
-            return None
-        return self.out
+        is_file = self.out is not None and not self.out.is_dir() and self.out.suffix.lower() == self.ending
+        return self.out if is_file else None
+
+    @property
+    def ending(self) -> str:
+        """With which files of the format end, from their last point on."""
+        return f".{FORMATS[self.format][0].rpartition('.')[2]}"
+
+    def picture_of_all(self) -> Path | None:
+        """The picture into which one video goes, where `plot` is one."""
+        is_picture = self.plot is not None and not self.plot.is_dir() and self.plot.suffix.lower() in SUFFIXES
+        return self.plot if is_picture else None
 
     def layout(self, folder: Path) -> Layout:
         """How a timeline is laid out that is read from a folder."""
@@ -64,7 +68,9 @@ class Answers:
     """What was found."""
 
     found: list[Grounding] = field(default_factory=list)
-    """By video, then by query; of several videos the likeliest first, see `likeliest_first`."""
+    """By video, then by query; of several videos in the order that `order` names."""
+    order: Order = "name"
+    """Of several videos."""
     names: dict[Path, str] = field(default_factory=dict)
     """What each video is called in tables: its file's name, with the folders that tell it from others of that name."""
     failed: dict[Path, str] = field(default_factory=dict)
@@ -95,6 +101,7 @@ def answer(
     queries: Sequence[str],
     *,
     top: int | None = None,
+    best: int | None = None,
     min_exists: float | None = None,
     cache: bool = True,
     outputs: Outputs | None = None,
@@ -103,11 +110,13 @@ def answer(
     """Ask every query of every video (files, or folders that are searched); each video is decoded once.
 
     Of several videos one that fails stops no other, whatever fails; of several queries neither does one.
+    top: moments per video and query.  best: of all videos together, per query; needs scores that can be compared.
     Raises VideoError when there is no video, QueryError when there is no query that can be asked, SpikeMbaError.
     """
     outputs, events = outputs or Outputs(), events or AnswerEvents()
     answers = Answers()
     grounder.check_min_exists(min_exists)
+    check_best(grounder, best)
     sentences = _askable(grounder, queries, answers, events)
     folders = any(path.is_dir() for path in videos)
     # a single file is opened as it is, so that what is wrong with it is said in full
@@ -119,9 +128,14 @@ def answer(
         with _reported(path, answers, events, alone=not folders and len(files) == 1):
             found = grounder.ground(path, sentences, top=top, min_exists=min_exists, cache=cache, report=events.clips)
             answers.found += found
-            _write_about(video_id, path, found, outputs, names, answers, events)
+            if best is None:  # at once, so that a run that is broken off leaves what it found
+                _write_about(video_id, path, found, outputs, names, answers, events)
     if len(files) > 1:
-        answers.found.sort(key=likeliest_first)
+        answers.found.sort(key=best_score_first if grounder.calibrated else likeliest_first)
+        answers.order = order_of(grounder, answers.found)
+    if best is not None:
+        answers.found = best_of(answers.found, best)
+        _write_each(answers, files, outputs, names, events)
     _write_together(answers, outputs)
     return answers
 
@@ -136,18 +150,37 @@ def write_answers(found: Sequence[Grounding], outputs: Outputs, events: AnswerEv
     _check(outputs, len(files))
     names = OutputNames(files, list(dict.fromkeys(one.query for one in found)))
     answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
-    for video_id, path in files.items():
-        own = [one for one in found if one.video == path]
-        _write_about(video_id, path, own, outputs, names, answers, events)
+    _write_each(answers, files, outputs, names, events)
     _write_together(answers, outputs)
     return answers
 
 
 def _check(outputs: Outputs, n_videos: int) -> None:
     """Raises SpikeMbaError for what cannot be written about so many videos, or not here."""
-    if outputs.plot is not None and n_videos > 1 and outputs.plot.suffix in SUFFIXES:
+    if n_videos > 1 and outputs.picture_of_all():
         raise SpikeMbaError(f"--plot {outputs.plot} is one picture and there are {n_videos} videos; name a folder")
+    if n_videos > 1 and outputs.format in PER_VIDEO and outputs.file_of_all():
+        what = f"one file of {outputs.format}, which is about one video, and there are {n_videos}"
+        raise SpikeMbaError(f"--out {outputs.out} is {what}; name a folder")
+    for option, path, fits in (
+        ("--out", outputs.out, outputs.file_of_all()),
+        ("--plot", outputs.plot, outputs.picture_of_all()),
+        ("--cut", outputs.cut, None),
+    ):
+        if path is not None and not fits:
+            files = {"--out": f"a file of --format {outputs.format}, in {outputs.ending}", "--plot": " ".join(SUFFIXES)}
+            refuse_file_name(option, path, files.get(option, ""))
     check_form(outputs.format)
+
+
+def _write_each(
+    answers: Answers, files: Mapping[str, Path], outputs: Outputs, names: OutputNames, events: AnswerEvents
+) -> None:
+    """What is written about each video, of answers that are all there."""
+    for video_id, path in files.items():
+        own = [one for one in answers.found if one.video == path]
+        if own:
+            _write_about(video_id, path, own, outputs, names, answers, events)
 
 
 def _write_about(
@@ -172,20 +205,10 @@ def _write_about(
 
 def _write_together(answers: Answers, outputs: Outputs) -> None:
     """The one file into which all videos go, where one was asked for."""
-    together = outputs.timeline_of_all()
+    together = outputs.file_of_all()
     if together is not None and answers.found:
-        write_text(together, rendered(outputs.format, answers.found, outputs.layout(together.parent)))
+        _write_rendered(together, answers.found, outputs, answers.cuts)
         answers.written.append(together)
-
-
-def likeliest_first(one: Grounding) -> tuple[bool, float, float]:
-    """To sort answers by: those with a moment first, then by how sure it is, then by the best score.
-
-    Where nothing tells whether a moment is there, scores of two videos are no scale to compare them on: no change.
-    """
-    if one.exists is None:
-        return not one.moments, 0.0, 0.0
-    return not one.moments, -one.exists, -max((moment.score for moment in one.moments), default=0.0)
 
 
 def _askable(grounder: Grounder, queries: Sequence[str], answers: Answers, events: AnswerEvents) -> list[str]:
@@ -244,13 +267,12 @@ def _files_of(
     video_id: str, found: Sequence[Grounding], outputs: Outputs, names: OutputNames, cuts: Sequence[MomentCut]
 ) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The files about all answers of one video that are to be made, each with what makes it."""
-    if outputs.out is not None and outputs.timeline_of_all() is None:
+    if outputs.out is not None and outputs.file_of_all() is None:
         suffix, _ = FORMATS[outputs.format]
         path = names.of_video(outputs.out, video_id, suffix)
         yield path, partial(_write_rendered, path, found, outputs, cuts)
     if outputs.plot is not None:
-        single = outputs.plot.suffix in SUFFIXES
-        path = outputs.plot if single else names.of_video(outputs.plot, video_id, ".png")
+        path = outputs.picture_of_all() or names.of_video(outputs.plot, video_id, ".png")
         yield path, partial(draw_timeline, path, found)
 
 

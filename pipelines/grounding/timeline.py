@@ -10,13 +10,14 @@ from pipelines.grounding.lettering import lettering, on_one_line, shortened, wra
 from spikemba.files import writing
 from spikemba.grounder.result import Grounding
 from spikemba.moments import Moment
+from spikemba.reading.amounts import clock
 from spikemba.video.sampling import Image, VideoReader, probe
 
 N_FRAMES = 10
 MOMENT, CURVE = "#2f6fde", "#c2410c"
 ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}}
 """Of words that stand over a curve."""
-SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
+SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 LONG_S = 600
 """From this length on times are read as hours, minutes and seconds."""
 
@@ -51,7 +52,7 @@ def draw_timeline(path: Path, found: Sequence[Grounding]) -> None:
             row.tick_params(labelbottom=bottom == tops[-1])
         _label_times(row, first.duration_s, first.video.name)
         with writing(path) as temporary:
-            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=figure.dpi)
+            figure.savefig(temporary, format=path.suffix.lstrip(".").lower() or "png", dpi=figure.dpi)
         plt.close(figure)
 
 
@@ -116,15 +117,9 @@ def _label_times(row: Any, duration_s: float, name: str) -> None:
 
     unit = "seconds"
     if duration_s >= LONG_S:
-        unit = "hh:mm:ss"
+        unit = "h:mm:ss"
         steps = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
         step = next((step for step in steps if duration_s / step <= 12), 86400)
         row.xaxis.set_major_locator(MultipleLocator(step))
         row.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
     row.set_xlabel(f"{unit} of {shortened(name, 100)}")
-
-
-def clock(seconds: float) -> str:
-    """01:02:03"""
-    whole = round(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

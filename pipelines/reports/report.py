@@ -1,170 +1,181 @@
-"""A report people look at: one picture per query, and a self-contained page with all of them and the metrics."""
+"""A page about an evaluation: how much was found, each sentence with its mark, the best picture first, numbers last."""
 
-# Shapes: L clips, S spike steps, H, Wd pixels.
-
-import base64
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from pipelines.reports import chart
+from pipelines.reports import figure as figures
+from pipelines.reports.case import Case
+from pipelines.reports.html_page import page, table, text
+from pipelines.reports.metric_words import metric_words
+from pipelines.scoring.outcomes import FOUND_IOU, NEAR_IOU, NEXT, Outcome
+from spikemba.files import write_text
+from spikemba.reading.printable import counted
+from spikemba.video.stills import Stills
 
-from pipelines.grounding.lettering import lettering, on_one_line, shortened, wrapped
-from pipelines.grounding.timeline import frames_over
-from pipelines.reports.html_page import page, table
-from spikemba.files import write_text, writing
-from spikemba.grounding import Answer
-from spikemba.moments import Moment, Window
-from spikemba.video.sampling import VideoReader, probe
+STYLE = """
+.marks { list-style: none; margin: 1rem 0; padding: 0; columns: 20rem 3; column-gap: 1.5rem; font-size: .875rem }
+.marks li { break-inside: avoid; padding: .1rem 0 .1rem 1.4rem; text-indent: -1.4rem }
+.marks b { display: inline-block; width: 1.4rem; text-indent: 0 }
+summary { cursor: pointer; color: var(--said) }
+.key { display: inline-block; width: .9rem; height: .7rem; border-radius: 2px; margin-right: .3rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; max-width: 48rem } dd { margin: 0 }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
+"""
+MOST_MARKS, OPEN_MARKS = 120, 30
+"""Sentences that are listed, and those that are seen before the list is opened; the page says how many there are."""
 
-TRUE, PREDICTED, CURVE, SPIKE = "#2a9d5c", "#2f6fde", "#c2410c", "#111827"
-N_FRAMES, FRAME_PX = 6, 160
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Column names and rows."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """One answered query."""
+class ReportContent:
+    """What a page says."""
 
-    name: str
-    """Part of the picture's file name."""
-    video: Path
-    query: str
-    duration_s: float
-    clip_s: float
-    answer: Answer
-    truth: tuple[Window, ...] | None = None
-    """True windows, none of a null query; None: they are not known."""
-    min_exists: float | None = None
-    """Where the answer's `exists` is lower, there is no such moment; None: wherever it is."""
-
-    @property
-    def moments(self) -> tuple[Moment, ...]:
-        """Best first. None where there is no such moment."""
-        return self.answer.moments if self.answer.is_there(self.min_exists) else ()
+    title: str
+    lead: str
+    """The result, in a sentence."""
+    beside: Sequence[str] = ()
+    """What the result means, and what it is to be held against; a paragraph each."""
+    intro: str = ""
+    found: Sequence[Outcome] = ()
+    """All queries, each for a mark."""
+    cases: Mapping[str, Sequence[Case]] = field(default_factory=dict)
+    """Fate -> queries to show in pictures, in this order; a key of HEADINGS."""
+    brief: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """Heading -> what else stands at the end."""
+    notes: Sequence[str] = ()
 
 
-def draw_case(path: Path, case: Case) -> None:
-    """Draw frames of the best moment, the timeline, the saliency and the spikes as a PNG. Raises OutputError."""
-    import matplotlib as mpl
+HEADINGS = {
+    "found": ("The best answers", "Of the sentences that were found, those whose first moment fits best."),
+    "near": (
+        "Near misses",
+        f"The first moment overlaps a true one by {NEAR_IOU:g} or more and not by {FOUND_IOU:g}, or one of the next "
+        f"{NEXT} is right.",
+    ),
+    "missed": ("Misses", "Those of which it was surest first."),
+    "rejected": ("Said rightly: no such moment", ""),
+    "taken": ("Answered, although the video does not show it", ""),
+    "": ("Answers", ""),
+}
+"""Fate -> heading, and what it means; empty: of no known truth."""
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    title = wrapped(f"“{case.query.strip()}”", 80)
-    with lettering([title, on_one_line(case.video.name)]):
-        figure = _figure(plt, case, title)
-        with writing(path) as temporary:
-            figure.savefig(temporary)
-        plt.close(figure)
-
-
-def _figure(plt: Any, case: Case, title: str) -> Any:
-    height = 6.2 + 0.3 * title.count("\n")
-    figure, rows = plt.subplots(
-        4, 1, figsize=(10, height), height_ratios=(2.1, 1.1, 1.5, 1.3), layout="constrained", dpi=110
-    )
-    figure.suptitle(title, fontsize=14, x=0.01, ha="left", fontweight="bold")
-    _draw_frames(rows[0], case)
-    _draw_timeline(rows[1], case)
-    _draw_saliency(rows[2], case)
-    _draw_spikes(rows[3], case)
-    for row in rows[1:]:
-        row.set_xlim(0, case.duration_s)
-        row.spines[["top", "right"]].set_visible(False)
-    for row in rows[1:3]:
-        row.tick_params(labelbottom=False)
-    rows[3].set_xlabel(f"seconds of {shortened(case.video.name, 80)}")
-    return figure
+LEGEND = {
+    "true": ("true", "where people said that it happens"),
+    "said": ("predicted", "the moments of the answer, the paler the less certain; the first one is what counts"),
+    "curve": (
+        "saliency",
+        "how well each clip of the video fits the sentence, drawn from its lowest to its highest value in this video",
+    ),
+    "fore": ("foreground", "the probability that a clip lies in the moment, from 0 to 1"),
+    "ink": (
+        "spikes",
+        "what the proposal neuron of each clip fired, one row per step; where it fires often enough, the shaded runs "
+        "of clips are proposed as moments",
+    ),
+}
+"""Colour -> what is drawn in it, and what that is; explained once in a page."""
 
 
-def moment_frames(video: Path, moment: Moment, n: int = N_FRAMES, size_px: int = FRAME_PX) -> list[NDArray[np.uint8]]:
-    """n frames spread over a moment, (H, Wd, 3) each."""
-    length = max(moment.end_s - moment.start_s, 0.2)
-    return VideoReader(video).at([moment.start_s + (k + 0.5) * length / n for k in range(n)], size_px)
+def write_report(path: Path, content: ReportContent) -> tuple[Path, list[str]]:
+    """Write the page, which needs no other file: into a folder as index.html, or to a file that ends in .html.
 
-
-def _draw_frames(row: Any, case: Case) -> None:
-    row.axis("off")
-    if not case.moments:  # the frames of all the video, in which it is not
-        images, title = frames_over(case.video, case.duration_s, N_FRAMES, FRAME_PX), case.answer.nothing
-    else:
-        best = case.moments[0]
-        images = moment_frames(case.video, best)
-        title = f"best moment: {best.start_s:.1f}–{best.end_s:.1f} s, score {best.score:.2f}"
-    gap = np.full((images[0].shape[0], 6, 3), 255, np.uint8)
-    strip = [part for image in images for part in (image, gap)][:-1]
-    row.imshow(np.concatenate(strip, axis=1), aspect=1 / probe(case.video).pixel_aspect)
-    row.set_title(title, fontsize=10, loc="left")
-
-
-def _draw_timeline(row: Any, case: Case) -> None:
-    for window in case.truth or ():
-        row.barh(1, window.end_s - window.start_s, left=window.start_s, height=0.7, color=TRUE)
-    for moment in reversed(case.moments[:5]):
-        shade = 0.15 + 0.85 * min(1.0, moment.score)
-        row.barh(0, moment.end_s - moment.start_s, left=moment.start_s, height=0.7, color=PREDICTED, alpha=shade)
-    words = {0: None if case.moments else case.answer.nothing, 1: "no such moment" if case.truth == () else None}
-    for lane, said in words.items():
-        if said is not None:
-            row.text(0.01 * case.duration_s, lane, said, va="center", fontsize=9, color=(PREDICTED, TRUE)[lane])
-    row.set_yticks([0, 1], ["predicted", "true"])
-    row.set_ylim(-0.5, 1.5)
-
-
-def _draw_saliency(row: Any, case: Case) -> None:
-    edges = np.arange(len(case.answer.saliency) + 1) * case.clip_s
-    for window in case.truth or ():
-        row.axvspan(*window, color=TRUE, alpha=0.12, lw=0)
-    row.stairs(_to_its_range(case.answer.saliency), edges, color=CURVE, lw=1.6, label="saliency, scaled to its range")
-    row.stairs(case.answer.foreground, edges, color=PREDICTED, lw=1.2, label="foreground")
-    row.set_ylim(0, 1.02)
-    row.legend(loc="lower right", bbox_to_anchor=(1, 0.97), fontsize=8, frameon=False, ncols=2)
-
-
-def _to_its_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From 0 to 1 over the video: only the order of saliencies is trained, not their level."""
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
-
-
-def _draw_spikes(row: Any, case: Case) -> None:
-    clip, step = np.nonzero(case.answer.spikes)
-    n_steps = max(1, case.answer.spikes.shape[1])
-    for proposal in case.answer.proposals:
-        row.axvspan(proposal.start_s, proposal.end_s, color=CURVE, alpha=0.12, lw=0)
-    row.vlines((clip + 0.5) * case.clip_s, step + 0.1, step + 0.9, color=SPIKE, lw=1.2)
-    row.set_ylim(0, n_steps)
-    row.set_yticks([0, n_steps])
-    row.set_ylabel("spike steps\nand proposals", fontsize=8)
-
-
-def write_report(
-    folder: Path,
-    title: str,
-    intro: str,
-    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]],
-    cases: Sequence[Case],
-) -> Path:
-    """Write `folder/index.html`, which needs no other file, and the pictures in it as PNGs. Raises OutputError.
-
-    tables: heading -> (column names, rows).
+    Returns it, and what hindered pictures, each a line. Raises OutputError.
     """
-    parts = [f"<p>{html.escape(intro)}</p>"]
-    for heading, (columns, rows) in tables.items():
-        parts += [f"<h2>{html.escape(heading)}</h2>", table(columns, rows)]
-    parts.append("<h2>Queries on held-out videos</h2>")
-    parts.append(
-        '<p class="note">Green: true windows. Blue: predicted windows, the paler the less certain. '
-        "Below: saliency and foreground of each clip, then the spikes of its proposal neuron and the proposals.</p>"
+    file = path if path.suffix.lower() in (".html", ".htm") and not path.is_dir() else path / "index.html"
+    stills, problems = Stills(), list[str]()
+    try:
+        pictures = _pictures(content, stills, problems)
+    finally:
+        stills.close()
+    parts = [f"<p class='lead'>{text(content.lead)}</p>"]
+    parts += [f"<p class='note'>{text(said)}</p>" for said in content.beside]
+    parts += [f"<p>{text(content.intro)}</p>"] if content.intro else []
+    parts += [*_marks(content.found), *pictures, *_numbers(content)]
+    unique = list(dict.fromkeys(problems))
+    parts += [f"<p class='note'>{text(note)}</p>" for note in (*content.notes, *unique)]
+    write_text(file, page(content.title, parts, STYLE + chart.STYLE + figures.STYLE))
+    return file, unique
+
+
+_MARKS = {
+    "found": "found",
+    "near": "near miss",
+    "missed": "missed",
+    "unanswered": "no answer",
+    "rejected": "not there, and said so",
+    "taken": "not there, and answered",
+}
+
+
+def _marks(found: Sequence[Outcome]) -> list[str]:
+    """The list of ticks and crosses, and how many are left out."""
+    if not found:
+        return []
+    shown = [_item(one) for one in found[:MOST_MARKS]]
+    head = f"<h2>Each of the {counted(len(found), 'sentence', 'sentences')}</h2>"
+    parts = [f"{head}<ul class='marks'>{''.join(shown[:OPEN_MARKS])}</ul>"]
+    if more := shown[OPEN_MARKS:]:
+        opens = f"<summary>{len(more)} more</summary>"
+        parts.append(f"<details>{opens}<ul class='marks'>{''.join(more)}</ul></details>")
+    if len(found) > MOST_MARKS:
+        right = sum(one.is_right for one in found[MOST_MARKS:])
+        left = len(found) - MOST_MARKS
+        parts.append(f"<p class='note'>These are the first {MOST_MARKS}; of the other {left} it has {right} right.</p>")
+    return parts
+
+
+def _item(one: Outcome) -> str:
+    sign, kind = ("✓", "good") if one.is_right else ("✗", "bad")
+    beside = f"{one.overlap:.2f}" if one.fate in ("found", "missed") else _MARKS[one.fate]
+    if one.fate == "near":
+        beside = f"{one.overlap:.2f}, near miss" if one.right_rank is None else f"near miss, rank {one.right_rank}"
+    mark = f"<b class='{kind}' aria-hidden='true'>{sign}</b><span class='unseen'>{_MARKS[one.fate]}: </span>"
+    return f"<li>{mark}{text(one.truth.query)} <span class='soft'>{beside}</span></li>"
+
+
+def _pictures(content: ReportContent, stills: Stills, problems: list[str]) -> list[str]:
+    parts: list[str] = []
+    for fate, cases in content.cases.items():
+        heading, said = HEADINGS[fate]
+        parts.append(f"<h2>{heading}</h2>" + (f"<p class='note'>{said}</p>" if said else ""))
+        for case in cases:
+            drawn, problem = figures.figure(case, stills)
+            parts.append(drawn)
+            problems += [problem] if problem else []
+        if len(parts) == 1 + len(cases):  # once, below the first ones
+            parts.append(_legend([case for own in content.cases.values() for case in own]))
+    return parts
+
+
+def _legend(cases: Sequence[Case]) -> str:
+    """What is drawn in any of the pictures."""
+    drawn = {
+        "curve": any(len(case.answer.saliency) for case in cases),
+        "fore": any(len(case.answer.foreground) for case in cases),
+        "ink": any(case.answer.spikes.size for case in cases),
+    }
+    items = "".join(
+        f"<dt><span class='key' style='background:var(--{colour})'></span>{name}</dt><dd>{said}</dd>"
+        for colour, (name, said) in LEGEND.items()
+        if drawn.get(colour, True)
     )
-    for case in cases:
-        drawn = folder / f"{case.name}.png"
-        draw_case(drawn, case)
-        picture = base64.b64encode(drawn.read_bytes()).decode()
-        parts.append(f'<p><img alt="{html.escape(case.query)}" src="data:image/png;base64,{picture}"></p>')
-    path = folder / "index.html"
-    write_text(path, page(title, parts))
-    return path
+    frames = (
+        "<p class='note'>The frames are of the first predicted moment, or of the whole video where there is none.</p>"
+    )
+    return f"<h2>How to read the pictures</h2><dl>{items}</dl>{frames if any(case.video for case in cases) else ''}"
+
+
+def _numbers(content: ReportContent) -> list[str]:
+    parts = []
+    if content.brief:
+        rows = [[name, f"{value:.2f}"] for name, value in content.brief.items()]
+        parts += ["<h2>Numbers</h2><p class='note'>In percent; more is better.</p>"]
+        parts.append(table(("metric", "%"), rows, [metric_words(name) for name in content.brief]))
+    for heading, (columns, rows_of_it) in content.tables.items():
+        parts += [f"<h2>{text(heading)}</h2>", table(columns, rows_of_it)]
+    return parts

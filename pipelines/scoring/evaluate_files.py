@@ -1,9 +1,9 @@
 """Any predictions on any benchmark, from the field's own files. Needs no torch, so it starts at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.scoring.by_kind import scores_by_kind
 from pipelines.scoring.comparisons import intervals, too_few
@@ -14,6 +14,7 @@ from spikemba.config import Tree
 from spikemba.datasets.annotations import (
     Annotation,
     PredictedRow,
+    QueryId,
     read_annotations,
     read_predictions,
     write_predictions,
@@ -22,6 +23,9 @@ from spikemba.datasets.protocol import ScoringProtocol
 from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Interval
+
+if TYPE_CHECKING:
+    from spikemba.grounding import Answer
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,16 @@ class Evaluation:
     """What a reader of the numbers should know."""
     n_queries: int = 0
     """That were scored."""
+    rows: Sequence[PredictedRow] = field(default=(), repr=False)
+    """The answers that were scored; of several seeds those of the first, of other kinds than sentences none."""
+    truth: Sequence[Annotation] = field(default=(), repr=False)
+    """What they were scored against."""
+    min_exists: float | None = None
+    """Below which an answer says that there is no such moment; None: as the field has it."""
+    answers: "Callable[[Sequence[QueryId]], Mapping[QueryId, Answer]] | None" = field(default=None, repr=False)
+    """Asks the model again, for all that it says of a few queries; None where no model answered."""
+    videos: Path | None = None
+    """Folder in which the videos may lie: `videos` beside the annotations."""
     published: str | None = None
     """The benchmark, by name, whose published numbers these may stand beside; None: the data are a person's own."""
 
@@ -100,7 +114,14 @@ def evaluate_files(
     document = _document(rows, truth, protocol, str(predictions))
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
     faults += too_few(truth) if resamples else []
-    return _evaluation(benchmark, document, truth, found, faults)
+    scored = _evaluation(benchmark, document, (rows, truth), found, faults)
+    return replace(scored, videos=videos_beside(annotations))
+
+
+def videos_beside(annotations: Path | None) -> Path | None:
+    """The folder `videos` beside a file of annotations, where there is one."""
+    folder = None if annotations is None else annotations.parent / "videos"
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def evaluate_rows(
@@ -121,13 +142,13 @@ def evaluate_rows(
     faults = left_out_faults(document)
     found = intervals(rows, truth, protocol, how.resamples) if how.resamples else {}
     faults += too_few(truth) if how.resamples else []
-    return _evaluation(benchmark, document, truth, found, faults)
+    return _evaluation(benchmark, document, (rows, truth), found, faults)
 
 
 def _evaluation(
     benchmark: str,
     document: dict[str, Any],
-    truth: Sequence[Annotation],
+    scored: tuple[Sequence[PredictedRow], Sequence[Annotation]],
     found: dict[str, Interval],
     faults: list[str],
 ) -> Evaluation:
@@ -137,8 +158,10 @@ def _evaluation(
         brief(document),
         intervals=found,
         faults=faults,
-        notes=null_notes(truth),
-        n_queries=len(truth),
+        notes=null_notes(scored[1]),
+        n_queries=len(scored[1]),
+        rows=scored[0],
+        truth=scored[1],
     )
 
 

@@ -22,7 +22,7 @@ from mcp.server.stdio import stdio_server
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
-from pipelines.grounding.answer_files import likeliest_first
+from pipelines.grounding.answer_order import likeliest_first
 from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.catalogue import ServedVideo

@@ -31,6 +31,8 @@ class EncoderEntry:
     """Where the weights of its default model come from; None: they come with it, or it has no default."""
     length_matters: bool = False
     """Whether a clip's vector is longer the more goes on in it, so that grounding without training keeps its length."""
+    knows: str = ""
+    """All that it knows of the world, where that is so little that answers about anything else mean nothing."""
     library: str = ""
     """Import name of the library whose model it runs, blamed when that fails; empty: the package it comes with."""
     tiny: Callable[[Path], tuple[str, Path]] | None = None

@@ -306,4 +306,5 @@ ENTRY = EncoderEntry(
     load=_load,
     reads_text=True,
     length_matters=True,
+    knows="drawn shapes that move",
 )

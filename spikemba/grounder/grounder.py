@@ -10,6 +10,7 @@ from typing import overload
 from spikemba.checkpoints.grounding import Checkpoint
 from spikemba.encoders import TextFeatures
 from spikemba.encoders.base import EncoderOptions, check_query, unknown_words
+from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import SpikeMbaError
 from spikemba.features import row_length_s
@@ -77,6 +78,16 @@ class Grounder:
     def calibrated(self) -> bool:
         """Whether scores are probabilities, so that those of several videos can be compared."""
         return self.model.calibrated
+
+    @property
+    def limits(self) -> str:
+        """One line on all that its encoders know, where they say that it is little; empty: they set no such limit."""
+        known = {one.name: _known_of(one.name) for one in self.encoders}
+        if not all(known.values()):  # another one sees more; what the sentence is read by counts by itself
+            name = getattr(self.text, "name", "")
+            known = {name: _known_of(name)}
+        said = " and ".join(f"{name} knows {what}" for name, what in known.items() if what)
+        return f"{said}, and nothing else of the world: about other footage its answers mean nothing" if said else ""
 
     def check(self, queries: Sequence[str]) -> list[str]:
         """The queries as they are asked. Raises QueryError."""
@@ -264,3 +275,11 @@ class Grounder:
         """
         with self._wording:
             return self.text.encode_texts(sentences)
+
+
+def _known_of(name: str) -> str:
+    """What the entry of an encoder says that it alone knows; empty for one that no registry names."""
+    try:
+        return find_encoder(name).knows
+    except SpikeMbaError:
+        return ""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikemba.grounding import Answer, Array
 from spikemba.moments import Moment
+from spikemba.reading.amounts import MINUTE_S, clock_span, shown_score
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,12 @@ class Grounding:
 
     def __str__(self) -> str:
         width = len(f"{self.duration_s:.2f}")
-        lines = [f"{m.start_s:{width}.2f} to {m.end_s:{width}.2f} s, score {m.score:.3f}" for m in self.moments]
+        lines = [
+            f"{m.start_s:{width}.2f} to {m.end_s:{width}.2f} s"
+            + (f" ({clock_span(m.start_s, m.end_s)})" if m.end_s >= MINUTE_S else "")
+            + f", score {shown_score(m.score)}"
+            for m in self.moments
+        ]
         return "\n  ".join([f'{self.video}: "{self.query}"', *(lines or [self.nothing])])
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from pipelines.grounding.answer_files import likeliest_first
+from pipelines.grounding.answer_order import likeliest_first
 from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
 from pipelines.grounding.losses import EMPTY_ALLOWED
 from pipelines.grounding.output_names import slug

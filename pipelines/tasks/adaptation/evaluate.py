@@ -80,4 +80,5 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     config = config.model_copy(update={"grounding": with_settings(loaded.grounding, how.settings, "grounding")})
     rows = answers(model, dataset, clips, config, Shard())
     found = evaluate_rows(rows, dataset.annotations, how.benchmark or data.benchmark, how)
-    return replace(found, published=how.benchmark or data.published(config.name))
+    published, limit = how.benchmark or data.published(config.name), config.grounding.min_exists
+    return replace(found, published=published, videos=config.videos, min_exists=limit)

@@ -1,7 +1,8 @@
 """Evaluate a checkpoint on a split: predictions, and the official document of metrics."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -10,12 +11,12 @@ import numpy as np
 from pipelines.runs.run_dir import RunDir, run_around
 from pipelines.runs.study_folder import mean_and_spread, read_study, seeds_document
 from pipelines.scoring.asked_settings import refuse_ignored, refuse_other_sections, refuse_unused, with_settings
-from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows
+from pipelines.scoring.evaluate_files import EvaluateOptions, Evaluation, evaluate_rows, videos_beside
 from pipelines.shards import Shard
 from pipelines.tasks.grounding.config import RunConfig
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.config import Tree
-from spikemba.datasets.annotations import Annotation, PredictedRow
+from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
 from spikemba.datasets.base import DataConfig, GroundingDataset, Split
 from spikemba.datasets.clip_lengths import at_clip_length, whole_clips
 from spikemba.datasets.registry import OWN
@@ -124,15 +125,23 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     found: list[Evaluation] = []
     for seed, runs in seeds.items():
         answered = [_predict_split(run, split, _own_domain(how, run) if study else how) for run in runs]
-        rows = [row for of_run, _ in answered for row in of_run]
-        truth = [annotation for _, dataset in answered for annotation in dataset.annotations]
+        rows = [row for one in answered for row in one.rows]
+        truth = [annotation for one in answered for annotation in one.dataset.annotations]
         out = how.out
         if out is not None and len(seeds) > 1:
             out = out.with_name(f"{out.stem}_{seed}{out.suffix}")
         resamples = how.resamples if not found else 0
-        data = answered[0][1].config
+        data = answered[0].dataset.config
         scored = evaluate_rows(rows, truth, how.benchmark or data.benchmark, replace(how, out=out, resamples=resamples))
-        found.append(replace(scored, published=how.benchmark or _published(data, runs[0])))
+        found.append(
+            replace(
+                scored,
+                published=how.benchmark or _published(data, runs[0]),
+                min_exists=answered[0].config.min_exists,
+                answers=partial(_answers_again, answered),
+                videos=videos_beside(getattr(data, split)),
+            )
+        )
     if len(found) == 1 or not found[0].document:
         return replace(found[0], faults=[fault for one in found for fault in one.faults])
     documents = [one.document for one in found]
@@ -158,7 +167,31 @@ def _own_domain(how: EvaluateOptions, run: Path) -> EvaluateOptions:
     return replace(how, data=how.data.model_copy(update={"domain": domain}))
 
 
-def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> tuple[list[PredictedRow], GroundingDataset]:
+@dataclass(frozen=True)
+class _Answered:
+    """A split that a model has answered, and how it was asked."""
+
+    model: SpikeMba
+    dataset: GroundingDataset
+    config: GroundingConfig
+    precision: AnswerPrecision
+    rows: list[PredictedRow]
+
+    def again(self, wanted: Collection[QueryId]) -> dict[QueryId, Answer]:
+        """All that the model says of some of the queries, those of them that are its own."""
+        every = self.dataset.annotations
+        places = [i for i, annotation in enumerate(every) if annotation.query_id in wanted]
+        questions = [Questions(self.dataset).question(i) for i in places]
+        clip_s = self.dataset.config.clip_s
+        answers = answer_questions(self.model, questions, clip_s, self.config, precision=self.precision)
+        return {every[i].query_id: answer for i, answer in zip(places, answers, strict=True)}
+
+
+def _answers_again(answered: Sequence[_Answered], wanted: Sequence[QueryId]) -> dict[QueryId, Answer]:
+    return {query_id: answer for one in answered for query_id, answer in one.again(set(wanted)).items()}
+
+
+def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> _Answered:
     refuse_other_sections(how.settings, ("data", "grounding"))
     loaded = load_checkpoint(run)
     own = how.data
@@ -168,7 +201,8 @@ def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> tuple[list[
     dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split, to_train=False)
     loaded.features.check(dataset.spec, f"split {split!r}")
     config = with_settings(loaded.grounding, how.settings, "grounding")
-    return predict(loaded.model, dataset, config, precision=how.precision), dataset
+    rows = predict(loaded.model, dataset, config, precision=how.precision)
+    return _Answered(loaded.model, dataset, config, how.precision, rows)
 
 
 def data_as_trained(data: Any, settings: Tree, spec: FeatureSpec) -> DataConfig:

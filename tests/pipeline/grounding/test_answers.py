@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -215,8 +217,49 @@ def test_options_of_timelines_with_another_format_and_other_names_of_files_are_r
         assert "csv is no timeline" in refused.stderr
     wrong = run("ground", two / "one.mp4", "a dog", *how, "--format", "xml", "--out", tmp_path / "a.fcpxml")
     assert wrong.exit_code == 1
-    assert "a.fcpxml does not end as --format xml does, in .xml" in " ".join(wrong.stderr.split())
+    said = " ".join(wrong.stderr.split())
+    assert "a.fcpxml is named like a file that ends in .fcpxml" in said
+    assert "or a file of --format xml, in .xml" in said
     assert not (tmp_path / "a.fcpxml").exists()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (Outputs(plot=Path("x.html")), r"--plot x.html is named like a file .* expected a folder, or .png"),
+        (Outputs(cut=Path("x.mp4")), r"--cut x.mp4 is named like a file"),
+        (Outputs("csv", Path("x.json")), r"expected a folder, or a file of --format csv, in .csv"),
+        (Outputs("srt", Path("x.srt")), r"one file of srt, which is about one video, and there are 2"),
+    ],
+)
+def test_a_file_named_where_a_folder_is_meant_is_refused_before_any_video_is_read(two, grounder, outputs, said):
+    with pytest.raises(SpikeMbaError, match=said):
+        answer(grounder, [two], ["a dog"], outputs=outputs)
+
+
+def test_a_file_of_the_format_holds_all_videos_and_a_picture_may_end_in_capitals(two, grounder, tmp_path):
+    made = answer(grounder, [two], ["a dog"], top=1, outputs=Outputs("csv", tmp_path / "all.csv")).written
+    assert made == [tmp_path / "all.csv"]
+    assert len(made[0].read_text().splitlines()) == 3
+    (tmp_path / "p.d").mkdir()
+    for name in ("A.PNG", "p.d"):
+        outputs = Outputs(plot=tmp_path / name)
+        (drawn,) = answer(grounder, [two / "two.mp4"], ["a dog"], top=1, outputs=outputs).written
+        assert drawn == (tmp_path / name if name == "A.PNG" else tmp_path / name / "two.png")
+
+
+def test_tables_show_small_scores_and_long_times_as_people_read_them(found, capsys):
+    from pipelines.grounding.answer_files import Answers
+    from spikemba_cli.ground import _print_tables
+
+    moments = (Moment(3725.0, 3730.4, 0.00021), Moment(2.0, 5.0, 0.0))
+    one = replace(found[0], answer=replace(found[0].answer, moments=moments))
+    _print_tables(Answers([one], names={one.video: "a"}), several=False, in_one_order=False)
+    titles, first, second = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert titles == ["start_s", "end_s", "score", "time"]
+    assert first == ["3725.00", "3730.40", "<0.001", "1:02:05-1:02:10"]
+    assert second == ["2.00", "5.00", "0.000", "0:02-0:05"]
+    assert "0.0002" in FORMATS["csv"][1]([one])
 
 
 def test_outputs_of_videos_and_sentences_that_look_alike_lie_apart(make_video, grounder, tmp_path, monkeypatch):

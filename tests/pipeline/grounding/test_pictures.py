@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.grounding import lettering as letters
-from pipelines.grounding.timeline import _in_lanes, _strip, clock, draw_timeline, frames_over
+from pipelines.grounding.timeline import _in_lanes, _strip, draw_timeline, frames_over
 from spikemba.grounder.result import Grounding
 from spikemba.grounding import Answer
 from spikemba.moments import Moment
@@ -85,9 +85,8 @@ def test_ranks_of_moments_that_begin_together_stand_below_each_other():
 
 
 def test_long_files_are_read_in_hours_minutes_and_seconds(make_video, tmp_path):
-    assert clock(3723.4) == "01:02:03"
     video = make_video("a.mp4", grey(20))
-    for duration_s, unit in ((5.0, "seconds of a.mp4"), (4000.0, "hh:mm:ss of a.mp4")):
+    for duration_s, unit in ((5.0, "seconds of a.mp4"), (4000.0, "h:mm:ss of a.mp4")):
         draw_timeline(tmp_path / "a.svg", [answer(video, "a dog", duration_s)])
         assert unit in (tmp_path / "a.svg").read_text("utf-8")
 
