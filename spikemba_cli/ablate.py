@@ -13,10 +13,11 @@ from spikemba_cli.run_options import (
     ProcessesOption,
     RestartsOption,
     SettingsOption,
+    VerboseOption,
     config_file,
 )
 from spikemba_cli.seeds import parse_seeds
-from spikemba_cli.train import Processes, check_prepared
+from spikemba_cli.train import Processes, check_prepared, starting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,7 @@ def ablate(
     processes: ProcessesOption = 1,
     restarts: RestartsOption = 3,
     show: Annotated[bool, typer.Option("--list", help="List the variants and their settings, and train none.")] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train with and without each part of the network; print mean and deviation, and paired differences to the base.
@@ -75,8 +77,8 @@ def ablate(
         numbers,
         resume=resume,
         asked=(BASE, *asked),
-        run=Processes(processes, restarts),
-        starting=lambda name, done, total: print_note(f"variant {done + 1} of {total}: {name}"),
+        run=Processes(processes, restarts, verbose=verbose),
+        starting=starting("variant"),
         failed=lambda name, problem: print_error(f"{name}: {problem}"),
         told=print_note,
     )

@@ -14,6 +14,7 @@ from spikemba_cli.run_options import (
     ProcessesOption,
     ResumeOption,
     SettingsOption,
+    VerboseOption,
     config_file,
 )
 from spikemba_cli.train import Processes
@@ -35,6 +36,7 @@ def adapt(
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>-adapted.")] = None,
     resume: ResumeOption = False,
     processes: ProcessesOption = 1,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Adapt VideoMamba to your videos: few new parameters, trained through the grounding loss.
@@ -61,7 +63,7 @@ def adapt(
     if is_first():
         print_note(f"encoder: {count}")
     folder = out or Path("runs") / f"{resolved.name}-adapted"
-    result = Processes(processes, restarts=3)(resolved, folder, resume=resume)
+    result = Processes(processes, restarts=3, verbose=verbose)(resolved, folder, resume=resume)
     if not is_first():
         return
     best = {"best_epoch": result.best_epoch, "best": result.best}

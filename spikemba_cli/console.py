@@ -106,9 +106,9 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
 def progress(title: str, unit: str, part: str = "") -> "Iterator[Progress]":
     """Yield what counts units of work, such as videos, and their parts, such as clips: with its rate and time left.
 
-    On a terminal it draws a bar; elsewhere it says a plain line a minute on stderr, the first after a minute.
+    On a terminal it draws a bar; elsewhere, with --json too, it says a plain line a minute on stderr, the first after a minute.
     """
-    if not err.is_terminal:
+    if not err.is_terminal or err.is_dumb_terminal:
         yield Progress(Lines(print_line), title, unit, part)
         return
     from rich import progress as rich
@@ -118,8 +118,8 @@ def progress(title: str, unit: str, part: str = "") -> "Iterator[Progress]":
         task = bar.add_task(_plain(title), total=None, said="")
 
         def show(title: str, pace: Pace) -> None:
-            whole = {"completed": pace.so_far, "total": pace.total or None}
-            bar.update(task, description=_plain(title), said=str(pace), **whole)
+            total, said = pace.total or None, str(pace)
+            bar.update(task, description=_plain(title), total=total, completed=pace.so_far, said=said)
 
         yield Progress(show, title, unit, part)
 

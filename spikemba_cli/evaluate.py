@@ -9,7 +9,7 @@ import typer
 
 from spikemba.datasets.registry import OWN
 from spikemba.reading.printable import counted
-from spikemba_cli.console import print_json, print_note, print_table, print_warning
+from spikemba_cli.console import print_json, print_note, print_table, print_warning, progress
 
 if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
@@ -167,7 +167,8 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
     from pipelines.scoring.evaluate_files import EvaluateOptions
     from pipelines.tasks.registry import kind_of_run
 
-    return kind_of_run(checkpoint).evaluate_run(checkpoint, split, EvaluateOptions(*asked))
+    with progress("answering", "queries") as report:
+        return kind_of_run(checkpoint).evaluate_run(checkpoint, split, EvaluateOptions(*asked, report=report))
 
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:

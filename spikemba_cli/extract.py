@@ -64,8 +64,9 @@ def extract(
 
     options = encoder_options(frames, resize, precision, device)
     how = run_options(options, weights, shard, engine, decoders, retry_failed=retry_failed)
-    with progress("encoding", "videos") as report:
-        events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
+    with progress("encoding", "videos", "clips") as report:
+        stages = report.of("encoding", "videos", "clips"), report.of_unit, report.of("encoding sentences", "queries")
+        events = ExtractEvents(*stages, failed=lambda _, problem: print_error(problem))
         result = run(
             videos or [],
             encoder,

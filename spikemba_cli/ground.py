@@ -89,8 +89,8 @@ def ground(
         _note_untrained(named=encoder is not None, shows_best=not show_all and min_exists is None)
     outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode, plot=plot)
     outputs, limit = replace(outputs, shape=shape, relative=relative), 0.0 if show_all else min_exists
-    with progress("reading the video", "clips") as report:
-        events = AnswerEvents(report, failed=_say, refused=_say)
+    with progress("reading", "videos", "clips") as report:
+        events = AnswerEvents(report.of_unit, report, failed=_say, refused=_say)
         ask = partial(answer, grounder, [video], asked, top=top, min_exists=limit, cache=cache)
         answers = ask(outputs=outputs, events=events)
     _print(answers, form, several, outputs)

@@ -1,8 +1,10 @@
-"""How far long work is and how long it will take, in words: for a bar on a terminal, and for a line a minute elsewhere."""
+"""How far long work is and how long it will take, for a bar on a terminal and for a line a minute."""
 
 import time
 from collections.abc import Callable
 from datetime import timedelta
+
+from spikemba.progress import Report
 
 EVERY_S = 60.0
 """Between two lines where nobody watches a bar; the first comes after as long, so short work says nothing."""
@@ -23,25 +25,25 @@ class Pace:
         self.done = 0
         self.total: int | None = None
         self._of_part: tuple[int, int | None] = (0, None)
-        self._parts = 0
+        self._parts, self._has_parts = 0, False
         self._began: tuple[float, float, int] | None = None
 
     def count(self, done: int, total: int | None) -> None:
         """`done` of `total` units; fewer than before are those of other work."""
         if done < self.done:
             self._began = None
-        if done != self.done:
-            self._of_part = 0, None
+        if done != self.done and self._of_part[1] is not None:
+            self._of_part = 0, 0
         self.done, self.total = done, total
         if self._began is None:
             self._begin()
 
     def count_part(self, done: int, total: int | None) -> None:
         """`done` of `total` parts of a unit, or with no total of all units."""
-        first, before = not self._parts, self._of_part[0]
-        self._of_part = done, total
+        before, self._of_part = self._of_part[0], (done, total)
         self._parts += done - before if done >= before else done
-        if first:
+        if not self._has_parts:
+            self._has_parts = True
             self._begin()
 
     @property
@@ -89,11 +91,12 @@ class Pace:
         if self._began is None:
             return ""
         then, before, parts = self._began
-        gone = self._parts - parts if self.part else self.done - before
+        by_part = self._parts > parts  # some work, as that of other machines, does not tell of parts
+        gone = self._parts - parts if by_part else self.done - before
         seconds = self._clock() - then
         if gone <= 0 or seconds <= 0:
             return ""
-        scale, unit = _scaled(self.part or self.unit)
+        scale, unit = _scaled(self.part if by_part else self.unit)
         per_s = gone / scale / seconds
         for factor, name in ((1, "s"), (60, "min"), (3600, "h")):
             if per_s * factor >= 1 or name == "h":
@@ -134,6 +137,16 @@ class Progress:
     def begin(self, title: str, unit: str, part: str = "") -> None:
         """Other work begins."""
         self.title, self.pace = title, Pace(unit, part)
+
+    def of(self, title: str, unit: str, part: str = "") -> Report:
+        """What counts one of several stages: it begins with its first step."""
+
+        def report(done: int, total: int | None) -> None:
+            if self.title != title:
+                self.begin(title, unit, part)
+            self(done, total)
+
+        return report
 
     def __call__(self, done: int, total: int | None) -> None:
         """`done` of `total` units."""

@@ -32,6 +32,7 @@ def recognize(
     """
     from pipelines.recognition.recognize import Recognizer
     from spikemba.errors import SpikeMbaError, problem_with
+    from spikemba.progress import reported
     from spikemba.video.names import named_videos, shown_name
 
     files = {path: shown_name(path, video_id) for video_id, path in named_videos(videos).items()}
@@ -39,10 +40,10 @@ def recognize(
     recognizer = Recognizer(checkpoint, device=device, segments=segments, crops=crops)
     found: list[Recognized] = []
     failed = False
-    with progress("looking", "stretches") as report:
-        for file in files:
+    with progress("looking", "videos", "stretches") as report:
+        for file in reported(files, len(files), report):
             try:
-                found.append(recognizer.recognize(file, top=top, window_s=window or None, report=report))
+                found.append(recognizer.recognize(file, top=top, window_s=window or None, report=report.of_unit))
             except Exception as error:
                 if not several and not isinstance(error, SpikeMbaError):
                     raise

@@ -20,6 +20,9 @@ ProcessesOption = Annotated[
 RestartsOption = Annotated[
     int, typer.Option(min=0, help="With --processes: how often to start them again when one dies.")
 ]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Of every epoch also speed, all metrics, and each layer's neurons.")
+]
 
 
 def config_file(dataset: str | None, config: Path | None, *, called: str = "--dataset NAME") -> Path:

@@ -18,7 +18,7 @@ from spikemba.datasets.synthetic.planted import NOISE, Planted
 from spikemba.datasets.synthetic.shapes import CLIP_S
 from spikemba.features import Manifest
 from spikemba.files import clear_abandoned
-from spikemba.progress import Report, silent
+from spikemba.progress import Report, reported, silent
 
 SPLITS = ("train", "val", "test")
 _QUERIES_PER_VIDEO = 10  # room for the query ids of one video
@@ -66,9 +66,8 @@ def prepare_claims(out: Path, config: ClaimsConfig, report: Report = silent) -> 
     begin(out, "claims", config, other_annotations(out, annotations))
     clips, sentences = _folders(out / "features", encoder)
     videos = [one for of_split in drawn.values() for one in of_split]
-    for done, (video, rows) in enumerate(videos, start=1):
+    for video, rows in reported(videos, len(videos), report):
         _write_features(encoder, video, rows, clips, sentences)
-        report(done, len(videos))
     for split, of_split in annotations.items():
         write_annotations(out / f"{split}.jsonl", of_split)
     kinds = Counter(row.kind or "" for _, rows in videos for row in rows)

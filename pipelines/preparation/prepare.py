@@ -84,15 +84,7 @@ def prepare_custom(
     for one in sources:
         if is_corrections(one) and absolute(out) in (absolute(one), absolute(one.parent)):
             raise OutputError(out, f"corrections lie there ({one}), and would be mixed with what is written")
-    looked_at = 0
-
-    def duration_of(path: Path) -> float:
-        nonlocal looked_at
-        looked_at += 1
-        report(looked_at, None)
-        return video_duration_s(path)
-
-    data = read_sources(sources, videos, duration_of, clip_s, fps)
+    data = read_sources(sources, videos, video_duration_s, clip_s, fps, report)
     main = next((one for one in sources if not is_corrections(one)), sources[0])
     train, val = split_by_video(data.annotations, val_share, seed)
     if not train:
