@@ -106,9 +106,9 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
 def progress(title: str, unit: str, part: str = "") -> "Iterator[Progress]":
     """Yield what counts units of work, such as videos, and their parts, such as clips: with its rate and time left.
 
-    On a terminal it draws a bar; elsewhere, with --json too, it says a plain line a minute on stderr, the first after a minute.
+    On a terminal it draws a bar; elsewhere, with --json too, it says a plain line on stderr whenever a minute is over.
     """
-    if not err.is_terminal or err.is_dumb_terminal:
+    if not err.is_interactive:
         yield Progress(Lines(print_line), title, unit, part)
         return
     from rich import progress as rich

@@ -158,6 +158,7 @@ def test_nothing_is_drawn_where_no_terminal_is(capfd):
 def test_on_a_terminal_the_bar_shows_what_is_counted(monkeypatch, capfd):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(console.err, "_force_terminal", True)
+    monkeypatch.setattr(console.err, "is_interactive", True)
     monkeypatch.setattr(console.err, "_width", 100)
     with console.progress("encoding [x]", "videos", "clips") as report:
         report(1, 4)
