@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, print_error, print_json, print_note, print_table, print_warning
 from spikemba_cli.run_options import (
     ConfigOption,
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    dataset: Annotated[str | None, typer.Argument(help="Name of a configuration that comes with spikemba.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a configuration that comes with spikemba.", autocompletion=completion.configurations
+        ),
+    ] = None,
     config: ConfigOption = None,
     only: Annotated[
         list[str] | None, typer.Option(help="A part such as slots, or values of it, slots=0,4; may be repeated.")

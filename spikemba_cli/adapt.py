@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from spikemba.reading.printable import counted
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_json, print_note
 from spikemba_cli.run_options import (
     ConfigOption,
@@ -25,12 +26,19 @@ def adapt(
     config: ConfigOption = None,
     videos: Annotated[Path | None, typer.Option(help="Folder of the raw videos.")] = None,
     backbone: Annotated[
-        Path | None, typer.Option(help="Video checkpoint, run folder, or public file of VideoMamba's weights.")
+        Path | None,
+        typer.Option(
+            help="Video checkpoint, run folder, or public file of VideoMamba's weights.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     method: Annotated[
         Literal["ssp", "prompts", "adapter", "linear", "full"] | None, typer.Option(help="What of it is trained.")
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Grounding checkpoint to start from; by default new.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Grounding checkpoint to start from; by default new.", autocompletion=completion.checkpoints),
+    ] = None,
     settings: SettingsOption = None,
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>-adapted.")] = None,

@@ -5,11 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import print_json, print_note, print_table, print_warning, progress
 
 
 def calibrate(
-    checkpoint: Annotated[Path, typer.Argument(help="Run folder or checkpoint folder; its config.json is changed.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder or checkpoint folder; its config.json is changed.", autocompletion=completion.runs
+        ),
+    ],
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split whose answers are known.")] = "val",
     config: Annotated[
         Path | None, typer.Option(help="YAML whose data to use; by default what it was trained with.")

@@ -9,6 +9,7 @@ import typer
 
 from spikemba.datasets.registry import OWN
 from spikemba.reading.printable import counted
+from spikemba_cli import completion
 from spikemba_cli.console import print_json, print_note, print_table, print_warning, progress
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ ResamplesOption = Annotated[
 
 def evaluate(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="Run folder, checkpoint folder, or name of a bundled model.")
+        Path | None,
+        typer.Argument(
+            help="Run folder, checkpoint folder, or name of a bundled model.", autocompletion=completion.checkpoints
+        ),
     ] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split to evaluate on.")] = "val",
     config: Annotated[
@@ -53,7 +57,11 @@ def evaluate(
         Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
+        str | None,
+        typer.Option(
+            help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.",
+            autocompletion=completion.benchmarks,
+        ),
     ] = None,
     corpus: Annotated[
         bool, typer.Option("--corpus", help="The predictions are of all videos together: R@k over a corpus, NDCG.")

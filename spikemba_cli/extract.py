@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikemba.reading.printable import counted
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_error, print_json, progress
 from spikemba_cli.encoder_options import (
     DeviceOption,
@@ -39,7 +40,10 @@ def extract(
         list[Path] | None, typer.Option(help="Annotations (jsonl) whose queries to encode too; may be repeated.")
     ] = None,
     text_encoder: Annotated[
-        str | None, typer.Option(help="Encoder of the queries, where those of the videos read no text.")
+        str | None,
+        typer.Option(
+            help="Encoder of the queries, where those of the videos read no text.", autocompletion=completion.encoders
+        ),
     ] = None,
     half: Annotated[bool, typer.Option("--float16", help="Store half precision, as published packs do.")] = False,
     weights: WeightsOption = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import spikemba
+from spikemba_cli import completion
 from spikemba_cli.console import print_error, print_json, print_note, print_table, print_text, progress
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -24,10 +25,18 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "json", "csv", "srt", "vtt", "chapters", "otio", "fcpxml", "xml", "edl", "markers.csv"]
 CheckpointOption = Annotated[
-    str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
+    str | None,
+    typer.Option(
+        help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.",
+        autocompletion=completion.checkpoints,
+    ),
 ]
 EncoderOption = Annotated[
-    str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")
+    str | None,
+    typer.Option(
+        help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...",
+        autocompletion=completion.encoders,
+    ),
 ]
 CutModeOption = Annotated[
     Literal["exact", "copy"],

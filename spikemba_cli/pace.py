@@ -117,11 +117,12 @@ class Lines:
 
     def __init__(self, say: Callable[[str], None], clock: Clock = time.monotonic) -> None:
         self._say, self._clock = say, clock
-        self._said = clock()
+        self._said: float | None = None
 
     def __call__(self, title: str, pace: Pace) -> None:
         """Told of every step of the work."""
         now = self._clock()
+        self._said = now if self._said is None else self._said
         if now - self._said >= EVERY_S and not pace.finished:
             self._said = now
             self._say(f"{title}: {pace}")

@@ -1,5 +1,6 @@
 """Writes a corpus of claims into a folder: features straight from storyboards, and one annotation file per split."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,5 +112,5 @@ def _write_config(out: Path, grammar: Grammar, clips: Path, sentences: Path) -> 
     """The configuration that trains on it; how the features are read is said in configs/claims.yaml."""
     data: Tree = {split: str(out / f"{split}.jsonl") for split in SPLITS}
     data |= {"video_features": [str(clips)], "text_features": str(sentences), "clip_s": CLIP_S}
-    command = f"spikemba train --dataset claims --data {out}"
+    command = shlex.join(["spikemba", "train", "--dataset", "claims", "--data", str(out)])
     return write_data_config(out, command, data, f"claims-{grammar}", base="claims")

@@ -1,6 +1,7 @@
 """Raw annotations to the files that training reads: one jsonl per split, and a configuration that names them."""
 
 import random
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,4 +141,4 @@ def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dic
     data["text_features"] = str(out / "features" / f"{folder_name(_text_reader(encoder))}_text")
     data["clip_s"] = clip_s
     path = out / "config.yaml"
-    return write_data_config(out, f"spikemba train --config {path}", data, name)
+    return write_data_config(out, shlex.join(["spikemba", "train", "--config", str(path)]), data, name)

@@ -6,6 +6,7 @@ import pytest
 
 from spikemba.progress import reported
 from spikemba_cli import console
+from spikemba_cli import pace as module
 from spikemba_cli.pace import Lines, Pace, Progress
 
 
@@ -18,7 +19,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
+def clock(monkeypatch):
+    monkeypatch.setattr(module, "EVERY_S", 60.0)
     return Clock()
 
 
