@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from pipelines.studies.ablation_tables import Ablation
     from pipelines.studies.ablations import Variant
 
+NameArgument = Annotated[
+    str | None,
+    typer.Argument(help="Name of a configuration that comes with spikemba.", autocompletion=completion.configurations),
+]
+OutOption = Annotated[Path | None, typer.Option(help="Folder for all runs; by default runs/<name>[-<data>]-ablations.")]
+
 
 def ablate(
-    dataset: Annotated[
-        str | None,
-        typer.Argument(
-            help="Name of a configuration that comes with spikemba.", autocompletion=completion.configurations
-        ),
-    ] = None,
+    dataset: NameArgument = None,
     config: ConfigOption = None,
     only: Annotated[
         list[str] | None, typer.Option(help="A part such as slots, or values of it, slots=0,4; may be repeated.")
@@ -41,10 +42,7 @@ def ablate(
     seeds: Annotated[str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2; by default the configuration's.")] = None,
     settings: SettingsOption = None,
     data: DataOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for all runs; by default runs/<name>[-<data>]-ablations."),
-    ] = None,
+    out: OutOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what is finished there, go on with what is not.")
     ] = False,

@@ -20,25 +20,27 @@ from spikemba_cli.run_options import (
 )
 from spikemba_cli.train import Processes
 
+BackboneOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Video checkpoint, run folder, or public file of VideoMamba's weights.", autocompletion=completion.runs
+    ),
+]
+StartOption = Annotated[
+    Path | None,
+    typer.Option(help="Grounding checkpoint to start from; by default new.", autocompletion=completion.checkpoints),
+]
+
 
 def adapt(
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     videos: Annotated[Path | None, typer.Option(help="Folder of the raw videos.")] = None,
-    backbone: Annotated[
-        Path | None,
-        typer.Option(
-            help="Video checkpoint, run folder, or public file of VideoMamba's weights.",
-            autocompletion=completion.runs,
-        ),
-    ] = None,
+    backbone: BackboneOption = None,
     method: Annotated[
         Literal["ssp", "prompts", "adapter", "linear", "full"] | None, typer.Option(help="What of it is trained.")
     ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option(help="Grounding checkpoint to start from; by default new.", autocompletion=completion.checkpoints),
-    ] = None,
+    start: StartOption = None,
     settings: SettingsOption = None,
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>-adapted.")] = None,

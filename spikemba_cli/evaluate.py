@@ -36,15 +36,22 @@ ResamplesOption = Annotated[
     int,
     typer.Option(help="Also print 95 % intervals over so many resamples of the videos, 100 or more.", callback=_enough),
 ]
+CheckpointArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Run folder, checkpoint folder, or name of a bundled model.", autocompletion=completion.checkpoints
+    ),
+]
+BenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.", autocompletion=completion.benchmarks
+    ),
+]
 
 
 def evaluate(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Run folder, checkpoint folder, or name of a bundled model.", autocompletion=completion.checkpoints
-        ),
-    ] = None,
+    checkpoint: CheckpointArgument = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split to evaluate on.")] = "val",
     config: Annotated[
         Path | None, typer.Option(help="YAML whose data to use; how they are read stays the checkpoint's.")
@@ -56,13 +63,7 @@ def evaluate(
     annotations: Annotated[
         Path | None, typer.Option(help="Annotations to score it against: jsonl, or the official file.")
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.",
-            autocompletion=completion.benchmarks,
-        ),
-    ] = None,
+    dataset: BenchmarkOption = None,
     corpus: Annotated[
         bool, typer.Option("--corpus", help="The predictions are of all videos together: R@k over a corpus, NDCG.")
     ] = False,

@@ -79,9 +79,9 @@ def test_what_else_is_there_is_not_replaced(here):
     assert "cannot write file/shapes.mp4" in fails_in_one_line("examples", "file")
 
 
-def test_lines_to_type_next_have_their_names_quoted(here, trained):
+def test_lines_to_type_next_have_their_names_quoted(here):
     folder = "my model; rm x"
-    said = run("share", trained, "--to", f"./{folder}").stderr.splitlines()[-1]
+    said = run("share", "mini", "--to", f"./{folder}").stderr.splitlines()[-1]
     assert shlex.split(said)[-2:] == ["--checkpoint", folder]
     out = "a b & c"
     said = run("prepare", "claims", "--grammar", "far", "--out", out, "--train", 2, "--val", 1, "--test", 1)
