@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 NameArgument = Annotated[
     str | None,
-    typer.Argument(help="Name of a configuration that comes with spikemba.", autocompletion=completion.configurations),
+    typer.Argument(
+        metavar="NAME",
+        help="Name of a configuration that comes with spikemba.",
+        autocompletion=completion.configurations,
+    ),
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for all runs; by default runs/<name>[-<data>]-ablations.")]
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _NUMBER = re.compile(r"[-+±]?\s?[\d.,:]+(/\d+)?\s?(%|±\s?[\d.,]+)?")
-_EDGES = 3
-"""Signs around a column: a blank on either side, and a line."""
 
 
 def table(
@@ -18,14 +16,16 @@ def table(
 ) -> "Table | Text":
     """What rich prints.  styles: the look of each row.  width: of the window, in signs.
 
-    Where the window is too narrow, columns of sentences break between words; names, paths and numbers stay whole, and
-    where not even that helps, each row is a block with a line for each of its cells, which only the terminal breaks.
+    Where the window is too narrow, columns of sentences break between words, then blanks around cells are left out,
+    then other cells break between words, too; names, paths and numbers stay whole. Where not even that helps, each row
+    is a block with a line for each of its cells, which only the terminal breaks.
     """
     from rich.text import Text
 
-    widths = _fitting(columns, rows, width - 1)
-    if widths is not None:
-        return _grid(title, columns, rows, styles, widths)
+    for blanks, breaks in ((1, SENTENCE), (0, SENTENCE), (0, 2)):
+        edges = 1 + (1 + 2 * blanks) * len(columns)
+        if (widths := _fitting(columns, rows, width - edges, breaks)) is not None:
+            return _grid(title, columns, rows, styles, widths, blanks)
     name = max(map(_signs, columns))
     blocks: list[Text] = [Text(title, "bold")] if title else []
     for row, style in zip(rows, styles, strict=True):
@@ -37,12 +37,19 @@ def table(
 
 
 def _grid(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str], widths: Sequence[int]
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str],
+    widths: Sequence[int],
+    blanks: int,
 ) -> "Table":
+    """blanks: on either side of a column."""
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=Text(title, "italic") if title else None, title_justify="left", header_style="bold")
+    named = Text(title, "italic") if title else None
+    grid = Table(title=named, title_justify="left", header_style="bold", padding=(0, blanks))
     for i, (name, width) in enumerate(zip(columns, widths, strict=True)):
         numbers = [row[i] for row in rows if row[i]]
         right = bool(numbers) and all(_NUMBER.fullmatch(cell) for cell in numbers)
@@ -52,14 +59,13 @@ def _grid(
     return grid
 
 
-def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """A width per column that cuts and breaks no word; None where there is none."""
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, breaks: int) -> list[int] | None:
+    """A width per column that cuts nothing and breaks cells of so many words only; None where there is none."""
     cells = list(zip(columns, *rows, strict=True))
     wanted = [max(map(_signs, of_column)) for of_column in cells]
-    room = width - _EDGES * len(columns)
     if sum(wanted) <= room:
         return wanted
-    least = [_least(of_column) for of_column in cells]
+    least = [_least(of_column, breaks) for of_column in cells]
     spare = room - sum(least)
     if spare < 0:
         return None
@@ -70,17 +76,22 @@ def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
 
 
 SENTENCE = 4
-"""Words, from which on a cell may break between them; a name with a blank in it stays whole."""
+"""Words, from which on a cell is a sentence: it needs some room, and long words in it, as addresses, are folded."""
 NARROWEST, LONGEST_WORD = 24, 40
-"""Signs: of a column of sentences, and of a word in them, such as an address, that is not folded for want of room."""
+"""Signs: of a column of sentences, and of a word in them that is not folded."""
 
 
-def _least(cells: Sequence[str]) -> int:
+def _least(cells: Sequence[str], breaks: int) -> int:
     """The narrowest that a column can be."""
-    words = [cell.split() for cell in cells]
-    whole = max((_signs(cell) for cell, parts in zip(cells, words, strict=True) if len(parts) < SENTENCE), default=0)
-    broken = max((_signs(word) for parts in words if len(parts) >= SENTENCE for word in parts), default=0)
-    return max(whole, min(broken, LONGEST_WORD), min(NARROWEST, max(map(_signs, cells))))
+    least = 0
+    for cell in cells:
+        words = cell.split()
+        longest = max(map(_signs, words), default=0)
+        if len(words) >= SENTENCE:
+            least = max(least, min(longest, LONGEST_WORD), min(_signs(cell), NARROWEST))
+        else:
+            least = max(least, longest if len(words) >= breaks else _signs(cell))
+    return least
 
 
 def _signs(text: str) -> int:
