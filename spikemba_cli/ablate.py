@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, print_error, print_json, print_note, print_table, print_warning
 from spikemba_cli.run_options import (
     ConfigOption,
@@ -13,10 +14,11 @@ from spikemba_cli.run_options import (
     ProcessesOption,
     RestartsOption,
     SettingsOption,
+    VerboseOption,
     config_file,
 )
 from spikemba_cli.seeds import parse_seeds
-from spikemba_cli.train import Processes, check_prepared
+from spikemba_cli.train import Processes, check_prepared, starting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +26,19 @@ if TYPE_CHECKING:
     from pipelines.studies.ablation_tables import Ablation
     from pipelines.studies.ablations import Variant
 
+NameArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of a configuration that comes with spikemba.",
+        autocompletion=completion.configurations,
+    ),
+]
+OutOption = Annotated[Path | None, typer.Option(help="Folder for all runs; by default runs/<name>[-<data>]-ablations.")]
+
 
 def ablate(
-    dataset: Annotated[str | None, typer.Argument(help="Name of a configuration that comes with spikemba.")] = None,
+    dataset: NameArgument = None,
     config: ConfigOption = None,
     only: Annotated[
         list[str] | None, typer.Option(help="A part such as slots, or values of it, slots=0,4; may be repeated.")
@@ -34,16 +46,14 @@ def ablate(
     seeds: Annotated[str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2; by default the configuration's.")] = None,
     settings: SettingsOption = None,
     data: DataOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for all runs; by default runs/<name>[-<data>]-ablations."),
-    ] = None,
+    out: OutOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what is finished there, go on with what is not.")
     ] = False,
     processes: ProcessesOption = 1,
     restarts: RestartsOption = 3,
     show: Annotated[bool, typer.Option("--list", help="List the variants and their settings, and train none.")] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train with and without each part of the network; print mean and deviation, and paired differences to the base.
@@ -75,8 +85,8 @@ def ablate(
         numbers,
         resume=resume,
         asked=(BASE, *asked),
-        run=Processes(processes, restarts),
-        starting=lambda name, done, total: print_note(f"variant {done + 1} of {total}: {name}"),
+        run=Processes(processes, restarts, verbose=verbose),
+        starting=starting("variant"),
         failed=lambda name, problem: print_error(f"{name}: {problem}"),
         told=print_note,
     )

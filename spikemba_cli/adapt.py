@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from spikemba.reading.printable import counted
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_json, print_note
 from spikemba_cli.run_options import (
     ConfigOption,
@@ -14,27 +15,38 @@ from spikemba_cli.run_options import (
     ProcessesOption,
     ResumeOption,
     SettingsOption,
+    VerboseOption,
     config_file,
 )
 from spikemba_cli.train import Processes
+
+BackboneOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Video checkpoint, run folder, or public file of VideoMamba's weights.", autocompletion=completion.runs
+    ),
+]
+StartOption = Annotated[
+    Path | None,
+    typer.Option(help="Grounding checkpoint to start from; by default new.", autocompletion=completion.checkpoints),
+]
 
 
 def adapt(
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     videos: Annotated[Path | None, typer.Option(help="Folder of the raw videos.")] = None,
-    backbone: Annotated[
-        Path | None, typer.Option(help="Video checkpoint, run folder, or public file of VideoMamba's weights.")
-    ] = None,
+    backbone: BackboneOption = None,
     method: Annotated[
         Literal["ssp", "prompts", "adapter", "linear", "full"] | None, typer.Option(help="What of it is trained.")
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Grounding checkpoint to start from; by default new.")] = None,
+    start: StartOption = None,
     settings: SettingsOption = None,
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name>-adapted.")] = None,
     resume: ResumeOption = False,
     processes: ProcessesOption = 1,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Adapt VideoMamba to your videos: few new parameters, trained through the grounding loss.
@@ -61,7 +73,7 @@ def adapt(
     if is_first():
         print_note(f"encoder: {count}")
     folder = out or Path("runs") / f"{resolved.name}-adapted"
-    result = Processes(processes, restarts=3)(resolved, folder, resume=resume)
+    result = Processes(processes, restarts=3, verbose=verbose)(resolved, folder, resume=resume)
     if not is_first():
         return
     best = {"best_epoch": result.best_epoch, "best": result.best}

@@ -5,11 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import print_json, print_note, print_table, print_warning
+from spikemba_cli import completion
+from spikemba_cli.console import print_json, print_note, print_table, print_warning, progress
 
 
 def calibrate(
-    checkpoint: Annotated[Path, typer.Argument(help="Run folder or checkpoint folder; its config.json is changed.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder or checkpoint folder; its config.json is changed.", autocompletion=completion.runs
+        ),
+    ],
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split whose answers are known.")] = "val",
     config: Annotated[
         Path | None, typer.Option(help="YAML whose data to use; by default what it was trained with.")
@@ -35,7 +41,8 @@ def calibrate(
     from pipelines.tasks.registry import load_run_config
 
     data = None if config is None else getattr(load_run_config(config), "data", None)
-    found = fit(checkpoint, split, data=data, method=method, min_exists=min_exists)
+    with progress("answering", "queries") as report:
+        found = fit(checkpoint, split, data=data, method=method, min_exists=min_exists, report=report)
     picture = found.checkpoint / "calibration.png"
     draw_reliability(picture, {name: found.said[name] for name in DRAWN if name in found.said})
     for note in found.notes:

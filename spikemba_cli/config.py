@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import err, out, print_table
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check configurations.")
@@ -29,7 +30,10 @@ def list_encoders() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a configuration, or a YAML file.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of a configuration, or a YAML file.", autocompletion=completion.configurations),
+    ],
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
 ) -> None:
     """Print a configuration with every key, as it would be used."""

@@ -1,4 +1,4 @@
-"""Where things are printed: results to stdout, everything else to stderr; bars on a terminal, nothing in a pipe."""
+"""Where things are printed: results to stdout, all else to stderr; bars on a terminal, a line a minute elsewhere."""
 
 import logging
 import shlex
@@ -14,11 +14,10 @@ from rich.console import Console
 from spikemba.errors import SpikeMbaError
 from spikemba.files import json_text
 from spikemba.reading.printable import one_cell, printable, utf8_text
+from spikemba_cli.pace import Lines, Pace, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from spikemba.progress import Report
 
 
 class _SafeConsole(Console):
@@ -97,38 +96,32 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], styles: l
         for row in [columns, *rows]:
             sys.stdout.write("\t".join(map(one_cell, row)) + "\n")
         return
-    from rich.table import Table
+    from spikemba_cli.tables import table
 
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 else "right")
-    for row, style in zip(rows, styles or [""] * len(rows), strict=True):
-        table.add_row(*(_plain(one_cell(cell)) for cell in row), style=style)
-    out.print(table)
+    cells = [list(map(one_cell, row)) for row in rows]
+    out.print(table(title, columns, cells, styles or [""] * len(rows), out.width))
 
 
 @contextmanager
-def progress(title: str, unit: str) -> "Iterator[Report]":
-    """Yield report(done, total); it draws a bar on a terminal and nothing in a pipe."""
-    if not err.is_terminal:
-        yield lambda done, total: None
+def progress(title: str, unit: str, part: str = "") -> "Iterator[Progress]":
+    """Yield what counts units of work, such as videos, and their parts, such as clips: with its rate and time left.
+
+    On a terminal it draws a bar; elsewhere, with --json too, it says a plain line on stderr whenever a minute is over.
+    """
+    if not err.is_interactive:
+        yield Progress(Lines(print_line), title, unit, part)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich import progress as rich
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(title, total=None)
+    columns = rich.TextColumn("{task.description}"), rich.BarColumn(20), rich.TextColumn("{task.fields[said]}")
+    with rich.Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(_plain(title), total=None, said="")
 
-        def report(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
+        def show(title: str, pace: Pace) -> None:
+            total, said = pace.total or None, str(pace)
+            bar.update(task, description=_plain(title), total=total, completed=pace.so_far, said=said)
 
-        yield report
+        yield Progress(show, title, unit, part)
 
 
 def _plain(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import JsonOption, err, out, print_json, print_note, print_table
+from spikemba_cli.console import JsonOption, err, out, print_json, print_note, print_table, progress
 
 
 def demo(
@@ -22,7 +22,13 @@ def demo(
     from spikemba_cli.train import Printed
 
     refuse_file_name("--out", folder)
-    result = run(folder, stage=print_note, events=Printed(lambda done, total: None))
+    with progress("demo", "videos") as report:
+
+        def stage(name: str) -> None:
+            print_note(name)
+            report.begin(name, *(("epochs", "steps") if name == "train" else ("videos",)))
+
+        result = run(folder, stage=stage, report=report, events=Printed(report))
     if as_json:
         print_json(
             {"metrics": result.metrics, "grounded": result.grounded.to_dict(), "report": str(result.report)}

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spikemba_cli import completion
+
 if TYPE_CHECKING:
     from spikemba.encoders.base import EncoderOptions
 
 WeightsOption = Annotated[
-    list[str] | None, typer.Option("--weights", help="ENCODER=FILE, weights to use; may be repeated.")
+    list[str] | None,
+    typer.Option("--weights", help="ENCODER=FILE, weights to use; may be repeated.", autocompletion=completion.weights),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one.")]
 PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="How encoders compute.")]

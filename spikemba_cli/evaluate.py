@@ -9,7 +9,8 @@ import typer
 
 from spikemba.datasets.registry import OWN
 from spikemba.reading.printable import counted
-from spikemba_cli.console import print_json, print_line, print_note, print_table, print_warning
+from spikemba_cli import completion
+from spikemba_cli.console import print_json, print_line, print_note, print_table, print_warning, progress
 
 if TYPE_CHECKING:
     from pipelines.scoring.evaluate_files import Evaluation
@@ -44,12 +45,22 @@ ResamplesOption = Annotated[
     int,
     typer.Option(help="Also print 95 % intervals over so many resamples of the videos, 100 or more.", callback=_enough),
 ]
+CheckpointArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Run folder, checkpoint folder, or name of a bundled model.", autocompletion=completion.checkpoints
+    ),
+]
+BenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.", autocompletion=completion.benchmarks
+    ),
+]
 
 
 def evaluate(
-    checkpoint: Annotated[
-        Path | None, typer.Argument(help="Run folder, checkpoint folder, or name of a bundled model.")
-    ] = None,
+    checkpoint: CheckpointArgument = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split to evaluate on.")] = "val",
     config: Annotated[
         Path | None, typer.Option(help="YAML whose data to use; how they are read stays the checkpoint's.")
@@ -59,9 +70,7 @@ def evaluate(
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
     annotations: AnnotationsOption = None,
-    dataset: Annotated[
-        str | None, typer.Option(help=f"Benchmark whose metrics to use; by default the run's, or {OWN}.")
-    ] = None,
+    dataset: BenchmarkOption = None,
     corpus: Annotated[
         bool, typer.Option("--corpus", help="The predictions are of all videos together: R@k over a corpus, NDCG.")
     ] = False,
@@ -206,7 +215,8 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
     from pipelines.scoring.evaluate_files import EvaluateOptions
     from pipelines.tasks.registry import kind_of_run
 
-    return kind_of_run(checkpoint).evaluate_run(checkpoint, split, EvaluateOptions(*asked))
+    with progress("answering", "queries") as report:
+        return kind_of_run(checkpoint).evaluate_run(checkpoint, split, EvaluateOptions(*asked, report=report))
 
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:

@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_json, progress
 
 
 def explain(
     video: Annotated[Path, typer.Argument(help="Video file.")],
     checkpoint: Annotated[
-        Path, typer.Option(help="Video checkpoint, run folder, or public file of VideoMamba's weights.")
+        Path,
+        typer.Option(
+            help="Video checkpoint, run folder, or public file of VideoMamba's weights.",
+            autocompletion=completion.runs,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Picture (.png, .svg, .pdf, .jpg) or video (.mp4).")] = Path("explain.png"),
     blocks: Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikemba.reading.printable import counted
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_error, print_json, progress
 from spikemba_cli.encoder_options import (
     DeviceOption,
@@ -39,7 +40,10 @@ def extract(
         list[Path] | None, typer.Option(help="Annotations (jsonl) whose queries to encode too; may be repeated.")
     ] = None,
     text_encoder: Annotated[
-        str | None, typer.Option(help="Encoder of the queries, where those of the videos read no text.")
+        str | None,
+        typer.Option(
+            help="Encoder of the queries, where those of the videos read no text.", autocompletion=completion.encoders
+        ),
     ] = None,
     half: Annotated[bool, typer.Option("--float16", help="Store half precision, as published packs do.")] = False,
     weights: WeightsOption = None,
@@ -64,8 +68,9 @@ def extract(
 
     options = encoder_options(frames, resize, precision, device)
     how = run_options(options, weights, shard, engine, decoders, retry_failed=retry_failed)
-    with progress("encoding", "videos") as report:
-        events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
+    with progress("encoding", "videos", "clips") as report:
+        stages = report.of("encoding", "videos", "clips"), report.of_unit, report.of("encoding sentences", "queries")
+        events = ExtractEvents(*stages, failed=lambda _, problem: print_error(problem))
         result = run(
             videos or [],
             encoder,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import print_note
 from spikemba_cli.encoder_options import parse_weights
 
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
     from spikemba.encoders.base import EncoderOptions
 
 EncodersOption = Annotated[
-    str, typer.Option(help="Encoder, or several joined by +; `spikemba config encoders` lists them.")
+    str,
+    typer.Option(
+        help="Encoder, or several joined by +; `spikemba config encoders` lists them.",
+        autocompletion=completion.encoders,
+    ),
 ]
 ClipLengthOption = Annotated[float, typer.Option(min=0.05, help="Seconds of video per row.")]
 ShardOption = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import spikemba
+from spikemba_cli import completion
 from spikemba_cli.console import print_error, print_json, print_note, print_table, print_text, progress
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -24,10 +25,18 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "json", "csv", "srt", "vtt", "chapters", "otio", "fcpxml", "xml", "edl", "markers.csv"]
 CheckpointOption = Annotated[
-    str | None, typer.Option(help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.")
+    str | None,
+    typer.Option(
+        help="Run folder, checkpoint folder, bundled name, or OWNER/NAME on the hub.",
+        autocompletion=completion.checkpoints,
+    ),
 ]
 EncoderOption = Annotated[
-    str | None, typer.Option(help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...")
+    str | None,
+    typer.Option(
+        help="Ask this encoder without any checkpoint: clip, siglip2, xclip, mini ...",
+        autocompletion=completion.encoders,
+    ),
 ]
 CutModeOption = Annotated[
     Literal["exact", "copy"],
@@ -94,8 +103,8 @@ def ground(
         _note_untrained(named=encoder is not None, shows_best=not show_all and min_exists is None)
     outputs = Outputs(_file_form(form, out), out, cut=cut, cut_mode=cut_mode, plot=plot)
     outputs, limit = replace(outputs, shape=shape, relative=relative), 0.0 if show_all else min_exists
-    with progress("reading the video", "clips") as report:
-        events = AnswerEvents(report, failed=_say, refused=_say)
+    with progress("reading", "videos", "clips") as report:
+        events = AnswerEvents(report.of_unit, report, failed=_say, refused=_say)
         ask = partial(answer, grounder, [video], asked, top=top, best=best, min_exists=limit, cache=cache)
         answers = ask(outputs=outputs, events=events)
     _print(answers, form, several, outputs, in_one_order=best is not None)

@@ -55,8 +55,8 @@ def index(
 
     options = encoder_options(frames, resize, precision, device)
     how = run_options(options, weights, shard, engine, decoders, retry_failed=retry_failed)
-    with progress("indexing", "videos") as report:
-        events = ExtractEvents(videos=report, failed=lambda _, problem: print_error(problem))
+    with progress("indexing", "videos", "clips") as report:
+        events = ExtractEvents(report, report.of_unit, failed=lambda _, problem: print_error(problem))
         result = run(videos, encoder, library, clip_s=clip_length, run=how, events=events)
     _print(result, as_json)
     if result.failed:

@@ -17,6 +17,7 @@ from spikemba_cli import (
     demo,
     doctor,
     evaluate,
+    examples,
     explain,
     extract,
     features,
@@ -33,12 +34,25 @@ from spikemba_cli import (
     train,
 )
 from spikemba_cli.console import out, print_error, show_warnings
+from spikemba_cli.first_screen import show_first_screen
 
-ORDER = (
-    *("demo", "extract", "prepare", "train", "adapt", "ablate", "runs", "evaluate", "calibrate", "compare", "ground"),
-    *("index", "search", "library", "serve", "mcp", "recognize", "explain", "share", "features", "config", "doctor"),
-)
-"""Commands in the order in which they are used, as --help lists them."""
+STAGES: dict[str, dict[str, Any]] = {
+    "First steps": {"examples": examples.examples, "demo": demo.demo},
+    "Prepare": {"extract": extract.extract, "prepare": prepare.app, "features": features.app},
+    "Train": {"train": train.train, "adapt": adapt.adapt, "ablate": ablate.ablate, "runs": runs.runs},
+    "Measure": {"evaluate": evaluate.evaluate, "calibrate": calibrate.calibrate, "compare": compare.compare},
+    "Find moments": {
+        "ground": ground.ground,
+        "index": index.index,
+        "search": search.search,
+        "library": library.app,
+        "serve": serve.serve,
+        "mcp": mcp.mcp,
+    },
+    "Recognize": {"recognize": recognize.recognize, "explain": explain.explain},
+    "Everything else": {"share": share.share, "config": config.app, "doctor": doctor.doctor},
+}
+"""Commands and groups of them in the order in which they are used, as --help lists them, by stage."""
 
 
 class _Commands(TyperGroup):
@@ -65,37 +79,20 @@ class _Commands(TyperGroup):
             raise typer.Exit(getattr(stop, "exit_code", 130)) from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        return sorted(self.commands, key=ORDER.index)
+        return [name for commands in STAGES.values() for name in commands]
 
 
 app = typer.Typer(
     cls=_Commands,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="From a folder of videos to the moments that a sentence describes: extract, train, ground.",
 )
-app.command()(demo.demo)
-app.command()(extract.extract)
-app.add_typer(prepare.app, name="prepare")
-app.command()(train.train)
-app.command()(adapt.adapt)
-app.command()(ablate.ablate)
-app.command()(calibrate.calibrate)
-app.command()(runs.runs)
-app.command()(evaluate.evaluate)
-app.command()(compare.compare)
-app.command()(ground.ground)
-app.command()(index.index)
-app.command()(search.search)
-app.add_typer(library.app, name="library")
-app.command()(serve.serve)
-app.command()(mcp.mcp)
-app.command()(recognize.recognize)
-app.command()(explain.explain)
-app.command()(share.share)
-app.add_typer(features.app, name="features")
-app.add_typer(config.app, name="config")
-app.command()(doctor.doctor)
+for _stage, _commands in STAGES.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_stage)
+        else:
+            app.command(_name, rich_help_panel=_stage)(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -104,13 +101,16 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    ctx: typer.Context,
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     show_warnings()
+    if ctx.invoked_subcommand is None:
+        show_first_screen()
 
 
 def main() -> None:

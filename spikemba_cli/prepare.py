@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from spikemba.datasets.registry import benchmark_names, find_benchmark
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress, quoted
 from spikemba_cli.prepare_videos import add_video_sets
 
@@ -108,7 +109,9 @@ def custom(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the annotations.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos; by default that of SOURCE.")] = None,
-    encoder: Annotated[str, typer.Option(help="Encoder that the features will be made with.")] = "clip+slowfast",
+    encoder: Annotated[
+        str, typer.Option(help="Encoder that the features will be made with.", autocompletion=completion.encoders)
+    ] = "clip+slowfast",
     clip_length: Annotated[float, typer.Option(min=0.05, help="Seconds of video per clip.")] = 2.0,
     fps: Annotated[
         float | None, typer.Option(min=0.01, help="The table's times are frames, of so many per second.")

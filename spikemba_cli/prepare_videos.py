@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import JsonOption, err, print_json, print_warning, progress
+from spikemba_cli.console import JsonOption, err, print_json, print_warning, progress, quoted
 
 if TYPE_CHECKING:
     from pipelines.preparation.prepare_videos import PreparedVideos
@@ -34,7 +34,7 @@ def motions(
         sizes = {"which": which, "look": look, "train": train, "val": val, "test": test, "seed": seed}
         config = MotionsConfig.parse(sizes, "prepare motions")
         prepared = prepare_motions(out, config, report)
-    usual = "" if out == Path("data/motions") else f" --data {out}"
+    usual = "" if out == Path("data/motions") else f" --data {quoted(out)}"
     _print(prepared, f"spikemba train --dataset motions{usual}", as_json)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import print_error, print_json, print_line, print_table, progress
 from spikemba_cli.encoder_options import DeviceOption
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 def recognize(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
-    checkpoint: Annotated[Path, typer.Option(help="Run folder of `spikemba train`, or a checkpoint folder.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Option(help="Run folder of `spikemba train`, or a checkpoint folder.", autocompletion=completion.runs),
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to print, at most.")] = 5,
     window: Annotated[
         float, typer.Option(min=0, help="Longer videos are also looked at in windows of so many seconds; 0: never.")
@@ -32,6 +36,7 @@ def recognize(
     """
     from pipelines.recognition.recognize import Recognizer
     from spikemba.errors import SpikeMbaError, problem_with
+    from spikemba.progress import reported
     from spikemba.video.names import named_videos, shown_name
 
     files = {path: shown_name(path, video_id) for video_id, path in named_videos(videos).items()}
@@ -39,10 +44,10 @@ def recognize(
     recognizer = Recognizer(checkpoint, device=device, segments=segments, crops=crops)
     found: list[Recognized] = []
     failed = False
-    with progress("looking", "stretches") as report:
-        for file in files:
+    with progress("looking", "videos", "stretches") as report:
+        for file in reported(files, len(files), report):
             try:
-                found.append(recognizer.recognize(file, top=top, window_s=window or None, report=report))
+                found.append(recognizer.recognize(file, top=top, window_s=window or None, report=report.of_unit))
             except Exception as error:
                 if not several and not isinstance(error, SpikeMbaError):
                     raise

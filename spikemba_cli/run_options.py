@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-DatasetOption = Annotated[str | None, typer.Option(help="Name of a configuration that comes with spikemba.")]
+from spikemba_cli import completion
+
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(help="Name of a configuration that comes with spikemba.", autocompletion=completion.configurations),
+]
 ConfigOption = Annotated[Path | None, typer.Option(help="A configuration of your own, YAML.")]
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be repeated.")
@@ -19,6 +24,9 @@ ProcessesOption = Annotated[
 ]
 RestartsOption = Annotated[
     int, typer.Option(min=0, help="With --processes: how often to start them again when one dies.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Of every epoch also speed, all metrics, and each layer's neurons.")
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, print_json, print_note, print_table, print_warning
 
 Order = Literal["path", "best", "date"]
@@ -12,7 +13,12 @@ Order = Literal["path", "best", "date"]
 
 def runs(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders, or folders of them; by default runs.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            help="Run folders, or folders of them; by default runs.",
+            show_default=False,
+            autocompletion=completion.runs,
+        ),
     ] = None,
     curves: Annotated[
         Path | None, typer.Option(help="Draw losses, metrics and firing rates: .png, .svg, .pdf or .html.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import spikemba
+from spikemba_cli import completion
 from spikemba_cli.console import print_note
 
 if TYPE_CHECKING:
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 CheckpointsOption = Annotated[
     list[str] | None,
-    typer.Option("--checkpoint", help="Run folder, checkpoint folder, bundled name, or OWNER/NAME; may be repeated."),
+    typer.Option(
+        "--checkpoint",
+        help="Run folder, checkpoint folder, bundled name, or OWNER/NAME; may be repeated.",
+        autocompletion=completion.checkpoints,
+    ),
 ]
 
 

@@ -6,14 +6,23 @@ from typing import Annotated
 
 import typer
 
-from spikemba_cli.console import JsonOption, out, print_json, print_note
+from spikemba_cli import completion
+from spikemba_cli.console import JsonOption, out, print_json, print_note, quoted
 
 
 def share(
-    run: Annotated[str, typer.Argument(help="Run folder, checkpoint folder, or name of a bundled model.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Run folder, checkpoint folder, or name of a bundled model.", autocompletion=completion.checkpoints
+        ),
+    ],
     to: Annotated[str, typer.Option(help="A folder (./folder), or OWNER/NAME: a repository of the hub.")],
     split: Annotated[
-        list[str] | None, typer.Option(help="Also score this split for the model card; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Also score this split for the model card; may be repeated.", autocompletion=completion.splits
+        ),
     ] = None,
     licence: Annotated[
         str | None, typer.Option("--license", help="Licence of the weights, as the hub writes it: apache-2.0 ...")
@@ -44,5 +53,5 @@ def share(
         print_json(asdict(done))
         return
     out.print(done.place)
-    where = to if pipeline.is_repository(to) else Path(done.place)
-    print_note(f'spikemba ground VIDEO "what to look for" --checkpoint {where}')
+    where = Path(to if pipeline.is_repository(to) else done.place)
+    print_note(f'spikemba ground VIDEO "what to look for" --checkpoint {quoted(where)}')

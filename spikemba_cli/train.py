@@ -1,6 +1,6 @@
 """`spikemba train`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikemba.reading.printable import counted
-from spikemba_cli.console import JsonOption, err, print_json, print_note, print_table, print_warning, progress
+from spikemba_cli.console import (
+    JsonOption,
+    err,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    print_warning,
+    progress,
+)
 from spikemba_cli.dry_run import show_dry_run
+from spikemba_cli.pace import Pace
 from spikemba_cli.run_options import (
     ConfigOption,
     DataOption,
@@ -18,14 +28,17 @@ from spikemba_cli.run_options import (
     RestartsOption,
     ResumeOption,
     SettingsOption,
+    VerboseOption,
     config_file,
 )
 from spikemba_cli.seeds import parse_seeds
 
 if TYPE_CHECKING:
+    from pipelines.events import BestYet
     from pipelines.runs.config import AnyRunConfig
     from pipelines.tasks.grounding.config import RunConfig
     from pipelines.training.loop import TrainResult
+    from spikemba_cli.pace import Progress
 
 
 def train(
@@ -46,6 +59,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print settings, shapes, parameters, memory and the time of one step.")
     ] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train SpikeMba on extracted features.
@@ -75,13 +89,13 @@ def train(
         return
     folder = out or Path("runs") / resolved.name
     if isinstance(resolved, RunConfig) and is_study(resolved, numbers):
-        _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts))
+        _train_study(resolved, folder, numbers, resume, as_json, Processes(processes, restarts, verbose=verbose))
         return
     if numbers:
         raise typer.BadParameter(
             "is for grounding; train others with --set train.seed=N --out DIR", param_hint="--seeds"
         )
-    result = Processes(processes, restarts)(resolved, folder, resume=resume)
+    result = Processes(processes, restarts, verbose=verbose)(resolved, folder, resume=resume)
     if speaks:
         _print(result, as_json)
 
@@ -120,8 +134,8 @@ def _prepare_command(dataset: str) -> str:
 class Processes:
     """Trains in this process, or in several that are started for it."""
 
-    def __init__(self, count: int, restarts: int) -> None:
-        self.count, self.restarts = count, restarts
+    def __init__(self, count: int, restarts: int, *, verbose: bool = False) -> None:
+        self.count, self.restarts, self.verbose = count, restarts, verbose
 
     def __call__(
         self,
@@ -133,22 +147,23 @@ class Processes:
     ) -> "TrainResult":
         """The result of `pipelines.tasks.train.train`; its events are printed where they happen."""
         if self.count == 1:
-            return _train_here(config, out, resume)
+            return _train_here(config, out, resume, self.verbose)
         from pipelines.training.launcher import launch
 
-        result: TrainResult = launch(self.count, _train_here, config, out, resume, restarts=self.restarts)
+        asked = config, out, resume, self.verbose
+        result: TrainResult = launch(self.count, _train_here, *asked, restarts=self.restarts)
         return result
 
 
-def _train_here(config: "AnyRunConfig", out: Path, resume: bool) -> "TrainResult":
+def _train_here(config: "AnyRunConfig", out: Path, resume: bool, verbose: bool) -> "TrainResult":
     """Train, with the events on stderr; of several processes the first one speaks."""
     from pipelines.tasks.train import train
     from pipelines.training.distributed import is_first
 
     if not is_first():
         return train(config, out, resume=resume)
-    with progress("training", "steps") as report:
-        return train(config, out, resume=resume, events=Printed(report))
+    with progress("training", "epochs", "steps") as report:
+        return train(config, out, resume=resume, events=Printed(report, verbose=verbose))
 
 
 def _train_study(
@@ -162,10 +177,7 @@ def _train_study(
     if launched():
         raise SpikeMbaError("torchrun cannot train several runs one after another; use `spikemba train --processes N`")
 
-    def starting(name: str, done: int, total: int) -> None:
-        print_note(f"run {done + 1} of {total}: {name}")
-
-    study = run_study(config, folder, seeds, resume=resume, run=run, starting=starting)
+    study = run_study(config, folder, seeds, resume=resume, run=run, starting=starting("run"))
     summary = study.summary()
     if as_json:
         print_json({"study": str(folder), "runs": len(study.runs), **summary})
@@ -178,6 +190,19 @@ def _train_study(
     print_table(f"{runs} -> {folder}", ["metric", *(titles[name] for name in columns)], rows)
 
 
+def starting(what: str) -> Callable[[str, int, int], None]:
+    """Says which of several trainings begins, and, once one is done, about how long all will take."""
+    pace = Pace(what)
+
+    def begins(name: str, done: int, total: int) -> None:
+        pace.count(done, total)
+        left_s = pace.seconds_left
+        left = "" if left_s is None else f", about {timedelta(seconds=round(left_s))} left for all"
+        print_note(f"{what} {done + 1} of {total}: {name}{left}")
+
+    return begins
+
+
 def _cell(value: Mapping[str, float] | None, n_seeds: int) -> str:
     if value is None:
         return ""
@@ -187,22 +212,25 @@ def _cell(value: Mapping[str, float] | None, n_seeds: int) -> str:
 class Printed:
     """Training events on stderr."""
 
-    def __init__(self, report: Any) -> None:
-        self.step = report
+    def __init__(self, report: "Progress", *, verbose: bool = False) -> None:
+        self.step, self.epochs = report.of_unit, report
+        self._report, self._verbose = report, verbose
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """One line per epoch; before the first, what is trained, where the task says so."""
+    def epoch(self, row: Mapping[str, Any], best: "BestYet") -> None:
+        """One line per epoch; before the first, what is trained, where the task says so. Verbose: all of its row."""
         if "parameters" in row and row["epoch"] == 1:
             print_note(row["parameters"])
-        validated = f"  {_brief(row['val'])}" if "val" in row else ""
-        left = timedelta(seconds=round(row["seconds_left"]))
-        speed = f"{row['pairs_per_s']:.0f} pairs/s  {row['peak_memory_mb']} MB  {left} left"
-        err.print(f"epoch {row['epoch']:4d}  loss {row['loss']:.4f}  lr {row['learning_rate']:.1e}  {speed}{validated}")
-        watched = [f"{name} {value:.3f}" for name, value in row["terms"].items()]
-        for name, layer in row.get("firing", {}).items():
-            watched.append(f"{name} fires {layer['rate']:.0%}, {layer['dead']:.0%} dead")
-        if watched:
-            print_note("  " + "  ".join(watched))
+        total = str(self._report.pace.total or "?")
+        said = [f"epoch {row['epoch']:>{len(total)}}/{total}", f"loss {row['loss']:.4f}"]
+        if "val" in row and best.value is not None:
+            said.append(_chosen(row["val"][best.metric], row["epoch"], best))
+        said.append(f"{row['seconds'] + row.get('validation_seconds', 0.0):.1f} s")
+        if row["seconds_left"]:
+            said.append(f"{timedelta(seconds=round(row['seconds_left']))} left")
+        print_line("  ".join(said))
+        if self._verbose:
+            for line in _details(row):
+                print_note(f"  {line}")
 
     def note(self, message: str) -> None:
         """One line."""
@@ -211,6 +239,25 @@ class Printed:
     def warn(self, message: str) -> None:
         """One line per warning."""
         print_warning(message)
+
+
+def _chosen(value: float, epoch: int, best: "BestYet") -> str:
+    """The metric that chooses the epoch, and what the best one has."""
+    from pipelines.scoring.scores import short_name
+
+    kept = "best so far" if best.epoch == epoch else f"best {best.value:.2f} in epoch {best.epoch}"
+    return f"{short_name(best.metric)} {value:.2f} ({kept})"
+
+
+def _details(row: Mapping[str, Any]) -> list[str]:
+    """The rest of a row of metrics.jsonl: speed, metrics, terms of the loss, layers of neurons."""
+    speed = f"{row['pairs_per_s']:.0f} pairs/s  {row['peak_memory_mb']} MB"
+    lines = [f"lr {row['learning_rate']:.1e}  gradient {row['gradient_norm']:.3g}  {speed}"]
+    lines += [f"{split}  {_brief(row[split])}" for split in ("val", "test") if split in row]
+    if row["terms"]:
+        lines.append("  ".join(f"{name} {value:.3f}" for name, value in row["terms"].items()))
+    firing = row.get("firing", {}).items()
+    return [*lines, *(f"{name} fires {layer['rate']:.0%}, {layer['dead']:.0%} dead" for name, layer in firing)]
 
 
 def _brief(metrics: Mapping[str, float]) -> str:

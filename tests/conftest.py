@@ -64,6 +64,12 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("SPIKEMBA_HOME", str(tmp_path_factory.mktemp("home")))
 
 
+@pytest.fixture(autouse=True)
+def _no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test reads on stderr does not hang on how fast the machine is."""
+    monkeypatch.setattr("spikemba_cli.pace.EVERY_S", float("inf"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of the public data; tests that ask for it are left out where there is none."""

@@ -15,6 +15,7 @@ from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest
 from spikemba.errors import AnnotationError, QueryError
 from spikemba.features import Dtype, write_query_features
+from spikemba.progress import Report, silent
 from spikemba.video.names import named_videos
 
 ENGINES = {
@@ -67,7 +68,7 @@ def extract(
     result = ExtractResult(out)
     if queries:
         readers = encoders if text is None else load_encoders_here(text, run.options, run.weights)
-        result.n_queries = extract_queries(queries, text_encoder(readers), out, dtype)
+        result.n_queries = extract_queries(queries, text_encoder(readers), out, dtype, events.queries)
     todo = _choose(videos, job, encoders, result, events)
     done = len(videos) - len(todo)
     events.videos(done, len(videos))
@@ -112,7 +113,9 @@ def _choose(
     return todo
 
 
-def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtype: Dtype = "float32") -> int:
+def extract_queries(
+    files: Sequence[Path], encoder: TextEncoder, out: Path, dtype: Dtype = "float32", report: Report = silent
+) -> int:
     """Encode the queries of annotation files into `out/<encoder>_text`; returns how many were not there yet.
 
     A query whose sentence is another one now is encoded anew; where a file does not tell its sentence, as in published
@@ -120,11 +123,15 @@ def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtyp
     Raises AnnotationError that names every query that cannot be encoded.
     """
     folder = prepare_folder(out / f"{folder_name(encoder.name)}_text", text_manifest(encoder, dtype))
-    n_new = 0
+    n_new = done = 0
     given: dict[str, tuple[str, Path]] = {}
-    for file in files:
+    read = {file: read_annotations(file) for file in files}
+    total = sum(map(len, read.values()))
+    for file, rows in read.items():
         faults = []
-        for row in read_annotations(file):
+        for row in rows:
+            report(done, total)
+            done += 1
             query, elsewhere = given.setdefault(str(row.query_id), (row.query, file))
             if query != row.query:
                 faults.append(_of_two(row, query, elsewhere))
@@ -141,6 +148,7 @@ def extract_queries(files: Sequence[Path], encoder: TextEncoder, out: Path, dtyp
             n_new += 1
         if faults:
             raise AnnotationError(file, faults)
+    report(total, total)
     return n_new
 
 

@@ -50,7 +50,9 @@ class ExtractEvents:
 
     videos: Report = silent
     clips: Report = silent
-    """Clips of the first encoder, over all videos."""
+    """Clips of the first encoder, over all videos; how many there will be is told of a single video only."""
+    queries: Report = silent
+    """Of the annotation files; they are looked at before the videos."""
     failed: Callable[[Path, str], None] = unheard
     """A video could not be read, and why."""
 
@@ -97,7 +99,8 @@ def encode_here(
     failures, sources = Failures(job.out), Sources(job.out)
     identifiers = {path: video_id for video_id, path in todo.items()}
     decoders = max(1, min(job.run.decoders or min(4, os.cpu_count() or 1), len(todo)))
-    found = encode_videos(todo.values(), encoders, job.clip_s, decoders=decoders, report=events.clips)
+    clips = events.clips if len(todo) == 1 else lambda done, total: events.clips(done, None)
+    found = encode_videos(todo.values(), encoders, job.clip_s, decoders=decoders, report=clips)
     with closing(found):
         for path, encoded in found:
             if not isinstance(encoded, Exception):

@@ -18,7 +18,7 @@ from spikemba.errors import QueryError, SpikeMbaError, problem_with
 from spikemba.files import refuse_file_name, write_text
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
-from spikemba.progress import Report, silent
+from spikemba.progress import Report, reported, silent
 from spikemba.video.cuts import CutMode
 from spikemba.video.folders import FoundVideo, search
 from spikemba.video.names import shown_name, video_ids
@@ -90,6 +90,8 @@ class AnswerEvents:
     """What a caller can be told."""
 
     clips: Report = silent
+    """Of one video."""
+    videos: Report = silent
     failed: Callable[[Path, str], None] = unheard
     refused: Callable[[str, str], None] = lambda sentence, problem: None
     """A sentence of several cannot be asked, and why."""
@@ -124,7 +126,7 @@ def answer(
     _check(outputs, len(files))
     names = OutputNames(files, sentences)
     answers.names = {path: shown_name(path, video_id) for video_id, path in files.items()}
-    for video_id, path in files.items():
+    for video_id, path in reported(files.items(), len(files), events.videos):
         with _reported(path, answers, events, alone=not folders and len(files) == 1):
             found = grounder.ground(path, sentences, top=top, min_exists=min_exists, cache=cache, report=events.clips)
             answers.found += found

@@ -1,5 +1,6 @@
 """Writes a corpus of claims into a folder: features straight from storyboards, and one annotation file per split."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from spikemba.datasets.synthetic.planted import NOISE, Planted
 from spikemba.datasets.synthetic.shapes import CLIP_S
 from spikemba.features import Manifest
 from spikemba.files import clear_abandoned
-from spikemba.progress import Report, silent
+from spikemba.progress import Report, reported, silent
 
 SPLITS = ("train", "val", "test")
 _QUERIES_PER_VIDEO = 10  # room for the query ids of one video
@@ -66,9 +67,8 @@ def prepare_claims(out: Path, config: ClaimsConfig, report: Report = silent) -> 
     begin(out, "claims", config, other_annotations(out, annotations))
     clips, sentences = _folders(out / "features", encoder)
     videos = [one for of_split in drawn.values() for one in of_split]
-    for done, (video, rows) in enumerate(videos, start=1):
+    for video, rows in reported(videos, len(videos), report):
         _write_features(encoder, video, rows, clips, sentences)
-        report(done, len(videos))
     for split, of_split in annotations.items():
         write_annotations(out / f"{split}.jsonl", of_split)
     kinds = Counter(row.kind or "" for _, rows in videos for row in rows)
@@ -112,5 +112,5 @@ def _write_config(out: Path, grammar: Grammar, clips: Path, sentences: Path) -> 
     """The configuration that trains on it; how the features are read is said in configs/claims.yaml."""
     data: Tree = {split: str(out / f"{split}.jsonl") for split in SPLITS}
     data |= {"video_features": [str(clips)], "text_features": str(sentences), "clip_s": CLIP_S}
-    command = f"spikemba train --dataset claims --data {out}"
+    command = shlex.join(["spikemba", "train", "--dataset", "claims", "--data", str(out)])
     return write_data_config(out, command, data, f"claims-{grammar}", base="claims")

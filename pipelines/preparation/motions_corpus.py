@@ -15,7 +15,7 @@ from spikemba.datasets.labelled.videos import LabelledVideo, write_labelled_vide
 from spikemba.datasets.synthetic.motion_drawing import render
 from spikemba.datasets.synthetic.motions import FPS, N_FRAMES, SIZE_PX, Look, MotionSet, motion_labels, storyboard
 from spikemba.files import write_text
-from spikemba.progress import Report, silent
+from spikemba.progress import Report, reported, silent
 from spikemba.reading.lines import read_lines
 from spikemba.video.files import write_video
 
@@ -78,8 +78,8 @@ def _others(out: Path, labels: Sequence[str], videos: Mapping[str, Sequence[Labe
 def _draw_all(wanted: Sequence[tuple[MotionsConfig, str, int, Path]], report: Report) -> None:
     workers = min(os.cpu_count() or 1, len(wanted)) or 1
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(_draw, *zip(*wanted, strict=True), chunksize=32), start=1):
-            report(done, len(wanted))
+        for _ in reported(pool.map(_draw, *zip(*wanted, strict=True), chunksize=32), len(wanted), report):
+            pass
 
 
 def _seeds(config: MotionsConfig, split: str) -> range:

@@ -1,6 +1,7 @@
 """Raw annotations to the files that training reads: one jsonl per split, and a configuration that names them."""
 
 import random
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,15 +85,7 @@ def prepare_custom(
     for one in sources:
         if is_corrections(one) and absolute(out) in (absolute(one), absolute(one.parent)):
             raise OutputError(out, f"corrections lie there ({one}), and would be mixed with what is written")
-    looked_at = 0
-
-    def duration_of(path: Path) -> float:
-        nonlocal looked_at
-        looked_at += 1
-        report(looked_at, None)
-        return video_duration_s(path)
-
-    data = read_sources(sources, videos, duration_of, clip_s, fps)
+    data = read_sources(sources, videos, video_duration_s, clip_s, fps, report)
     main = next((one for one in sources if not is_corrections(one)), sources[0])
     train, val = split_by_video(data.annotations, val_share, seed)
     if not train:
@@ -148,4 +141,4 @@ def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dic
     data["text_features"] = str(out / "features" / f"{folder_name(_text_reader(encoder))}_text")
     data["clip_s"] = clip_s
     path = out / "config.yaml"
-    return write_data_config(out, f"spikemba train --config {path}", data, name)
+    return write_data_config(out, shlex.join(["spikemba", "train", "--config", str(path)]), data, name)

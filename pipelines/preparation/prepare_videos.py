@@ -5,6 +5,7 @@
 """
 
 import random
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,8 @@ def prepare_folders(
         splits["train"] += of_class[n_val + n_test :]
     if faults:
         raise AnnotationError(source, faults)
-    return _write(out, out.name, out.name, splits, label_names(found), f"spikemba train --config {out}/config.yaml")
+    command = shlex.join(["spikemba", "train", "--config", str(out / "config.yaml")])
+    return _write(out, out.name, out.name, splits, label_names(found), command)
 
 
 def prepare_video_set(
@@ -109,7 +111,7 @@ def prepare_video_set(
         raise AnnotationError(source, [f"no training video is there; {about.title} is at {about.home}"])
     if about.hold_out:
         splits["train"], splits["val"] = hold_out(splits["train"], VAL_SHARE, seed=0)
-    prepared = _write(out, name, about.title, splits, lists.labels, f"spikemba train --dataset {name}")
+    prepared = _write(out, name, about.title, splits, lists.labels, f"spikemba train --dataset videomamba_{name}")
     prepared.left_out, prepared.notes = faults, _notes(about, lists, splits)
     return prepared
 

@@ -15,7 +15,7 @@ from spikemba.datasets.synthetic.drawing import render
 from spikemba.datasets.synthetic.shapes import FPS, Kind, annotate, storyboard
 from spikemba.datasets.synthetic.shapes_nulls import annotate_nulls
 from spikemba.datasets.synthetic.shapes_truth import corpus_queries
-from spikemba.progress import Report, silent
+from spikemba.progress import Report, reported, silent
 from spikemba.video.files import write_video
 
 SPLITS = ("train", "val", "test")
@@ -48,8 +48,8 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
     wanted = [(kind, seed, out / "videos") for split in SPLITS for kind, seed in boards[split]]
     workers = min(os.cpu_count() or 1, len(wanted)) or 1
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(_draw, *zip(*wanted, strict=True), chunksize=4), start=1):
-            report(done, len(wanted))
+        for _ in reported(pool.map(_draw, *zip(*wanted, strict=True), chunksize=4), len(wanted), report):
+            pass
     written = {name: annotations for name, annotations in files.items() if annotations}
     for name, annotations in written.items():
         write_annotations(out / f"{name}.jsonl", annotations)

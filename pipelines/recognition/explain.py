@@ -6,6 +6,7 @@ patch by patch, is what Park et al. show as delta maps. Bright is a large step, 
 
 # Shapes: T frames, t slices, H, Wd pixels.
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from spikemba.model.video_mamba.checkpoint import VideoCheckpoint, open_video_mo
 from spikemba.progress import Report, silent
 from spikemba.video.clips import into_clips
 from spikemba.video.files import write_video
-from spikemba.video.sampling import Frame, FrameRule, VideoReader
+from spikemba.video.sampling import Frame, FrameRule, VideoReader, probe
 
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 SHOWN_PX = 224
@@ -156,10 +157,12 @@ def _draw_video(
     n, size = opened.config.n_frames, opened.config.size_px
     rule, reader = FrameRule(fps=n / clip_s, size_px=size), VideoReader(video)
     first, found = None, []
+    end_s = min((one for one in (part[1], probe(video).duration_s) if one is not None), default=None)
+    expected = None if end_s is None else max(1, math.ceil((end_s - (part[0] or 0.0)) / clip_s))
     for clip in into_clips(reader.frames(rule, start_s=part[0], end_s=part[1]), n):
         first = clip if first is None else first
         found.append(step_maps(opened, clip, blocks))
-        report(len(found), None)
+        report(len(found), expected)
     if first is None:
         raise VideoError(video, "has no frame in the part that was asked for")
     heat = scaled(np.stack(found, axis=1)).mean(0)  # (clips, t, rows, columns)

@@ -23,6 +23,7 @@ from spikemba.datasets.protocol import ScoringProtocol
 from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import Interval
+from spikemba.progress import Report, silent
 
 if TYPE_CHECKING:
     from spikemba.grounding import Answer
@@ -44,6 +45,8 @@ class EvaluateOptions:
     """Of the bootstrap, for 95 % intervals; 0: none."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """Of the matrix products of a grounding model."""
+    report: Report = silent
+    """Counts the queries, or videos, that are answered."""
 
 
 @dataclass(frozen=True)

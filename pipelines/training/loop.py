@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
-from pipelines.events import Quiet, TrainEvents
+from pipelines.events import BestYet, Quiet, TrainEvents
 from pipelines.runs.config import TrainConfig
 from pipelines.runs.run_dir import RunDir
 from pipelines.shards import Shard
@@ -105,6 +105,8 @@ class _Loop:
             self._save_state()  # before any result, so that results without a state are known to have lost it
         p = self.state.progress
         opened = tensorboard_log(self.folder.path, p.epoch, self.events, wanted=self.ranks.first)
+        if self.ranks.first:
+            self.events.epochs(p.epoch, self.settings.epochs)
         with catching_stop_signals() as stop, opened as log:
             while p.epoch < self.settings.epochs and not self._out_of_patience():
                 row = self._train_epoch(stop)
@@ -119,7 +121,8 @@ class _Loop:
                 self._save_state()
                 if self.ranks.first:
                     log.write(row)
-                    self.events.epoch(row)
+                    self.events.epoch(row, self._best_yet())
+                    self.events.epochs(p.epoch, self.settings.epochs)
                 self._save_and_stop_if_asked(stop)
         early = p.epoch < self.settings.epochs
         found = (p.best_epoch, p.best, p.test, p.best_on_test_epoch, p.best_on_test)
@@ -262,6 +265,10 @@ class _Loop:
         if test and test[metric] > p.best_on_test.get(metric, -math.inf):
             p.best_on_test_epoch, p.best_on_test = epoch, test
             self._save_checkpoint(self.folder.best_on_test, {"epoch": epoch, "test": test})
+
+    def _best_yet(self) -> BestYet:
+        p, metric = self.state.progress, self.settings.best_metric
+        return BestYet(metric) if p.best_epoch is None else BestYet(metric, p.best_epoch, p.best_value)
 
     def _weights_to_save(self) -> AbstractContextManager[None]:
         """Within, the module has the weights that are scored and saved: the averaged ones, if there are any."""

@@ -9,6 +9,7 @@ Everything in it comes from the checkpoint; `trained` may hold, each optional:
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -82,7 +83,7 @@ def _use(name: str) -> str:
     return f"""## Use
 
 ```sh
-spikemba ground video.mp4 "what to look for" --checkpoint {name}
+spikemba ground video.mp4 "what to look for" --checkpoint {shlex.quote(name)}
 ```
 
 ```python

@@ -9,7 +9,7 @@ nothing of the query. Tables and times are read as `spikemba.tables` says.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from spikemba.datasets.annotations import Annotation
 from spikemba.datasets.video_names import NamedVideos, VideoNotFound
 from spikemba.errors import AnnotationError, VideoError
 from spikemba.moments import Window
+from spikemba.progress import Report, silent
 from spikemba.tables.fault import TableFault
 from spikemba.tables.sheet import Cell
 from spikemba.tables.table import Record, Table, read_table
@@ -71,9 +72,16 @@ class CustomData:
 class Durations:
     """Seconds of video files, each looked at once."""
 
-    def __init__(self, duration_of: DurationOf) -> None:
-        self._duration_of = duration_of
+    def __init__(self, duration_of: DurationOf, report: Report = silent) -> None:
+        """report: counts the files that were looked at."""
+        self._duration_of, self._report = duration_of, report
         self._known: dict[Path, float | str] = {}
+        self._wanted: int | None = None
+
+    def expect(self, videos: Iterable[Path]) -> None:
+        """Say which will be asked for, so that their number can be told."""
+        self._wanted = len({*videos, *self._known})
+        self._report(len(self._known), self._wanted)
 
     def of(self, video: Path) -> float:
         """Raises RowFault with what is wrong with the video."""
@@ -82,6 +90,8 @@ class Durations:
                 self._known[video] = self._duration_of(video)
             except VideoError as error:
                 self._known[video] = str(error)
+            done = len(self._known)
+            self._report(done, None if self._wanted is None else max(done, self._wanted))
         found = self._known[video]
         if isinstance(found, str):
             raise RowFault(found)
@@ -122,15 +132,21 @@ class TableRows:
 
 
 def read_custom(
-    path: Path, videos: Path | None, duration_of: DurationOf, clip_s: float = 2.0, fps: float | None = None
+    path: Path,
+    videos: Path | None,
+    duration_of: DurationOf,
+    clip_s: float = 2.0,
+    fps: float | None = None,
+    report: Report = silent,
 ) -> CustomData:
     """Read the file. Videos are looked for below `videos`, by default beside the file.
 
-    duration_of: seconds of a video file; raises VideoError. fps: the times are frames of this rate.
+    duration_of: seconds of a video file; raises VideoError. fps: the times are frames of this rate.  report: counts
+    the videos that were looked at.
     Raises AnnotationError that names every line with a fault.
     """
     named = NamedVideos(videos or path.parent)
-    table = read_rows(path, named, Durations(duration_of), fps)
+    table = read_rows(path, named, Durations(duration_of, report), fps)
     ids, inputs = named.ids(table.videos)
     annotations = table.annotations(ids, clip_s)
     return CustomData(annotations, inputs, f"{path}: {'; '.join([*table.how, *null_in_words(annotations)])}")
@@ -144,9 +160,12 @@ def read_rows(path: Path, named: NamedVideos, durations: Durations, fps: float |
         times = _Times(replace(table, records=[one for one in table.records if not _is_null(one)]), fps)
     except TableFault as fault:
         raise AnnotationError(path, [str(fault)]) from None
-    for record in table.records:
+    parsed = [(record, _parsed(record, named, times)) for record in table.records]
+    durations.expect(row.video for _, row in parsed if isinstance(row, _Row))
+    for record, row in parsed:
         try:
-            row = _parse(record, named, times)
+            if not isinstance(row, _Row):
+                raise row
             rows.append(_fit(row, durations.of(row.video)))
         except (RowFault, TableFault, VideoNotFound) as fault:
             faults.append(f"{table.kind} {record.row}: {fault}")
@@ -155,6 +174,14 @@ def read_rows(path: Path, named: NamedVideos, durations: Durations, fps: float |
     if faults:
         raise AnnotationError(path, faults)
     return TableRows(path, [*table.how, *times.how], table.kind, rows, durations)
+
+
+def _parsed(record: Record, named: NamedVideos, times: "_Times") -> "_Row | RowFault | TableFault | VideoNotFound":
+    """The row, or what is wrong with it."""
+    try:
+        return _parse(record, named, times)
+    except (RowFault, TableFault, VideoNotFound) as fault:
+        return fault
 
 
 def null_in_words(annotations: Sequence[Annotation]) -> list[str]:

@@ -24,6 +24,7 @@ from spikemba.datasets.custom import (
 from spikemba.datasets.video_names import NamedVideos
 from spikemba.errors import AnnotationError
 from spikemba.moments import Window
+from spikemba.progress import Report, silent
 
 
 @dataclass
@@ -65,6 +66,7 @@ def read_sources(
     duration_of: DurationOf,
     clip_s: float = 2.0,
     fps: float | None = None,
+    report: Report = silent,
 ) -> CustomData:
     """Read one table, any number of corrections (a folder of them, or one file), or both.
 
@@ -78,12 +80,12 @@ def read_sources(
         named = " and ".join(map(str, tables))
         raise AnnotationError(tables[1], [f"is a second table ({named}); expected one, and corrections beside it"])
     if len(tables) == len(sources) == 1:
-        return read_custom(tables[0], videos, duration_of, clip_s, fps)
+        return read_custom(tables[0], videos, duration_of, clip_s, fps, report)
     if videos is None:
         raise AnnotationError(
             sources[0], ["corrections name videos as the served folder does; add that folder with --videos FOLDER"]
         )
-    named_videos, durations = NamedVideos(videos), Durations(duration_of)
+    named_videos, durations = NamedVideos(videos), Durations(duration_of, report)
     table = read_rows(tables[0], named_videos, durations, fps) if tables else None
     corrections = [source for source in sources if source not in tables]
     found, notes = _read(corrections, named_videos, durations)

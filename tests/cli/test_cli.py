@@ -221,7 +221,7 @@ def test_training_evaluating_and_grounding_from_the_command_line(corpus, tiny, t
     result = run(*command, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["epochs"] == 2
-    assert "epoch    2  loss" in result.stderr
+    assert "epoch 2/2  loss" in result.stderr
     assert "it holds a run already; go on with --resume" in fails_in_one_line(*command)
     assert run(*command, "--resume").exit_code == 0
     table = run("evaluate", tmp_path / "run", "--split", "test", "--out", tmp_path / "p.jsonl")

@@ -72,12 +72,15 @@ def test_the_source_distribution_holds_what_the_tests_need(built):
 
 def test_the_first_commands_of_the_readme_work_from_an_empty_folder(spikemba, tmp_path):
     shown = (ROOT / "README.md").read_text("utf-8").partition("```console\n$ spikemba ")[2].partition("```")[0]
-    command, _, answer = shown.partition("\n")
+    first, second = shown.split("$ spikemba ")
+    command, _, answer = second.partition("\n")
+    assert "the copy that comes with the package" in spikemba(*shlex.split(command)).stderr
+    assert spikemba(*shlex.split(first.splitlines()[0])).stdout == "\n".join(first.splitlines()[1:]) + "\n"
     grounded = spikemba(*shlex.split(command))
     assert grounded.stdout.splitlines()[0] == answer.splitlines()[0]
     start, end = (float(number) for number in grounded.stdout.splitlines()[1].split("\t")[:2])
     assert max(0.0, min(end, 25.8) - max(start, 21.3)) > 0, grounded.stdout  # when the red circle enters
-    assert "the copy that comes with the package" in grounded.stderr
+    assert grounded.stderr == ""
     assert spikemba("--version").stdout.strip() == __version__
     assert "qvhighlights" in spikemba("config", "list").stdout
     assert spikemba("config", "show", "shapes").stdout.startswith("task: grounding")

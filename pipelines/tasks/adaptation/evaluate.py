@@ -25,6 +25,7 @@ from spikemba.files import ENCODERS_FOLDER
 from spikemba.grounding import Question, answer_questions
 from spikemba.model.video_mamba.adaptation import AdaptedVideoMamba, adapt_model
 from spikemba.model.video_mamba.checkpoint import load_video_checkpoint
+from spikemba.progress import Report, reported, silent
 
 
 class EncodedQuestions(Questions):
@@ -54,11 +55,17 @@ class EncodedQuestions(Questions):
 
 
 def answers(
-    model: EncoderAndGrounder, dataset: RawVideoDataset, clips: RawClips, run: RunConfig, shard: Shard
+    model: EncoderAndGrounder,
+    dataset: RawVideoDataset,
+    clips: RawClips,
+    run: RunConfig,
+    shard: Shard,
+    report: Report = silent,
 ) -> list[PredictedRow]:
     """What both models together answer to every query of a split, or of a shard of it."""
     questions = EncodedQuestions(model, dataset, clips, shard)
-    return to_rows(questions, answer_questions(model.grounder, questions, run.data.clip_s, run.grounding))
+    found = answer_questions(model.grounder, questions, run.data.clip_s, run.grounding)
+    return to_rows(questions, reported(found, len(questions), report))
 
 
 def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOptions | None = None) -> Evaluation:
@@ -78,7 +85,7 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     clips = raw_clips(config, encoder)
     dataset = RawVideoDataset(config.data, split, clips, to_train=False)
     config = config.model_copy(update={"grounding": with_settings(loaded.grounding, how.settings, "grounding")})
-    rows = answers(model, dataset, clips, config, Shard())
+    rows = answers(model, dataset, clips, config, Shard(), how.report)
     found = evaluate_rows(rows, dataset.annotations, how.benchmark or data.benchmark, how)
     published, limit = how.benchmark or data.published(config.name), config.grounding.min_exists
     return replace(found, published=published, videos=config.videos, min_exists=limit)

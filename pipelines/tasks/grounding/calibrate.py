@@ -19,6 +19,7 @@ from spikemba.grounding import Answer, answer_questions, calibrated, logit_of, r
 from spikemba.metrics.calibration import Calibration, Method, Scaling, fitted
 from spikemba.metrics.existence import calibration_error
 from spikemba.moments import iou
+from spikemba.progress import Report, reported, silent
 
 MIN_IOU = 0.5
 """A moment is right that overlaps a true one so much."""
@@ -64,11 +65,12 @@ def calibrate(
     data: DataConfig | None = None,
     method: Method = "platt",
     min_exists: float = 0.5,
+    report: Report = silent,
 ) -> Fitted:
     """Fit scale and offset of existence and of the moments' scores, and write them into the checkpoint's config.json.
 
     source: run folder or checkpoint folder.  data: in place of what it was trained with.  min_exists: below this
-    probability `ground` says that there is no such moment.
+    probability `ground` says that there is no such moment.  report: counts the queries that are answered.
     What cannot be fitted keeps what it was calibrated with before.
     Raises CheckpointError for a bundled model and where neither can be fitted, and what reading the split raises.
     """
@@ -79,7 +81,9 @@ def calibrate(
     data = run_around(folder).config(RunConfig).data if data is None else data
     dataset = GroundingDataset(data_as_trained(data, {}, loaded.features), split, to_train=False)
     loaded.features.check(dataset.spec, f"split {split!r}")
-    answers = list(answer_questions(loaded.model, Questions(dataset), loaded.features.clip_s, config))
+    questions = Questions(dataset)
+    asked = answer_questions(loaded.model, questions, loaded.features.clip_s, config)
+    answers = list(reported(asked, len(questions), report))
     known = [(a, b) for a, b in zip(dataset.annotations, answers, strict=True) if a.windows is not None]
     if not known:
         raise CheckpointError(f"split {split!r} tells of no query whether it has a moment; choose another with --split")

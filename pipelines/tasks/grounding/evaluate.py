@@ -24,6 +24,7 @@ from spikemba.errors import ConfigError
 from spikemba.features import FeatureSpec, row_length_s
 from spikemba.grounding import Answer, AnswerPrecision, GroundingConfig, Question, answer_questions
 from spikemba.model import SpikeMba
+from spikemba.progress import Report, reported, silent
 
 
 class Questions(Sequence[Question]):
@@ -65,11 +66,12 @@ def predict(
     config: GroundingConfig,
     shard: Shard | None = None,
     precision: AnswerPrecision = "fp32",
+    report: Report = silent,
 ) -> list[PredictedRow]:
     """What the model answers to every query of a split, or of a shard of it, in the split's order."""
     questions = Questions(dataset, shard)
-    clip_s = dataset.config.clip_s
-    return to_rows(questions, answer_questions(model, questions, clip_s, config, precision=precision))
+    answers = answer_questions(model, questions, dataset.config.clip_s, config, precision=precision)
+    return to_rows(questions, reported(answers, len(questions), report))
 
 
 def to_rows(questions: "Questions", answers: Iterable[Answer]) -> list[PredictedRow]:
@@ -201,7 +203,7 @@ def _predict_split(run: Path, split: Split, how: EvaluateOptions) -> _Answered:
     dataset = GroundingDataset(data_as_trained(own, how.settings, loaded.features), split, to_train=False)
     loaded.features.check(dataset.spec, f"split {split!r}")
     config = with_settings(loaded.grounding, how.settings, "grounding")
-    rows = predict(loaded.model, dataset, config, precision=how.precision)
+    rows = predict(loaded.model, dataset, config, precision=how.precision, report=how.report)
     return _Answered(loaded.model, dataset, config, how.precision, rows)
 
 

@@ -55,7 +55,8 @@ def evaluate_run(checkpoint: Path, split: Split = "val", options: EvaluateOption
     refuse_ignored(how.settings, "data", asked, used)
     dataset = VideoDataset(used, split, labels=loaded.labels)
     workers = run.train.workers if run else 0
-    rows = predict(loaded.model.to(device_named("auto")), dataset, loaded.preprocessing, workers=workers)
+    model, told = loaded.model.to(device_named("auto")), how.report
+    rows = predict(model, dataset, loaded.preprocessing, workers=workers, report=told)
     document = recognition_document(np.stack(rows), np.array(dataset.numbers), dataset.labels)
     if how.out is not None:
         write_jsonl(how.out, [_row(dataset, i, row) for i, row in enumerate(rows)])

@@ -31,6 +31,7 @@ from spikemba.model.video_mamba.checkpoint import (
     save_video_checkpoint,
 )
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.progress import Report, silent
 from spikemba.recognition import CLIPS_AT_ONCE, Probabilities, averaged, model_input, probabilities
 from spikemba.user_folders import weights_place
 
@@ -172,6 +173,7 @@ def predict(
     preprocessing: Preprocessing,
     shard: Shard | None = None,
     workers: int = 0,
+    report: Report = silent,
 ) -> list[Probabilities]:
     """Probabilities of every video of a split, or of a shard of it, averaged over its views.
 
@@ -188,8 +190,10 @@ def predict(
         generator=torch.Generator(),  # else the loader draws from the generator that dropout draws from
     )
     found: list[Probabilities] = []
+    report(0, len(mine))
     for batch in loader:
         batch.check()
         of_views = probabilities(model, batch.video, preprocessing)
         found += averaged(of_views, [n_views] * (len(batch) // n_views))
+        report(len(found), len(mine))
     return found
