@@ -175,7 +175,7 @@ def _without_features(splits: dict[str, list[Annotation]], found: Features) -> d
     lacking: dict[Any, str] = {}
     rows = [row for of_split in splits.values() for row in of_split]
     for folder in found.video:
-        missing = set(missing_videos(rows, FeatureFolder(folder)))
+        missing = set(missing_videos(rows, FeatureFolder(folder, "video")))
         for row in rows:
             if row.video_id in missing:
                 lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
@@ -232,7 +232,7 @@ def _write(
     data |= {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
     manifests: list[Manifest] = []
     if found:
-        manifests = [FeatureFolder(folder).manifest for folder in found.video]
+        manifests = [FeatureFolder(folder, "video").manifest for folder in found.video]
         data |= _feature_settings(about, found, manifests)
     config = write_data_config(out, f"spikemba train --dataset {about.name} --data {out}", data, about.name)
     text = text_source(found.text) if found else None

@@ -76,7 +76,9 @@ def test_a_published_pack_without_a_manifest_is_described_by_its_files(tmp_path)
     features.write_video_features(tmp_path / "slowfast_features", "v", RNG.normal(size=(3, 2304)), "float16")
     np.savez(tmp_path / "text.npz")
     folder = FeatureFolder(tmp_path / "slowfast_features")
-    assert folder.manifest == Manifest(encoder="slowfast_features", dim=2304)
+    assert folder.manifest.content.keys() == {"v"}
+    known = folder.manifest.model_copy(update={"content": None})
+    assert known == Manifest(encoder="slowfast_features", dim=2304)
     text = tmp_path / "t"
     text.mkdir()
     np.savez(text / "s17-d69_0.npz", last_hidden_state=RNG.normal(size=(4, 512)))
@@ -98,7 +100,7 @@ def test_missing_features_name_the_video_and_the_command(tmp_path):
     [
         (lambda p: p.write_bytes(b"PK\x03\x04 cut short"), "is damaged; delete it"),
         (lambda p: p.write_bytes(b""), "is damaged; delete it"),
-        (lambda p: np.savez(p, other=np.zeros((2, 6))), "has no array 'features'"),
+        (lambda p: np.savez(p, other=np.zeros(6)), "has no array 'features'"),
         (lambda p: np.savez(p, features=np.zeros((2, 7))), r"shape \(2, 7\); expected \(n, 6\)"),
         (lambda p: np.savez(p, features=np.zeros((0, 6))), r"expected \(n, 6\) with n >= 1"),
         (lambda p: np.savez(p, features=np.array([{"a": 1}])), "is damaged"),
