@@ -145,7 +145,7 @@ class FeatureSpec(Config):
         for mine, theirs in pairs:
             if differing := _other_numbers(mine, theirs):
                 raise FeaturesMismatch(
-                    f"{what} has other numbers for {differing!r} in {theirs.encoder} than {mine.encoder} had, on which the "
+                    f"{what} has other numbers for {differing!r} in {theirs.encoder} than {mine.encoder}, on which the "
                     "checkpoint was trained; name that pack, or train on this one"
                 )
         if other.clip_s != self.clip_s:

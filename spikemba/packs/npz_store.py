@@ -33,7 +33,9 @@ class NpzStore:
         return {ONLY: parse_shape(self._archive().beginning(f"{name}.npy", LONGEST_HEAD))}
 
     def read(self, name: str, key: str) -> NDArray[Any]:
-        """The array of a key."""
+        """The array of a name, which has no keys below it."""
+        if key != ONLY:
+            raise KeyError(key)
         return parse_array(self._archive().read(f"{name}.npy"))
 
     def files(self, name: str) -> list[Path]:

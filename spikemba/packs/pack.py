@@ -76,7 +76,7 @@ class Pack:
             self._spelt = {}
             for name in self.store.names():
                 self._spelt.setdefault(_plain(name, self.kind), []).append(name)
-        found = self._spelt.get(_plain(wanted, self.kind), [])
+        found = [name for name in self._spelt.get(_plain(wanted, self.kind), []) if self.store.has(name)]
         if len(found) != 1 or self._claims.setdefault(found[0], wanted) != wanted:
             return None
         self._say("spelt", f"its names are not spelt as in the annotations: {found[0]!r} is read for {wanted!r}")
@@ -111,8 +111,14 @@ class Pack:
         return len(self.rows(item))  # whatever is wrong with it, reading it whole says what
 
     def array(self, item: str, key: str) -> NDArray[Any] | None:
-        """Another array of an item, as stored; None where it has none. Raises FeaturesMismatch."""
-        return self._read(item, key) if key in self.shapes(item) else None
+        """Another array of an item, of finite numbers as stored; None where it has none. Raises FeaturesMismatch."""
+        if key not in self.shapes(item):
+            return None
+        found, place = self._read(item, key), self.store.place(item)
+        if found.dtype.kind not in "fiu" or not found.size:
+            raise FeaturesMismatch(f"{place} holds {key} of {found.shape} {found.dtype}; expected numbers")
+        check_finite(place, found)
+        return found
 
     def shapes(self, item: str) -> dict[str, tuple[int, ...]]:
         """Key -> shape of an item's arrays. Raises FeaturesMismatch."""
@@ -145,7 +151,9 @@ class Pack:
                 raise FeaturesMissing("any video or query", self.store.path)
         elif not names:
             raise FeaturesMismatch(f"{self.path} is empty; expected {EXPECTED}")
-        return sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest())[:N_SAMPLED]
+        return sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest())[
+            :N_SAMPLED
+        ]
 
     def _guessed_kind(self) -> Kind:
         first = self._sample[0]
@@ -153,7 +161,9 @@ class Pack:
         if keys & set(TOKEN_KEYS) or re.match(r"qid_?\d", first):
             return "text"
         called = self.path.name.lower()
-        return "text" if "features" not in keys and any(word in called for word in ("text", "txt", "query")) else "video"
+        return (
+            "text" if "features" not in keys and any(word in called for word in ("text", "txt", "query")) else "video"
+        )
 
     def _guessed_width(self, clips: Mapping[str, float]) -> Width:
         by_name = {_plain(name, self.kind): n for name, n in clips.items()}

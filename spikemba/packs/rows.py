@@ -43,8 +43,9 @@ def chosen_key(shapes: Mapping[str, Shape], usual: Sequence[str], wanted: str, p
         if wanted in shapes:
             return wanted
         raise FeaturesMismatch(f"{place} has no array {wanted!r}; it holds {listed}")
-    if usual_key := next((key for key in (*usual, ONLY) if key in shapes), None):
-        return usual_key
+    for key in (*usual, ONLY):
+        if key in shapes:
+            return key
     others = {key: shape for key, shape in shapes.items() if key not in (*MASK_KEYS, POOLED_KEY, SENTENCE_KEY)}
     found = [key for key, shape in others.items() if len(squeezed(shape)) == 2]
     if len(found) == 1:

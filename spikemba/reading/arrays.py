@@ -60,7 +60,9 @@ def array_shape(path: Path, key: str) -> tuple[int, ...]:
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Key -> shape of every array of an npz, by their heads; () for what is no array. Raises OSError, Unreadable."""
     with Zip(path) as archive:
-        return {name.removesuffix(".npy"): _shape_or_none(archive.beginning(name, LONGEST_HEAD)) for name in archive.names}
+        return {
+            name.removesuffix(".npy"): _shape_or_none(archive.beginning(name, LONGEST_HEAD)) for name in archive.names
+        }
 
 
 def _shape_or_none(content: bytes) -> tuple[int, ...]:
