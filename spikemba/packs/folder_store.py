@@ -18,6 +18,9 @@ PAIR = ("_rgb.npy", "_opt.npy")
 FORMS = ((".npz",), (".npy",), PAIR, (".pt",), (".pth",))
 """Endings of the files that hold an item; whichever form is there first is read."""
 
+ENDINGS = {".npz", ".npy", ".pt", ".pth"}
+"""Suffixes of files of one item."""
+
 
 class FolderStore:
     """Files of one encoder. A slash in a name is a folder."""

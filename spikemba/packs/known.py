@@ -44,15 +44,13 @@ KNOWN = (
     KnownPack("word vectors of GloVe", 300, ("glove",), "text"),
     KnownPack("mini of this program", 192, ("mini",)),
 )
-"""Names that say more come first."""
-
 WIDTHS = {pack.dim for pack in KNOWN}
 """Widths of encoders; numbers of clips are seldom one of them."""
 
 
 def guesses(name: str, dim: int, kind: str) -> list[KnownPack]:
-    """What a pack of that name and width may be, the likeliest first; by the width alone where no name fits."""
+    """What a pack of that name and width may be: what the longest part of its name tells, or else all of that width."""
     fitting = [pack for pack in KNOWN if pack.dim == dim and pack.kind == kind]
-    lower = name.lower()
-    named = [pack for pack in fitting if any(part in lower for part in pack.names)]
-    return named or fitting
+    told = {pack: max((len(part) for part in pack.names if part in name.lower()), default=0) for pack in fitting}
+    longest = max(told.values(), default=0)
+    return [pack for pack in fitting if told[pack] == longest]

@@ -7,6 +7,7 @@ from spikemba.errors import FeaturesMismatch
 from spikemba.packs.folder_store import FolderStore
 from spikemba.packs.hdf5_store import Hdf5Store
 from spikemba.packs.npz_store import NpzStore
+from spikemba.packs.rows import MASK_KEYS, POOLED_KEY, SENTENCE_KEY, TOKEN_KEYS, VIDEO_KEYS
 from spikemba.packs.store import Store
 from spikemba.reading.unreadable import Unreadable
 
@@ -67,12 +68,13 @@ def _open_hdf5(place: Place) -> tuple[Store, str]:
         raise FeaturesMismatch(f"{place.path} holds nothing below {place.key!r}")
     if place.key and store.has(place.key) and len(names) <= MOST_GROUPS:
         return Hdf5Store(place.path, place.key), ""
-    if not place.key and len(names) == 1 and len(store.shapes(names[0])) > len(ARRAYS_OF_ONE):
+    inside = set(store.shapes(names[0])) if len(names) == 1 and not place.key else set()
+    if len(inside) > 1 and not inside & ARRAYS_OF_ONE:
         return Hdf5Store(place.path, names[0]), ""
     return store, place.key
 
 
 MOST_GROUPS = 16
 """Groups of a file that sorts its arrays by what they are; with more of them, they are videos."""
-ARRAYS_OF_ONE = ("states", "sentence", "mask", "query")
-"""What a single query may hold; a single group with more arrays than that is one of videos."""
+ARRAYS_OF_ONE = {*VIDEO_KEYS, *TOKEN_KEYS, *MASK_KEYS, POOLED_KEY, SENTENCE_KEY}
+"""What one video or query may hold; a single group without any of them is one of videos."""

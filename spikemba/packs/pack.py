@@ -4,6 +4,7 @@
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMismatch, FeaturesMissing
-from spikemba.packs.opening import EXPECTED, open_store
+from spikemba.packs.opening import EXPECTED, FILES, open_store
 from spikemba.packs.rows import MASK_KEYS, TOKEN_KEYS, VIDEO_KEYS, as_rows, check_finite, chosen_key, squeezed
 from spikemba.packs.rows import true_tokens as _true_tokens
 from spikemba.packs.widths import Axes, Width, common_width
@@ -110,6 +111,12 @@ class Pack:
             return axes[0] if by_last else axes[1]
         return len(self.rows(item))  # whatever is wrong with it, reading it whole says what
 
+    def is_turned(self, item: str) -> bool:
+        """Whether an item's array lies as (F, n). Raises FeaturesMismatch."""
+        usual = TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS
+        axes = squeezed(self.shapes(item)[self._key(item, usual)])
+        return len(axes) == 2 and axes[0] == self.width.dim and (axes[1] != self.width.dim or self.width.transposed)
+
     def array(self, item: str, key: str) -> NDArray[Any] | None:
         """Another array of an item, of finite numbers as stored; None where it has none. Raises FeaturesMismatch."""
         if key not in self.shapes(item):
@@ -144,16 +151,14 @@ class Pack:
     # --- what is guessed
 
     def _sampled(self) -> list[str]:
-        names = self.store.names()
-        if not self.store.path.is_file():
-            inside = [name for name in names if "/" not in name]
-            if not inside:
-                raise FeaturesMissing("any video or query", self.store.path)
-        elif not names:
-            raise FeaturesMismatch(f"{self.path} is empty; expected {EXPECTED}")
-        return sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest())[
-            :N_SAMPLED
-        ]
+        names, path = self.store.names(), self.store.path
+        if path.is_file() and not names:
+            raise FeaturesMismatch(f"{path} is empty; expected {EXPECTED}")
+        if not path.is_file():
+            _check_whole(path)
+        if all("/" in name for name in names) and not path.is_file():
+            raise FeaturesMissing("any video or query", path)
+        return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())[:N_SAMPLED]
 
     def _guessed_kind(self) -> Kind:
         first = self._sample[0]
@@ -161,9 +166,8 @@ class Pack:
         if keys & set(TOKEN_KEYS) or re.match(r"qid_?\d", first):
             return "text"
         called = self.path.name.lower()
-        return (
-            "text" if "features" not in keys and any(word in called for word in ("text", "txt", "query")) else "video"
-        )
+        named = any(word in called for word in ("text", "txt", "query"))
+        return "text" if named and not keys & set(VIDEO_KEYS) else "video"
 
     def _guessed_width(self, clips: Mapping[str, float]) -> Width:
         by_name = {_plain(name, self.kind): n for name, n in clips.items()}
@@ -221,6 +225,17 @@ class Pack:
         if (str(self.path), what) not in _SAID:
             _SAID.add((str(self.path), what))
             _log.warning("%s: %s", self.path, sentence)
+
+
+def _check_whole(folder: Path) -> None:
+    """Raise FeaturesMismatch for a folder of nothing but one file that is a whole pack itself."""
+    files = [path for path in folder.glob("*") if path.suffix.lower() in FILES]
+    if len(files) == 1 and (files[0].suffix.lower() != ".npz" or len(open_store(files[0])[0].names()) > MOST_ARRAYS):
+        raise FeaturesMismatch(f"{folder} holds {files[0].name}, whose keys are its items; name the file: {files[0]}")
+
+
+MOST_ARRAYS = 8
+"""Of one video or query; a single npz of more is one of many videos."""
 
 
 def digest_of(rows: NDArray[Any]) -> str:

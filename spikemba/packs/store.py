@@ -15,7 +15,7 @@ ONLY = ""
 
 
 class Store(Protocol):
-    """The items of a pack, as its files have them. Readers raise OSError, Unreadable; KeyError for what is not there."""
+    """The items of a pack, as its files have them. All raise OSError, Unreadable; KeyError for what is not there."""
 
     path: Path
 
