@@ -195,7 +195,9 @@ def _of_arrays(seen: _Seen, folder: FeatureFolder) -> Iterator[Finding]:
             False, f"all rows are alike: {_listed(seen.alike)}", "look whether the video is a still; else " + again
         )
     if seen.zero_rows:
-        yield Finding(False, f"rows of zeros among others: {_listed(seen.zero_rows)}", "look whether nothing is seen there")
+        yield Finding(
+            False, f"rows of zeros among others: {_listed(seen.zero_rows)}", "look whether all is black there"
+        )
     if seen.turned:
         share = "all" if len(seen.turned) == len(seen.lengths) else f"{len(seen.turned)} of {len(seen.lengths)}"
         yield Finding(False, f"stored as (F, n): {share}, as {seen.turned[0]}", "")
@@ -249,9 +251,7 @@ def _of_rows(folder: FeatureFolder, rows: Sequence[Annotation]) -> Iterator[Find
         name, item = next(iter(spelt.items()))
         yield Finding(False, f"{len(spelt)} names are spelt otherwise, as {item} for {name}", "")
     if extra := sorted(set(folder.pack.store.names()) - {item for item in items.values() if item}):
-        yield Finding(
-            False, f"{len(extra)} more than the annotations have: {_listed(extra)}", ""
-        )
+        yield Finding(False, f"{len(extra)} more than the annotations have: {_listed(extra)}", "")
     if not video and (others := [row for row in rows if _says_otherwise(folder, row)]):
         first = others[0]
         said = f"{folder.asked(first.query_id)!r}, and the annotations say {first.query!r}"

@@ -85,7 +85,8 @@ def true_tokens(states: NDArray[Any], mask: NDArray[Any] | None, place: str) -> 
             raise FeaturesMismatch(f"{place} has a mask of {len(flat)} for {len(states)} tokens; expected one of each")
         if not flat.any():
             raise FeaturesMismatch(f"{place} has a mask that leaves no token; expected at least one")
-        return states[flat != 0]
+        chosen: NDArray[Any] = states[flat != 0]
+        return chosen
     real = np.flatnonzero((states != 0).any(1))
     return states[: int(real[-1]) + 1 if len(real) else 1]
 

@@ -125,10 +125,8 @@ def test_a_recipe_trains_and_evaluates_and_refuses_other_numbers(prepared, tiny,
     (folder,) = data.video_features
     for path in folder.glob("*.pt"):
         write_pt(folder, path.stem, normal(75, 768))
-    with pytest.raises(
-        FeaturesMismatch, match=r"has other numbers for '.*_210\.0' in qvhighlight_internvideo2_videoclip"
-    ):
-        run("evaluate", "run", "--split", "test")
+    said = failing("evaluate", "run", "--split", "test")
+    assert re.search(r"has other numbers for '.*_210\.0' in qvhighlight_internvideo2_videoclip", said), said
     shutil.rmtree(folder)
     with h5py.File(tmp_path / "one.h5", "w") as file:  # of other videos and in another form nothing is known to differ
         for row in rows_of("test"):

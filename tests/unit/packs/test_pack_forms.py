@@ -215,9 +215,7 @@ def test_several_arrays_are_named_with_how_to_choose(tmp_path):
     path.mkdir()
     for name, rows in ROWS.items():
         np.savez(path / f"{name}.npz", slow=rows, fast=rows[:, :256])
-    with pytest.raises(
-        FeaturesMismatch, match=r"several arrays: slow \(\d+, 768\), fast .* as in .*pack:slow"
-    ):
+    with pytest.raises(FeaturesMismatch, match=r"several arrays: slow \(\d+, 768\), fast .* as in .*pack:slow"):
         FeatureFolder(path, "video")
     chosen = FeatureFolder(tmp_path / "pack:fast", "video")
     assert (chosen.manifest.dim, chosen.manifest.encoder) == (256, "pack:fast")
