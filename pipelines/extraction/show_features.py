@@ -185,7 +185,7 @@ def _of_arrays(seen: _Seen, folder: FeatureFolder) -> Iterator[Finding]:
     """What is wrong with the numbers themselves."""
     again = "fetch or extract it again; or leave its rows out of the annotations"
     for fault in list(seen.faults.values())[:SHOWN]:
-        yield Finding(True, fault, again)
+        yield Finding(True, fault, "" if ";" in fault else again)
     if len(seen.faults) > SHOWN:
         yield Finding(True, f"{len(seen.faults) - SHOWN} more of {_listed([*seen.faults][SHOWN:])}", again)
     if seen.empty:

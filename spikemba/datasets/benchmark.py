@@ -103,7 +103,12 @@ _I3D = ("video_features", "i3d")
 _I3D_TEXT = ("query_features", *CLIP_TEXT)
 
 _BLIP2, _BLIP2_TEXT = ("blip_video_features",), ("blip_text_features", "blip_aug_text_features_openai")
-_INTERNVIDEO2 = ("qvhighlight_internvideo2_videoclip_6b_w2s", "internvideo2_videoclip_6b_w2s", "qvhighlight_6b")
+_INTERNVIDEO2 = (
+    "qvhighlight_internvideo2_videoclip_6b_w2s",
+    "internvideo2_videoclip_6b_w2s",
+    "qvhighlight_internvideo2_6b",
+    "qvhighlight_6b",
+)
 _LLAMA = (
     "qvhighlight_internvideo2_llama_text_feature",
     "internvideo2_llama_text_feature",
