@@ -24,6 +24,7 @@ from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, FeaturesMissing, UnknownName
 from spikemba.features import FeatureFolder, Manifest
 from spikemba.files import write_json
+from spikemba.packs.opening import FILES
 
 SEED = 0
 """Decides which videos are held out, once and for all."""
@@ -167,7 +168,7 @@ def _features(about: Benchmark, root: Path, wanted: str | None, *, required: boo
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).exists()), None)
+    return next((path for name in names for end in ("", *FILES) if (path := root / (name + end)).exists()), None)
 
 
 def _without_features(splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:

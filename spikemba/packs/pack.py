@@ -86,7 +86,7 @@ class Pack:
     def rows(self, item: str) -> NDArray[Any]:
         """(L, F) rows of a video's item as stored. Raises FeaturesMismatch."""
         place = self.store.place(item)
-        found = self._oriented(self._read(item, self._key(item, VIDEO_KEYS)), place)
+        found = self._oriented(self._read(item, self._key(item, self.shapes(item), VIDEO_KEYS)), place)
         check_finite(place, found)
         return found
 
@@ -94,7 +94,7 @@ class Pack:
         """(W, F) states of a query's real tokens as stored. Raises FeaturesMismatch."""
         place = self.store.place(item)
         shapes = self.shapes(item)
-        found = self._read(item, self._key(item, TOKEN_KEYS))
+        found = self._read(item, self._key(item, shapes, TOKEN_KEYS))
         if found.ndim == 1:
             self._say("pooled", "has one embedding for a sentence and none for its words: each is read as one token")
             found = found[None]
@@ -105,7 +105,7 @@ class Pack:
 
     def n_rows(self, item: str) -> int:
         """L of a video's item, by the head of its file. Raises FeaturesMismatch."""
-        axes = squeezed(self.shapes(item)[self._key(item, VIDEO_KEYS)])
+        axes = self._axes(item)
         if len(axes) == 2 and all(axes) and self.width.dim in axes:
             by_last = axes[1] == self.width.dim and not (axes[0] == axes[1] and self.width.transposed)
             return axes[0] if by_last else axes[1]
@@ -113,8 +113,7 @@ class Pack:
 
     def is_turned(self, item: str) -> bool:
         """Whether an item's array lies as (F, n). Raises FeaturesMismatch."""
-        usual = TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS
-        axes = squeezed(self.shapes(item)[self._key(item, usual)])
+        axes = self._axes(item)
         return len(axes) == 2 and axes[0] == self.width.dim and (axes[1] != self.width.dim or self.width.transposed)
 
     def array(self, item: str, key: str) -> NDArray[Any] | None:
@@ -176,7 +175,7 @@ class Pack:
         faults: list[FeaturesMismatch] = []
         for item in self._sample:
             try:
-                axes = squeezed(self.shapes(item)[self._key(item, TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS)])
+                axes = self._axes(item)
             except FeaturesMismatch as fault:
                 faults.append(fault)
                 continue
@@ -195,8 +194,13 @@ class Pack:
 
     # --- reading
 
-    def _key(self, item: str, usual: tuple[str, ...]) -> str:
-        return chosen_key(self.shapes(item), usual, self.key, self.store.place(item), str(self.store.path))
+    def _key(self, item: str, shapes: Mapping[str, tuple[int, ...]], usual: tuple[str, ...]) -> str:
+        return chosen_key(shapes, usual, self.key, lambda: self.store.place(item), str(self.store.path))
+
+    def _axes(self, item: str) -> tuple[int, ...]:
+        """The shape of an item's array without axes of length 1 that are too many."""
+        shapes = self.shapes(item)
+        return squeezed(shapes[self._key(item, shapes, TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS)])
 
     def _oriented(self, found: NDArray[Any], place: str) -> NDArray[Any]:
         what = f"{place} holds an array"

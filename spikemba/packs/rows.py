@@ -2,7 +2,7 @@
 
 # Shapes: n rows or tokens, F feature width.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,30 +33,33 @@ def squeezed(shape: Shape, n_axes: int = 2) -> Shape:
     return tuple(axes)
 
 
-def chosen_key(shapes: Mapping[str, Shape], usual: Sequence[str], wanted: str, place: str, path: str) -> str:
+def chosen_key(
+    shapes: Mapping[str, Shape], usual: Sequence[str], wanted: str, place: Callable[[], str], path: str
+) -> str:
     """The key of the array that is meant: what was asked for, a usual name, or the only one of two axes.
 
-    Raises FeaturesMismatch that names the arrays where that does not tell, and says how to choose.
+    place: says where the arrays are.  path: of the pack. Raises FeaturesMismatch that names the arrays where nothing tells,
+    and says how to choose.
     """
-    listed = ", ".join(f"{key or 'an array'} {shape}" for key, shape in shapes.items()) or "nothing"
-    if wanted and set(shapes) != {ONLY}:
-        if wanted in shapes:
-            return wanted
-        raise FeaturesMismatch(f"{place} has no array {wanted!r}; it holds {listed}")
+    if wanted in shapes and wanted:
+        return wanted
     for key in (*usual, ONLY):
-        if key in shapes:
+        if key in shapes and (not wanted or key == ONLY):
             return key
+    listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
+    if wanted:
+        raise FeaturesMismatch(f"{place()} has no array {wanted!r}; it holds {listed}")
     others = {key: shape for key, shape in shapes.items() if key not in (*MASK_KEYS, POOLED_KEY, SENTENCE_KEY)}
     found = [key for key, shape in others.items() if len(squeezed(shape)) == 2]
     if len(found) == 1:
         return found[0]
     if len(found) > 1:
-        listed = ", ".join(f"{key} {shapes[key]}" for key in found)
-        raise FeaturesMismatch(f"{place} holds several arrays: {listed}; say which, as in {path}:{found[0]}")
+        several = ", ".join(f"{key} {shapes[key]}" for key in found)
+        raise FeaturesMismatch(f"{place()} holds several arrays: {several}; say which, as in {path}:{found[0]}")
     alone = [key for key, shape in others.items() if len(shape) == 1] or [key for key in (POOLED_KEY,) if key in shapes]
     if len(alone) == 1 and usual is TOKEN_KEYS:
         return alone[0]
-    raise FeaturesMismatch(f"{place} has no array {usual[0]!r} and no other of rows (n, F); it holds {listed}")
+    raise FeaturesMismatch(f"{place()} has no array {usual[0]!r} and no other of rows (n, F); it holds {listed}")
 
 
 def as_rows(found: NDArray[Any], dim: int | None, *, transposed: bool, what: str) -> tuple[NDArray[Any], bool]:

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_packs.py
 
 `opened_s` is what a data set does before anything else: the form, the width and the marks of six items are found.
-`counted_s` is what it does next: every video is looked for and its rows are counted. `read_ms` is one video. All are times of
-the processor, which other programs on it hardly touch.
+`counted_s` is what it does next: every video is looked for and its rows are counted. `read_ms` is one video. All are
+times of the processor, which other programs on it hardly touch.
 """
 
 import argparse

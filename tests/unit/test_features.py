@@ -147,6 +147,21 @@ def test_unknown_weights_are_trusted_when_the_width_fits():
     SPEC.check(published, "here")
 
 
+def test_packs_without_manifests_are_known_by_the_numbers_of_items_that_both_have():
+    def of(**content):
+        return SPEC.model_copy(update={"video": (SLOWFAST, Manifest(encoder="pack", dim=6, content=content))})
+
+    trained = of(a="1", b="2")
+    for there in (of(b="2", c="3"), of(c="3"), of(), SPEC):
+        trained.check(there, "here")
+        there.check(trained, "here")
+    with pytest.raises(FeaturesMismatch, match="here has other numbers for 'b' in pack than pack, on which"):
+        trained.check(of(a="1", b="9"), "here")
+    text = SPEC.model_copy(update={"text": TEXT.model_copy(update={"content": {"qid1": "1"}})})
+    with pytest.raises(FeaturesMismatch, match="other numbers for 'qid1'"):
+        text.check(text.model_copy(update={"text": TEXT.model_copy(update={"content": {"qid1": "2"}})}), "here")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 @pytest.mark.parametrize("kind", ["npz", "npy", "text", "pooled"])
 def test_a_feature_that_is_no_finite_number_is_named_with_its_file_and_row(tmp_path, kind, value):
