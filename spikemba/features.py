@@ -4,15 +4,14 @@
     <root>/<encoder>_text/qid<query_id>.npz["last_hidden_state"] (n_tokens, F), ["pooler_output"] (F,)
     <root>/<encoder>/manifest.json                               what made them
 
-This is the field's public layout, so published packs load and what is written here trains other toolkits. Also read:
-<video_id>.npy (VGG, PANNs), <video_id>_rgb.npy beside <video_id>_opt.npy (I3D, joined), <query_id>.npz without `qid`,
-and ["token"] for the token states (TVSum's text). Everything that reads features goes through `FeatureSpec.join` and
-`tokens`, so that training and querying cannot drift apart.
+This is the field's public layout, so published packs load and what is written here trains other toolkits. What else
+packs are, `spikemba.packs` reads. Everything that reads features goes through `FeatureSpec.join` and `tokens`, so that
+training and querying cannot drift apart.
 """
 
 # Shapes: L clips, W query tokens, F feature width.
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,9 +21,11 @@ from pydantic import Field, PositiveInt
 
 from spikemba.config import Config
 from spikemba.errors import ConfigError, FeaturesMismatch, FeaturesMissing, QueryError
-from spikemba.feature_arrays import has_array, load_array, load_video, n_rows
-from spikemba.files import is_file, write_json, writing
+from spikemba.files import write_json, writing
 from spikemba.libraries import one_line
+from spikemba.packs.opening import pack_place
+from spikemba.packs.pack import Pack
+from spikemba.packs.rows import POOLED_KEY, SENTENCE_KEY, TOKEN_KEYS
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 from spikemba.video.names import file_about
@@ -59,6 +60,8 @@ class Manifest(Config):
     """Which frames were taken and how they were resized, in words."""
     dtype: Dtype = "float32"
     """Type of the stored numbers."""
+    content: dict[str, str] | None = None
+    """Of a pack without a manifest: a few of its items, each with a mark of its numbers, by which it is known."""
 
 
 class FeatureSpec(Config):
@@ -139,6 +142,12 @@ class FeatureSpec(Config):
                 f"{what} has features {' + '.join(found)} and text {_describe(other.text)}; the checkpoint was trained"
                 f" on {' + '.join(wanted)} and text {_describe(self.text)}, in that order"
             )
+        for mine, theirs in pairs:
+            if differing := _other_numbers(mine, theirs):
+                raise FeaturesMismatch(
+                    f"{what} has other numbers for {differing!r} in {theirs.encoder} than {mine.encoder}, on which the "
+                    "checkpoint was trained; name that pack, or train on this one"
+                )
         if other.clip_s != self.clip_s:
             raise FeaturesMismatch(f"{what} has clips of {other.clip_s:g} s; the checkpoint expects {self.clip_s:g} s")
         for name in RULES:
@@ -201,6 +210,12 @@ def _same(mine: Manifest, theirs: Manifest) -> bool:
     return mine.dim == theirs.dim and (mine.weights == theirs.weights if known else True)
 
 
+def _other_numbers(mine: Manifest, theirs: Manifest) -> str | None:
+    """An item by which two packs without manifests differ; None where they agree or have none of these in common."""
+    marks = theirs.content or {}
+    return next((item for item, mark in (mine.content or {}).items() if marks.get(item, mark) != mark), None)
+
+
 def _normalise_rows(x: Array) -> Array:
     """x / (|x| + 1e-5) per row, as the Moment-DETR family does."""
     scaled: Array = x / (np.linalg.norm(x, axis=-1, keepdims=True) + np.float32(1e-5))
@@ -208,106 +223,95 @@ def _normalise_rows(x: Array) -> Array:
 
 
 class FeatureFolder:
-    """One folder of features, of one encoder."""
+    """One pack of features, of one encoder: a folder, or a file of another form."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises FeaturesMissing when there is no such folder or nothing in it."""
+    def __init__(
+        self,
+        folder: Path,
+        kind: Literal["video", "text"] | None = None,
+        clips: Mapping[str, float] | None = None,
+    ) -> None:
+        """kind: what it is read for; found out by default.  clips: rows that videos should have by their durations.
+
+        Raises FeaturesMissing when there is no such folder or nothing in it.
+        """
         self.folder = folder
-        self.manifest = read_manifest(folder) or self._guess()
+        known = read_manifest(pack_place(folder).path)
+        kind = known.kind if known else kind
+        self.pack = Pack(folder, dim=known.dim if known else None, kind=kind, clips=clips)
+        self.manifest = known or self._guess()
 
     def video(self, video_id: str) -> NDArray[Any]:
         """(L, F) clip features as stored. Raises FeaturesMissing, FeaturesMismatch."""
-        files = self._video_files(video_id)
-        if not files:
-            raise FeaturesMissing(f"video {video_id!r}", self.folder)
-        return load_video(files, self.manifest.dim)
+        return self.pack.rows(self._item(video_id, "video"))
 
     def n_rows(self, video_id: str) -> int:
         """L of a video, without reading its features. Raises FeaturesMissing, FeaturesMismatch."""
-        files = self._video_files(video_id)
-        if not files:
-            raise FeaturesMissing(f"video {video_id!r}", self.folder)
-        return min(map(n_rows, files))
+        return self.pack.n_rows(self._item(video_id, "video"))
 
     def text(self, query_id: str | int) -> NDArray[Any]:
         """(W, F) token states as stored. Raises FeaturesMissing, FeaturesMismatch."""
-        for path in self._text_files(query_id):
-            return load_array(path, _token_key(path), self.manifest.dim)
-        raise FeaturesMissing(f"query {query_id!r}", self.folder)
+        return self.pack.tokens(self._item(query_id, "query"))
 
     def sentence(self, query_id: str | int) -> NDArray[Any] | None:
         """(F,) embedding of the sentence as stored, None where the file has none. Raises FeaturesMismatch."""
-        for path in self._text_files(query_id):
-            return load_array(path, POOLED_KEY, n_axes=1) if has_array(path, POOLED_KEY) else None
-        return None
+        found = self._beside(query_id, POOLED_KEY)
+        return None if found is None else found.reshape(-1)
 
     def asked(self, query_id: str | int) -> str | None:
         """The sentence that the query's features were made of; None where the file does not say, as in published packs.
 
         Raises FeaturesMismatch.
         """
-        for path in self._text_files(query_id):
-            if has_array(path, SENTENCE_KEY):
-                return load_array(path, SENTENCE_KEY, n_axes=1).tobytes().decode("utf-8", "surrogatepass")
-        return None
+        found = self._beside(query_id, SENTENCE_KEY)
+        return None if found is None else found.tobytes().decode("utf-8", "surrogatepass")
 
     def has_video(self, video_id: str) -> bool:
         """Whether the video's features are there."""
-        return bool(self._video_files(video_id))
+        return self.pack.item(video_id) is not None
 
     def has_text(self, query_id: str | int) -> bool:
         """Whether the query's features are there."""
-        return bool(self._text_files(query_id))
+        return self.pack.item(checked_query_id(query_id)) is not None
 
     def files(self, *, videos: Iterable[str] = (), queries: Iterable[str | int] = ()) -> list[Path]:
-        """The files of these, in their order, without those that are not there."""
-        of_videos = [path for video_id in videos for path in self._video_files(video_id)]
-        return of_videos + [path for query_id in queries for path in self._text_files(query_id)[:1]]
+        """The files of these, in their order and each once, without those that are not there."""
+        items = (self.pack.item(identifier) for identifier in (*videos, *queries))
+        return list(dict.fromkeys(path for item in items if item for path in self.pack.store.files(item)))
 
-    def _video_files(self, video_id: str) -> list[Path]:
-        for endings in VIDEO_ENDINGS:
-            files = [file_about(self.folder, video_id, ending) for ending in endings]
-            if all(map(is_file, files)):
-                return files
-        return []
+    def items(self) -> list[str]:
+        """Identifiers of all that is there, queries without `qid`."""
+        names = self.pack.store.names()
+        return [name.removeprefix("qid") for name in names] if self.manifest.kind == "text" else names
 
-    def _text_files(self, query_id: str | int) -> list[Path]:
-        own = query_file(self.folder, query_id)
-        files = (own, own.with_name(own.name.removeprefix("qid")))  # both forms are in circulation
-        return [path for path in files if is_file(path)]
+    def _item(self, identifier: str | int, what: str) -> str:
+        item = self.pack.item(checked_query_id(identifier) if what == "query" else identifier)
+        if item is None:
+            raise FeaturesMissing(f"{what} {identifier!r}", self.folder)
+        return item
+
+    def _beside(self, query_id: str | int, key: str) -> NDArray[Any] | None:
+        item = self.pack.item(checked_query_id(query_id))
+        return None if item is None else self.pack.array(item, key)
 
     def _guess(self) -> Manifest:
-        """A published pack has no manifest: its name and the width of its first file are all there is to know."""
-        first = min((path for ending in ("*.npz", "*.npy") for path in self.folder.glob(ending)), default=None)
-        if first is None:
-            raise FeaturesMissing("any video or query", self.folder)
-        name = self.folder.resolve().name
-        if first.suffix == ".npz" and not has_array(first, "features"):
-            return Manifest(encoder=name, kind="text", dim=load_array(first, _token_key(first)).shape[1])
-        video_id = first.name.removesuffix(first.suffix)
-        for ending in ("_rgb", "_opt"):
-            video_id = video_id.removesuffix(ending) if first.suffix == ".npy" else video_id
-        return Manifest(encoder=name, dim=load_video(self._video_files(video_id) or [first]).shape[1])
+        """A published pack has no manifest: its name, the width of a few arrays, and their numbers say what it is."""
+        pack, sample = self.pack, self.pack.sample_digests()
+        return Manifest(encoder=_name_of(self.folder), kind=pack.kind, dim=pack.width.dim, content=sample)
 
 
-VIDEO_ENDINGS = ((".npz",), (".npy",), ("_rgb.npy", "_opt.npy"))
-"""Files that hold one video's features, whichever form is there; several are joined on the channels."""
+def _name_of(path: Path) -> str:
+    place = pack_place(path)
+    name = place.path.resolve().stem if place.path.is_file() else place.path.resolve().name
+    return f"{name}:{place.key}" if place.key else name
 
-TOKEN_KEYS = ("last_hidden_state", "token")
-"""Names of the token states in a query's npz."""
 
 LONGEST_ID = 200
 """Bytes of a query's identifier, so that file systems take its file's name."""
 
-POOLED_KEY = "pooler_output"
-"""Name of the sentence's embedding there."""
 
-SENTENCE_KEY = "query"
-"""Name of the sentence itself there, as its bytes in UTF-8; published packs have none."""
-
-
-def query_file(folder: Path, query_id: str | int) -> Path:
-    """The file of a query in a folder. Raises QueryError for an identifier that cannot name one, such as a path."""
+def checked_query_id(query_id: str | int) -> str:
+    """The identifier as text. Raises QueryError for one that cannot name a file, such as a path."""
     text = str(query_id)
     if not text or set(text) & set("/\\\0") or len(text.encode("utf-8", "surrogatepass")) > LONGEST_ID:
         shown = text if len(text) <= 40 else f"{text[:40]}…"
@@ -315,7 +319,12 @@ def query_file(folder: Path, query_id: str | int) -> Path:
             f"qid {shown!r} cannot name a file of features; expected 1 to {LONGEST_ID} bytes without / and \\: "
             "give it another qid in the annotations"
         )
-    return folder / f"qid{text}.npz"
+    return text
+
+
+def query_file(folder: Path, query_id: str | int) -> Path:
+    """The file of a query in a folder. Raises QueryError as `checked_query_id` does."""
+    return folder / f"qid{checked_query_id(query_id)}.npz"
 
 
 def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
@@ -359,8 +368,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         changed = [name for name in Manifest.model_fields if getattr(old, name) != getattr(manifest, name)]
         seen = ", ".join(f"{name} {getattr(old, name)} (now {getattr(manifest, name)})" for name in changed)
         raise FeaturesMismatch(f"{folder} holds features made otherwise: {seen}; choose another folder with --out")
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
-
-
-def _token_key(path: Path) -> str:
-    return next((key for key in TOKEN_KEYS if has_array(path, key)), TOKEN_KEYS[0])
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json", exclude={"content"}))

@@ -128,7 +128,7 @@ def check_prepared(dataset: str, config: "RunConfig") -> None:
 def _prepare_command(dataset: str) -> str:
     """What makes the annotations of a configuration that comes with spikemba."""
     own = {"demo": "spikemba demo", "claims": "spikemba prepare claims --grammar far --out data/claims"}
-    return own.get(dataset, f"spikemba prepare {dataset}")
+    return own.get(dataset, f"spikemba prepare {'qvhighlights' if dataset.startswith('qvhighlights_') else dataset}")
 
 
 class Processes:

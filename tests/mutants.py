@@ -195,8 +195,8 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("spikemba/features.py", "unit/test_features.py"): [
         ("a checkpoint takes longer queries than it read", '"max_tokens", "sentence_token"', '"sentence_token"'),
     ],
-    ("spikemba/feature_arrays.py", "unit/test_features.py"): [
-        ("infinity is a feature", "fine = np.isfinite(found)", "fine = ~np.isnan(found)"),
+    ("spikemba/packs/rows.py", "unit/test_features.py"): [
+        ("infinity is a feature", "= np.isfinite(found)", "= ~np.isnan(found)"),
     ],
     ("pipelines/shards.py", "pipeline/extraction/test_shards.py"): [
         ("torchrun in each task of a step does all of the step", "return together.within(step)", "return together"),

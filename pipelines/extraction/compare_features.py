@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMissing
 from spikemba.features import MANIFEST, FeatureFolder, Manifest
+from spikemba.packs.folder_store import ENDINGS
+from spikemba.packs.opening import pack_place
 
 Rows = NDArray[np.float64]
 
@@ -58,11 +60,15 @@ def compare_features(a: Path, b: Path) -> list[Comparison]:
 
 
 def _streams(folder: Path) -> dict[str, Path]:
-    """Encoder -> folder of its files."""
-    if any(folder.glob("*.npz")) or (folder / MANIFEST).is_file():
-        return {_plain(folder.name): folder}
-    inner = sorted(path for path in folder.glob("*") if path.is_dir() and any(path.rglob("*.npz")))
+    """Encoder -> its pack."""
+    if (folder / MANIFEST).is_file() or not folder.is_dir() or any(map(_is_item, folder.glob("*"))):
+        return {_plain(pack_place(folder).path.stem if not folder.is_dir() else folder.name): folder}
+    inner = sorted(path for path in folder.glob("*") if path.is_dir() and any(map(_is_item, path.rglob("*"))))
     return {_plain(path.name): path for path in inner}
+
+
+def _is_item(path: Path) -> bool:
+    return path.suffix in ENDINGS
 
 
 def _plain(name: str) -> str:
@@ -96,9 +102,7 @@ def _compare(name: str, a: FeatureFolder, b: FeatureFolder) -> Comparison:
 
 
 def _items(folder: FeatureFolder) -> set[str]:
-    files = (path for path in folder.folder.rglob("*.npz") if not path.name.startswith("."))
-    names = {path.relative_to(folder.folder).as_posix().removesuffix(".npz") for path in files}
-    return {name.removeprefix("qid") for name in names} if folder.manifest.kind == "text" else names
+    return set(folder.items())
 
 
 def _read(folder: FeatureFolder, item: str) -> Rows:

@@ -25,6 +25,7 @@ from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, FeaturesMissing, UnknownName
 from spikemba.features import FeatureFolder, Manifest
 from spikemba.files import write_json
+from spikemba.packs.opening import FILES
 
 SEED = 0
 """Decides which videos are held out, once and for all."""
@@ -168,7 +169,7 @@ def _features(about: Benchmark, root: Path, wanted: str | None, *, required: boo
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).exists()), None)
+    return next((path for name in names for end in ("", *FILES) if (path := root / (name + end)).exists()), None)
 
 
 def _without_features(splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:
@@ -176,7 +177,7 @@ def _without_features(splits: dict[str, list[Annotation]], found: Features) -> d
     lacking: dict[Any, str] = {}
     rows = [row for of_split in splits.values() for row in of_split]
     for folder in found.video:
-        missing = set(missing_videos(rows, FeatureFolder(folder)))
+        missing = set(missing_videos(rows, FeatureFolder(folder, "video")))
         for row in rows:
             if row.video_id in missing:
                 lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
@@ -233,7 +234,7 @@ def _write(
     data |= {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
     manifests: list[Manifest] = []
     if found:
-        manifests = [FeatureFolder(folder).manifest for folder in found.video]
+        manifests = [FeatureFolder(folder, "video").manifest for folder in found.video]
         data |= _feature_settings(about, found, manifests)
     command = shlex.join(["spikemba", "train", "--dataset", about.name, "--data", str(out)])
     config = write_data_config(out, command, data, about.name)

@@ -21,11 +21,11 @@ def of_split(data: DataConfig, rows: Sequence[Annotation], called: str) -> dict[
     marks = {called: of_rows(json.dumps(replace(one, kind=None).to_row()) for one in rows)}
     videos = list(dict.fromkeys(one.video_id for one in rows))
     for folder in data.video_features:
-        marks[f"features in {folder}"] = of_files(FeatureFolder(folder).files(videos=videos))
+        marks[f"features in {folder}"] = of_files(FeatureFolder(folder, "video").files(videos=videos))
     if data.text_features is not None:
         text = data.text_features
         queries = [one.query_id for one in rows]
-        files = [text] if text.is_file() else FeatureFolder(text).files(queries=queries)
+        files = [text] if text.is_file() else FeatureFolder(text, "text").files(queries=queries)
         marks[f"features in {text}"] = of_files(files)
     return marks
 

@@ -22,6 +22,7 @@ from spikemba.datasets.targets import N_GRADES, ClipTargets, clip_targets, is_gr
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
 from spikemba.features import RULES, Array, ClipLength, FeatureFolder, FeatureSpec, Manifest, row_length_s
+from spikemba.packs.opening import is_pack_file
 from spikemba.progress import Report, silent
 
 _log = logging.getLogger(__name__)
@@ -59,9 +60,9 @@ class DataConfig(Config):
     test_nulls: Path | None = None
     """The same for the test split."""
     video_features: tuple[Path, ...] = ()
-    """Folders of clip features, in the order in which they are joined."""
+    """Packs of clip features, in the order in which they are joined: folders, or files whose keys are video ids."""
     text_features: Path | None = None
-    """Folder of query features, or a text file of word vectors such as glove.6B.300d.txt."""
+    """Pack of query features, or a text file of word vectors such as glove.6B.300d.txt."""
     clip_s: ClipLength = 2.0
     """Seconds of video per clip."""
     max_clips: PositiveInt | None = None
@@ -156,7 +157,8 @@ class GroundingDataset(Dataset[Pair]):
         """
         self.config, self.split, self.to_train = config, split, to_train and split == "train"
         self.annotations = _of_domain(_usable_rows(config, split, to_train=self.to_train), config)
-        folders = (FeatureFolder(folder) for folder in config.video_features)
+        clips = {one.video_id: one.duration_s / config.clip_s for one in self.annotations}
+        folders = (FeatureFolder(folder, "video", clips) for folder in config.video_features)
         self._streams: list[ClipStream] = [*folders] if streams is None else [*streams]
         self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
@@ -299,8 +301,8 @@ def _of_domain(annotations: list[Annotation], config: DataConfig) -> list[Annota
 
 
 def text_source(path: Path) -> FeatureFolder | WordVectors:
-    """A folder of query features, or a file of word vectors. Raises FeaturesMissing, FeaturesMismatch."""
-    return WordVectors(path) if path.is_file() else FeatureFolder(path)
+    """A pack of query features, or a file of word vectors. Raises FeaturesMissing, FeaturesMismatch."""
+    return WordVectors(path) if path.is_file() and not is_pack_file(path) else FeatureFolder(path, "text")
 
 
 def source_video(video_id: str) -> str:

@@ -102,9 +102,25 @@ PANNS = ("pann_features", "audio_features", "pann")
 _I3D = ("video_features", "i3d")
 _I3D_TEXT = ("query_features", *CLIP_TEXT)
 
+_BLIP2, _BLIP2_TEXT = ("blip_video_features",), ("blip_text_features", "blip_aug_text_features_openai")
+_INTERNVIDEO2 = (
+    "qvhighlight_internvideo2_videoclip_6b_w2s",
+    "internvideo2_videoclip_6b_w2s",
+    "qvhighlight_internvideo2_6b",
+    "qvhighlight_6b",
+)
+_LLAMA = (
+    "qvhighlight_internvideo2_llama_text_feature",
+    "internvideo2_llama_text_feature",
+    "qvhighlight_llama_text_feature",
+)
+
 SLOWFAST_CLIP = Pack("slowfast+clip", (SLOWFAST, CLIP), CLIP_TEXT)
 CLIP_SLOWFAST = Pack("clip+slowfast", (CLIP, SLOWFAST), CLIP_TEXT)
 CLIP_ONLY = Pack("clip", (CLIP,), CLIP_TEXT)
 WITH_AUDIO = Pack("slowfast+clip+pann", (SLOWFAST, CLIP, PANNS), CLIP_TEXT)
+INTERNVIDEO2 = Pack("internvideo2", (_INTERNVIDEO2,), _LLAMA, {"max_tokens": 40})
+WITH_BLIP2 = Pack("slowfast+clip+blip2", (SLOWFAST, CLIP, _BLIP2), _BLIP2_TEXT)
+PE_CORE = Pack("pe_core", (("pe_core", "pe_core_features"),), ("pe_core_text", "pe_core_text_features"))
 I3D = Pack("i3d", (_I3D,), _I3D_TEXT)
 I3D_WITH_AUDIO = Pack("i3d+pann", (_I3D, PANNS), _I3D_TEXT)

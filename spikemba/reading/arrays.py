@@ -54,8 +54,27 @@ def array_shape(path: Path, key: str) -> tuple[int, ...]:
     else:
         with Zip(path) as archive:
             content = archive.beginning(f"{key}.npy", LONGEST_HEAD)
-    _, _, axes, _ = _head(content)
-    return axes
+    return parse_shape(content)
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Key -> shape of every array of an npz, by their heads; () for what is no array. Raises OSError, Unreadable."""
+    with Zip(path) as archive:
+        return {
+            name.removesuffix(".npy"): _shape_or_none(archive.beginning(name, LONGEST_HEAD)) for name in archive.names
+        }
+
+
+def _shape_or_none(content: bytes) -> tuple[int, ...]:
+    try:
+        return parse_shape(content)
+    except Unreadable:
+        return ()
+
+
+def parse_shape(content: bytes) -> tuple[int, ...]:
+    """The shape by the first bytes of an npy. Raises Unreadable."""
+    return _head(content)[2]
 
 
 def parse_array(content: bytearray) -> NDArray[Any]:

@@ -59,10 +59,20 @@ def read_torch(path: Path) -> Any:
     return tree
 
 
+def read_torch_outline(path: Path) -> Any:
+    """The same with tensors that have a type and a shape but no numbers, of a zip archive without reading those.
+
+    Raises OSError, Unreadable.
+    """
+    with path.open("rb") as file:
+        start = file.read(2)
+    return _read_zip(path, outline=True) if start == b"PK" else read_torch(path)
+
+
 # --- zip archives
 
 
-def _read_zip(path: Path) -> Any:
+def _read_zip(path: Path, *, outline: bool = False) -> Any:
     with Zip(path) as archive:
         pickles = [name for name in archive.names if re.fullmatch(r"([^/]+/)?data\.pkl", name)]
         if len(pickles) != 1:
@@ -76,7 +86,12 @@ def _read_zip(path: Path) -> Any:
         def stored(key: str, dtype: torch.dtype) -> Tensor:
             if key not in found:
                 try:
-                    found[key] = _numbers(archive.read(f"{root}data/{key}"), dtype)
+                    name = f"{root}data/{key}"
+                    found[key] = (
+                        torch.empty(archive.n_bytes(name) // dtype.itemsize, dtype=dtype, device="meta")
+                        if outline
+                        else _numbers(archive.read(name), dtype)
+                    )
                 except KeyError:
                     raise Unreadable(f"it has no numbers stored as {key!r}") from None
             return found[key] if found[key].dtype == dtype else found[key].view(torch.uint8).view(dtype)

@@ -29,6 +29,7 @@ class Zip:
             raise Unreadable(f"not an archive that can be read ({_reason(error)})") from None
         self._members = {info.filename: info for info in self._archive.infolist()}
         self._plain_left, self._packed_left = self.size, max(ALWAYS_ALLOWED, MAX_RATIO * self.size)
+        self._counted: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +61,10 @@ class Zip:
             raise Unreadable(f"its {name} has {len(content):,} of {info.file_size:,} bytes")
         return content
 
+    def n_bytes(self, name: str) -> int:
+        """What a member is said to hold, unpacked. Raises KeyError for none."""
+        return self._members[name].file_size
+
     def check_sizes(self) -> None:
         """Hold the sizes of all members against the file's, before another program unpacks them. Raises Unreadable."""
         for info in self._members.values():
@@ -74,7 +79,13 @@ class Zip:
             raise Unreadable(f"its {name} is damaged ({_reason(error)})") from None
 
     def _spend(self, info: zipfile.ZipInfo) -> None:
-        """Members may lie over each other in an archive, so that each is small and all together are not."""
+        """Members may lie over each other in an archive, so that each is small and all together are not.
+
+        Each counts once: an archive that is held open is read again in every epoch.
+        """
+        if info.filename in self._counted:
+            return
+        self._counted.add(info.filename)
         if info.compress_type == zipfile.ZIP_STORED:
             self._plain_left -= info.file_size
         else:

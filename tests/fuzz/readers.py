@@ -193,6 +193,27 @@ def _(path):
     np.save(path, np.asfortranarray(ROWS))
 
 
+@reader("features pt", "v.pt", lambda path: FeatureFolder(path.parent, "video").video("v"))
+def _(path):
+    torch.save({"x": torch.from_numpy(ROWS).bfloat16(), "fps": 0.5}, path)
+
+
+@reader("features h5", "pack.h5", lambda path: (lambda f: (f.video("v"), f.n_rows("w")))(FeatureFolder(path, "video")))
+def _(path):
+    with h5py.File(path, "w") as file:
+        file["v"], file["w/x"] = ROWS, ROWS.T
+
+
+@reader("features one npz", "pack.npz", lambda path: FeatureFolder(path, "video").video("v"))
+def _(path):
+    np.savez_compressed(path, v=ROWS[None], w=ROWS)
+
+
+@reader("query pt", "qid1.pt", lambda path: FeatureFolder(path.parent, "text").text(1))
+def _(path):
+    torch.save({"states": torch.from_numpy(ROWS), "attention_mask": torch.tensor([1, 1, 1, 0, 0])}, path)
+
+
 @reader("query npz", "qid1.npz", lambda path: (lambda f: (f.text(1), f.sentence(1)))(FeatureFolder(path.parent)))
 def _(path):
     np.savez(path, last_hidden_state=ROWS, pooler_output=ROWS[0])

@@ -22,7 +22,7 @@ ROOMS = {
         {"errors"},
         {"config", "moments", "batch", "files", "device", "libraries", "hub_problem", "user_folders"}
         | {"progress", "metrics", "reading"},
-        {"ops", "video", "features", "feature_arrays", "weight_files", "tables"},
+        {"ops", "video", "packs", "features", "feature_arrays", "weight_files", "tables"},
         {"model", "losses", "datasets"},
         {"encoders"},
         {"checkpoints", "grounding", "zero_shot", "recognition"},

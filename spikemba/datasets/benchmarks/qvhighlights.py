@@ -1,6 +1,16 @@
 """QVHighlights: the jsonl of Moment-DETR, whose form the others have taken over."""
 
-from spikemba.datasets.benchmark import CLIP_ONLY, SLOWFAST_CLIP, WITH_AUDIO, Benchmark, Size, files_at
+from spikemba.datasets.benchmark import (
+    CLIP_ONLY,
+    INTERNVIDEO2,
+    PE_CORE,
+    SLOWFAST_CLIP,
+    WITH_AUDIO,
+    WITH_BLIP2,
+    Benchmark,
+    Size,
+    files_at,
+)
 from spikemba.datasets.published import published_table
 from spikemba.datasets.raw_rows import read_jsonl_rows
 
@@ -50,7 +60,7 @@ BENCHMARK = Benchmark(
     read=lambda path, folder, split: read_jsonl_rows(path),
     home="annotations: github.com/jayleicn/moment_detr, data/; features: moment_detr_features.tar.gz, linked there",
     sizes={"train": Size(7218, 7100), "val": Size(1550, 1519), "test": Size(1542, 1529)},
-    packs=(SLOWFAST_CLIP, CLIP_ONLY, WITH_AUDIO),
+    packs=(SLOWFAST_CLIP, CLIP_ONLY, WITH_AUDIO, INTERNVIDEO2, WITH_BLIP2, PE_CORE),
     downloads=files_at(
         "https://raw.githubusercontent.com/jayleicn/moment_detr/main/data",
         {

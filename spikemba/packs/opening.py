@@ -1,0 +1,80 @@
+"""Which form a pack has, by looking at what its path names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikemba.errors import FeaturesMismatch
+from spikemba.packs.folder_store import FolderStore
+from spikemba.packs.hdf5_store import Hdf5Store
+from spikemba.packs.npz_store import NpzStore
+from spikemba.packs.rows import MASK_KEYS, POOLED_KEY, SENTENCE_KEY, TOKEN_KEYS, VIDEO_KEYS
+from spikemba.packs.store import Store
+from spikemba.reading.unreadable import Unreadable
+
+HDF5 = (".h5", ".hdf5", ".hdf")
+FILES = (*HDF5, ".npz")
+"""Endings of files that hold a whole pack."""
+EXPECTED = "a folder of .npz, .npy or .pt files, or one .h5 or .npz whose keys are the identifiers"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pack lies."""
+
+    path: Path
+    key: str = ""
+    """The array or group that is meant, where there are several."""
+
+
+def pack_place(path: Path) -> Place:
+    """A path as it stands in a configuration: `PACK`, or `PACK:KEY` where no file is called so."""
+    text = str(path)
+    before, colon, key = text.rpartition(":")
+    if colon and key and before and not path.exists() and Path(before).exists():
+        return Place(Path(before), key)
+    return Place(path)
+
+
+def is_pack_file(path: Path) -> bool:
+    """Whether a path names a file that holds a whole pack."""
+    place = pack_place(path).path
+    return place.is_file() and place.suffix.lower() in FILES
+
+
+def open_store(path: Path) -> tuple[Store, str]:
+    """The items of a pack, and the key of the array that is meant; empty where it was not said.
+
+    Raises FeaturesMismatch for a file of another form or a damaged one.
+    """
+    place = pack_place(path)
+    if not place.path.is_file():
+        return FolderStore(place.path), place.key
+    suffix = place.path.suffix.lower()
+    if suffix not in FILES:
+        raise FeaturesMismatch(f"{place.path} is no pack of features; expected {EXPECTED}")
+    try:
+        return (NpzStore(place.path), place.key) if suffix == ".npz" else _open_hdf5(place)
+    except OSError as error:
+        raise FeaturesMismatch(f"{place.path} cannot be read ({error.strerror or error})") from None
+    except Unreadable as fault:
+        raise FeaturesMismatch(f"{place.path} is damaged ({fault}); expected {EXPECTED}: fetch it again") from None
+
+
+def _open_hdf5(place: Place) -> tuple[Store, str]:
+    """The group that the key names, if it names one; the only group, where that is all there is."""
+    store = Hdf5Store(place.path)
+    names = store.names()
+    if place.key and store.has(place.key) and not store.shapes(place.key):
+        raise FeaturesMismatch(f"{place.path} holds nothing below {place.key!r}")
+    if place.key and store.has(place.key) and len(names) <= MOST_GROUPS:
+        return Hdf5Store(place.path, place.key), ""
+    inside = set(store.shapes(names[0])) if len(names) == 1 and not place.key else set()
+    if len(inside) > 1 and not inside & ARRAYS_OF_ONE:
+        return Hdf5Store(place.path, names[0]), ""
+    return store, place.key
+
+
+MOST_GROUPS = 16
+"""Groups of a file that sorts its arrays by what they are; with more of them, they are videos."""
+ARRAYS_OF_ONE = {*VIDEO_KEYS, *TOKEN_KEYS, *MASK_KEYS, POOLED_KEY, SENTENCE_KEY}
+"""What one video or query may hold; a single group without any of them is one of videos."""

@@ -1,0 +1,256 @@
+"""A pack: what its files are, read as what they mean, with what had to be guessed said once."""
+
+# Shapes: L clips, W query tokens, F feature width.
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikemba.errors import FeaturesMismatch, FeaturesMissing
+from spikemba.packs.opening import EXPECTED, FILES, open_store
+from spikemba.packs.rows import MASK_KEYS, TOKEN_KEYS, VIDEO_KEYS, as_rows, check_finite, chosen_key, squeezed
+from spikemba.packs.rows import true_tokens as _true_tokens
+from spikemba.packs.widths import Axes, Width, common_width
+from spikemba.reading.unreadable import Unreadable
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["video", "text"]
+T = TypeVar("T")
+
+N_SAMPLED = 6
+"""Items by which a pack is known: those whose names have the smallest digests, so that they stay as it grows."""
+_SUFFIXES = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v|mpg|mpeg|flv|wmv)$", re.IGNORECASE)
+_SAID: set[tuple[str, str]] = set()
+
+
+class Pack:
+    """The features of one encoder."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dim: int | None = None,
+        kind: Kind | None = None,
+        clips: Mapping[str, float] | None = None,
+    ) -> None:
+        """path: as `spikemba.packs.opening.pack_place` reads it.
+
+        dim: F where a manifest says it; nothing is guessed then.  kind: what is asked for, guessed by default.
+        clips: rows that videos should have by their durations.
+        Raises FeaturesMissing for an empty folder or none, FeaturesMismatch for what cannot be used.
+        """
+        self.path = path
+        self.store, self.key = open_store(path)
+        self.loose = dim is None
+        self._claims: dict[str, str] = {}
+        self._spelt: dict[str, list[str]] | None = None
+        self._sample: list[str] = []
+        if dim is not None:
+            self.kind: Kind = kind or "video"
+            self.width = Width(dim)
+        else:
+            self._sample = self._sampled()
+            self.kind = kind or self._guessed_kind()
+            self.width = self._guessed_width(clips or {})
+
+    def item(self, identifier: str | int) -> str | None:
+        """The item of a video or query, by its own name or, in a pack without a manifest, one that is spelt otherwise.
+
+        Videos may begin with `v_` or end as files do, queries begin with `qid` or not; None where there is none.
+        """
+        wanted = str(identifier)
+        names = (f"qid{wanted}", wanted) if self.kind == "text" else (wanted,)
+        exact = next((name for name in names if self.store.has(name)), None)
+        if exact is not None or not self.loose:
+            self._claims.setdefault(exact or "", wanted)
+            return exact
+        if self._spelt is None:
+            self._spelt = {}
+            for name in self.store.names():
+                self._spelt.setdefault(_plain(name, self.kind), []).append(name)
+        found = [name for name in self._spelt.get(_plain(wanted, self.kind), []) if self.store.has(name)]
+        if len(found) != 1 or self._claims.setdefault(found[0], wanted) != wanted:
+            return None
+        self._say("spelt", f"its names are not spelt as in the annotations: {found[0]!r} is read for {wanted!r}")
+        return found[0]
+
+    def rows(self, item: str) -> NDArray[Any]:
+        """(L, F) rows of a video's item as stored. Raises FeaturesMismatch."""
+        place = self.store.place(item)
+        found = self._oriented(self._read(item, self._key(item, self.shapes(item), VIDEO_KEYS)), place)
+        check_finite(place, found)
+        return found
+
+    def tokens(self, item: str) -> NDArray[Any]:
+        """(W, F) states of a query's real tokens as stored. Raises FeaturesMismatch."""
+        place = self.store.place(item)
+        shapes = self.shapes(item)
+        found = self._read(item, self._key(item, shapes, TOKEN_KEYS))
+        if found.ndim == 1:
+            self._say("pooled", "has one embedding for a sentence and none for its words: each is read as one token")
+            found = found[None]
+        states = self._oriented(found, place)
+        check_finite(place, states)
+        masked = next((key for key in MASK_KEYS if key in shapes), None)
+        return _true_tokens(states, None if masked is None else self._read(item, masked), place)
+
+    def n_rows(self, item: str) -> int:
+        """L of a video's item, by the head of its file. Raises FeaturesMismatch."""
+        axes = self._axes(item)
+        if len(axes) == 2 and all(axes) and self.width.dim in axes:
+            by_last = axes[1] == self.width.dim and not (axes[0] == axes[1] and self.width.transposed)
+            return axes[0] if by_last else axes[1]
+        return len(self.rows(item))  # whatever is wrong with it, reading it whole says what
+
+    def is_turned(self, item: str) -> bool:
+        """Whether an item's array lies as (F, n). Raises FeaturesMismatch."""
+        axes = self._axes(item)
+        return len(axes) == 2 and axes[0] == self.width.dim and (axes[1] != self.width.dim or self.width.transposed)
+
+    def array(self, item: str, key: str) -> NDArray[Any] | None:
+        """Another array of an item, of finite numbers as stored; None where it has none. Raises FeaturesMismatch."""
+        if key not in self.shapes(item):
+            return None
+        found, place = self._read(item, key), self.store.place(item)
+        if found.dtype.kind not in "fiu" or not found.size:
+            raise FeaturesMismatch(f"{place} holds {key} of {found.shape} {found.dtype}; expected numbers")
+        check_finite(place, found)
+        return found
+
+    def shapes(self, item: str) -> dict[str, tuple[int, ...]]:
+        """Key -> shape of an item's arrays. Raises FeaturesMismatch."""
+        return self._of_store(item, lambda: self.store.shapes(item))
+
+    def sample_digests(self) -> dict[str, str]:
+        """Item -> mark of its numbers, of a few items; of those that cannot be read there is none.
+
+        Raises FeaturesMismatch where that is all of them.
+        """
+        read = self.tokens if self.kind == "text" else self.rows
+        found: dict[str, str] = {}
+        faults: list[FeaturesMismatch] = []
+        for item in self._sample:
+            try:
+                found[item] = digest_of(read(item))
+            except FeaturesMismatch as fault:
+                faults.append(fault)
+        if faults and not found:
+            raise faults[0]
+        return found
+
+    # --- what is guessed
+
+    def _sampled(self) -> list[str]:
+        names, path = self.store.names(), self.store.path
+        if path.is_file() and not names:
+            raise FeaturesMismatch(f"{path} is empty; expected {EXPECTED}")
+        if not path.is_file():
+            _check_whole(path)
+        if all("/" in name for name in names) and not path.is_file():
+            raise FeaturesMissing("any video or query", path)
+        return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())[:N_SAMPLED]
+
+    def _guessed_kind(self) -> Kind:
+        first = self._sample[0]
+        keys = set(self.shapes(first))
+        if keys & set(TOKEN_KEYS) or re.match(r"qid_?\d", first):
+            return "text"
+        called = self.path.name.lower()
+        named = any(word in called for word in ("text", "txt", "query"))
+        return "text" if named and not keys & set(VIDEO_KEYS) else "video"
+
+    def _guessed_width(self, clips: Mapping[str, float]) -> Width:
+        by_name = {_plain(name, self.kind): n for name, n in clips.items()}
+        shapes: list[Axes] = []
+        wanted: list[float | None] = []
+        faults: list[FeaturesMismatch] = []
+        for item in self._sample:
+            try:
+                axes = self._axes(item)
+            except FeaturesMismatch as fault:
+                faults.append(fault)
+                continue
+            axes = (1, *axes) if len(axes) == 1 and self.kind == "text" else axes
+            if len(axes) == 2 and all(axes):
+                shapes.append((axes[0], axes[1]))
+                wanted.append(by_name.get(_plain(item, self.kind)))
+        if not shapes:
+            if faults:
+                raise faults[0]
+            return Width(0)  # reading any of them says what is wrong
+        width = common_width(shapes, wanted)
+        if width.transposed:
+            self._say("transposed", f"its arrays are (F, n), as {shapes[0]}: they are read as rows of {width.dim}")
+        return width
+
+    # --- reading
+
+    def _key(self, item: str, shapes: Mapping[str, tuple[int, ...]], usual: tuple[str, ...]) -> str:
+        return chosen_key(shapes, usual, self.key, lambda: self.store.place(item), str(self.store.path))
+
+    def _axes(self, item: str) -> tuple[int, ...]:
+        """The shape of an item's array without axes of length 1 that are too many."""
+        shapes = self.shapes(item)
+        return squeezed(shapes[self._key(item, shapes, TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS)])
+
+    def _oriented(self, found: NDArray[Any], place: str) -> NDArray[Any]:
+        what = f"{place} holds an array"
+        rows, turned = as_rows(found, self.width.dim or None, transposed=self.width.transposed, what=what)
+        if turned and not self.width.transposed:
+            self._say("turned", f"some arrays are (F, n), as {found.shape} of {place}: they are read as rows")
+        return rows
+
+    def _read(self, item: str, key: str) -> NDArray[Any]:
+        return self._of_store(item, lambda: self.store.read(item, key))
+
+    def _of_store(self, item: str, ask: Callable[[], T]) -> T:
+        """What the store answers. Raises FeaturesMismatch for what it raises."""
+        try:
+            return ask()
+        except KeyError:
+            raise FeaturesMismatch(f"{self.store.place(item)} has no {item!r}") from None
+        except OSError as error:
+            raise FeaturesMismatch(f"{self.store.place(item)} cannot be read ({error.strerror or error})") from None
+        except Unreadable as fault:
+            cure = "delete it and run `spikemba extract` again, or fetch the pack again"
+            raise FeaturesMismatch(f"{self.store.place(item)} is damaged; {cure} ({fault})") from None
+
+    def _say(self, what: str, sentence: str) -> None:
+        """Warn of something that was guessed, once for all that read this pack."""
+        if (str(self.path), what) not in _SAID:
+            _SAID.add((str(self.path), what))
+            _log.warning("%s: %s", self.path, sentence)
+
+
+def _check_whole(folder: Path) -> None:
+    """Raise FeaturesMismatch for a folder of nothing but one file that is a whole pack itself."""
+    files = [path for path in folder.glob("*") if path.suffix.lower() in FILES]
+    if len(files) == 1 and (files[0].suffix.lower() != ".npz" or len(open_store(files[0])[0].names()) > MOST_ARRAYS):
+        raise FeaturesMismatch(f"{folder} holds {files[0].name}, whose keys are its items; name the file: {files[0]}")
+
+
+MOST_ARRAYS = 8
+"""Of one video or query; a single npz of more is one of many videos."""
+
+
+def digest_of(rows: NDArray[Any]) -> str:
+    """A mark of (n, F) numbers that is the same for them in half precision."""
+    with np.errstate(over="ignore"):
+        halves = np.ascontiguousarray(rows.astype(np.float32).astype(np.float16))
+    return hashlib.sha256(repr(halves.shape).encode() + halves.tobytes()).hexdigest()[:16]
+
+
+def _plain(name: str, kind: Kind) -> str:
+    """A name without what packs put around it."""
+    if kind == "text":
+        return re.sub(r"^qid_?", "", name)
+    return _SUFFIXES.sub("", name.removeprefix("v_"))
