@@ -28,7 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
     """Links that leave docs/ name the file in the repository; those of a page here stay links."""
     here = Path(config.docs_dir, page.file.src_uri).parent
     root = Path(config.docs_dir).parent

@@ -13,9 +13,9 @@ from spikemba_cli.main import app
 HEAD = """\
 # Commands
 
-Every command with all of its options, read from the program; `spikemba COMMAND --help` says the same in a terminal. Results
-go to stdout, everything else to stderr; `--json` prints one JSON document. Exit codes: 0 done, 1 an error to mend (one line
-that says how), 2 wrong usage, 130 interrupted.
+Every command with all of its options, read from the program; `spikemba COMMAND --help` says the same in a terminal.
+Results go to stdout, everything else to stderr; `--json` prints one JSON document. Exit codes: 0 done, 1 an error to
+mend (one line that says how), 2 wrong usage, 130 interrupted.
 
 """
 
@@ -53,7 +53,7 @@ def _command(name: str, command: Any) -> str:
     for kind in ("argument", "option"):
         rows = [_row(one, context) for one in shown if one.param_type_name == kind]
         if rows:
-            parts.append(table([kind, "values", "default, bounds", "meaning"], rows))
+            parts.append(table([kind, "meaning, values, default"], rows))
     return "".join(parts)
 
 
@@ -75,15 +75,18 @@ def _prose(text: str) -> str:
 
 
 def _row(parameter: Any, context: Any) -> list[str]:
-    """Names, values, default and meaning, of what --help prints: `--top <int range>`, `How many. [default: 5; x>=1]`."""
+    """Names and meaning, of what --help prints: `--top <int range>`, `How many. [default: 5; x>=1]`."""
     declared, said = parameter.get_help_record(context)
-    names, _, values = declared.partition(" <")
-    values = values.removesuffix(">").removesuffix(" range")
+    words = declared.split(" ")
+    n_names = next((i for i, word in enumerate(words) if i and not re.match(r"-|/$", word)), len(words))
+    names = [word.strip(",") for word in words[:n_names] if word != "/"]
+    values = " ".join(words[n_names:]).strip("<>").removesuffix(" range")
     help_text = " ".join((parameter.help or "").split())
     beside = " ".join(said.split()).removeprefix(help_text).strip(" []")
-    shown = ", ".join(code(name) for name in re.split(r" / |, ", names))
+    shown = ", ".join(map(code, names))
     choices = ", ".join(map(code, values.split("|"))) if "|" in values else plain(_VALUES.get(values, values))
-    return [shown, choices, plain(beside.removeprefix("default: ")), plain(help_text)]
+    facts = "; ".join(one for one in (choices, plain(beside)) if one)
+    return [shown, plain(help_text) + (f" <small>{facts}</small>" if facts else "")]
 
 
 def _slug(name: str) -> str:

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 
 _SPECIAL = re.compile(r"([\\*_\[\]|#~^{}])")
 
+_PAGE = re.compile(r"docs/([\w-]+)\.md")
+
 
 def plain(text: str) -> str:
-    """Text as it is, on one line; what stands between backticks is code."""
+    """Text as it is, on one line; what stands between backticks is code, and a page of docs/ becomes a link."""
     parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
-    return "".join(one if one.startswith("`") else _escaped(one) for one in parts)
+    return "".join(one if one.startswith("`") else _PAGE.sub(r"[\1](../\1.md)", _escaped(one)) for one in parts)
 
 
 def code(text: object, anchor: str = "") -> str:

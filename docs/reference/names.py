@@ -9,7 +9,15 @@ GROUPS = {
     "Ask videos": ("load", "Grounder", "Grounding", "Moment", "Window", "SpikeMbaError"),
     "Ask features": ("answer_questions", "Question", "Answer", "GroundingConfig"),
     "Checkpoints": ("load_checkpoint", "save_checkpoint", "Checkpoint", "PretrainedSpikeMba"),
-    "The network and its losses": ("SpikeMba", "SpikeMbaConfig", "Batch", "Prediction", "Targets", "grounding_loss", "LossConfig"),
+    "The network and its losses": (
+        "SpikeMba",
+        "SpikeMbaConfig",
+        "Batch",
+        "Prediction",
+        "Targets",
+        "grounding_loss",
+        "LossConfig",
+    ),
     "Encoders and frames": ("load_encoder", "EncoderOptions", "VideoReader", "FrameRule"),
     "VideoMamba": (
         *("VideoMamba", "VideoMambaConfig", "load_video_checkpoint", "save_video_checkpoint", "VideoCheckpoint"),
@@ -19,23 +27,60 @@ GROUPS = {
 """The public names of `spikemba`, by what they are for."""
 
 ROOMS = {
-    "python-scan": ("Scan and neurons", "spikemba.ops", ("spikemba.ops.selective_scan.scan_from", "spikemba.ops.causal_conv.causal_conv_silu_from",
-        "spikemba.ops.spiking.NeuronConfig", "spikemba.model.mamba_block.MambaMixer", "spikemba.model.mamba_block.MixerConfig")),
-    "python-networks": ("Networks", "", ("spikemba.model.video_mamba.published_weights.load_video_mamba", "spikemba.model.video_mamba.published_weights.read_weights",
-        "spikemba.model.video_mamba.published_weights.initialise", "spikemba.encoders.base.VideoEncoder", "spikemba.encoders.base.TextEncoder",
-        "spikemba.encoders.base.TextFeatures", "spikemba.encoders.entry.EncoderEntry", "spikemba.features.FeatureSpec")),
+    "python-scan": (
+        "Scan and neurons",
+        "spikemba.ops",
+        (
+            "spikemba.ops.selective_scan.scan_from",
+            "spikemba.ops.causal_conv.causal_conv_silu_from",
+            "spikemba.ops.spiking.NeuronConfig",
+            "spikemba.model.mamba_block.MambaMixer",
+            "spikemba.model.mamba_block.MixerConfig",
+        ),
+    ),
+    "python-networks": (
+        "Networks",
+        "",
+        (
+            "spikemba.model.video_mamba.published_weights.load_video_mamba",
+            "spikemba.model.video_mamba.published_weights.read_weights",
+            "spikemba.model.video_mamba.published_weights.initialise",
+            "spikemba.encoders.base.VideoEncoder",
+            "spikemba.encoders.base.TextEncoder",
+            "spikemba.encoders.base.TextFeatures",
+            "spikemba.encoders.entry.EncoderEntry",
+            "spikemba.features.FeatureSpec",
+        ),
+    ),
     "python-metrics": ("Metrics", "spikemba.metrics", ()),
-    "python-video": ("Video", "", ("spikemba.video.sampling.VideoReader", "spikemba.video.sampling.FrameRule", "spikemba.video.sampling.Frame",
-        "spikemba.video.sampling.VideoInfo", "spikemba.video.sampling.probe", "spikemba.video.sampling.sample_frames", "spikemba.video.cuts.cut_video")),
+    "python-video": (
+        "Video",
+        "",
+        (
+            "spikemba.video.sampling.VideoReader",
+            "spikemba.video.sampling.FrameRule",
+            "spikemba.video.sampling.Frame",
+            "spikemba.video.sampling.VideoInfo",
+            "spikemba.video.sampling.probe",
+            "spikemba.video.sampling.sample_frames",
+            "spikemba.video.cuts.cut_video",
+        ),
+    ),
     "python-library": ("Libraries of videos", "spikemba.library", ()),
     "python-errors": ("Errors", "", ("spikemba.errors",)),
 }
 """Page -> its title, the room whose public names it lists, and further names."""
 
+FRONT = """\
+# The package `spikemba`
+
+What `import spikemba` offers, loaded when it is first used. A tour: [from Python](../python.md).
+"""
+
 
 def front() -> str:
     """What `import spikemba` offers."""
-    parts = ["# The package `spikemba`\n\nWhat `import spikemba` offers, loaded when it is first used. A tour: [from Python](../python.md).\n"]
+    parts = [FRONT]
     for title, names in grouped():
         parts.append(f"\n## {title}\n")
         parts += [_name(f"spikemba.{name}") for name in names]

@@ -13,17 +13,39 @@ from spikemba.datasets.benchmark import Benchmark, Pack
 from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.encoders.registry import OWN, find_encoder
 
-FORMS = {"edl": edl, "xml": fcp7, "fcpxml": fcpxml, "markers.csv": marker_table, "otio": otio}
+MODULES = {"edl": edl, "xml": fcp7, "fcpxml": fcpxml, "markers.csv": marker_table, "otio": otio}
 """Timeline -> the module that writes it, whose first line says what it is."""
+
+
+ENCODERS = """\
+# Encoders
+
+What `--encoder` takes, several joined by `+`. Where weights are looked for, which frames are taken and how to bring
+your own: [how to choose an encoder](../encoders.md). `spikemba config encoders` lists those of other packages, too.
+"""
+BENCHMARKS = """\
+# Benchmarks
+
+What `spikemba prepare NAME`, `train --dataset NAME` and `evaluate --dataset NAME` know. Which files are searched for
+and how to go on: [how to prepare a benchmark](../benchmarks.md).
+"""
+OUTPUTS = """\
+# Output formats
+
+What `--format` of `ground` and `search` writes; without it, a table of start, end and score. What each is for, and what
+editors read: [how to ask a video](../grounding.md).
+"""
+CALLS = """\
+# Calls of the server
+
+What [`spikemba serve`](../serve.md) answers besides the page; `spikemba mcp` offers the same to language models.
+[openapi.json](../openapi.json) has every field.
+"""
 
 
 def encoders() -> str:
     """The encoders of the package, as their entries declare them."""
-    parts = [
-        "# Encoders\n\nWhat `--encoder` takes, several joined by `+`. Where weights are looked for, which frames are taken "
-        "and how to bring your own: [how to choose an encoder](../encoders.md). `spikemba config encoders` lists those of "
-        "other packages, too.\n",
-    ]
+    parts = [ENCODERS]
     for name in OWN:
         entry = find_encoder(name)
         source = entry.source and entry.source()
@@ -31,7 +53,14 @@ def encoders() -> str:
             ("asked for as", ", ".join(map(code, entry.forms))),
             ("reads sentences", "yes" if entry.reads_text else "no"),
             ("weights", plain(source.file) if source else "in the package" if name == "mini" else "a folder"),
-            ("from", f"<{source.address}>" if source and source.address.startswith("http") else plain(source.address) if source else ""),
+            (
+                "from",
+                f"<{source.address}>"
+                if source and source.address.startswith("http")
+                else plain(source.address)
+                if source
+                else "",
+            ),
             ("longer clips, longer vectors", "yes" if entry.length_matters else "no"),
             ("library", code(entry.library) if entry.library else ""),
         ]
@@ -41,12 +70,7 @@ def encoders() -> str:
 
 def benchmarks() -> str:
     """The benchmarks, as their modules declare them."""
-    parts = [
-        "# Benchmarks\n\nWhat `spikemba prepare NAME`, `train --dataset NAME` and `evaluate --dataset NAME` know. Which files "
-        "are searched for and how to go on: [how to prepare a benchmark](../benchmarks.md).\n"
-    ]
-    parts += [_benchmark(find_benchmark(name)) for name in benchmark_names()]
-    return "".join(parts)
+    return BENCHMARKS + "".join(_benchmark(find_benchmark(name)) for name in benchmark_names())
 
 
 def _benchmark(one: Benchmark) -> str:
@@ -57,8 +81,14 @@ def _benchmark(one: Benchmark) -> str:
         ("domains", ", ".join(map(code, one.domains))),
         ("kept back to choose the epoch", f"{one.held_out:.0%} of the training videos" if one.held_out else ""),
         ("from", plain(one.home)),
-        ("fetched by --download", ", ".join(code(file.name) + (" (with --with-videos)" if file.large else "") for file in one.downloads)),
-        ("published results", f"{len(one.published.test) + len(one.published.val)} rows, `evaluate --table`" if one.published else ""),
+        (
+            "fetched by --download",
+            ", ".join(code(file.name) + (" (with --with-videos)" if file.large else "") for file in one.downloads),
+        ),
+        (
+            "published results",
+            f"{len(one.published.test) + len(one.published.val)} rows, `evaluate --table`" if one.published else "",
+        ),
     ]
     files = [[code(split), ", ".join(map(code, names))] for split, names in one.files.items()]
     packs = [[code(pack.name), _streams(pack), ", ".join(map(code, pack.text))] for pack in one.packs]
@@ -74,7 +104,9 @@ def _protocol(one: Benchmark) -> str:
     if scores.highlights:
         return "saliency against labels of clips, a mean over domains"
     thresholds = ", ".join(f"{number:g}" for number in scores.r1_thresholds)
-    return f"R1 at IoU {thresholds}; mAP; windows of {', '.join(scores.ranges)}" + ("; mean IoU" if scores.with_miou else "")
+    return f"R1 at IoU {thresholds}; mAP; windows of {', '.join(scores.ranges)}" + (
+        "; mean IoU" if scores.with_miou else ""
+    )
 
 
 def _streams(pack: Pack) -> str:
@@ -85,31 +117,24 @@ def formats() -> str:
     """What `--format` writes."""
     rows = []
     for name, (suffix, written) in FORMATS.items():
-        said = FORMS[name] if name in FORMS else written
+        said = MODULES.get(name, written)
         what = inspect.cleandoc(said.__doc__ or "").partition("\n\n")[0]
         holds = "one video" if name in PER_VIDEO else "all videos, or one"
         shape = code(TIMELINES[name].shape) if name in TIMELINES else ""
         rows.append([code(name, f"format-{name.replace('.', '-')}"), code(suffix), plain(what), holds, shape])
-    return (
-        "# Output formats\n\nWhat `--format` of `ground` and `search` writes; without it, a table of start, end and score. What "
-        "each is for, and what editors read: [how to ask a video](../grounding.md).\n"
-        + table(["format", "file", "what it is", "a file is of", "timeline's usual shape"], rows)
-    )
+    head = ["format", "file", "what it is", "a file is of", "timeline's usual shape"]
+    return OUTPUTS + table(head, rows)
 
 
 def calls() -> str:
     """What `spikemba serve` answers."""
-    parts = [
-        "# Calls of the server\n\nWhat [`spikemba serve`](../serve.md) answers besides the page; `spikemba mcp` offers them to "
-        "language models. [openapi.json](../openapi.json) has every field.\n"
-    ]
     rows = [
         [f"{code(method.upper())} {code(path)}", plain(call.get("summary", "")), plain(call.get("description", ""))]
         for path, methods in openapi()["paths"].items()
         for method, call in methods.items()
         if "responses" in call
     ]
-    return "".join([*parts, table(["call", "what it does", "more"], rows)])
+    return CALLS + table(["call", "what it does", "more"], rows)
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:

@@ -1,6 +1,7 @@
 """The page of the settings: every key of every kind of training, as its class declares it."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -8,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from reference.markdown import code, plain, table
 
-from pipelines.runs.config import config_names
+from pipelines.runs.config import GROUNDING, config_names
 from pipelines.tasks.registry import kind, kinds
 from spikemba.config import Config
 from spikemba.user_folders import Settings
@@ -16,9 +17,9 @@ from spikemba.user_folders import Settings
 HEAD = """\
 # Settings
 
-Every key of a configuration, with its values, its default and what it means. `spikemba config show NAME` prints them with
-the values that a configuration has, `--set section.key=value` sets one, `spikemba config check FILE` reports all faults at
-once. Values count in this order, the later over the earlier: defaults, preset, base, file, `--set`
+Every key of a configuration, with its values, its default and what it means. `spikemba config show NAME` prints them
+with the values that a configuration has, `--set section.key=value` sets one, `spikemba config check FILE` reports all
+faults at once. Values count in this order, the later over the earlier: defaults, preset, base, file, `--set`
 ([training](../training.md)). A unit stands in the name: `_s` seconds, `_px` pixels, `_gb` gigabytes, `_min` minutes.
 
 """
@@ -29,15 +30,16 @@ _WORDS = {int: "whole number", float: "number", str: "text", Path: "path", Any: 
 def page() -> str:
     """The page as Markdown."""
     found: dict[tuple[str, type[Config]], list[str]] = {}
-    for name in kinds():
+    for name in sorted(kinds(), key=lambda name: name != GROUNDING):
         for path, section in sections(kind(name).config):
             found.setdefault((path, section), []).append(name)
-    own = [name for name in config_names() if name not in kinds()]
-    parts = [HEAD, f"Configurations that come along: {', '.join(map(code, own))}.\n"]
-    # what all kinds have in common first, then section by section
-    order = sorted(found, key=lambda key: (key[0].partition(".")[0] == "", key[0].split(".")[0], len(found[key]) == 1))
-    for path, section in sorted(order, key=lambda key: (key[0] != "", -len(found[key]), key[0])):
-        parts.append(_section(path, section, found[path, section], several=_times(path, found) > 1))
+    # the three files as a whole, then what all of them have, then each section with those below it
+    roots = list(dict.fromkeys(path.partition(".")[0] for path, _ in found))
+    order = sorted(found, key=lambda one: roots.index(one[0].partition(".")[0]))
+    parts = [HEAD, f"Configurations that come along: {', '.join(map(code, config_names()))}.\n"]
+    for path, section in order:
+        alone = sum(one == path for one, _ in found) == 1
+        parts.append(_section(path, section, found[path, section], alone=alone))
     parts.append("\n## settings.yaml of the user\n\nIn the folder that `spikemba doctor` shows.\n")
     parts.append(_keys("", Settings, "user"))
     return "\n".join(parts)
@@ -52,47 +54,50 @@ def sections(section: type[Config], path: str = "") -> Iterator[tuple[str, type[
             yield from sections(below, f"{path}.{name}" if path else name)
 
 
-def _times(path: str, found: dict[tuple[str, type[Config]], list[str]]) -> int:
-    return sum(one == path for one, _ in found)
-
-
-def _section(path: str, section: type[Config], of: list[str], *, several: bool) -> str:
-    which = "" if len(of) == len(kinds()) else f" ({', '.join(of)})"
-    title = f"{path}{which if several else ''}" if path else f"The whole: task {' and '.join(of)}"
+def _section(path: str, section: type[Config], of: list[str], *, alone: bool) -> str:
+    """A section with its keys. alone: whether no other kind has another one of that path."""
     said = plain((section.__doc__ or "").partition("\n\n")[0])
-    where = "" if several or not which or not path else f" Of {' and '.join(of)}."
-    return f"\n## {title}\n\n{said}{where}\n" + _keys(path, section, of[0] if several or not path else "")
+    if not path:
+        return f"\n## task: {of[0]}\n\n{said}\n" + _keys(path, section, of[0])
+    title = path if alone else f"{path} ({', '.join(of)})"
+    where = f" Of {' and '.join(of)}." if alone and len(of) < len(kinds()) else ""
+    return f"\n## {title}\n\n{said}{where}\n" + _keys(path, section, "" if alone else of[0])
 
 
 def _keys(path: str, section: type[Config], beside: str) -> str:
+    """Its keys, without the sections below it. beside: what tells them from keys of the same name on the page."""
     rows = []
     for name, field in section.model_fields.items():
         if _section_of(field) is not None and field.description is None:
             continue
         whole = f"{path}.{name}" if path else name
         anchor = f"{whole}.{beside}" if beside else whole
-        rows.append([code(whole, anchor), values(field), default(field), plain(field.description or "")])
-    return table(["setting", "values", "default", "meaning"], rows) if rows else ""
+        facts = f"<small>{values(field)}; {_default(field)}</small>"
+        rows.append([code(whole, anchor), f"{plain(field.description or '')} {facts}"])
+    return table(["setting", "meaning, values, default"], rows) if rows else ""
 
 
 def values(field: FieldInfo) -> str:
     """What a field takes, in words."""
-    bounds = []
-    for one in field.metadata:
-        bounds += [f"{sign} {getattr(one, name)}" for name, sign in _BOUNDS.items() if getattr(one, name, None) is not None]
-    return ", ".join([_named(field.annotation), *bounds])
+    return ", ".join([_named(field.annotation), *_bounds(field.metadata)])
 
 
-def default(field: FieldInfo) -> str:
+def _bounds(metadata: Iterable[Any]) -> list[str]:
+    """`> 0`, `≤ 1`"""
+    limits = [(sign, getattr(one, name, None)) for one in metadata for name, sign in _BOUNDS.items()]
+    return [f"{sign} {limit}" for sign, limit in limits if limit is not None]
+
+
+def _default(field: FieldInfo) -> str:
     """What it is where nothing is said."""
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Config):
-        return "below"
-    if isinstance(value, list | tuple | dict):
-        return code(str(value).replace("'", "")) if value else "empty"
-    return code("null" if value is None else str(value).lower() if isinstance(value, bool) else value)
+        return "default as below"
+    if isinstance(value, list | tuple | dict) and not value:
+        return "default empty"
+    return f"default {code(json.dumps(value, default=str))}"
 
 
 def _section_of(field: FieldInfo) -> type[Config] | None:
@@ -118,9 +123,7 @@ def _named(annotation: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(_named(one) for one in inner)
     if hasattr(annotation, "__metadata__"):  # Annotated, as pydantic's PositiveInt within another type
-        signs = [f"{sign} {getattr(one, name)}" for one in annotation.__metadata__ for name, sign in _BOUNDS.items()
-                 if getattr(one, name, None) is not None]
-        return ", ".join([_named(inner[0]), *signs])
+        return ", ".join([_named(inner[0]), *_bounds(annotation.__metadata__)])
     if origin is dict or str(origin).endswith("Mapping'>"):
         return f"mapping of {_named(inner[0])} to {_named(inner[1])}"
     if origin is tuple and Ellipsis not in inner:
