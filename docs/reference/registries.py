@@ -53,14 +53,7 @@ def encoders() -> str:
             ("asked for as", ", ".join(map(code, entry.forms))),
             ("reads sentences", "yes" if entry.reads_text else "no"),
             ("weights", plain(source.file) if source else "in the package" if name == "mini" else "a folder"),
-            (
-                "from",
-                f"<{source.address}>"
-                if source and source.address.startswith("http")
-                else plain(source.address)
-                if source
-                else "",
-            ),
+            ("from", _linked(source.address) if source else ""),
             ("longer clips, longer vectors", "yes" if entry.length_matters else "no"),
             ("library", code(entry.library) if entry.library else ""),
         ]
@@ -129,12 +122,21 @@ def formats() -> str:
 def calls() -> str:
     """What `spikemba serve` answers."""
     rows = [
-        [f"{code(method.upper())} {code(path)}", plain(call.get("summary", "")), plain(call.get("description", ""))]
+        [
+            f"{code(method.upper())} {code(path)}",
+            f"{plain(call['summary'])} <small>{plain(call.get('description', ''))}</small>",
+        ]
         for path, methods in openapi()["paths"].items()
         for method, call in methods.items()
         if "responses" in call
     ]
-    return CALLS + table(["call", "what it does", "more"], rows)
+    return CALLS + table(["call", "what it does"], rows)
+
+
+def _linked(address: str) -> str:
+    """An address, with what is said behind it."""
+    place, _, rest = address.partition(" ")
+    return f"<{place}> {plain(rest)}" if place.startswith("http") else plain(address)
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:

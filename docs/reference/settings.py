@@ -85,7 +85,9 @@ def values(field: FieldInfo) -> str:
 def _bounds(metadata: Iterable[Any]) -> list[str]:
     """`> 0`, `≤ 1`"""
     limits = [(sign, getattr(one, name, None)) for one in metadata for name, sign in _BOUNDS.items()]
-    return [f"{sign} {limit}" for sign, limit in limits if limit is not None]
+    return [
+        f"{sign} {f'{limit:,g}' if isinstance(limit, float) else limit}" for sign, limit in limits if limit is not None
+    ]
 
 
 def _default(field: FieldInfo) -> str:
@@ -97,7 +99,7 @@ def _default(field: FieldInfo) -> str:
         return "default as below"
     if isinstance(value, list | tuple | dict) and not value:
         return "default empty"
-    return f"default {code(json.dumps(value, default=str))}"
+    return f"default {code(value if isinstance(value, str) else json.dumps(value, default=str))}"
 
 
 def _section_of(field: FieldInfo) -> type[Config] | None:
