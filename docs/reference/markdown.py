@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-_SPECIAL = re.compile(r"([\\*_\[\]|#~^{}])")
+_SPECIAL = re.compile(r"([\\*_\[\]|#{}])")
 
 _PAGE = re.compile(r"docs/([\w-]+)\.md")
 

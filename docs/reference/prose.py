@@ -8,7 +8,7 @@ import re
 import griffe
 
 _BEGINS = re.compile(r"(?:[A-Za-z_]\w*(?:, [A-Za-z_]\w*)*:  ?\S|Returns |Raises |Source: )")
-_SPECIAL = re.compile(r"([\\*_\[\]|~^{}$])")
+_SPECIAL = re.compile(r"([\\*_\[\]|{}])")
 
 
 class Prose(griffe.Extension):
