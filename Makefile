@@ -3,8 +3,9 @@
 #   make test CPU=1     PyTorch's build without CUDA: a third of the disk
 #   make newest         the tests on the newest versions of everything, and what moved since the lock
 #   make golden         tests/golden/made/ anew, where a change is meant to change its numbers
-#   make results       README's tables and docs/results.md anew, from results/*.csv
+#   make results        README's tables and docs/results.md anew, from results/*.csv
 #   make pictures       docs/serve-1280.png and docs/serve-390.png anew: the page as chromium draws it
+#   make docs           the documentation as a site in site/, strictly; docs-serve shows it while it is written
 #   make slow           the checks that take longer than make test should
 #   make fuzz           broken files of every kind, 2,000 for each reader, in about half an hour
 #   make sanitize       the kernels' tests on kernels that check every address and every overflow as they run, in a minute
@@ -12,7 +13,7 @@
 #   make oldest         the tests on the oldest versions that pyproject.toml allows
 #   make lock           constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 
-.PHONY: demo test lint golden results pictures slow fuzz sanitize mutants weights newest oldest lock
+.PHONY: demo test lint golden results pictures docs docs-serve slow fuzz sanitize mutants weights newest oldest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +43,13 @@ results: $(VENV)/installed
 
 pictures: $(VENV)/installed
 	SPIKEMBA_PICTURES=docs $(BIN)/python -m pytest tests/browser/test_pictures.py
+
+# Material speaks of its future at each start; that is no warning about these pages.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/installed
+	$(BIN)/python -m mkdocs build --strict
+docs-serve: $(VENV)/installed
+	$(BIN)/python -m mkdocs serve
 
 slow: mutants fuzz
 

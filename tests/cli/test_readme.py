@@ -17,7 +17,7 @@ from spikemba.checkpoints.model_card import model_card
 from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 def commands(page):
