@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from spikemba.datasets.registry import benchmark_names, find_benchmark
+from spikemba.errors import command_line
 from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress, quoted
 from spikemba_cli.prepare_videos import add_video_sets
 
@@ -94,7 +95,8 @@ def claims(
         print_json(document | {"config": str(prepared.config)})
         return
     err.print(f"queries: {', '.join(f'{name} {n}' for name, n in prepared.n_queries.items())} -> {prepared.out}")
-    print_line(f"next: spikemba train --dataset claims --data {quoted(prepared.config.parent)}")
+    data = prepared.config.parent
+    print_line(f"next: {command_line('spikemba', 'train', '--dataset', 'claims', '--data', data)}")
 
 
 @app.command()
@@ -223,9 +225,9 @@ def _print_benchmark(name: str, prepared: "PreparedBenchmark", as_json: bool) ->
     counts_text = _counts(prepared)
     err.print(f"{prepared.title}: {counts_text} -> {prepared.out}")
     if prepared.pack:
-        usual = "" if prepared.out == Path("data") / name else f" --data {prepared.out}"
+        usual = [] if prepared.out == Path("data") / name else ["--data", prepared.out]
         err.print(f"features: {prepared.pack}")
-        err.print(f"next: spikemba train --dataset {name}{usual}")
+        err.print(f"next: {command_line('spikemba', 'train', '--dataset', name, *usual)}")
 
 
 def _counts(prepared: "Prepared | PreparedBenchmark") -> str:

@@ -160,7 +160,7 @@ def _train_study(
     from spikemba.errors import SpikeMbaError
 
     if launched():
-        raise SpikeMbaError("torchrun cannot train several runs one after another; use `spikemba train --processes N`")
+        raise SpikeMbaError("torchrun cannot train several runs in turn; leave it out, and give --processes N")
 
     def starting(name: str, done: int, total: int) -> None:
         print_note(f"run {done + 1} of {total}: {name}")
