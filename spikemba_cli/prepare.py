@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import command_line
-from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress, quoted
+from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress
 from spikemba_cli.prepare_videos import add_video_sets
 
 if TYPE_CHECKING:
@@ -249,12 +249,12 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
             | ({"corrections": prepared.corrections} if prepared.corrections is not None else {})
         )
         return
-    files = " ".join(f"--queries {quoted(prepared.out / f'{name}.jsonl')}" for name in prepared.n_queries)
-    inputs, features = " ".join(map(quoted, prepared.inputs)), quoted(prepared.out / "features")
+    files = [word for name in prepared.n_queries for word in ("--queries", prepared.out / f"{name}.jsonl")]
+    extract = ("spikemba", "extract", *prepared.inputs, "--encoder", encoder, "--out", prepared.out / "features")
     if prepared.how:
         print_note(f"read {prepared.how}")
     err.print(f"queries: {_counts(prepared)} -> {prepared.out}")
     if prepared.corpus:
         err.print(f"of all videos: {', '.join(f'{name} {n}' for name, n in prepared.corpus.items())}")
-    print_line(f"next: spikemba extract {inputs} --encoder {encoder} --out {features} {files}")
-    print_line(f"then: spikemba train --config {quoted(prepared.config)}")
+    print_line(f"next: {command_line(*extract, *files)}")
+    print_line(f"then: {command_line('spikemba', 'train', '--config', prepared.config)}")

@@ -171,8 +171,10 @@ def _by_hand(name: str, source: "Source") -> str:
     """How weights come to a machine that cannot fetch them."""
     from spikemba.user_folders import weights_folder
 
-    place = f"put it into {weights_folder()}, or " if "." in source.file else ""  # a repository goes by its name alone
-    return f"get {source.file} from {source.address}; {place}name it with --weights {name}=PATH"
+    if "." not in source.file.rpartition("/")[2]:  # a whole repository
+        return f"name a folder that holds a copy of it with --weights {name}=FOLDER"
+    place = f"put it into {weights_folder()}, or name it with --weights {name}=FILE"
+    return f"get {source.file} from {source.address}; {place}"
 
 
 def folders() -> Iterator[Finding]:
