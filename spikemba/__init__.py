@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spikemba.moments import Moment, Window
     from spikemba.video.sampling import FrameRule, VideoReader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "batch": ("Batch", "Prediction", "Targets"),

@@ -41,7 +41,7 @@ def closest(name: str, known: Collection[str]) -> list[str]:
 
 
 def names_like(name: str, known: Collection[str]) -> str:
-    """What to say of a name that there is not, in one line: `did you mean 'clip'? there are: clip, mini`.
+    """What to say of a name that there is not, in one line: `there are: clip, mini; did you mean 'clip'?`
 
     Of a long list the closest are given, or its beginning where none is close.
     """
@@ -49,7 +49,7 @@ def names_like(name: str, known: Collection[str]) -> str:
         return "there are none"
     close, names = closest(name, known), list(known)
     if len(names) <= MOST_NAMES:
-        return f"{f'did you mean {close[0]!r}? ' if close else ''}there are: {', '.join(names)}"
+        return f"there are: {', '.join(names)}{f'; did you mean {close[0]!r}?' if close else ''}"
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"there are {len(names)}: {', '.join(names[:MOST_NAMES])}, ..."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_json, print_note, print_table, print_warning, progress
 from spikemba_cli.dry_run import show_dry_run
@@ -114,7 +115,8 @@ def check_prepared(dataset: str, config: "RunConfig") -> None:
 def _prepare_command(dataset: str) -> str:
     """What makes the annotations of a configuration that comes with spikemba."""
     own = {"demo": "spikemba demo", "claims": "spikemba prepare claims --grammar far --out data/claims"}
-    return own.get(dataset, f"spikemba prepare {dataset}")
+    drawn = dataset in ("shapes", "motions")
+    return own.get(dataset) or command_line("spikemba", "prepare", dataset, *([] if drawn else ["--source", "DIR"]))
 
 
 class Processes:

@@ -100,6 +100,8 @@ def commands():
     """Where each command of a message stands, its words, and whether they must be whole."""
     for path in MODULES:
         for text in texts(path)[0]:
+            if re.match("spikemba [a-z]+", text) and VALUE not in text and "\n" not in text:
+                yield path, shlex.split(text), True  # to be put into a message
             for span in re.finditer(r"`((?:spikemba|pip) [^`]*)`", text):
                 words = shlex.split(span[1])
                 yield path, words, not (MENTION.search(text[: span.start()]) and len(words) <= 3)
@@ -126,7 +128,7 @@ def test_a_value_in_a_command_comes_through_the_function_that_quotes():
         f"{path.relative_to(ROOT)}: {span}"
         for path in MODULES
         for text in texts(path)[0]
-        for span in re.findall(r"`((?:spikemba|pip) [^`]*)`|(?:next|then): (spikemba [^`]*)", text)
+        for span in re.findall(r"`((?:spikemba|pip) [^`]*)`|(?:next: |then: |^)(spikemba [^`]*)", text)
         if VALUE in "".join(span)
     ]
     assert not raw, "\n".join(map(str, raw))
@@ -212,7 +214,7 @@ def test_a_command_is_quoted_as_a_shell_reads_it():
 
 
 def test_of_a_name_that_there_is_not_the_closest_are_told_in_a_line():
-    assert names_like("Clpi", ["clip", "mini"]) == "did you mean 'clip'? there are: clip, mini"
+    assert names_like("Clpi", ["clip", "mini"]) == "there are: clip, mini; did you mean 'clip'?"
     assert names_like("zzz", ["clip", "mini"]) == "there are: clip, mini"
     many = [f"model{i}" for i in range(60)] + ["encoder clip"]
     assert names_like("model5", many).startswith("did you mean 'model5'")
