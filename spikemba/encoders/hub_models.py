@@ -78,7 +78,7 @@ def pixel_statistics(
         settings, _ = BaseImageProcessor.get_image_processor_dict(where.place, local_files_only=where.is_local)
     except Exception as error:
         if importing(error) or where.has(PIXELS):
-            raise _explained(error, where, encoder, options, PIXELS) from error
+            raise _explained(error, where, encoder, PIXELS) from error
         settings = {}
     mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
@@ -101,7 +101,7 @@ def from_hub(load: Callable[..., Any], name: str, encoder: str, options: Encoder
     except MemoryError:
         raise
     except Exception as error:
-        raise _explained(error, where, encoder, options, files) from error
+        raise _explained(error, where, encoder, files) from error
 
 
 @dataclass(frozen=True)

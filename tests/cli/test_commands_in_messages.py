@@ -140,11 +140,19 @@ def understood(words, whole):
     command, name = get_command(app), "spikemba"
     context = command.make_context(name, list(rest), resilient_parsing=True)
     while hasattr(command, "resolve_command") and rest and not rest[0].startswith("-"):
+        rest[0] = rest[0] if rest[0] != "1" else any_of(command, context, rest)
         name, command, rest = command.resolve_command(context, rest)
         context = command.make_context(name, list(rest), resilient_parsing=True)
     if whole and rest != ["--help"]:
         assert not hasattr(command, "resolve_command"), f"{name} has commands of its own; name one"
         command.make_context(name, rest)  # raises on an unknown option, a missing argument, a value out of range
+
+
+def any_of(group, context, rest):
+    """A command of a group that has the options."""
+    wanted = {one for one in rest if one.startswith("--")}
+    found = [group.get_command(context, name) for name in group.list_commands(context)]
+    return next(one.name for one in found if wanted <= {name for option in one.params for name in option.opts})
 
 
 def as_given(one):
