@@ -35,8 +35,8 @@ def motions(
         sizes = {"which": which, "look": look, "train": train, "val": val, "test": test, "seed": seed}
         config = MotionsConfig.parse(sizes, "prepare motions")
         prepared = prepare_motions(out, config, report)
-    usual = "" if out == Path("data/motions") else f" --data {out}"
-    _print(prepared, f"spikemba train --dataset motions{usual}", as_json)
+    usual = [] if out == Path("data/motions") else ["--data", out]
+    _print(prepared, command_line("spikemba", "train", "--dataset", "motions", *usual), as_json)
 
 
 def videos(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba_cli.console import JsonOption, out, print_json, print_note
 
 
@@ -45,4 +46,4 @@ def share(
         return
     out.print(done.place)
     where = to if pipeline.is_repository(to) else Path(done.place)
-    print_note(f'spikemba ground VIDEO "what to look for" --checkpoint {where}')
+    print_note(command_line("spikemba", "ground", "VIDEO", "what to look for", "--checkpoint", where))

@@ -238,7 +238,8 @@ def _write(
     if found:
         manifests = [FeatureFolder(folder).manifest for folder in found.video]
         data |= _feature_settings(about, found, manifests)
-    config = write_data_config(out, f"spikemba train --dataset {about.name} --data {out}", data, about.name)
+    command = command_line("spikemba", "train", "--dataset", about.name, "--data", out)
+    config = write_data_config(out, command, data, about.name)
     text = text_source(found.text) if found else None
     write_json(
         out / "manifest.json",

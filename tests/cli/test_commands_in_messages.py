@@ -128,7 +128,7 @@ def test_a_value_in_a_command_comes_through_the_function_that_quotes():
         f"{path.relative_to(ROOT)}: {span}"
         for path in MODULES
         for text in texts(path)[0]
-        for span in re.findall(r"`((?:spikemba|pip) [^`]*)`|(?:next: |then: |^)(spikemba [^`]*)", text)
+        for span in re.findall(r"`((?:spikemba|pip) [^`]*)`|(?:next: |then: |^)(spikemba [a-z]+ [^`]*)", text)
         if VALUE in "".join(span)
     ]
     assert not raw, "\n".join(map(str, raw))
@@ -149,10 +149,14 @@ def understood(words, whole):
 
 
 def any_of(group, context, rest):
-    """A command of a group that has the options."""
-    wanted = {one for one in rest if one.startswith("--")}
-    found = [group.get_command(context, name) for name in group.list_commands(context)]
-    return next(one.name for one in found if wanted <= {name for option in one.params for name in option.opts})
+    """A command of a group that has the options, and needs no others."""
+    given = {one for one in rest if one.startswith("--")}
+    for name in group.list_commands(context):
+        taken = group.get_command(context, name).params
+        needed = {option.opts[0] for option in taken if option.required}
+        if needed <= given <= {name for option in taken for name in option.opts}:
+            return name
+    raise AssertionError(f"no command takes {given}")
 
 
 def as_given(one):
