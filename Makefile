@@ -16,7 +16,7 @@
 .PHONY: demo test lint golden results pictures docs docs-serve slow fuzz sanitize mutants weights newest oldest lock
 
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.14 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
 # Where PyTorch publishes its builds without CUDA.

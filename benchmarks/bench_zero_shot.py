@@ -15,7 +15,7 @@ from record import Record, options
 
 from spikemba.datasets.annotations import Annotation, PredictedRow, read_annotations
 from spikemba.features import FeatureFolder
-from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
+from spikemba.grounder.zero_shot import ZeroShotConfig, answer_zero_shot
 
 
 def zero_shot(corpus: Path, annotations: Sequence[Annotation], config: ZeroShotConfig) -> list[PredictedRow]:

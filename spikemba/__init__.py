@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spikemba.moments import Moment, Window
     from spikemba.video.sampling import FrameRule, VideoReader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "batch": ("Batch", "Prediction", "Targets"),
@@ -92,4 +92,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """The public names, and nothing that is here to find them."""
+    return sorted([*__all__, "__version__"])

@@ -1,10 +1,58 @@
 """Every error a user can mend: the command line prints the message alone and exits 1.
 
-Any other exception is a bug and keeps its traceback.
+Any other exception is a bug and keeps its traceback. A command in a message stands between back quotes, is made by
+`command_line` where it holds a value, and works when it is pasted; what only the user knows stands in it in CAPITALS.
 """
 
+import difflib
 import re
+import shlex
+from collections.abc import Collection
 from pathlib import Path
+
+
+def command_line(*words: str | Path) -> str:
+    """A command as a shell takes it: every word quoted that has a blank or a sign in it."""
+    return shlex.join(map(str, words))
+
+
+def extract_command(folder: Path) -> str:
+    """What makes the features in an encoder's folder anew, of sentences where its name ends in `_text`."""
+    source = ("--queries", "ANNOTATIONS") if folder.name.endswith("_text") else ("VIDEOS",)
+    encoder = folder.name.removesuffix("_text")
+    return command_line("spikemba", "extract", *source, "--encoder", encoder, "--out", folder.parent)
+
+
+MOST_NAMES = 12
+"""Names that a message lists; of more it gives the closest."""
+
+
+def closest(name: str, known: Collection[str]) -> list[str]:
+    """Up to three of the known names that somebody may have meant, the likeliest first.
+
+    Upper and lower case are one, and a word of a name may stand for it.
+    """
+    lower = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(name.lower(), lower, n=3)
+    if not found:
+        words = {one: re.split(r"[\W_]+", one) for one in lower}
+        found = [one for one in lower if difflib.get_close_matches(name.lower(), words[one], n=1, cutoff=0.75)][:3]
+    return [lower[one] for one in found]
+
+
+def names_like(name: str, known: Collection[str]) -> str:
+    """What to say of a name that there is not, in one line: `there are: clip, mini; did you mean 'clip'?`
+
+    Of a long list the closest are given, or its beginning where none is close.
+    """
+    if not known:
+        return "there are none"
+    close, names = closest(name, known), list(known)
+    if len(names) <= MOST_NAMES:
+        return f"there are: {', '.join(names)}{f'; did you mean {close[0]!r}?' if close else ''}"
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"there are {len(names)}: {', '.join(names[:MOST_NAMES])}, ..."
 
 
 class SpikeMbaError(Exception):
@@ -67,11 +115,7 @@ class FeaturesMissing(SpikeMbaError):
 
     def __init__(self, item: str, folder: Path, command: str | None = None) -> None:
         """folder: of one encoder, by its name; of sentences with `_text`.  command: another one that makes them."""
-        sentences = folder.name.endswith("_text")
-        encoder = folder.name.removesuffix("_text")
-        source = "--queries ANNOTATIONS" if sentences else "VIDEOS"
-        usual = f"spikemba extract {source} --encoder {encoder} --out {folder.parent}"
-        super().__init__(f"no features for {item} in {folder}; run `{command or usual}`")
+        super().__init__(f"no features for {item} in {folder}; run `{command or extract_command(folder)}`")
 
 
 class FeaturesMismatch(SpikeMbaError):
@@ -83,10 +127,11 @@ class CheckpointError(SpikeMbaError):
 
 
 class UnknownName(SpikeMbaError):
-    """A name is not in a fixed list; the message holds the list."""
+    """A name is not in a fixed list; the message holds the closest, and the list where it is short."""
 
-    def __init__(self, kind: str, name: str, known: list[str]) -> None:
-        super().__init__(f"no {kind} is called {name!r}; there are: {', '.join(known)}")
+    def __init__(self, kind: str, name: str, known: Collection[str], also: str = "") -> None:
+        """also: a clause behind the names, such as the command that lists all."""
+        super().__init__(f"no {kind} is called {name!r}; {names_like(name, known)}{also and f'; {also}'}")
 
 
 class WeightsMissing(SpikeMbaError):
@@ -97,7 +142,8 @@ class PackageMissing(SpikeMbaError):
     """An optional package is needed and not installed."""
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed; run `pip install 'spikemba[{extra}]'`")
+        cure = command_line("pip", "install", f"spikemba[{extra}]")
+        super().__init__(f"{purpose} needs {package}, which is not installed; run `{cure}`")
 
 
 class LibraryBroken(SpikeMbaError):

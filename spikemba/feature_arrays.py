@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikemba.errors import FeaturesMismatch
+from spikemba.errors import FeaturesMismatch, extract_command
 from spikemba.packs.rows import VIDEO_KEYS, check_finite
 from spikemba.reading.arrays import read_array
 from spikemba.reading.unreadable import Unreadable
@@ -23,7 +23,8 @@ def load_array(path: Path, key: str, dim: int | None = None, n_axes: int = 2) ->
     except OSError as error:
         raise FeaturesMismatch(f"{path} cannot be read ({error.strerror or error})") from None
     except Unreadable as fault:
-        raise FeaturesMismatch(f"{path} is damaged; delete it and run `spikemba extract` again ({fault})") from None
+        again = extract_command(path.parent)
+        raise FeaturesMismatch(f"{path} is damaged ({fault}); delete it and run `{again}`") from None
     if found.dtype.kind not in "fiu":
         raise FeaturesMismatch(f"{path} holds {key} of type {found.dtype}; expected numbers")
     if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):

@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
 
-from spikemba.errors import LibraryBroken, SpikeMbaError
+from spikemba.errors import LibraryBroken, SpikeMbaError, command_line
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -91,10 +91,10 @@ def versioned(name: str) -> str:
 def cure(name: str, *, absent: bool = False) -> str:
     """The command that mends a library."""
     if name == "torchaudio":
-        return "pip uninstall -y torchaudio"
+        return command_line("pip", "uninstall", "-y", "torchaudio")
     if name == "torchvision" and not absent:
         return "pip install --upgrade --force-reinstall torch torchvision"  # each is built for one of the other
-    return f"pip install {'' if absent else '--force-reinstall '}{distribution(name)}"
+    return command_line("pip", "install", *([] if absent else ["--force-reinstall"]), distribution(name))
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -152,9 +152,10 @@ def hide_broken_torchaudio() -> None:
 def torchaudio_problem(error: BaseException) -> str:
     """What is wrong with torchaudio, beside which torch, and the commands that mend it."""
     torch = version("torch").partition("+")[0]
+    other = command_line("pip", "install", f"torchaudio=={torch}")
     return (
         f"torchaudio {version('torchaudio')} cannot be imported beside torch {torch} ({cause(error)}); nothing here "
-        f"needs it: run `{cure('torchaudio')}`, or `pip install torchaudio=={torch}` if there is one for this torch"
+        f"needs it: run `{cure('torchaudio')}`, or `{other}` if there is one for this torch"
     )
 
 

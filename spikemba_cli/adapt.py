@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba.reading.printable import counted
 from spikemba_cli import completion
 from spikemba_cli.console import JsonOption, err, print_json, print_note
@@ -83,4 +84,5 @@ def adapt(
         return
     chosen = f"best epoch {result.best_epoch}" if result.best_epoch else "not validated"
     epochs = counted(result.epochs, "epoch", "epochs")
-    err.print(f"{epochs}, {chosen} -> {folder}; ask it with `spikemba ground --checkpoint {folder}`")
+    ask = command_line("spikemba", "ground", "VIDEO", "SENTENCE", "--checkpoint", folder)
+    err.print(f"{epochs}, {chosen} -> {folder}; ask it with `{ask}`")

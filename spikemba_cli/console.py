@@ -1,7 +1,6 @@
 """Where things are printed: results to stdout, all else to stderr; bars on a terminal, a line a minute elsewhere."""
 
 import logging
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from spikemba.reading.printable import one_cell, printable, utf8_text
 from spikemba_cli.pace import Lines, Pace, Progress
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 
 class _SafeConsole(Console):
@@ -80,11 +79,6 @@ def print_note(message: str) -> None:
 def print_line(message: str) -> None:
     """A line on stderr, as it is: square brackets are no markup."""
     err.print(message)
-
-
-def quoted(path: "Path") -> str:
-    """A path as part of a command that can be copied into a shell."""
-    return shlex.quote(str(path))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], styles: list[str] | None = None) -> None:

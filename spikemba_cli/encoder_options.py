@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spikemba.errors import names_like
 from spikemba_cli import completion
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def parse_weights(assignments: Sequence[str] | None) -> Mapping[str, Path]:
             raise typer.BadParameter(f"{assignment!r} is not of the form ENCODER=FILE", param_hint="--weights")
         if encoder.partition(":")[0] not in known:
             raise typer.BadParameter(
-                f"no encoder is called {encoder!r}; there are: {', '.join(known)}", param_hint="--weights"
+                f"no encoder is called {encoder!r}; {names_like(encoder, known)}", param_hint="--weights"
             )
         found[encoder] = Path(path)
     return found

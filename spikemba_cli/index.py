@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_error, print_json, print_note, print_warning, progress
 from spikemba_cli.encoder_options import (
@@ -66,9 +67,10 @@ def index(
 def _print(result: "IndexResult", as_json: bool) -> None:
     if result.unreachable:
         n = counted(len(result.unreachable), "video", "videos")
+        drop = command_line("spikemba", "library", "drop", "--below", "FOLDER", "--library", result.library)
         print_warning(
             f"{n} cannot be reached now and stay in the library, the first is {result.unreachable[0]}; where they are "
-            f"gone for good, run `spikemba library drop --below FOLDER --library {result.library}`"
+            f"gone for good, run `{drop}`"
         )
     if as_json:
         print_json(result.to_dict())

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from spikemba import __version__
-from spikemba.errors import SpikeMbaError
+from spikemba.errors import SpikeMbaError, closest
 from spikemba_cli import (
     ablate,
     adapt,
@@ -64,6 +64,9 @@ class _Commands(TyperGroup):
         except SpikeMbaError as error:
             print_error(str(error))
             raise typer.Exit(1) from None
+        except typer.BadParameter as error:
+            error.message = _with_hint(error.message)
+            raise
         except (MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
                 raise
@@ -82,8 +85,18 @@ class _Commands(TyperGroup):
         return [name for commands in STAGES.values() for name in commands]
 
 
+def _with_hint(message: str) -> str:
+    """What Typer says of a value that is none of an option's, with the one that may have been meant."""
+    message = message.removeprefix("Value error, ")
+    if found := re.fullmatch(r"'(.*?)' is not one of (.*)\.", message, re.DOTALL):
+        close = closest(found[1], re.findall(r"'(.*?)'", found[2]))
+        message += f" Did you mean {close[0]!r}?" if close else ""
+    return message
+
+
 app = typer.Typer(
     cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="From a folder of videos to the moments that a sentence describes: extract, train, ground.",
 )

@@ -7,8 +7,9 @@ import typer
 from typer.core import TyperGroup
 
 from spikemba.datasets.registry import benchmark_names, find_benchmark
+from spikemba.errors import command_line
 from spikemba_cli import completion
-from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress, quoted
+from spikemba_cli.console import JsonOption, err, print_json, print_line, print_note, print_warning, progress
 from spikemba_cli.prepare_videos import add_video_sets
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def claims(
         print_json(document | {"config": str(prepared.config)})
         return
     err.print(f"queries: {', '.join(f'{name} {n}' for name, n in prepared.n_queries.items())} -> {prepared.out}")
-    print_line(f"next: spikemba train --dataset claims --data {quoted(prepared.config.parent)}")
+    data = prepared.config.parent
+    print_line(f"next: {command_line('spikemba', 'train', '--dataset', 'claims', '--data', data)}")
 
 
 @app.command()
@@ -226,9 +228,9 @@ def _print_benchmark(name: str, prepared: "PreparedBenchmark", as_json: bool) ->
     counts_text = _counts(prepared)
     err.print(f"{prepared.title}: {counts_text} -> {prepared.out}")
     if prepared.pack:
-        usual = "" if prepared.out == Path("data") / name else f" --data {prepared.out}"
+        usual = [] if prepared.out == Path("data") / name else ["--data", prepared.out]
         err.print(f"features: {prepared.pack}")
-        err.print(f"next: spikemba train --dataset {name}{usual}")
+        err.print(f"next: {command_line('spikemba', 'train', '--dataset', name, *usual)}")
 
 
 def _counts(prepared: "Prepared | PreparedBenchmark") -> str:
@@ -250,12 +252,12 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
             | ({"corrections": prepared.corrections} if prepared.corrections is not None else {})
         )
         return
-    files = " ".join(f"--queries {quoted(prepared.out / f'{name}.jsonl')}" for name in prepared.n_queries)
-    inputs, features = " ".join(map(quoted, prepared.inputs)), quoted(prepared.out / "features")
+    files = [word for name in prepared.n_queries for word in ("--queries", prepared.out / f"{name}.jsonl")]
+    extract = ("spikemba", "extract", *prepared.inputs, "--encoder", encoder, "--out", prepared.out / "features")
     if prepared.how:
         print_note(f"read {prepared.how}")
     err.print(f"queries: {_counts(prepared)} -> {prepared.out}")
     if prepared.corpus:
         err.print(f"of all videos: {', '.join(f'{name} {n}' for name, n in prepared.corpus.items())}")
-    print_line(f"next: spikemba extract {inputs} --encoder {encoder} --out {features} {files}")
-    print_line(f"then: spikemba train --config {quoted(prepared.config)}")
+    print_line(f"next: {command_line(*extract, *files)}")
+    print_line(f"then: {command_line('spikemba', 'train', '--config', prepared.config)}")

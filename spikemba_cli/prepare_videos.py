@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikemba_cli.console import JsonOption, err, print_json, print_warning, progress, quoted
+from spikemba.errors import command_line
+from spikemba_cli.console import JsonOption, err, print_json, print_warning, progress
 
 if TYPE_CHECKING:
     from pipelines.preparation.prepare_videos import PreparedVideos
@@ -34,8 +35,8 @@ def motions(
         sizes = {"which": which, "look": look, "train": train, "val": val, "test": test, "seed": seed}
         config = MotionsConfig.parse(sizes, "prepare motions")
         prepared = prepare_motions(out, config, report)
-    usual = "" if out == Path("data/motions") else f" --data {quoted(out)}"
-    _print(prepared, f"spikemba train --dataset motions{usual}", as_json)
+    usual = [] if out == Path("data/motions") else ["--data", out]
+    _print(prepared, command_line("spikemba", "train", "--dataset", "motions", *usual), as_json)
 
 
 def videos(
@@ -56,7 +57,7 @@ def videos(
     from pipelines.preparation.prepare_videos import prepare_folders
 
     prepared = prepare_folders(source, out, videos=root, val_share=val_share, test_share=test_share, seed=seed)
-    _print(prepared, f"spikemba train --config {prepared.config}", as_json)
+    _print(prepared, command_line("spikemba", "train", "--config", prepared.config), as_json)
 
 
 def add_video_sets(app: typer.Typer) -> None:
@@ -90,8 +91,8 @@ def _video_set(app: typer.Typer, name: str, title: str) -> None:
 
         folder = out or Path("data") / name
         prepared = prepare_video_set(name, source, folder, videos=root, split=split, drop_faulty=drop_faulty)
-        usual = "" if out is None else f" --data {folder}"
-        _print(prepared, f"spikemba train --dataset videomamba_{name}{usual}", as_json)
+        usual = [] if out is None else ["--data", folder]
+        _print(prepared, command_line("spikemba", "train", "--dataset", f"videomamba_{name}", *usual), as_json)
 
     command.__doc__ = f"""Check the lists of {title} against its videos and write what training reads.
 

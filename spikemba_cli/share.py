@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba_cli import completion
-from spikemba_cli.console import JsonOption, out, print_json, print_note, quoted
+from spikemba_cli.console import JsonOption, out, print_json, print_note
 
 
 def share(
@@ -53,5 +54,5 @@ def share(
         print_json(asdict(done))
         return
     out.print(done.place)
-    where = Path(to if pipeline.is_repository(to) else done.place)
-    print_note(f'spikemba ground VIDEO "what to look for" --checkpoint {quoted(where)}')
+    where = to if pipeline.is_repository(to) else Path(done.place)
+    print_note(command_line("spikemba", "ground", "VIDEO", "what to look for", "--checkpoint", where))

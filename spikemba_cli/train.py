@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba.reading.printable import counted
 from spikemba_cli.console import (
     JsonOption,
@@ -128,7 +129,9 @@ def check_prepared(dataset: str, config: "RunConfig") -> None:
 def _prepare_command(dataset: str) -> str:
     """What makes the annotations of a configuration that comes with spikemba."""
     own = {"demo": "spikemba demo", "claims": "spikemba prepare claims --grammar far --out data/claims"}
-    return own.get(dataset, f"spikemba prepare {'qvhighlights' if dataset.startswith('qvhighlights_') else dataset}")
+    drawn = dataset in ("shapes", "motions")
+    prepared = "qvhighlights" if dataset.startswith("qvhighlights_") else dataset
+    return own.get(dataset) or command_line("spikemba", "prepare", prepared, *([] if drawn else ["--source", "DIR"]))
 
 
 class Processes:
@@ -175,7 +178,7 @@ def _train_study(
     from spikemba.errors import SpikeMbaError
 
     if launched():
-        raise SpikeMbaError("torchrun cannot train several runs one after another; use `spikemba train --processes N`")
+        raise SpikeMbaError("torchrun cannot train several runs in turn; leave it out, and give --processes N")
 
     study = run_study(config, folder, seeds, resume=resume, run=run, starting=starting("run"))
     summary = study.summary()

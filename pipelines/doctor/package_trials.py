@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.doctor.processes import Absent
-from spikemba.errors import LibraryBroken
+from spikemba.errors import LibraryBroken, command_line
 from spikemba.libraries import library, torchaudio_problem
 
 
@@ -252,8 +252,7 @@ def _official(found: Any) -> str:
     if not torch.cuda.is_available():
         raise Absent("torch sees no GPU, without which it does not run")
     if found.kernel is None:
-        mend = (
-            "" if "`" in found.problem else "; run `pip install --force-reinstall --no-build-isolation spikemba[cuda]`"
-        )
+        anew = command_line("pip", "install", "--force-reinstall", "--no-build-isolation", "spikemba[cuda]")
+        mend = "" if "`" in found.problem else f"; run `{anew}`"
         raise LibraryBroken(f"{found.problem}{mend}")
     return f"ran on {torch.cuda.get_device_name()}"

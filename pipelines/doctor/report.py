@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipelines.doctor.processes import TIMEOUT_S, Outcome, State, try_all
 from pipelines.doctor.trials import Probe, probes
-from spikemba.errors import SpikeMbaError, UnknownName
+from spikemba.errors import SpikeMbaError, UnknownName, names_like
 from spikemba.libraries import cause, cure, distribution, is_installed, version
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ class Finding:
 
 
 def examine(only: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> list[Finding]:
-    """Look at this installation.  only: topics of probes; none: everything.  timeout_s: for one probe.
+    """Look at this installation.  only: topics of probes and names of sections; none: all.  timeout_s: for one probe.
 
     Raises UnknownName.
     """
     known = {probe.topic: probe for probe in probes()}
     for topic in only:
-        if topic not in known:
-            raise UnknownName("line of the report", topic, list(known))
-    wanted = [known[topic] for topic in only or known]
+        if topic not in known and topic not in SECTIONS:
+            raise UnknownName("line of the report", topic, [*known, *SECTIONS])
+    wanted = [known[topic] for topic in only or known if topic in known]
     there = [probe for probe in wanted if not probe.optional or is_installed(probe.package)]
-    sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only}
+    sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only or name in only}
     outcomes = try_all([*(probe.place for probe in there), *sections.values()], timeout_s)
     found = [] if only else [Finding("python", "ok", platform.python_version())]
     found += [_judged(probe, outcomes.get(probe.place)) for probe in wanted]
@@ -143,7 +143,7 @@ def weights() -> Iterator[Finding]:
                 yield Finding(f"{name} weights", *_weights(name, source, own.get(name)))
     for unknown in sorted(asked for asked in own if asked.partition(":")[0] not in names):
         problem = f"the settings name {own[unknown]} as weights of it, and no encoder is called so"
-        yield Finding(f"{unknown} weights", "fault", f"{problem}; there are: {', '.join(names)}")
+        yield Finding(f"{unknown} weights", "fault", f"{problem}; {names_like(unknown, names)}")
 
 
 def _weights(name: str, find: "Callable[[], Source]", own: Path | None) -> tuple[State, str]:
@@ -163,8 +163,18 @@ def _weights(name: str, find: "Callable[[], Source]", own: Path | None) -> tuple
         return "ok", str(path)
     if source.repository:
         where = f"https://huggingface.co/{source.repository}"
-        return "absent", f"fetched from {where} on first use, or given with --weights {name}="
-    return "absent", f"get {source.file} from {source.address}, and use --weights {name}=FILE"
+        return "absent", f"fetched from {where} on first use; offline, {_by_hand(name, source)}"
+    return "absent", _by_hand(name, source)
+
+
+def _by_hand(name: str, source: "Source") -> str:
+    """How weights come to a machine that cannot fetch them."""
+    from spikemba.user_folders import weights_folder
+
+    if "." not in source.file.rpartition("/")[2]:  # a whole repository
+        return f"name a folder that holds a copy of it with --weights {name}=FOLDER"
+    place = f"put it into {weights_folder()}, or name it with --weights {name}=FILE"
+    return f"get {source.file} from {source.address}; {place}"
 
 
 def folders() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spikemba.errors import command_line
 from spikemba.library import Library, StoredVideo
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.fusion import fused
@@ -36,7 +37,8 @@ class Candidate:
 
     def problem(self, folder: Path) -> str | None:
         """What happened to the file since it was taken in, if anything did."""
-        cure = f"run `spikemba index` on its folder again with --library {folder}"
+        again = command_line("spikemba", "index", self.path.parent, "--library", folder)
+        cure = f"run `{again}` once more"
         try:
             status = self.path.stat()
         except OSError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.library.incoming import key_of
 from pipelines.shards import Shard
-from spikemba.errors import LibraryError, VideoError
+from spikemba.errors import LibraryError, VideoError, command_line
 from spikemba.library.digest import file_digest
 from spikemba.library.rows import StoredVideo
 from spikemba.library.writer import FileState
@@ -60,10 +60,8 @@ def look_for(inputs: Sequence[Path], known: Sequence[Path], folder: Path) -> lis
             below = sum(one == absolute(path) or absolute(path) in one.parents for one in known)
             if not below:
                 raise
-            cure = (
-                "nothing was changed: mount its disk; where they are gone for good, run `spikemba library drop --below "
-                f"{path} --library {folder}`"
-            )
+            drop = command_line("spikemba", "library", "drop", "--below", path, "--library", folder)
+            cure = f"nothing was changed: mount its disk; where they are gone for good, run `{drop}`"
             problem = f"{str(error).partition('; expected')[0]}, but {below} of its videos are in the library"
             raise LibraryError(folder, problem, cure) from None
     return list(dict.fromkeys(found))

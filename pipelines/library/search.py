@@ -21,7 +21,7 @@ from pipelines.library.candidates import Candidate, by_ranks, candidate, distinc
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment, Order
 from pipelines.library.space import search_space
 from spikemba.encoders import TextFeatures, VideoEncoder
-from spikemba.errors import FeaturesMissing, LibraryError, SpikeMbaError
+from spikemba.errors import FeaturesMissing, LibraryError, SpikeMbaError, command_line
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.library import Library
@@ -250,7 +250,8 @@ def left_out(library: Library, encoder: VideoEncoder) -> list[str]:
     if not n:
         return []
     said = f"{counted(n, 'video', 'videos')} without rows of {name} {'was' if n == 1 else 'were'} not looked at"
-    return [f"{said}; run `spikemba index VIDEOS --encoder {name} --library {library.folder}`"]
+    cure = command_line("spikemba", "index", "VIDEOS", "--encoder", name, "--library", library.folder)
+    return [f"{said}; run `{cure}`"]
 
 
 def problems(folder: Path, shown: Sequence[Candidate]) -> list[str]:

@@ -4,7 +4,7 @@ from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import EncoderOptions, TextEncoder
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
-from spikemba.errors import LibraryError
+from spikemba.errors import LibraryError, command_line
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.models import as_of
 from spikemba.library import Library
@@ -45,11 +45,12 @@ def _check_rows(library: Library, wanted: dict[str, VideoEncoder], grounder: Gro
         there = "it has those of " + ", ".join(stored) if stored else "it has none"
         one_alone = next(iter(stored), None)
         other = f", or ask with --encoder {one_alone}" if one_alone else ""
-        clips = "" if grounder.clip_s == 2 else f" --clip-length {grounder.clip_s:g}"
+        clips = [] if grounder.clip_s == 2 else ["--clip-length", f"{grounder.clip_s:g}"]
+        index = ("spikemba", "index", "VIDEOS", "--encoder", "+".join(wanted))
         raise LibraryError(
             library.folder,
             f"{grounder.name} needs rows of {'+'.join(missing)}; {there}",
-            f"run `spikemba index VIDEOS --encoder {'+'.join(wanted)}{clips} --library {library.folder}`{other}",
+            f"run `{command_line(*index, *clips, '--library', library.folder)}`{other}",
         )
     for name, encoder in wanted.items():
         mine = video_manifest(encoder, grounder.clip_s, stored[name].manifest.dtype)

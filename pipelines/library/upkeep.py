@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.library.incoming import INCOMING
 from spikemba.encoders.base import folder_name
-from spikemba.errors import LibraryError, UnknownName
+from spikemba.errors import LibraryError, UnknownName, command_line
 from spikemba.library.matrix import NORMS, ROWS, Matrix, norms_of
 from spikemba.library.reader import Library
 from spikemba.library.rows import Run, StoredEncoder
@@ -173,7 +173,7 @@ def drop_below(folder: Path, below: Path) -> list[Path]:
     with changing(folder) as writer:
         found = [one for one in writer.videos() if one.path == place or place in one.path.parents]
         if not found:
-            cure = f"`spikemba library info --library {folder}` says what it has"
+            cure = f"`{command_line('spikemba', 'library', 'info', '--library', folder)}` says what it has"
             raise LibraryError(folder, f"it has no video below {place}", cure)
         writer.drop([one.id for one in found])
     return [one.path for one in found]

@@ -1,6 +1,5 @@
 """Writes a corpus of claims into a folder: features straight from storyboards, and one annotation file per split."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from spikemba.datasets.synthetic.claim_parts import ClaimVideo
 from spikemba.datasets.synthetic.claims import Grammar, annotate_claims, claim_video
 from spikemba.datasets.synthetic.planted import NOISE, Planted
 from spikemba.datasets.synthetic.shapes import CLIP_S
+from spikemba.errors import command_line
 from spikemba.features import Manifest
 from spikemba.files import clear_abandoned
 from spikemba.progress import Report, reported, silent
@@ -112,5 +112,5 @@ def _write_config(out: Path, grammar: Grammar, clips: Path, sentences: Path) -> 
     """The configuration that trains on it; how the features are read is said in configs/claims.yaml."""
     data: Tree = {split: str(out / f"{split}.jsonl") for split in SPLITS}
     data |= {"video_features": [str(clips)], "text_features": str(sentences), "clip_s": CLIP_S}
-    command = shlex.join(["spikemba", "train", "--dataset", "claims", "--data", str(out)])
+    command = command_line("spikemba", "train", "--dataset", "claims", "--data", out)
     return write_data_config(out, command, data, f"claims-{grammar}", base="claims")

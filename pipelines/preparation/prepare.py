@@ -1,7 +1,6 @@
 """Raw annotations to the files that training reads: one jsonl per split, and a configuration that names them."""
 
 import random
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from spikemba.datasets.corrections import is_corrections
 from spikemba.datasets.custom_sources import read_sources
 from spikemba.encoders.base import folder_name
 from spikemba.encoders.registry import find_encoder
-from spikemba.errors import AnnotationError, OutputError, SpikeMbaError
+from spikemba.errors import AnnotationError, OutputError, SpikeMbaError, command_line
 from spikemba.progress import Report, silent
 from spikemba.video.folders import absolute
 from spikemba.video.sampling import VideoReader
@@ -141,4 +140,4 @@ def _write_config(out: Path, name: str, encoder: str, clip_s: float, splits: dic
     data["text_features"] = str(out / "features" / f"{folder_name(_text_reader(encoder))}_text")
     data["clip_s"] = clip_s
     path = out / "config.yaml"
-    return write_data_config(out, shlex.join(["spikemba", "train", "--config", str(path)]), data, name)
+    return write_data_config(out, command_line("spikemba", "train", "--config", path), data, name)

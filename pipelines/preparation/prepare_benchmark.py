@@ -7,7 +7,6 @@
 """
 
 import hashlib
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from spikemba.datasets.benchmark import Benchmark, Pack
 from spikemba.datasets.raw_rows import RawRows, row_faults
 from spikemba.datasets.registry import find_benchmark
 from spikemba.datasets.word_vectors import WordVectors
-from spikemba.errors import AnnotationError, FeaturesMissing, UnknownName
+from spikemba.errors import AnnotationError, FeaturesMissing, UnknownName, command_line
 from spikemba.features import FeatureFolder, Manifest
 from spikemba.files import write_json
 from spikemba.packs.opening import FILES
@@ -164,7 +163,9 @@ def _features(about: Benchmark, root: Path, wanted: str | None, *, required: boo
     if wanted is not None and wanted not in known and not root.is_dir():
         raise UnknownName("feature pack", wanted, sorted(known))
     layouts = "; ".join(f"{one.name}: {', '.join('|'.join(n) for n in (*one.video, one.text))}" for one in packs)
-    make = f"spikemba extract VIDEOS --encoder {packs[0].name} --queries ANNOTATIONS --out {root}"
+    make = command_line(
+        *("spikemba", "extract", "VIDEOS", "--encoder", packs[0].name, "--queries", "ANNOTATIONS", "--out", root)
+    )
     raise FeaturesMissing(f"{about.title} (looked for {layouts})", root, make)
 
 
@@ -211,9 +212,11 @@ def _notes(
         if rows and all(row.is_null for row in rows):
             notes.append(f"{split} has null queries alone, so nothing can be told from them; {about.home}")
     if found is None:
+        queries = [word for split in splits for word in ("--queries", out / f"{split}.jsonl")]
+        make = command_line("spikemba", "extract", source, "--out", out / "features", *queries)
         notes.append(
-            f"no features in {out / 'features'}: name a pack with --features DIR, or make them with `spikemba extract "
-            f"{source} --out {out / 'features'} --queries {out / 'test'}.jsonl ...`. {about.home}"
+            f"no features in {out / 'features'}: name a pack with --features DIR, or make them with `{make}`. "
+            f"{about.home}"
         )
     return notes
 
@@ -236,7 +239,7 @@ def _write(
     if found:
         manifests = [FeatureFolder(folder, "video").manifest for folder in found.video]
         data |= _feature_settings(about, found, manifests)
-    command = shlex.join(["spikemba", "train", "--dataset", about.name, "--data", str(out)])
+    command = command_line("spikemba", "train", "--dataset", about.name, "--data", out)
     config = write_data_config(out, command, data, about.name)
     text = text_source(found.text) if found else None
     write_json(

@@ -5,7 +5,6 @@
 """
 
 import random
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from spikemba.datasets.labelled.videos import (
     read_labels,
     write_labelled_videos,
 )
-from spikemba.errors import AnnotationError
+from spikemba.errors import AnnotationError, command_line
 from spikemba.files import write_text
 from spikemba.progress import Report, silent
 from spikemba.reading.printable import one_cell
@@ -52,7 +51,9 @@ def prepare_motions(out: Path, config: MotionsConfig, report: Report = silent) -
     """Draw the motions corpus into `out`. Videos that are there already are kept. Raises OutputError."""
     counts = draw_motions(out, config, report)
     n_classes = len(read_labels(out / "labels.txt"))
-    path = _write_config(out, "motions", counts, "spikemba train --dataset motions")
+    path = _write_config(
+        out, "motions", counts, command_line("spikemba", "train", "--dataset", "motions", "--data", out)
+    )
     return PreparedVideos(out, f"motions: {config.which}", counts, n_classes, path)
 
 
@@ -84,7 +85,7 @@ def prepare_folders(
         splits["train"] += of_class[n_val + n_test :]
     if faults:
         raise AnnotationError(source, faults)
-    command = shlex.join(["spikemba", "train", "--config", str(out / "config.yaml")])
+    command = command_line("spikemba", "train", "--config", out / "config.yaml")
     return _write(out, out.name, out.name, splits, label_names(found), command)
 
 
@@ -111,7 +112,8 @@ def prepare_video_set(
         raise AnnotationError(source, [f"no training video is there; {about.title} is at {about.home}"])
     if about.hold_out:
         splits["train"], splits["val"] = hold_out(splits["train"], VAL_SHARE, seed=0)
-    prepared = _write(out, name, about.title, splits, lists.labels, f"spikemba train --dataset videomamba_{name}")
+    command = command_line("spikemba", "train", "--dataset", f"videomamba_{name}", "--data", out)
+    prepared = _write(out, name, about.title, splits, lists.labels, command)
     prepared.left_out, prepared.notes = faults, _notes(about, lists, splits)
     return prepared
 

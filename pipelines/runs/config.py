@@ -127,7 +127,7 @@ def prepared_config(dataset: str | None, folder: Path | None = None) -> Path | N
         return usual if dataset and usual.is_file() else None
     path = folder / "config.yaml"
     if not path.is_file():
-        raise ConfigError("--data", [f"{folder} holds no config.yaml; make it with `spikemba prepare`"])
+        raise ConfigError("--data", [f"{folder} holds no config.yaml; `spikemba prepare --help` lists what makes one"])
     return path
 
 
@@ -147,5 +147,5 @@ def config_path(name: str) -> Path:
     """The YAML file of a benchmark. Raises UnknownName with the list of names."""
     path = config_folder() / f"{name}.yaml"
     if name not in config_names():
-        raise UnknownName("dataset", name, config_names())
+        raise UnknownName("dataset", name, config_names(), "`spikemba config list` names all")
     return path

@@ -84,7 +84,7 @@ class Run:
 def find_runs(folder: Path) -> list[Run]:
     """The runs in a folder or below it, in the order of their paths. Raises CheckpointError when there are none."""
     if not folder.is_dir():
-        raise CheckpointError(f"there is no folder {folder}; `spikemba train` makes runs, by default below runs/")
+        raise CheckpointError(f"there is no folder {folder}; those that `spikemba train` makes lie in runs/")
     found = [read_run(path) for path in _run_folders(folder)]
     if not found:
         raise CheckpointError(f"no run in {folder} or below it; expected folders that `spikemba train` wrote")

@@ -88,9 +88,7 @@ def read_study(root: Path) -> Study | None:
         tree = read_json(path)
         return Study.parse({name: tree[name] for name in ("benchmark", "runs")}, str(path))
     except (OSError, Unreadable, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is damaged ({type(error).__name__}); run the same `spikemba train` again"
-        ) from None
+        raise CheckpointError(f"{path} is damaged ({type(error).__name__}); run the same training again") from None
 
 
 def mean_and_spread(briefs: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:

@@ -98,7 +98,9 @@ def read_truth(path: Path, benchmark: str) -> list[Annotation]:
     if path.name in about.files.get("all", ()) and about.is_test is not None:
         rows = [row for row in rows if about.is_test(row)]
     if not rows:
-        raise AnnotationError(path, found.faults or ["no rows; expected a form that `spikemba prepare` reads"])
+        raise AnnotationError(
+            path, found.faults or ["no rows; expected one of the forms that `spikemba prepare` reads"]
+        )
     return rows
 
 

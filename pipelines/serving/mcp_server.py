@@ -44,7 +44,7 @@ from pipelines.serving.messages import (
 )
 from pipelines.serving.service import Service
 from spikemba import __version__
-from spikemba.errors import OutputError, SpikeMbaError
+from spikemba.errors import OutputError, SpikeMbaError, names_like
 from spikemba.files import writing
 from spikemba.reading.printable import printable
 from spikemba.video.cuts import CutMode
@@ -122,7 +122,7 @@ class _Server(MCPServer[Any]):
         try:
             known = {tool.name: tool for tool in await self.list_tools()}
             if name not in known:
-                return _fault(f"no tool is called {name!r}; there are: {', '.join(known)}")
+                return _fault(f"no tool is called {name!r}; {names_like(name, known)}")
             takes = known[name].input_schema.get("properties", {})
             if unknown := sorted(set(arguments) - set(takes)):
                 return _fault(f"{name} takes no {', '.join(map(repr, unknown))}; it takes: {', '.join(takes)}")
@@ -242,7 +242,7 @@ class _Tools:
         """Cut a part out of a video, with its sound, into a new file on the machine of this server."""
         folder = self._cuts
         if folder is None:
-            raise ToolError("this server writes no files; start `spikemba mcp` with --cuts DIR")
+            raise ToolError("this server writes no files; start it with `spikemba mcp VIDEOS --cuts DIR`")
 
         def made() -> CutFile:
             done = self._service.cut(AskCut(video=self._video(video).id, start_s=start_s, end_s=end_s, mode=mode))

@@ -38,7 +38,7 @@ from pipelines.serving.messages import (
     Words,
 )
 from spikemba import __version__
-from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.errors import SpikeMbaError, VideoError, names_like
 from spikemba.files import clear_abandoned
 from spikemba.grounder.grounder import Grounder
 from spikemba.reading.printable import printable
@@ -203,7 +203,7 @@ class Service:
         """What answers under a name; None: the first. Raises NotThere."""
         found = next(iter(self.models.values()), None) if name is None else self.models.get(name)
         if found is None:
-            raise NotThere(f"no checkpoint is called {printable(str(name))!r}; there are: {', '.join(self.models)}")
+            raise NotThere(f"no checkpoint is called {printable(str(name))!r}; {names_like(str(name), self.models)}")
         return found
 
     def truth(self, video_id: str) -> Truths:

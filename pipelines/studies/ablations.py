@@ -10,7 +10,7 @@ from pipelines.runs.config import GROUNDING, config_tree
 from pipelines.runs.effects import in_effect, said_in_vain
 from pipelines.tasks.grounding.config import RunConfig, load_config
 from spikemba.config import merge, parse_overrides
-from spikemba.errors import SpikeMbaError, UnknownName
+from spikemba.errors import SpikeMbaError, UnknownName, command_line
 from spikemba.model.mamba_block import OPEN_GATE_BIAS
 
 ABLATIONS: dict[str, dict[str, str]] = {
@@ -80,9 +80,8 @@ def variants(
     """
     task = merge(config_tree(path, prepared), parse_overrides(settings)).get("task", GROUNDING)
     if task != GROUNDING:
-        raise SpikeMbaError(
-            f"ablate is for grounding, and {path} is of task {task!r}; train that with `spikemba train`"
-        )
+        train = command_line("spikemba", "train", "--config", path)
+        raise SpikeMbaError(f"ablate is for grounding, and {path} is of task {task!r}; train that with `{train}`")
     chosen = {BASE: ""} | {f"{part}={value}": setting for part, value, setting in settings_of(only)}
     configs = {
         name: load_config(path, [*settings, *setting.split()], prepared=prepared) for name, setting in chosen.items()
@@ -128,10 +127,10 @@ def settings_of(only: Sequence[str] = ()) -> list[list[str]]:
     for name in only:
         part, equals, values = name.partition("=")
         if part not in ABLATIONS:
-            raise UnknownName("ablation", name, [*ABLATIONS, "or one value of them, as slots=0"])
+            raise UnknownName("ablation", name, list(ABLATIONS), "or one value of them, as slots=0")
         for value in values.split(",") if equals else ABLATIONS[part]:
             if value.strip() not in ABLATIONS[part]:
-                raise UnknownName(f"value of {part}", value, [*ABLATIONS[part], "or several, as slots=0,4"])
+                raise UnknownName(f"value of {part}", value, list(ABLATIONS[part]), "or several, as slots=0,4")
             wanted.add((part, value.strip()))
     rows = [[part, value, setting] for part, values in ABLATIONS.items() for value, setting in values.items()]
     return [row for row in rows if not only or (row[0], row[1]) in wanted]

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from spikemba.checkpoints.hub import fetch, is_hub_name
 from spikemba.config import Config
-from spikemba.errors import CheckpointError
+from spikemba.errors import CheckpointError, closest, command_line
 from spikemba.features import FeatureSpec
 from spikemba.files import CHECKPOINT_FILES, CONFIG_FILE, folder_with, write_json
 from spikemba.grounding import GroundingConfig
@@ -80,7 +80,8 @@ def load_checkpoint(name: str | Path, make: Callable[[SpikeMbaConfig, int, int],
     folder = find_checkpoint(name)
     tree = read_settings(folder)
     if tree.get("kind") == "video":
-        raise CheckpointError(f"{folder} is a video encoder, not a grounding model; see `spikemba recognize`")
+        ask = command_line("spikemba", "recognize", "VIDEO", "--checkpoint", folder)
+        raise CheckpointError(f"{folder} is a video encoder, not a grounding model; what it knows asks `{ask}`")
     config = parse_settings(folder, tree, CheckpointConfig)
     widths, state = (config.features.n_video_features, config.features.text.dim), read_tensors(folder)
     model = built(lambda: make(config.model, *widths), config.model, state, folder)
@@ -97,9 +98,12 @@ def find_checkpoint(name: str | Path) -> Path:
     if found is not None:
         return found
     if not folder.exists():
+        beside = [str(path) for path in Path(name).parent.glob("*/")]
+        hint = f"; did you mean {close[0]!r}?" if (close := closest(str(name), [*BUNDLED, *beside])) else ""
         known = ", ".join(sorted(BUNDLED))
-        raise CheckpointError(f"no checkpoint {str(name)!r}: it is neither a folder nor a bundled model ({known})")
+        problem = f"it is neither a folder nor a bundled model ({known}){hint}"
+        raise CheckpointError(f"no checkpoint {str(name)!r}: {problem}")
     raise CheckpointError(
         f"no checkpoint in {folder}: expected config.json and model.safetensors there, in best/ or in last/; "
-        "make one with `spikemba train`"
+        "make one with `spikemba train --dataset NAME`"
     )

@@ -166,7 +166,7 @@ def _annotation(row: Mapping[str, Any]) -> Annotation:
         windows = tuple(Window(*map(float, pair)) for pair in number_lists(row, "relevant_windows", width=2))
     clips, ratings = row.get("relevant_clip_ids") or (), row.get("saliency_scores") or ()
     if ratings and len(clips) != len(ratings):
-        cure = "; `spikemba prepare na_vmr` reads such rows" if ratings == [[]] else ""
+        cure = "; `spikemba prepare na_vmr --source DIR` reads such rows" if ratings == [[]] else ""
         raise BadRow(f"{len(ratings)} saliency_scores for {len(clips)} relevant_clip_ids{cure}")
     return Annotation(
         query_id=value_of(row, "qid", (int, str)),

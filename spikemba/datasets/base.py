@@ -20,7 +20,15 @@ from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
 from spikemba.datasets.row_fit import check_rows, videos_with_rows
 from spikemba.datasets.targets import N_GRADES, ClipTargets, clip_targets, is_graded
 from spikemba.datasets.word_vectors import WordVectors
-from spikemba.errors import AnnotationError, ConfigError, FeaturesMismatch, FeaturesMissing
+from spikemba.errors import (
+    AnnotationError,
+    ConfigError,
+    FeaturesMismatch,
+    FeaturesMissing,
+    command_line,
+    extract_command,
+    names_like,
+)
 from spikemba.features import RULES, Array, ClipLength, FeatureFolder, FeatureSpec, Manifest, row_length_s
 from spikemba.packs.opening import is_pack_file
 from spikemba.progress import Report, silent
@@ -32,7 +40,7 @@ Split = Literal["train", "val", "test"]
 
 def _known(name: str) -> str:
     if name not in benchmark_names():
-        raise ValueError(f"is no benchmark; there are: {', '.join(benchmark_names())}")
+        raise ValueError(f"is no benchmark; {names_like(name, benchmark_names())}")
     return name
 
 
@@ -318,7 +326,10 @@ def _groups(keys: Sequence[str]) -> list[int]:
 
 def _required(path: Path | None, name: str) -> Path:
     if path is None:
-        raise ConfigError("data", [f"{name}: is required and was not given; name it, or what `spikemba prepare` wrote"])
+        raise ConfigError(
+            "data",
+            [f"{name}: is required and was not given; name it, or give a prepared folder with --data DIR"],
+        )
     return path
 
 
@@ -343,9 +354,10 @@ def _check_sentences(annotations: Sequence[Annotation], text: FeatureFolder) -> 
     if others:
         one, said = others[0]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        anew = extract_command(text.folder)
         raise FeaturesMismatch(
             f"query {one.query_id!r}{more} in {text.folder}: features of {said!r}, and the annotations say "
-            f"{one.query!r}; encode the sentences anew: run `spikemba extract` with --queries and these annotations"
+            f"{one.query!r}; encode the sentences anew: run `{anew}` with these annotations"
         )
 
 
@@ -354,9 +366,11 @@ def _check_clip_length(streams: Sequence[ClipStream], config: DataConfig) -> Non
     for stream in streams:
         found = stream.manifest.clip_s
         if config.lengths == "cut" and found is not None and abs(found - config.clip_s) > 1e-6:
+            length = ("--clip-length", f"{config.clip_s:g}")
+            other = command_line("spikemba", "extract", "VIDEOS", *length, "--out", "OTHER")
             raise FeaturesMismatch(
                 f"{stream.folder} has rows of {found:g} s and data.clip_s is {config.clip_s:g}; set it to {found:g}, "
-                f"or run `spikemba extract VIDEOS --clip-length {config.clip_s:g} --out OTHER`"
+                f"or run `{other}`"
             )
 
 

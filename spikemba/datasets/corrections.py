@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spikemba.datasets.custom import SLACK_S
-from spikemba.errors import AnnotationError, CorrectionError
+from spikemba.errors import AnnotationError, CorrectionError, command_line
 from spikemba.moments import Window
 from spikemba.reading.lines import broken_character
 from spikemba.reading.trees import parse_json
@@ -197,7 +197,8 @@ def correction_files(source: Path) -> list[Path]:
         return [source]
     files = sorted(path for path in source.glob(f"*{SUFFIX}") if path.is_file() and not path.name.startswith("."))
     if not files:
-        raise AnnotationError(source, [f"no {SUFFIX} file of corrections in this folder; `spikemba serve` writes them"])
+        serve = command_line("spikemba", "serve", "VIDEOS", "--corrections", source)
+        raise AnnotationError(source, [f"no {SUFFIX} file of corrections in this folder; `{serve}` writes them"])
     return files
 
 
@@ -236,7 +237,7 @@ def parse_corrections(path: Path, content: bytes) -> tuple[list[Placed], list[st
 def of_row(row: Mapping[str, Any]) -> Correction:
     """A row that was read. Raises CorrectionError that says what is wrong with it."""
     if missing := [key for key in ("query", "vid", "duration", "by", "at") if row.get(key) is None]:
-        raise CorrectionError(f"has no {', '.join(missing)}; expected a line that `spikemba serve` has written")
+        raise CorrectionError(f"has no {', '.join(missing)}; expected a line that `spikemba serve` wrote")
     windows, wrong = row.get("relevant_windows"), row.get("wrong_windows")
     return correction(
         row["by"],

@@ -82,8 +82,7 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
 
     architecture, _, tag = (model or f"{MODEL}/{TAG}").partition("/")
     if architecture not in open_clip.list_models():
-        near = [known for known in open_clip.list_models() if known.split("-")[0] == architecture.split("-")[0]]
-        raise UnknownName("model of open_clip", architecture, near or open_clip.list_models())
+        raise UnknownName("model of open_clip", architecture, open_clip.list_models())
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag and tag not in tags:
         raise UnknownName(f"weights of {architecture}", tag, tags)
@@ -114,7 +113,7 @@ def _source(name: str, architecture: str, known: dict[str, Any]) -> Source:
     address = known.get("url") or (f"https://huggingface.co/{repository}" if repository else "whoever made them")
     file = known["url"].rpartition("/")[2] if known.get("url") else f"{architecture}.safetensors"
     files = (hub_file, "open_clip_pytorch_model.bin")
-    return Source(name.partition(":")[0], file, address, repository or None, files)
+    return Source(name.partition(":")[0], file, address, repository or None, files, listed=architecture == MODEL)
 
 
 def _load(network: nn.Module, path: Path) -> None:

@@ -78,7 +78,7 @@ def pixel_statistics(
         settings, _ = BaseImageProcessor.get_image_processor_dict(where.place, local_files_only=where.is_local)
     except Exception as error:
         if importing(error) or where.has(PIXELS):
-            raise _explained(error, where, encoder, options, PIXELS) from error
+            raise _explained(error, where, encoder, PIXELS) from error
         settings = {}
     mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
@@ -101,7 +101,7 @@ def from_hub(load: Callable[..., Any], name: str, encoder: str, options: Encoder
     except MemoryError:
         raise
     except Exception as error:
-        raise _explained(error, where, encoder, options, files) from error
+        raise _explained(error, where, encoder, files) from error
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,7 @@ def _find(name: str, options: EncoderOptions) -> _Where:
     return _Where(place, False, problem_on_hub(name, SETTINGS[0]))
 
 
-def _explained(
-    error: Exception, where: _Where, encoder: str, options: EncoderOptions, files: tuple[str, ...]
-) -> SpikeMbaError:
+def _explained(error: Exception, where: _Where, encoder: str, files: tuple[str, ...]) -> SpikeMbaError:
     """Which of four it was: a library, the folder, the way to the hub, or what the hub gave."""
     root = root_cause(error)
     if importing(error) or isinstance(root, ModuleNotFoundError):
@@ -157,7 +155,7 @@ def _explained(
             return CheckpointError(f"{where.place} holds no {missing}; expected what transformers saves of {encoder}")
         return CheckpointError(f"{present}: cannot be used as {encoder} ({cause(error)})")
     if where.problem is not None and isinstance(error, OSError):
-        return hub_source(encoder.partition(":")[0], where.place).missing(options, where.problem.text, "FOLDER")
+        return hub_source(encoder.partition(":")[0], where.place).missing(where.problem.text, "FOLDER")
     if is_network(root):
         return CheckpointError(f"{where.place} cannot be fetched: {what_failed(root)[1]}; run the same command again")
     return CheckpointError(f"{where.place}: cannot be used as {encoder} ({cause(error)})")

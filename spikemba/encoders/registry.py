@@ -17,7 +17,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from spikemba.encoders.entry import EncoderEntry
-from spikemba.errors import LibraryBroken, SpikeMbaError, UnknownName
+from spikemba.errors import LibraryBroken, SpikeMbaError, UnknownName, command_line
 from spikemba.libraries import cause
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def find_encoder(name: str) -> EncoderEntry:
     if points:
         return _resolved(points[0])
     if kind not in OWN:
-        raise UnknownName("encoder", kind, sorted(encoder_names()))
+        raise UnknownName("encoder", kind, sorted(encoder_names()), "`spikemba config encoders` lists all")
     found: EncoderEntry = resolve_name(OWN[kind])
     return found
 
@@ -131,7 +131,8 @@ def _unusable(name: str, problem: str) -> LibraryBroken:
     if not points:
         return LibraryBroken(f"the encoder {name!r} {problem}")
     package = _package(points[0])
-    mend = f"run `pip install --upgrade {package}`, or `pip uninstall {package}` to do without it"
+    upgrade, without = command_line("pip", "install", "--upgrade", package), command_line("pip", "uninstall", package)
+    mend = f"run `{upgrade}`, or `{without}` to do without it"
     return LibraryBroken(f"the encoder {name!r} of {_described(points[0])} {problem}; {mend}")
 
 
@@ -140,7 +141,7 @@ def _clash(name: str, points: "list[EntryPoint]") -> SpikeMbaError:
     places += [_described(point) for point in points]
     return SpikeMbaError(
         f"{len(places)} encoders are called {name!r}: those of {' and '.join(places)}; keep one, as with "
-        f"`pip uninstall {_package(points[-1])}`"
+        f"`{command_line('pip', 'uninstall', _package(points[-1]))}`"
     )
 
 

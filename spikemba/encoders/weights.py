@@ -14,6 +14,9 @@ from spikemba.errors import SpikeMbaError, WeightsMissing
 from spikemba.hub_problem import HubProblem, hub_problem, is_outside, what_failed
 from spikemba.libraries import library
 
+_SHORT = 80
+"""Characters of an address that a message may hold."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -29,14 +32,17 @@ class Source:
     """On the hub; None: not there."""
     hub_files: tuple[str, ...] = ()
     """Names of the file on the hub, the best first."""
+    listed: bool = True
+    """Whether `doctor` tells of it, as of every encoder's usual model."""
 
-    def missing(self, options: EncoderOptions, problem: str = "", kind: str = "FILE") -> WeightsMissing:
+    def missing(self, problem: str = "", kind: str = "FILE") -> WeightsMissing:
         """The error that says what to do.  problem: why the hub did not give them.  kind: what --weights takes."""
-        place = f"put it into {options.folder}, or " if options.folder and kind == "FILE" else ""
-        why = f"{problem}, and " if problem else ""
+        why = f" ({problem})" if problem else ""
+        at_hand = len(self.address) <= _SHORT or not self.listed
+        place = f" from {self.address}" if at_hand else ", as `spikemba doctor --only weights` says"
         return WeightsMissing(
-            f"{why}the weights of {self.encoder} are not on this machine: {self.file} from {self.address}; {place}name "
-            f"it with --weights {self.encoder}={kind}; offline, --encoder mini works without (it knows shapes only)"
+            f"the weights of {self.encoder} are not on this machine{why}: get {self.file}{place}, and name it with "
+            f"--weights {self.encoder}={kind}; offline, --encoder mini works, for drawn shapes only"
         )
 
 
@@ -47,7 +53,7 @@ def find_weights(source: Source, options: EncoderOptions) -> Path:
     found = weights_here(source, options) or _from_hub(source)
     if isinstance(found, Path):
         return found
-    raise source.missing(options, found)
+    raise source.missing(found)
 
 
 def weights_here(source: Source, options: EncoderOptions) -> Path | None:

@@ -10,11 +10,11 @@ from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest, video_manifest
 from spikemba.encoding.videos import EncodedVideo
-from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing
+from spikemba.errors import CheckpointError, SpikeMbaError, WeightsMissing, command_line
 from spikemba.features import DRAWN, FeatureSpec
 from spikemba.files import ENCODERS_FOLDER
+from spikemba.grounder.zero_shot import ZeroShotConfig, answer_zero_shot
 from spikemba.grounding import Answer, AnswerPrecision, Question, answer_questions, in_precision
-from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot
 
 ZERO_SHOT_ENCODER = "clip"
 ZERO_SHOT_CLIP_S = 2.0
@@ -38,9 +38,10 @@ class TrainedModel:
             weights = {**encoders_of(folder, self.checkpoint.features), **weights}
         spec = self.checkpoint.features
         if drawn := [stream.encoder for stream in spec.video if (stream.frames or "").startswith(DRAWN)]:
+            ask = command_line("spikemba", "evaluate", self.name)
             raise CheckpointError(
                 f"{self.name} was trained on features called {drawn[0]!r}, which are drawn without a video, so it "
-                "cannot ground one; `spikemba evaluate` asks it about features like them"
+                f"cannot ground one; `{ask}` asks it about features like them"
             )
         self.encoders = [
             as_of(encoder, stream.weights)
@@ -122,10 +123,7 @@ class ZeroShotModel:
         except WeightsMissing as error:
             if encoder:
                 raise
-            raise WeightsMissing(
-                f"no checkpoint was given, and grounding without one needs CLIP: {error}; or take a checkpoint: "
-                "--checkpoint RUN after `spikemba train`, or --checkpoint mini, which is bundled"
-            ) from None
+            raise WeightsMissing(f"without --checkpoint CLIP answers, and {error}, as does --checkpoint mini") from None
         self.text = text_encoder(self.encoders)
         (probe,) = self.text.encode_texts(["a"])
         if len(probe.pooled) != self.encoders[0].dim:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.errors import LibraryError
+from spikemba.errors import LibraryError, command_line
 from spikemba.library.rows import Run
 
 ROWS, NORMS = ".f16", ".norms.f32"
@@ -74,7 +74,8 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[N
 
 def _lost(path: Path, size: int, needed: int) -> LibraryError:
     encoder = path.name.split(".")[0]
-    cure = f"run `spikemba library drop --encoder {encoder} --library {path.parent}` and index again"
+    drop = command_line("spikemba", "library", "drop", "--encoder", encoder, "--library", path.parent)
+    cure = f"run `{drop}` and index again"
     return LibraryError(path.parent, f"{path.name} has {size:,} bytes of {needed:,}: rows were lost", cure)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName
+from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName, command_line
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.matrix import Array, Matrix, open_matrix
 from spikemba.library.rows import Run, StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
@@ -252,7 +252,7 @@ class Library:
             raise ShapeError(f"the vector is {vector.shape}; rows of {encoder.name} expect ({encoder.dim},)")
 
     def _command(self, encoders: Sequence[str]) -> str:
-        return f"spikemba index VIDEOS --encoder {'+'.join(encoders)} --library {self.folder}"
+        return command_line("spikemba", "index", "VIDEOS", "--encoder", "+".join(encoders), "--library", self.folder)
 
     def _layout(self, name: str) -> _Layout:
         """The encoder's rows as they are now. Raises UnknownName, LibraryError."""
@@ -264,7 +264,8 @@ class Library:
                     return self._layouts[name]
             except FileNotFoundError as error:  # compacted since the transaction began: the next one knows
                 missing = error
-        cure = f"run `spikemba library drop --encoder {name} --library {self.folder}` and index again"
+        drop = command_line("spikemba", "library", "drop", "--encoder", name, "--library", self.folder)
+        cure = f"run `{drop}` and index again"
         raise LibraryError(self.folder, f"the rows of {name} are gone ({missing.filename})", cure)
 
     @contextmanager

@@ -14,7 +14,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from spikemba.errors import LibraryError
+from spikemba.errors import LibraryError, command_line
 
 FILE = "library.sqlite"
 VERSION = 1
@@ -89,7 +89,8 @@ def connect_to_write(folder: Path) -> sqlite3.Connection:
 def connect_to_read(folder: Path) -> sqlite3.Connection:
     """The library's database, read alone; the folder need not be writable. Raises LibraryError."""
     if not (folder / FILE).is_file():
-        raise LibraryError(folder, "there is no library", f"run `spikemba index VIDEOS --library {folder}`")
+        index = command_line("spikemba", "index", "VIDEOS", "--library", folder)
+        raise LibraryError(folder, "there is no library", f"run `{index}`")
     try:
         connection = _open(folder, "ro")
         _check(connection, folder)
@@ -103,7 +104,8 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
 
 def damaged(folder: Path, error: Exception) -> LibraryError:
     """What to say of a database that SQLite cannot read."""
-    cure = f"move {FILE} away and run `spikemba index` again, which takes its videos in anew"
+    again = command_line("spikemba", "index", "VIDEOS", "--library", folder)
+    cure = f"move {FILE} away and run `{again}`, which takes its videos in anew"
     return LibraryError(folder, f"{FILE} is damaged ({error})", cure)
 
 
@@ -131,7 +133,8 @@ def _immutable(folder: Path, error: sqlite3.OperationalError) -> sqlite3.Connect
     """A library whose folder cannot be written: SQLite can then not keep its own notes beside the file."""
     left = folder / f"{FILE}-wal"
     if left.exists() and left.stat().st_size:
-        cure = "let somebody who may write it run `spikemba library check` there, which brings it in"
+        check = command_line("spikemba", "library", "check", "--library", folder)
+        cure = f"let somebody who may write it run `{check}`, which brings it in"
         raise LibraryError(folder, f"it cannot be written, and {left.name} holds changes not brought in", cure)
     if os.access(folder, os.W_OK) and os.access(folder / FILE, os.W_OK):
         raise LibraryError(folder, f"{FILE} cannot be opened ({error})", "run the same command again")

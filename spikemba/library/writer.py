@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spikemba.errors import FeaturesMismatch, LibraryError, OutputError
+from spikemba.errors import FeaturesMismatch, LibraryError, OutputError, command_line
 from spikemba.features import Manifest, row_length_s
 from spikemba.library import matrix
 from spikemba.library.lock import locked
@@ -332,7 +332,7 @@ def check_encoder(folder: Path, stored: StoredEncoder | None, manifest: Manifest
         return
     old, new = (json.loads(one.model_dump_json()) for one in (stored.manifest, manifest))
     seen = ", ".join(f"{name} {_short(old[name])} (now {_short(new[name])})" for name in old if old[name] != new[name])
-    command = f"spikemba library drop --encoder {stored.name} --library {folder}"
+    command = command_line("spikemba", "library", "drop", "--encoder", stored.name, "--library", folder)
     cure = f"index into another folder with --library, or run `{command}` to begin anew"
     raise LibraryError(folder, f"its rows of {stored.name} were made otherwise: {seen}", cure)
 

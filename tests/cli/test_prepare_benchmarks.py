@@ -298,7 +298,7 @@ def test_training_what_was_not_prepared_says_how_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = run("train", "--dataset", "tvsum")
     assert result.exit_code == 1
-    assert "there is no data/tvsum/train.jsonl; make it with `spikemba prepare tvsum`" in result.stderr
+    assert "there is no data/tvsum/train.jsonl; make it with `spikemba prepare tvsum --source DIR`" in result.stderr
 
 
 def test_vgg_features_go_with_word_vectors(sources, tiny, tmp_path):

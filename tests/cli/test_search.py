@@ -118,5 +118,5 @@ def test_a_video_that_is_gone_is_told_and_its_copy_is_shown(archive, tmp_path):
     (moved / "second.mp4").unlink()
     result = run("search", ASKED, *how, "--cut", tmp_path / "cuts")
     assert result.exit_code == 1
-    assert "first.mp4 is not there any more; run `spikemba index`" in result.stderr
+    assert "first.mp4 is not there any more; run `spikemba index " in result.stderr
     assert len(json.loads(result.stdout)["moments"]) == 1

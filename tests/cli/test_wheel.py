@@ -33,8 +33,8 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def spikemba(built, tmp_path_factory):
-    """A function that runs the installed `spikemba` in an empty folder."""
+def python(built, tmp_path_factory):
+    """The Python of an environment that holds the wheel, and its packages from this one's."""
     home = tmp_path_factory.mktemp("installed")
     venv.create(home, with_pip=False)
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -45,6 +45,12 @@ def spikemba(built, tmp_path_factory):
     # A line of a .pth adds a folder to the path and not what the .pth files in that folder name, so the packages
     # are seen and the checkout is not.
     (Path(here) / "packages.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+@pytest.fixture(scope="module")
+def spikemba(python, tmp_path_factory):
+    """A function that runs the installed `spikemba` in an empty folder."""
     empty = tmp_path_factory.mktemp("empty")
     program = python.with_name("spikemba")
     return lambda *args: run(program, *args, cwd=empty, SPIKEMBA_HOME=str(empty), SPIKEMBA_CACHE=str(empty / "cache"))
@@ -58,7 +64,7 @@ def test_the_wheel_holds_the_code_the_configurations_and_what_is_bundled(built):
         assert {name for name in wanted if "__pycache__" not in name} <= names
     assert {f"pipelines/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
     assert "spikemba/weights/shapes.mp4" in names
-    assert wheel.name.startswith(f"spikemba-{__version__}-")  # pyproject.toml and the package agree
+    assert wheel.name.startswith(f"spikemba-{__version__}-")  # one source
     assert not any(name.startswith(("tests", "docs", "examples")) for name in names)
 
 
@@ -85,3 +91,43 @@ def test_the_first_commands_of_the_readme_work_from_an_empty_folder(spikemba, tm
     assert "qvhighlights" in spikemba("config", "list").stdout
     assert spikemba("config", "show", "shapes").stdout.startswith("task: grounding")
     assert spikemba("ground", tmp_path / "none.mp4", "a dog", "--checkpoint", "mini").returncode == 1
+
+
+SCRIPT = """\
+from pathlib import Path
+
+import spikemba
+from spikemba.library import Library
+from spikemba.metrics import retrieval_metrics
+
+found: spikemba.Grounding = spikemba.load("mini").ground("clip.mp4", "a red circle enters", top=3)
+print([f"{moment.start_s:.2f} to {moment.end_s:.2f} s: {moment.score:.3f}" for moment in found.moments])
+several: list[spikemba.Grounding] = spikemba.load("mini").ground(["a.mp4", Path("b.mp4")], "a red circle enters")
+with Library.open("library") as library:
+    paths: list[Path] = [video.path for video in library.videos() if "mini" in library.encoders()]
+scores = {name: row["MR-mAP"]["average"] for name, row in retrieval_metrics({}, {}).items()}
+"""
+"""What a user writes; run by nobody, since the types are what is asked about."""
+SETTINGS = """\
+[mypy]
+strict = True
+[mypy-torch.*,pandas.*,huggingface_hub.*,transformers.*]
+follow_imports = skip
+"""
+"""`mypy --strict` reads these, too, and takes four times as long to say the same."""
+
+
+def test_a_users_script_has_no_fault_of_types_and_a_wrong_one_has(python, tmp_path):
+    (tmp_path / "mypy.ini").write_text(SETTINGS)
+    (tmp_path / "asks.py").write_text(SCRIPT)
+    wrong = 'spikemba.load("mini").ground("a.mp4", "a dog").moments[0].begin_s'
+    (tmp_path / "wrong.py").write_text(f"import spikemba\n{wrong}\n")
+    done = run(sys.executable, "-m", "mypy", "--python-executable", python, "asks.py", "wrong.py", cwd=tmp_path)
+    assert "asks.py" not in done.stdout, done.stdout
+    assert 'wrong.py:2: error: "Moment" has no attribute "begin_s"' in done.stdout, done.stdout + done.stderr
+
+
+def test_the_module_is_the_command(python, tmp_path):
+    done = run(python, "-m", "spikemba", "--version", cwd=tmp_path)
+    assert done.stdout.strip() == __version__, done.stderr
+    assert run(python, "-m", "spikemba", "config", "shwo", cwd=tmp_path).returncode == 2

@@ -25,7 +25,7 @@ ROOMS = {
         {"ops", "video", "packs", "features", "feature_arrays", "weight_files", "tables"},
         {"model", "losses", "datasets"},
         {"encoders"},
-        {"checkpoints", "grounding", "zero_shot", "recognition"},
+        {"checkpoints", "grounding", "recognition"},
         {"encoding", "grounder", "library"},
         {"__init__"},
     ],

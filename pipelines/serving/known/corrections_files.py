@@ -30,7 +30,7 @@ from spikemba.datasets.corrections import (
     parse_corrections,
     same_name,
 )
-from spikemba.errors import AnnotationError, CorrectionError, OutputError
+from spikemba.errors import AnnotationError, CorrectionError, OutputError, command_line
 from spikemba.files import NotRegular, file_state, json_line, open_regular, read_regular
 from spikemba.reading.trees import parse_json
 from spikemba.reading.unreadable import Unreadable
@@ -240,7 +240,6 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _too_large(path: Path) -> str:
-    return (
-        f"{path.name} has more than {LARGEST_BYTES >> 20} MiB; expected less: train on it with `spikemba prepare "
-        "custom`, and move it to another folder"
-    )
+    prepare = command_line("spikemba", "prepare", "custom", "--source", path, "--videos", "VIDEOS", "--out", "DIR")
+    size = f"{path.name} has more than {LARGEST_BYTES >> 20} MiB; expected less"
+    return f"{size}: train on it with `{prepare}`, and move it to another folder"

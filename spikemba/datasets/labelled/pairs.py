@@ -120,7 +120,7 @@ class VideoDataset(Dataset[VideoExample]):
         if source is None:
             raise ConfigError("data", [f"{split}: is required and was not given"])
         if not source.exists():
-            how = "make it with `spikemba prepare` (its --help lists the sets), or give --data DIR"
+            how = "`spikemba prepare --help` lists what makes it, or give --data DIR"
             raise ConfigError("data", [f"{split}: there is no {source}; {how}"])
         self.config = config
         self.videos = read_labelled_videos(source, config.videos)

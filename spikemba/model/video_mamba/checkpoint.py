@@ -192,7 +192,9 @@ def _found(path: Path) -> Path:
     folder = together[0] if together else folder
     if folder is None:
         problem = "no such folder" if not path.exists() else "expected config.json and model.safetensors in it"
-        raise CheckpointError(f"no video checkpoint in {path}: {problem}; make one with `spikemba train`")
+        raise CheckpointError(
+            f"no video checkpoint in {path}: {problem}; make one with `spikemba train --dataset NAME`"
+        )
     return folder
 
 

@@ -169,5 +169,5 @@ def test_every_encoder_and_scan_has_its_line():
     assert {f"encoder {name}" for name in OWN} == {topic for topic in topics if topic.startswith("encoder ")}
     assert {f"scan {name}" for name in BACKENDS} == {topic for topic in topics if topic.startswith("scan ")}
     assert len(topics) == len(probes())
-    with pytest.raises(UnknownName, match=r"no line of the report is called 'torsh'; there are: torch, "):
+    with pytest.raises(UnknownName, match=r"no line of the report is called 'torsh'; did you mean 'torch'"):
         examine(["torsh"])

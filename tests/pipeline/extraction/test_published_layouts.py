@@ -72,7 +72,10 @@ def test_without_a_checkpoint_clip_answers_once_its_weights_lie_in_the_cache(mak
     assert absent.exit_code == 1
     assert absent.stdout == ""
     place = weights_folder() / "ViT-B-32.pt"
-    assert f"put it into {place.parent}" in absent.stderr
+    assert "get ViT-B-32.pt, as `spikemba doctor --only weights` says" in absent.stderr
+    told = CliRunner().invoke(app, ["doctor", "--only", "weights"])
+    assert "get ViT-B-32.pt from https://" in told.stdout
+    assert f"put it into {place.parent}" in told.stdout
     place.parent.mkdir(parents=True)
     place.symlink_to(files / "ViT-B-32.pt")
     answered = CliRunner().invoke(app, command)

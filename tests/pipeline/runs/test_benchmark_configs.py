@@ -62,7 +62,7 @@ def test_what_was_prepared_stands_over_the_benchmark_and_under_the_command_line(
     assert (str(config.data.train), config.data.clip_s) == ("mine.jsonl", 4)
     assert config.data.max_clips == 1000
     assert config.model.width == load_config(config_path("tvsum")).model.width
-    with pytest.raises(ConfigError, match="holds no config.yaml; make it with `spikemba prepare`"):
+    with pytest.raises(ConfigError, match="holds no config.yaml; `spikemba prepare --help` lists"):
         prepared_config("tvsum", tmp_path / "none")
 
 
@@ -75,5 +75,5 @@ def test_data_prepared_in_the_usual_place_is_found(tmp_path, monkeypatch):
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(UnknownName, match="there are: charades_sta, claims, demo, .*qvhighlights"):
+    with pytest.raises(UnknownName, match="there are 20: charades_sta, claims, demo, "):
         config_path("tvsumm")

@@ -165,7 +165,7 @@ def test_a_variant_that_is_the_base_shares_its_runs(corpus, settings):
 
 
 def test_an_unknown_part_is_named_with_the_list(corpus):
-    with pytest.raises(UnknownName, match=r"no ablation is called 'slot'; there are: detector, slots, .* slots=0"):
+    with pytest.raises(UnknownName, match=r"no ablation is called 'slot'; did you mean 'slots'.* slots=0"):
         variants(corpus / "config.yaml", [], ["slot"], None)
 
 

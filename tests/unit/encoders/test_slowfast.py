@@ -152,7 +152,7 @@ def test_what_is_no_checkpoint_is_named(small, tmp_path):
     torch.save({"model_state": state}, tmp_path / "part.pyth")
     with pytest.raises(CheckpointError, match=r"do not fit this network; missing: blocks\.3\."):
         load_encoder("slowfast", EncoderOptions(weights=tmp_path / "part.pyth"))
-    with pytest.raises(WeightsMissing, match=r"slowfast are not on this machine: SLOWFAST_8x8_R50.pyth from https://"):
+    with pytest.raises(WeightsMissing, match=r"slowfast are not on this machine: get SLOWFAST_8x8_R50.pyth"):
         load_encoder("slowfast", EncoderOptions(folder=tmp_path))
 
 

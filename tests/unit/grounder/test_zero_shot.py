@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spikemba.errors import ShapeError
+from spikemba.grounder.zero_shot import ZeroShotConfig, answer_zero_shot, similarity, standardised
 from spikemba.moments import iou
-from spikemba.zero_shot import ZeroShotConfig, answer_zero_shot, similarity, standardised
 
 RNG = np.random.default_rng(0)
 
