@@ -38,9 +38,7 @@ KnownAsOption = Annotated[
 
 
 def serve(
-    videos: Annotated[
-        list[Path] | None, typer.Argument(help="Video files and folders; without any, the example.")
-    ] = None,
+    videos: Annotated[list[Path] | None, typer.Argument(help="Video files and folders; without, the example.")] = None,
     library: ServedLibraryOption = None,
     checkpoint: CheckpointsOption = None,
     encoder: Annotated[str | None, typer.Option(help="Ask this encoder, too, without any checkpoint: clip ...")] = None,

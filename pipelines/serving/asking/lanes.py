@@ -1,4 +1,4 @@
-"""Who works on questions: some threads read videos, others answer about those that were read, others search the library.
+"""Who works on questions: threads that read videos, that answer about those that were read, that search the library.
 
 Two lanes, so that a question about videos that were read is answered at once and waits behind nobody's long file. In
 each lane questions take turns: after one step of one question comes the next question, so that a folder of a thousand

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipelines.library.alike import ONLY_CLIPS
 from pipelines.library.results import LibraryAnswer, LibraryMoment
 from pipelines.serving.asking.questions import Answered
 from pipelines.serving.footage.catalogue import ServedVideo
@@ -15,7 +16,7 @@ from spikemba.grounder.result import Grounding
 
 ORDERS = {
     "calibrated": "The moments of all videos are ordered by the probability that they are right.",
-    "fused": "Scores of two videos share no scale: the order is fused from ranks, by score and by the nearest clip inside.",
+    "fused": "Scores of two videos share no scale: the order is fused from the ranks by score and by the nearest clip.",
     "texts": "The order is fused from the ranks of the moments and of the texts that hold the words.",
     "similarity": "The order is how alike the clips are; no model says where such a moment begins and ends.",
 }
@@ -118,7 +119,7 @@ class Found:
             checkpoint=self.checkpoint,
             n_videos=answer.n_videos,
             n_closely=len(answer.groundings),
-            notes=[self.names.told(note) for note in answer.notes],
+            notes=[self.names.told(note) for note in answer.notes if note != ONLY_CLIPS],  # the order says that
         )
 
     def _moment(self, rank: int, one: LibraryMoment) -> FoundMoment:

@@ -68,7 +68,7 @@ function hint(text) {
 
 function again(text, question, app) {
   const { query, scope, top, ...how } = question;
-  if (!query) return hint("The library was asked with a picture of something. Type a sentence to ask this video.");
+  if (!query) return hint("The library was asked without a sentence; type one to ask this video.");
   if (scope !== "library") how.top = top;
   return offer(text, query, "Ask this video", () => app.ask(query, { ...how, scope: "video" }));
 }

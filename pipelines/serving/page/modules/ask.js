@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { bind } from "./keys.js";
 import { mountOptions } from "./options.js";
 import { pictureOf } from "./picture.js";
-import { isNarrow, showStage } from "./narrow.js";
+import { showStage } from "./narrow.js";
 import { otherQuestions } from "./other_questions.js";
 import { closePopovers, popover } from "./popover.js";
 import { createLeft, progressLine } from "./progress.js";
@@ -52,7 +52,7 @@ export function mountAsk(container, app) {
       const body = { ...(whole ? { like, picture } : { query: sentence }), only, checkpoint: checkpoints_asked ? checkpoints[0] : null, top, min_exists, show_all };
       if (!whole) remember(sentence);
       questions.ask(body, { ...chosen, query: whole ? "" : sentence, said, like, picture, videos: null, scope: where, only, show_all });
-      if (isNarrow()) region("found").scrollIntoView({ block: "start" });
+      region("found").scrollIntoView({ block: "start" });
       return;
     }
     const body = { query: sentence, videos: where === "all" ? null : [video], checkpoints: chosen.checkpoints_asked ? chosen.checkpoints : null, top: chosen.top, min_exists: chosen.min_exists, show_all };

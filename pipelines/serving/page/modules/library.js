@@ -26,10 +26,11 @@ export function renderFound(container, question, app) {
 
 class Room {
   constructor(container, app) {
+    this.container = container;
     this.app = app;
     this.context = contextOf(app);
     this.drawn = null;
-    this.title = h("h2", { class: "found-title long", dir: "auto" });
+    this.title = h("h2", { class: "found-title long", dir: "auto", tabindex: "-1" });
     this.status = h("p", { class: "results-status", role: "status" });
     this.bar = h("progress", { class: "results-bar", "aria-label": "Progress of the search" });
     this.body = h("div", { class: "found-body" });
@@ -50,12 +51,19 @@ class Room {
     const words = statusOf(question);
     if (this.status.textContent !== words) this.status.textContent = words;
     if (this.drawn?.key === key && this.drawn.found === found) return;
+    if (this.drawn?.key !== key) this.begin();
     this.drawn = { key, found };
     this.limit = PAGE;
     this.back.hidden = true;
     this.list.replaceChildren();
     fill(this.body, found ? this.about(question) : []);
     this.cards();
+  }
+
+  /** Another question: what had the focus goes with the former one. */
+  begin() {
+    if (this.container.contains(document.activeElement)) this.title.focus({ preventScroll: true });
+    this.container.scrollTop = 0;
   }
 
   /** What stands above the moments. */
@@ -65,6 +73,8 @@ class Room {
     const least = question.min_exists ?? this.app.state.get().server.checkpoints.find(({ name }) => name === found.checkpoint)?.min_exists ?? null;
     if (show_all && found.moments.length && found.exists !== null && least !== null && found.exists < least) parts.unshift(this.anyway(question));
     const notes = found.notes.map((note) => h("li", { class: "long", dir: "auto" }, note));
+    const unknown = question.answers[0]?.unknown_words ?? [];
+    if (unknown.length) notes.unshift(h("li", { class: "long", dir: "auto" }, `${found.checkpoint} does not know: ${unknown.join(", ")}`));
     if (notes.length) parts.push(h("ul", { class: "found-notes small", "aria-label": "Notes" }, notes));
     return parts;
   }
@@ -103,7 +113,7 @@ class Room {
     const open = () => this.open(one, found);
     return h("li", { class: "result" },
       name,
-      h("p", { class: "result-facts" }, factsOf(one).join(" · ")),
+      h("p", { class: "result-facts" }, factsOf(one, found.order).join(" · ")),
       one.text && h("p", { class: "found-text long", dir: "auto" }, one.text),
       id === null
         ? h("p", { class: "soft small" }, GONE)
@@ -146,9 +156,9 @@ function momentOf({ start_s, end_s, score, rank }, checkpoint) {
   return { start_s, end_s, score: score ?? 0, rank, checkpoint };
 }
 
-function factsOf({ start_s, end_s, score, exists, sources }) {
+function factsOf({ start_s, end_s, score, exists, sources }, order) {
   const facts = [span(start_s, end_s)];
-  if (score !== null) facts.push(`score ${score.toFixed(2)}`);
+  if (score !== null) facts.push(`${order === "similarity" ? "likeness" : "score"} ${score.toFixed(2)}`);
   if (exists !== null) facts.push(`there with probability ${exists.toFixed(2)}`);
   const where = sources.map((one) => SOURCES[one] ?? one);
   if (where.join() !== SOURCES.clips) facts.push(`found in: ${where.join(", ")}`);
