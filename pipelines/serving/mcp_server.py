@@ -1,4 +1,4 @@
-"""The same calls for language models: list, info, ground, cut, search over the Model Context Protocol, on stdin and stdout.
+"""The calls for language models: list, info, ground, cut, search over the Model Context Protocol, on stdin and stdout.
 
 The protocol owns stdout: while it is served, whatever else is printed there goes to stderr. A fault that a caller can
 mend is a tool's error in one line; nothing outside the served videos is opened, and files are written into one folder

@@ -24,7 +24,6 @@ from spikemba.files import folder_of_ours
 from spikemba.grounder.grounder import Grounder
 from spikemba.progress import Report
 from spikemba.reading.printable import printable
-from spikemba.video.sampling import VideoReader
 
 AT_ONCE = 4
 """Videos that are looked at between two reports, and before it is noticed that nobody waits."""
@@ -119,11 +118,6 @@ class LibraryDesk:
         file = folder / "picture.jpg"
         try:
             file.write_bytes(content)
-            info = VideoReader(file).info
-            if info.width * info.height > MOST_PIXELS:
-                raise SpikeMbaError(
-                    f"the picture has {info.width} x {info.height} pixels; send one of 4096 x 4096 at most"
-                )
             return search_image(self.library.library(), model, file, settings)
         except VideoError as error:
             raise SpikeMbaError(str(error).replace(str(file), "the picture")) from None
@@ -153,6 +147,20 @@ def _picture(text: str) -> bytes:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         content = b""
-    if not content.startswith(b"\xff\xd8\xff"):
+    size = _size_of(content)
+    if size is None:
         raise SpikeMbaError("picture is no JPEG in base64")
+    if size[0] * size[1] > MOST_PIXELS:
+        raise SpikeMbaError(f"the picture has {size[0]} x {size[1]} pixels; send one of 4096 x 4096 at most")
     return content
+
+
+def _size_of(jpeg: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels as a JPEG's frame header says (ITU-T T.81, B.2.2); None for what is none."""
+    at = 2 if jpeg.startswith(b"\xff\xd8") else len(jpeg)
+    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
+        kind, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(jpeg[at + 7 : at + 9], "big"), int.from_bytes(jpeg[at + 5 : at + 7], "big")
+        at += 2 + length
+    return None

@@ -335,5 +335,5 @@ def test_a_name_that_two_videos_have_is_told_with_both(tmp_path):
         (tmp_path / name / "kitchen.mp4").write_bytes(b"never opened")
     tools = module._Tools(Service([tmp_path], {}), None)
     with pytest.raises(NotThere, match=r"^2 videos are called 'kitchen.mp4': A/kitchen.mp4, B roll/kitchen.mp4; give"):
-        tools._video("kitchen.mp4")
-    assert tools._video("B roll/kitchen.mp4").folder == "B roll"
+        tools.video_of("kitchen.mp4")
+    assert tools.video_of("B roll/kitchen.mp4").folder == "B roll"
