@@ -102,6 +102,8 @@ def test_an_address_says_how_it_was_asked():
         "min_exists": 0.25,
         "show_all": True,
         "checkpoints": ["a", "b"],
+        "only": "",
+        "like": None,
     }
 
 
