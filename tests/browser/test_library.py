@@ -10,6 +10,7 @@ from typed import run
 from browser.accessibility import nothing_serious
 from browser.footage import EXAMPLE
 from browser.screen import ABSENT, ASKED, Screen, no_wider_than_the_window
+from spikemba.video.stills import Stills
 
 HEBREW = "עיגול אדום נכנס לתמונה מצד שמאל " * 8
 
@@ -80,10 +81,8 @@ def test_everyone_can_ask_the_library(visit, library):
 
 def test_a_picture_is_asked_with(visit, library, tmp_path):
     screen = Screen(visit(library))
-    picture = tmp_path / "red.svg"
-    picture.write_text(
-        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='600'><circle r='300' fill='red'/></svg>"
-    )
+    picture = tmp_path / "still.jpg"
+    picture.write_bytes(Stills().still(EXAMPLE, 23.5, 180))
     screen.page.locator("input[accept='image/*']").set_input_files(picture)
     expect(found_by(screen).get_by_role("heading", level=2)).to_have_text("like a picture")
     expect(found_by(screen).get_by_role("status")).to_contain_text("clips of mini")
