@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from spikemba.video.folders import search
 from spikemba_cli.console import print_note
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -19,11 +18,12 @@ from spikemba_cli.encoder_options import (
     parse_weights,
 )
 from spikemba_cli.example import EXAMPLE, example_or
-from spikemba_cli.serve_models import CheckpointsOption, load_models
+from spikemba_cli.serve_models import CheckpointsOption, ServedLibraryOption, check_served, load_models
 
 
 def mcp(
     videos: Annotated[list[Path] | None, typer.Argument(help="Video files and folders; without, the example.")] = None,
+    library: ServedLibraryOption = None,
     checkpoint: CheckpointsOption = None,
     encoder: Annotated[str | None, typer.Option(help="Ask this encoder, too, without any checkpoint: clip ...")] = None,
     cuts: Annotated[Path | None, typer.Option(help="Folder for parts cut out; without it no file is written.")] = None,
@@ -38,17 +38,17 @@ def mcp(
 
     Example: spikemba mcp footage/ --checkpoint runs/qvhighlights --cuts cuts/
     """
-    paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
+    paths = [example_or(path) for path in videos or ([] if library else [EXAMPLE])]
     needed()
-    search(paths)  # before anything slow
+    check_served(paths, library, [*(checkpoint or []), encoder])  # before anything slow
     with _stdout_kept():
         from pipelines.serving.mcp_server import mcp_server, serve  # torch loads here, not for --help
         from pipelines.serving.service import Service, ServiceOptions
         from pipelines.serving.web.server import leave
 
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
-        models = load_models(checkpoint or [], encoder, bundled=not videos, **how)
-        service = Service(paths, models, ServiceOptions(workers))
+        models = load_models(checkpoint or [], encoder, bundled=not (videos or library), **how)
+        service = Service(paths, models, ServiceOptions(workers, library=library))
         server = mcp_server(service, cuts)
         print_note(f"{service.state().n_videos} videos for the client at stdin")
     ended = False

@@ -93,7 +93,7 @@ def search(
     outputs = replace(outputs, shape=shape, relative=relative)
     with Library.open(library) as opened:
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
-        _check_asked(opened, checkpoint or encoder)
+        check_asked(opened, checkpoint or encoder)
         grounder = spikemba.load(checkpoint, encoder=encoder, **how)
         if text is not None and not grounder.trained and encoder is None:
             print_note(f"no checkpoint: {grounder.name}, which cannot know whether a video shows that at all")
@@ -122,7 +122,7 @@ def _check_outputs(
     check_timeline(form, shape, relative)
 
 
-def _check_asked(library: "Library", named: str | None) -> None:
+def check_asked(library: "Library", named: str | None) -> None:
     """Raises LibraryError where no model is named and the library has no rows of the one that is taken then."""
     from spikemba.errors import LibraryError
     from spikemba.grounder.models import ZERO_SHOT_ENCODER

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikemba.reading.printable import counted
-from spikemba.video.folders import search
 from spikemba_cli.console import JsonOption, print_json, print_line, print_note
 from spikemba_cli.encoder_options import (
     AskingPrecisionOption,
@@ -20,7 +19,7 @@ from spikemba_cli.encoder_options import (
     parse_weights,
 )
 from spikemba_cli.example import EXAMPLE, example_or
-from spikemba_cli.serve_models import CheckpointsOption, load_models
+from spikemba_cli.serve_models import CheckpointsOption, ServedLibraryOption, check_served, load_models
 
 if TYPE_CHECKING:
     from socket import socket
@@ -40,6 +39,7 @@ KnownAsOption = Annotated[
 
 def serve(
     videos: Annotated[list[Path] | None, typer.Argument(help="Video files and folders; without, the example.")] = None,
+    library: ServedLibraryOption = None,
     checkpoint: CheckpointsOption = None,
     encoder: Annotated[str | None, typer.Option(help="Ask this encoder, too, without any checkpoint: clip ...")] = None,
     host: HostOption = "127.0.0.1",
@@ -63,9 +63,9 @@ def serve(
     Example: spikemba serve footage/ --checkpoint runs/qvhighlights
     """
     limit = bytes_of(upload_limit)
-    paths = [example_or(path) for path in videos] if videos else [example_or(EXAMPLE)]
+    paths = [example_or(path) for path in videos or ([] if library else [EXAMPLE])]
     needed()
-    search(paths)  # before anything slow
+    check_served(paths, library, [*(checkpoint or []), encoder])  # before anything slow
     from pipelines.serving.door.admission import needs_token  # torch and starlette load here, not for --help
     from pipelines.serving.service import Service, ServiceOptions
     from pipelines.serving.web.server import listening
@@ -73,9 +73,9 @@ def serve(
     names = tuple(known_as or ())
     token, bound = secrets.token_urlsafe(24) if needs_token(host, names) else None, listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
-    models = load_models(checkpoint or [], encoder, bundled=not videos, **how)
+    models = load_models(checkpoint or [], encoder, bundled=not (videos or library), **how)
     share_cores(workers)
-    options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None)
+    options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None, library)
     service = Service(paths, models, options)
     _run(service, host, names, token, bound, as_json=as_json, browser=browser)
 
@@ -106,7 +106,9 @@ def _run(
         if as_json:
             print_json({"address": address, "token": token})
             sys.stdout.flush()
-        print_line(f"{counted(service.state().n_videos, 'video', 'videos')} at {address} (Ctrl-C ends it)")
+        state = service.state()
+        searched = "" if state.library is None else f", {state.library.n_videos:,} in the library,"
+        print_line(f"{counted(state.n_videos, 'video', 'videos')}{searched} at {address} (Ctrl-C ends it)")
         if browser:
             webbrowser.open(address)
 

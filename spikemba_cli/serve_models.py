@@ -1,6 +1,7 @@
 """The models that `spikemba serve` and `spikemba mcp` answer with."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,28 @@ CheckpointsOption = Annotated[
         autocompletion=completion.checkpoints,
     ),
 ]
+ServedLibraryOption = Annotated[
+    Path | None,
+    typer.Option("--library", help="Folder of a library that is searched, too; without VIDEOS its own are shown."),
+]
+
+
+def check_served(paths: Sequence[Path], library: Path | None, asked: Sequence[str | None]) -> None:
+    """Say before anything slow what videos or library cannot be shown. asked: checkpoints and encoders.
+
+    Raises VideoError, and LibraryError as `spikemba search` does.
+    """
+    from spikemba.video.folders import search
+
+    if paths:
+        search(paths)
+    if library is None:
+        return
+    from spikemba.library import Library
+    from spikemba_cli.search import check_asked
+
+    with Library.open(library) as opened:
+        check_asked(opened, next((one for one in asked if one), None))
 
 
 def load_models(checkpoints: Sequence[str], encoder: str | None, *, bundled: bool, **how: Any) -> "dict[str, Grounder]":

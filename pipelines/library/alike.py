@@ -23,6 +23,7 @@ from spikemba.features import row_length_s
 from spikemba.grounder.grounder import Grounder
 from spikemba.library import Library, StoredVideo
 from spikemba.library.clip_scores import ClipScores, peaks
+from spikemba.progress import Report, silent
 from spikemba.video.folders import absolute
 
 ONLY_CLIPS = "there is no sentence to ground: these are neighbouring clips that look like it, not moments of a model"
@@ -74,9 +75,15 @@ def search_image(
 
 
 def search_like(
-    library: Library, grounder: Grounder, part: VideoPart, settings: SearchSettings | None = None
+    library: Library,
+    grounder: Grounder,
+    part: VideoPart,
+    settings: SearchSettings | None = None,
+    report: Report = silent,
 ) -> LibraryAnswer:
     """What looks like a part of a video, in the library or not; the part itself is left out.
+
+    report: counts the clips of a video that has to be read first.
 
     Raises QueryError for a part behind the video's end, VideoError, LibraryError as `search` does.
     """
@@ -87,7 +94,7 @@ def search_like(
         encoded = library.features(own, [space.name]) if own else None
     except FeaturesMissing:
         encoded = None
-    encoded = encoded or encode_video(part.path, [space], grounder.clip_s)
+    encoded = encoded or encode_video(part.path, [space], grounder.clip_s, report)
     if part.start_s >= encoded.duration_s:
         raise QueryError(f"{part} begins behind the video's end at {encoded.duration_s:g} s")
     (rows,) = encoded.features

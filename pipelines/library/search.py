@@ -55,6 +55,10 @@ class SearchSettings:
     """Whether subtitles and other texts are searched, too."""
     max_iou: float = 0.5
     """Of two moments of a video that overlap more than this, the better one is kept."""
+    among: tuple[int, ...] | None = None
+    """Ids of the videos that are asked about, in place of `where`."""
+    at_once: int = AT_ONCE
+    """Videos that are grounded together, between two reports."""
 
     def check(self, grounder: Grounder) -> None:
         """Raises SpikeMbaError for numbers that mean nothing."""
@@ -111,10 +115,10 @@ def _looked_at(
     seen: list[_Seen] = []
     missing = []
     names = [encoder.name for encoder in grounder.encoders]
-    for i in range(0, len(chosen), AT_ONCE):
+    for i in range(0, len(chosen), settings.at_once):
         report(i, len(chosen))
         encoded = []
-        for one in chosen[i : i + AT_ONCE]:
+        for one in chosen[i : i + settings.at_once]:
             try:
                 encoded.append((one, library.features(one.rows, names)))
             except FeaturesMissing as error:
@@ -224,6 +228,8 @@ def _overlaps(placed: _Placed, hit: TextHit, digest: str) -> bool:
 
 def asked_about(library: Library, settings: SearchSettings) -> list[int] | None:
     """Ids of the videos that fit `where`; None where all are asked about. Raises LibraryError when none fits."""
+    if settings.among is not None:
+        return list(settings.among)
     if settings.where is None:
         return None
     among = videos_where(library.folder, settings.where)

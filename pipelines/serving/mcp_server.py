@@ -1,4 +1,4 @@
-"""The same calls for language models: list, info, ground, cut over the Model Context Protocol, on stdin and stdout.
+"""The calls for language models: list, info, ground, cut, search over the Model Context Protocol, on stdin and stdout.
 
 The protocol owns stdout: while it is served, whatever else is printed there goes to stderr. A fault that a caller can
 mend is a tool's error in one line; nothing outside the served videos is opened, and files are written into one folder
@@ -26,6 +26,7 @@ from pipelines.grounding.answer_order import likeliest_first
 from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
+from pipelines.serving.mcp_library import LibraryTool
 from pipelines.serving.mcp_lines import AnsweredLines
 from pipelines.serving.messages import (
     MAX_TOP,
@@ -145,6 +146,8 @@ def mcp_server(service: Service, cuts: Path | None) -> MCPServer[Any]:
     server.add_tool(tools.video_info, annotations=reads)
     server.add_tool(tools.ground, annotations=reads)
     server.add_tool(tools.cut, annotations=writes)
+    if service.library is not None:
+        server.add_tool(LibraryTool(service, tools.video_of).search_library, annotations=reads)
     return server
 
 
@@ -153,8 +156,15 @@ def _instructions(service: Service) -> str:
     return (
         "Finds the moments of video files that a sentence describes. list_videos gives the ids that the other tools "
         "take. ground answers in seconds of the video; the first question about a video reads it, which takes long for "
-        f"long ones. Checkpoints: {'; '.join(names)}."
+        f"long ones.{_of_library(service)} Checkpoints: {'; '.join(names)}."
     )
+
+
+def _of_library(service: Service) -> str:
+    state = service.state().library
+    if state is None:
+        return ""
+    return f" search_library looks through all {state.n_videos} videos of a library at once, and is quick: begin there."
 
 
 VideoArgument = Annotated[VideoId, Field(description="Id of a video, as list_videos gives it.")]
@@ -180,7 +190,7 @@ class _Tools:
         """Tell how long a video is, its size in pixels, and whether it has been read for questions already."""
 
         def look() -> FoundVideo:
-            served = self._video(video)
+            served = self.video_of(video)
             found = self._service.info(served.id).model_dump(exclude={"play"})
             is_read = next(iter(self._service.models.values())).has_features(served.path)
             return FoundVideo(**found, is_read=is_read)
@@ -211,7 +221,7 @@ class _Tools:
         with _mendable():
             asked = Ask(
                 query=query,
-                videos=None if videos is None else [self._video(one).id for one in videos],
+                videos=None if videos is None else [self.video_of(one).id for one in videos],
                 checkpoints=None if checkpoint is None else [checkpoint],
                 top=top,
                 min_exists=min_exists,
@@ -245,14 +255,14 @@ class _Tools:
             raise ToolError("this server writes no files; start it with `spikemba mcp VIDEOS --cuts DIR`")
 
         def made() -> CutFile:
-            done = self._service.cut(AskCut(video=self._video(video).id, start_s=start_s, end_s=end_s, mode=mode))
+            done = self._service.cut(AskCut(video=self.video_of(video).id, start_s=start_s, end_s=end_s, mode=mode))
             path = _placed(self._service.cuts.get(done.id).path, folder, done.name)
             size = path.stat().st_size
             return CutFile(path=str(path), start_s=done.start_s, end_s=done.end_s, size_bytes=size, note=done.note)
 
         return await _in_thread(made)
 
-    def _video(self, named: str) -> ServedVideo:
+    def video_of(self, named: str) -> ServedVideo:
         """The video of an id, or of a name that no other one has. Raises NotThere."""
         served = self._service.videos.all()
         fit = (

@@ -57,6 +57,8 @@ class CheckpointState(Message):
     encoders: list[str]
     note: str
     """What a person should know of its answers; empty where they are as expected."""
+    given: str
+    """As a command names it: a run folder by its whole path where the server is asked from its own machine alone."""
 
 
 class UploadState(Message):
@@ -72,6 +74,18 @@ class CorrectionState(Message):
     on: bool
 
 
+class LibraryState(Message):
+    """A library that can be searched."""
+
+    name: str
+    """Of its folder."""
+    given: str
+    """As a command names it, see `CheckpointState.given`."""
+    n_videos: int
+    checkpoints: list[str]
+    """Those that read rows like its own; the first one answers where none is named."""
+
+
 class State(Message):
     """What this server is and can do."""
 
@@ -79,6 +93,7 @@ class State(Message):
     checkpoints: list[CheckpointState]
     uploads: UploadState
     corrections: CorrectionState
+    library: LibraryState | None
     formats: list[str]
     n_videos: int
     first: str | None
@@ -306,9 +321,10 @@ class Words(Message):
 
 
 class Export(Message):
-    """A file of a question's answers."""
+    """A file of the answers of a question, or of a search."""
 
     question: Annotated[str, Field(min_length=1, max_length=100)]
+    """Its id."""
     format: Literal[tuple(FORMATS)]  # type: ignore[valid-type]
     videos: list[VideoId] | None = Field(None, min_length=1, max_length=MAX_VIDEOS)
     """Ids; null: all that were answered."""
@@ -338,49 +354,3 @@ class CutMessage(Message):
     """Where it really begins."""
     end_s: float
     note: str
-
-
-class Correction(Message):
-    """What a person says of a video and a sentence."""
-
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-    video: VideoId
-    query: Query
-    windows: list[Span] = Field(default_factory=list, max_length=MAX_WINDOWS)
-    """Where it is."""
-    wrong: list[Span] = Field(default_factory=list, max_length=MAX_WINDOWS)
-    """Where it is not, though a model said so."""
-    absent: bool = False
-    model: Annotated[str, Field(max_length=300)] = ""
-
-
-class CorrectionRow(Message):
-    """A row of QVHighlights with a few keys more, as it is kept and as `spikemba prepare custom` reads it."""
-
-    qid: str
-    query: str
-    vid: str
-    """What annotations call the video."""
-    duration: float
-    relevant_windows: list[list[float]] | None = None
-    """Empty: the video shows nothing of it; missing: only what is wrong is known."""
-    wrong_windows: list[list[float]]
-    by: str
-    at: str
-    model: str | None = None
-
-
-class CorrectionsQuery(Message):
-    """Which corrections."""
-
-    video: VideoId | None = None
-    query: Query | None = None
-
-
-class Corrections(Message):
-    """The last row of each person about each video and sentence."""
-
-    rows: list[CorrectionRow]
-    n_problems: int = 0
-    """Lines and files of the folder that cannot be read, or name no video for certain; `problem` is the first."""
-    problem: str | None = None

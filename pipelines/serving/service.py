@@ -7,9 +7,10 @@ from heapq import nsmallest
 from pathlib import Path
 
 from pipelines.grounding.formats import FORMATS
-from pipelines.serving.asking.lanes import Lanes
+from pipelines.serving.asking.lanes import SEARCHERS, Lanes
 from pipelines.serving.asking.questions import Asked, Question
 from pipelines.serving.asking.word_effects import word_effects
+from pipelines.serving.corrections_messages import Correction, CorrectionRow, Corrections, CorrectionsQuery
 from pipelines.serving.faults import NotNow, NotThere
 from pipelines.serving.footage.catalogue import ServedVideo, ServedVideos
 from pipelines.serving.footage.cut_store import CutStore
@@ -21,13 +22,10 @@ from pipelines.serving.messages import (
     AskCut,
     AskWords,
     CheckpointState,
-    Correction,
-    CorrectionRow,
-    Corrections,
-    CorrectionsQuery,
     CorrectionState,
     CutMessage,
     Export,
+    LibraryState,
     Play,
     State,
     Truths,
@@ -37,7 +35,13 @@ from pipelines.serving.messages import (
     Videos,
     Words,
 )
+from pipelines.serving.search_messages import AskLibrary
+from pipelines.serving.searching.asking import LibraryDesk
+from pipelines.serving.searching.exports import export_search
+from pipelines.serving.searching.search import Search
+from pipelines.serving.searching.served_library import ServedLibrary
 from spikemba import __version__
+from spikemba.checkpoints.grounding import BUNDLED
 from spikemba.errors import SpikeMbaError, VideoError, names_like
 from spikemba.files import clear_abandoned
 from spikemba.grounder.grounder import Grounder
@@ -66,7 +70,9 @@ class ServiceOptions:
     annotations: tuple[Path, ...] = ()
     """Files of true windows."""
     full_addresses: bool = True
-    """Timelines name videos by their full address; not where the server is asked from other machines."""
+    """Timelines name videos, and commands folders, by their full address; not where other machines ask."""
+    library: Path | None = None
+    """Folder of a library that is searched, and whose videos are served; None: none is."""
 
 
 class Service:
@@ -75,16 +81,23 @@ class Service:
     def __init__(
         self, videos: Sequence[Path], models: Mapping[str, Grounder], options: ServiceOptions | None = None
     ) -> None:
-        """models: name -> what answers under it; the first one does where none is named. Raises VideoError."""
+        """models: name -> what answers under it; the first one does where none is named.
+
+        Raises VideoError, and LibraryError for a library that cannot be read, or that no model can be asked about.
+        """
         self.options = options or ServiceOptions()
         into, limit = self.options.uploads, self.options.upload_limit
         self.uploads = None if into is None else Uploads(into, limit)
         growing = [] if into is None else [into]
-        self.videos, self.models = ServedVideos(videos, growing), dict(models)
+        library = None if self.options.library is None else ServedLibrary(self.options.library)
+        taken_in = None if library is None else library.taken_in
+        self.videos, self.models = ServedVideos(videos, growing, taken_in), dict(models)
+        full = self.options.full_addresses
+        self.library = None if library is None else LibraryDesk(library, self.models, self.videos, full=full)
         clear_abandoned(cache_folder() / "features")  # of a server that was killed while it wrote
         self.cuts, self.pieces = CutStore(), PieceMaker()
         self.known = KnownTruth(self.options.annotations, self.options.corrections, self.videos, self.duration_s)
-        self.lanes = Lanes(self.models, self.options.workers)
+        self.lanes = Lanes(self.models, self.options.workers, searchers=0 if library is None else SEARCHERS)
         self._tried: dict[str, tuple[tuple[int, float], bool]] = {}
 
     def stop(self) -> None:
@@ -102,13 +115,30 @@ class Service:
         """What this server is and can do."""
         return State(
             version=__version__,
-            checkpoints=[_checkpoint(name, model) for name, model in self.models.items()],
+            checkpoints=[_checkpoint(name, model, self._given(name)) for name, model in self.models.items()],
             uploads=UploadState(on=self.options.uploads is not None, limit_bytes=self.options.upload_limit),
             corrections=CorrectionState(on=self.options.corrections is not None),
+            library=self._library_state(),
             formats=list(FORMATS),
             n_videos=len(self.videos.all()),
             first=self._first(),
         )
+
+    def _library_state(self) -> LibraryState | None:
+        if self.library is None:
+            return None
+        folder = self.library.library.folder
+        name = printable(folder.absolute().name) or "library"
+        given = str(folder.absolute()) if self.options.full_addresses else name
+        return LibraryState(
+            name=name, given=printable(given), n_videos=self.library.n_videos(), checkpoints=self.library.fitting
+        )
+
+    def _given(self, checkpoint: str) -> str:
+        """A checkpoint as a command in any folder names it."""
+        folder = Path(checkpoint)
+        is_place = self.options.full_addresses and checkpoint not in BUNDLED and folder.exists()
+        return str(folder.absolute()) if is_place else checkpoint
 
     def _first(self) -> str | None:
         """The first video, by folder, then by name, numbers by value, that can be opened."""
@@ -191,6 +221,16 @@ class Service:
             raise NotThere("there is no video to ask about; put one into the served folder")
         return self.lanes.ask(Asked(query, tuple(videos), tuple(names), asked.top, min_exists))
 
+    def search(self, asked: AskLibrary) -> Search:
+        """A search of the library that is worked on from now. Raises NotThere, QueryError, Busy, SpikeMbaError."""
+        if self.library is None:
+            raise NotThere("no library is searched here; start the server with --library DIR")
+        if asked.checkpoint is not None:
+            self.model(asked.checkpoint)
+        search = self.library.ask(asked)
+        self.lanes.search(search)
+        return search
+
     def question(self, question_id: str) -> Question:
         """A question that was asked. Raises NotThere."""
         return self.lanes.get(question_id)
@@ -240,8 +280,11 @@ class Service:
         )
 
     def export(self, asked: Export) -> ExportedFile:
-        """A question's answers as a file. Raises NotThere, NotNow, SpikeMbaError."""
-        return export(self.question(asked.question), asked, absolute=self.options.full_addresses)
+        """The answers of a question or of a search as a file. Raises NotThere, NotNow, SpikeMbaError."""
+        absolute = self.options.full_addresses
+        if self.lanes.is_search(asked.question):
+            return export_search(self.lanes.get_search(asked.question), asked, absolute=absolute)
+        return export(self.question(asked.question), asked, absolute=absolute)
 
     def corrections(self, asked: CorrectionsQuery) -> Corrections:
         """What people said, of one video or sentence where one is given. Raises NotThere, NotNow."""
@@ -274,7 +317,7 @@ def _by_value(name: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def _checkpoint(name: str, model: Grounder) -> CheckpointState:
+def _checkpoint(name: str, model: Grounder, given: str) -> CheckpointState:
     return CheckpointState(
         name=name,
         trained=model.trained,
@@ -283,4 +326,5 @@ def _checkpoint(name: str, model: Grounder) -> CheckpointState:
         clip_s=model.clip_s,
         encoders=[one.name for one in model.encoders],
         note="" if model.trained else UNTRAINED,
+        given=printable(given),
     )

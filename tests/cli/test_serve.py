@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_library import RED, plant
 from typer.testing import CliRunner
 
 from spikemba.video.files import write_video
@@ -66,6 +67,24 @@ def test_what_is_not_there_is_refused_before_anything_is_served(tmp_path):
 
 def test_a_video_that_is_not_there_is_said_before_any_model_is_looked_for(tmp_path):
     assert "nowhere.mp4: no such file or folder" in refused(tmp_path / "nowhere.mp4", "--checkpoint", "no such run")
+
+
+@pytest.mark.parametrize("command", ["serve", "mcp"])
+def test_a_library_that_cannot_be_searched_is_said_before_any_model_is_looked_for(tmp_path, command):
+    how = ["--no-open"] if command == "serve" else []
+
+    def line(*arguments):
+        result = CliRunner().invoke(app, [command, *how, "--library", str(tmp_path), *arguments])
+        assert (result.exit_code, result.stdout) == (1, "")
+        return " ".join(result.stderr.split())
+
+    missing = f"library {tmp_path}: there is no library; run `spikemba index VIDEOS --library {tmp_path}`"
+    assert missing in line("--checkpoint", "no such run")
+    plant(tmp_path, {tmp_path / "gone.mp4": [RED]})
+    assert "no checkpoint was given, and it has no rows of clip, but of colour" in line()
+    assert "mini needs rows of mini; it has those of colour" in line("--checkpoint", "mini")
+    (tmp_path / "library.sqlite").write_bytes(b"SQLite format 3\0" + b"no database" * 500)
+    assert "library.sqlite" in line("--checkpoint", "no such run")
 
 
 def test_a_checkpoint_that_is_given_twice_is_refused():

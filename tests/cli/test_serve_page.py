@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("starlette")
 
 from starlette.testclient import TestClient
+from typed import run
 from typer.main import get_command
 
 import spikemba
@@ -23,6 +24,8 @@ from spikemba_cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "serve.md"
+STARTS = [(name, f"/api/{name}s") for name in ("question", "cut", "upload")] + [("search", "/api/searches")]
+"""What the page's `$name` stands for: the id in the reply of a call."""
 MODULES = ROOT / "pipelines" / "serving" / "page" / "modules"
 AT = "http://127.0.0.1:8765"
 
@@ -64,7 +67,9 @@ def client(tmp_path_factory):
     """The server on the example and its model, with all that can be switched on."""
     tmp_path = tmp_path_factory.mktemp("serve")
     shutil.copy(ROOT / "examples" / "shapes.mp4", tmp_path / "footage.mp4")
-    options = ServiceOptions(corrections=tmp_path / "corrections", uploads=tmp_path / "new")
+    library = tmp_path / "library"
+    assert run("index", tmp_path / "footage.mp4", "--encoder", "mini", "--library", library).exit_code == 0
+    options = ServiceOptions(corrections=tmp_path / "corrections", uploads=tmp_path / "new", library=library)
     service = Service([tmp_path / "footage.mp4"], {"mini": spikemba.load("mini")}, options)
     yield TestClient(guarded(web_app(service), Access.on("127.0.0.1")), base_url=AT)
     service.close()
@@ -82,7 +87,7 @@ def test_every_call_of_the_page_is_answered(client):
         assert reply.content
         if file is None and "/events" not in line:
             assert isinstance(reply.json(), dict), line
-        for name, place in (("question", "/api/questions"), ("cut", "/api/cuts"), ("upload", "/api/uploads")):
+        for name, place in STARTS:
             if (method, address) == ("POST", AT + place):
                 values[name] = reply.json()["id"]
 
@@ -99,11 +104,11 @@ def test_what_the_page_asks_of_the_example_is_found(client):
 
 
 def test_all_calls_are_on_the_page_once():
-    values = {"video": "VIDEO", "question": "QUESTION", "cut": "CUT", "upload": "UPLOAD"}
+    values = {"video": "VIDEO", "question": "QUESTION", "search": "SEARCH", "cut": "CUT", "upload": "UPLOAD"}
     shown = []
     for line in curls():
         method, address, *_ = request_of(line, values)
-        path = re.sub(r"VIDEO|QUESTION|CUT|UPLOAD", "{id}", address.removeprefix(AT).partition("?")[0])
+        path = re.sub(r"VIDEO|QUESTION|SEARCH|CUT|UPLOAD", "{id}", address.removeprefix(AT).partition("?")[0])
         shown.append((method, path.replace("/pieces/0", "/pieces/{n}")))
     assert sorted(shown) == sorted((call.method, call.path) for call in CALLS)
 

@@ -1,23 +1,25 @@
-"""Who works on questions: some threads read videos, others answer about those that were read.
+"""Who works on questions: threads that read videos, that answer about those that were read, that search the library.
 
 Two lanes, so that a question about videos that were read is answered at once and waits behind nobody's long file. In
 each lane questions take turns: after one step of one question comes the next question, so that a folder of a thousand
 videos holds up nobody who asks about one. A video is read once, whoever waits for it; when nobody does any more, the
-reading stops.
+reading stops. The library is searched in a third lane.
 """
 
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from pipelines.serving.asking.answer_memory import AnswerMemory
 from pipelines.serving.asking.questions import Answered, Asked, Question, Task
+from pipelines.serving.asking.work import Work
 from pipelines.serving.faults import Busy, NotThere
 from pipelines.serving.messages import Failure, Reading
+from pipelines.serving.searching.search import Search
 from spikemba.errors import SpikeMbaError, problem_with
 from spikemba.files import file_state
 from spikemba.grounder.feature_cache import cached_features
@@ -27,6 +29,8 @@ from spikemba.video.stopping import Stopped
 
 READERS = 2
 """Videos that are read at once: beside a long one a short one gets through."""
+SEARCHERS = 2
+"""Searches that are worked on at once: beside one that has to read a long video another gets through."""
 MOST_OPEN = 200
 """Questions that are not over, at most."""
 MOST_KEPT = 200
@@ -40,6 +44,7 @@ TOLD_EVERY_S = 0.2
 
 Key = tuple[str, ...]
 T = TypeVar("T")
+W = TypeVar("W", Question, Search)
 
 
 @dataclass(eq=False)
@@ -57,16 +62,19 @@ class _Read:
 class Lanes:
     """The queue of all questions and the threads behind it."""
 
-    def __init__(self, models: Mapping[str, Grounder], workers: int = 1, readers: int = READERS) -> None:
+    def __init__(
+        self, models: Mapping[str, Grounder], workers: int = 1, readers: int = READERS, searchers: int = 0
+    ) -> None:
         self.models = models
         self.memory = AnswerMemory()
         self._changed = threading.Condition()
-        self._questions: OrderedDict[str, Question] = OrderedDict()
-        self._to_answer: dict[Question, deque[Task]] = {}
-        self._to_read: dict[Question, deque[_Read]] = {}
+        self._questions: OrderedDict[str, Work] = OrderedDict()
+        self._to_answer: dict[Work, deque[Task]] = {}
+        self._to_read: dict[Work, deque[_Read]] = {}
+        self._to_search: dict[Work, deque[Search]] = {}
         self._reads: dict[Key, _Read] = {}
         self._closing = False
-        loops = [self._answer_all] * workers + [self._read_all] * readers
+        loops = [self._answer_all] * workers + [self._read_all] * readers + [self._search_all] * searchers
         self._threads = [threading.Thread(target=loop, daemon=True, name=loop.__name__) for loop in loops]
         for thread in self._threads:
             thread.start()
@@ -74,6 +82,14 @@ class Lanes:
     def ask(self, asked: Asked) -> Question:
         """A question that is worked on from now. Raises Busy."""
         question = Question(asked)
+        self._open(question, lambda: self._to_answer.update({question: deque(question.tasks())}))
+        return question
+
+    def search(self, search: Search) -> None:
+        """Work on a search from now. Raises Busy."""
+        self._open(search, lambda: self._to_search.update({search: deque([search])}))
+
+    def _open(self, work: Work, queue: Callable[[], None]) -> None:
         with self._changed:
             open_ones = [one for one in self._questions.values() if not one.is_over]
             if self._closing:
@@ -83,31 +99,49 @@ class Lanes:
                     f"{len(open_ones)} questions are open already, and at most {MOST_OPEN} are taken, fewer where "
                     "their answers are long; ask again when some are over"
                 )
-            self._questions[question.id] = question
-            self._to_answer[question] = deque(question.tasks())
+            self._questions[work.id] = work
+            queue()
             self._forget_old()
             self._changed.notify_all()
         self._place_all()
-        return question
 
     def get(self, question_id: str) -> Question:
         """The question of an id. Raises NotThere."""
+        return self._find(question_id, Question, "question")
+
+    def get_search(self, search_id: str) -> Search:
+        """The search of an id. Raises NotThere."""
+        return self._find(search_id, Search, "search")
+
+    def is_search(self, any_id: str) -> bool:
+        """Whether it is the id of a search."""
         with self._changed:
-            found = self._questions.get(question_id)
-            if found is None:
-                raise NotThere(
-                    f"no question has the id {printable(question_id)[:100]!r}; it may be forgotten: ask again"
-                )
-            self._questions.move_to_end(question_id)
+            return isinstance(self._questions.get(any_id), Search)
+
+    def _find(self, work_id: str, kind: type[W], noun: str) -> W:
+        with self._changed:
+            found = self._questions.get(work_id)
+            if not isinstance(found, kind):
+                raise NotThere(f"no {noun} has the id {printable(work_id)[:100]!r}; it may be forgotten: ask again")
+            self._questions.move_to_end(work_id)
             return found
 
     def cancel(self, question_id: str) -> Question:
         """Stop working on a question; what is found stays."""
         question = self.get(question_id)
-        question.cancel()
-        self._drop(question)
-        self._place_all()
+        self._cancel(question)
         return question
+
+    def cancel_search(self, search_id: str) -> Search:
+        """Stop looking."""
+        search = self.get_search(search_id)
+        self._cancel(search)
+        return search
+
+    def _cancel(self, work: Work) -> None:
+        work.cancel()
+        self._drop(work)
+        self._place_all()
 
     def stop(self) -> None:
         """Let all work end, finished or not, and wait for nothing."""
@@ -261,7 +295,16 @@ class Lanes:
         problem = task.video.told(problem_with(task.video.path, error))
         task.question.fail(Failure(video=task.video.id, checkpoint=task.checkpoint, problem=problem))
 
-    def _next(self, lane: dict[Question, deque[T]]) -> T | None:
+    def _search_all(self) -> None:
+        while (search := self._next(self._to_search)) is not None:
+            try:
+                search.run()
+            except Exception as error:  # a fault of one search ends no thread
+                search.fail(search.told(problem_with("the library", error)))
+            self._drop(search)
+            self._place_all()
+
+    def _next(self, lane: dict[Work, deque[T]]) -> T | None:
         """The next step of the question whose turn it is; waits for one. None when all is to end."""
         with self._changed:
             while not self._closing:
@@ -276,11 +319,12 @@ class Lanes:
                 self._changed.wait()
             return None
 
-    def _drop(self, question: Question) -> None:
+    def _drop(self, question: Work) -> None:
         """Forget what was to be done for a question that is over."""
         with self._changed:
             self._to_answer.pop(question, None)
             self._to_read.pop(question, None)
+            self._to_search.pop(question, None)
             for key, read in list(self._reads.items()):
                 read.waiting = [task for task in read.waiting if task.question is not question]
                 if not read.waiting and not read.begun:

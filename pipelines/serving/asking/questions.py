@@ -4,20 +4,15 @@ A question asks one sentence of some videos by some checkpoints; it holds no thr
 that only grows, so that whoever lost the line goes on where it broke off.
 """
 
-import json
-import threading
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from pipelines.serving.asking.work import State, Work, json_line
 from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.messages import Failure, QuestionState, Reading
 from spikemba.grounder.result import Grounding
-
-State = Literal["waiting", "working", "done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +51,8 @@ class Answered:
         return 2000 + answer.saliency.nbytes + answer.foreground.nbytes + answer.spikes.nbytes
 
 
-class Event(NamedTuple):
-    """Something that does not change any more."""
+class QuestionEvent(NamedTuple):
+    """What a question has come to."""
 
     kind: Literal["answer", "failed", "end"]
     what: Answered | Failure | QuestionState
@@ -77,24 +72,13 @@ class Task(NamedTuple):
 
 
 @dataclass(eq=False)
-class Question:
-    """A question, from being asked to being forgotten. What threads change, they change holding `lock`."""
+class Question(Work):
+    """A question, from being asked to being forgotten."""
 
     asked: Asked
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    state: State = "waiting"
-    place: int = 0
-    """In the queue; 0: begun."""
     reading: Reading | None = None
     answers: list[Answered] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    log: list[Event] = field(default_factory=list)
-    version: int = 0
-    """Grows with every change."""
-    size: int = 2000
-    """Bytes that its answers take, about."""
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _listeners: list[Callable[[], None]] = field(default_factory=list, repr=False)
     _readings: Counter[tuple[str, str]] = field(default_factory=Counter, repr=False)
 
     @property
@@ -102,21 +86,9 @@ class Question:
         """Videos times checkpoints."""
         return len(self.asked.videos) * len(self.asked.checkpoints)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.state not in ("waiting", "working")
-
     def tasks(self) -> Iterator[Task]:
         """All that is to be answered, by video, then by checkpoint."""
         return (Task(self, video, name) for video in self.asked.videos for name in self.asked.checkpoints)
-
-    def begin(self) -> None:
-        """Somebody works on it."""
-        with self.lock:
-            if self.state == "waiting":
-                self.state, self.place = "working", 0
-        self._tell()
 
     def count_reading(self, task: Task) -> int:
         """One more time that a video has to be read for it; returns how many that are."""
@@ -130,15 +102,7 @@ class Question:
             if self.is_over:
                 return
             self.reading = reading
-        self._tell()
-
-    def move_to(self, place: int) -> None:
-        """Its place in the queue has changed."""
-        with self.lock:
-            if self.state != "waiting" or self.place == place:
-                return
-            self.place = place
-        self._tell()
+        self.tell()
 
     def take(self, answer: Answered) -> None:
         """One more answer; the last one ends it."""
@@ -147,9 +111,9 @@ class Question:
                 return
             self.answers.append(answer)
             self.size += answer.size
-            self.log.append(Event("answer", answer))
+            self.log.append(QuestionEvent("answer", answer))
             self._end_if_complete()
-        self._tell()
+        self.tell()
 
     def fail(self, failure: Failure) -> None:
         """A video will not be answered; it stops no other."""
@@ -158,17 +122,9 @@ class Question:
                 return
             self.failed.append(failure)
             self.size += 500
-            self.log.append(Event("failed", failure))
+            self.log.append(QuestionEvent("failed", failure))
             self._end_if_complete()
-        self._tell()
-
-    def cancel(self) -> None:
-        """Nobody wants to know any more."""
-        with self.lock:
-            if self.is_over:
-                return
-            self._end("cancelled")
-        self._tell()
+        self.tell()
 
     def status(self) -> QuestionState:
         """How far it is."""
@@ -191,33 +147,15 @@ class Question:
         answers, failed = [json_line(one.document()) for one in found], [one.model_dump_json() for one in lost]
         return f'{status[:-1]},"answers":[{",".join(answers)}],"failed":[{",".join(failed)}]}}'
 
-    @contextmanager
-    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
-        """Call `listener` after every change, from whatever thread makes it, while the block runs."""
-        with self.lock:
-            self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            with self.lock:
-                self._listeners.remove(listener)
-
     def _end_if_complete(self) -> None:
         if len(self.answers) + len(self.failed) == self.n_total:
-            self._end("done" if self.answers else "failed")
+            self.end("done" if self.answers else "failed")
 
-    def _end(self, state: State) -> None:
-        self.state, self.place, self.reading = state, 0, None
-        self.log.append(Event("end", self.status()))
+    def end(self, state: State) -> None:
+        """Nothing more will come; called holding the lock."""
+        self.reading = None
+        super().end(state)
 
-    def _tell(self) -> None:
-        with self.lock:
-            self.version += 1
-            listeners = list(self._listeners)
-        for listener in listeners:
-            listener()
-
-
-def json_line(document: Any) -> str:
-    """A document in JSON, in one line, without anything that JSON has not."""
-    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    def ended(self) -> QuestionEvent:
+        """What is told last."""
+        return QuestionEvent("end", self.status())

@@ -6,7 +6,9 @@ from it: an id is looked up among the listed videos, and nothing else is ever op
 
 `search` follows links, since a person's own folders may be put together by them. Here a file is listed only where its
 real path lies inside the real path of a served folder, or it was named itself: what others can put into a folder leads
-them nowhere else.
+them nowhere else. A library's video is listed while it is the file that was taken in, by its size and time, and no link
+below the folder that all of the library's videos have in common leads to it: whoever may write there can neither put
+another file in its place nor, by a link that was taken in, have one shown that lies elsewhere.
 """
 
 import hashlib
@@ -14,13 +16,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.serving.faults import NotThere
 from spikemba.datasets.video_names import NamedVideos
-from spikemba.errors import VideoError
+from spikemba.errors import SpikeMbaError, VideoError
+from spikemba.library import StoredVideo
 from spikemba.reading.printable import printable
 from spikemba.video.folders import FoundVideo, absolute, search
 from spikemba.video.names import shown_name, video_ids
@@ -62,8 +65,16 @@ class ServedVideo:
 class ServedVideos:
     """Folders and files that are served; threads may ask at once."""
 
-    def __init__(self, paths: Sequence[Path], growing: Sequence[Path] = ()) -> None:
-        """growing: folders that may be empty yet. Raises VideoError for a path without videos."""
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        growing: Sequence[Path] = (),
+        taken_in: Callable[[], Mapping[Path, StoredVideo]] | None = None,
+    ) -> None:
+        """growing: folders that may be empty yet.  taken_in: the videos of a library, by absolute path.
+
+        Raises VideoError for a path without videos, what `taken_in` raises.
+        """
         self._paths = [*paths, *growing]
         self._folders = [(absolute(path), Path(os.path.realpath(path))) for path in self._paths if not path.is_file()]
         self._named = {absolute(path) for path in self._paths if path.is_file()}
@@ -74,8 +85,9 @@ class ServedVideos:
         """Files that were added while somebody looked, who may have passed their folder already."""
         self._listed: dict[str, ServedVideo] = {}
         self._named_videos: tuple[dict[str, ServedVideo], NamedVideos] | None = None
-        tops = [absolute(path) if path.is_dir() else absolute(path).parent for path in self._paths]
-        self.top = Path(os.path.commonpath(tops)) if tops else Path()
+        self._taken_in, self._taken = taken_in, _Taken.of({})
+        self._tops = [absolute(path) if path.is_dir() else absolute(path).parent for path in self._paths]
+        self.top = Path()
         """The folder that all of them lie below."""
         self._due_at, self._took_s = 0.0, 0.0
         self._look(must_have=len(paths))
@@ -97,7 +109,7 @@ class ServedVideos:
         if found is None:
             self.all()
             found = self._listed.get(video_id)
-        if found is None or not self._may_be_served(found.path):
+        if found is None or not self.may_be_served(found.path):
             raise NotThere(f"no video has the id {printable(video_id)[:100]!r}; GET /api/videos lists them")
         return found
 
@@ -105,7 +117,7 @@ class ServedVideos:
         """A new file, which is listed from now on; None where it may not be served."""
         place = absolute(path)
         folder = next((folder for folder, _ in self._folders if place.is_relative_to(folder)), None)
-        if folder is None or not self._may_be_served(path):
+        if folder is None or not self.may_be_served(path):
             return None
         new = FoundVideo(path, len(place.relative_to(folder).parts) - 1)
         with self._lock:
@@ -136,21 +148,37 @@ class ServedVideos:
             found: dict[Path, FoundVideo] = {}
             for number, path in enumerate(self._paths):
                 try:
-                    found |= {absolute(one.path): one for one in search([path]) if self._may_be_served(one.path)}
+                    found |= {absolute(one.path): one for one in search([path]) if self.may_be_served(one.path)}
                 except VideoError:
                     if number < must_have:
                         raise
+            self._look_into_library(found)
             listed = self._list(found, self._listed)
             with self._lock:
                 if found != self._found or listed != self._listed:
                     self._found, self._listed = found, listed
                 for place, new in self._added.items():
-                    if place not in found and self._may_be_served(new.path):
+                    if place not in found and self.may_be_served(new.path):
                         self._insert(place, new)
         finally:
             self._took_s = time.monotonic() - begun
             self._due_at = time.monotonic() + max(FRESH_S, SHARE * self._took_s)
             self._looking.set()
+
+    def _look_into_library(self, found: dict[Path, FoundVideo]) -> None:
+        """Add its videos; where it cannot be read now, those of before."""
+        tops = self._tops
+        if self._taken_in is not None:
+            try:
+                videos = self._taken_in()
+            except SpikeMbaError:  # whoever searches it is told
+                videos = self._taken.videos
+            self._taken = _Taken.of(videos)
+            for path in videos:
+                if path not in found and self.may_be_served(path):
+                    found[path] = FoundVideo(path, len(path.relative_to(self._taken.top).parts) - 1)
+            tops = [*tops, self._taken.top] if videos else tops
+        self.top = Path(os.path.commonpath(tops)) if tops else Path()
 
     def _list(self, found: dict[Path, FoundVideo], before: dict[str, ServedVideo]) -> dict[str, ServedVideo]:
         """The videos by id, in the order of their names.  before: as they were; most are the same."""
@@ -185,21 +213,49 @@ class ServedVideos:
 
     def _folder_of(self, path: Path) -> str:
         place = absolute(path).parent
-        for folder, _ in self._folders:
-            if place.is_relative_to(folder):
+        for folder in (*(folder for folder, _ in self._folders), self._taken.top):
+            if folder != Path() and place.is_relative_to(folder):
                 below = place.relative_to(folder)
                 return "" if below == Path() else below.as_posix()
         return ""
 
-    def _may_be_served(self, path: Path) -> bool:
-        """Whether a regular file is there that lies in a served folder, or was named itself."""
+    def may_be_served(self, path: Path) -> bool:
+        """Whether a regular file is there that lies in a served folder, was named itself, or is the library's."""
         try:
             if not path.is_file():
                 return False
             real = Path(os.path.realpath(path))
         except (OSError, ValueError):
             return False
-        return absolute(path) in self._named or any(real.is_relative_to(folder) for _, folder in self._folders)
+        if absolute(path) in self._named or any(real.is_relative_to(folder) for _, folder in self._folders):
+            return True
+        return self._taken.has(absolute(path), real)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A library's videos."""
+
+    videos: Mapping[Path, StoredVideo]
+    top: Path
+    """The folder that all of them lie below."""
+    real_top: Path
+    """The same without links."""
+
+    @classmethod
+    def of(cls, videos: Mapping[Path, StoredVideo]) -> "_Taken":
+        top = Path(os.path.commonpath({path.parent for path in videos})) if videos else Path()
+        return cls(videos, top, Path(os.path.realpath(top)))
+
+    def has(self, path: Path, real: Path) -> bool:
+        """Whether a file is the one that was taken in. Its place, and the same without links."""
+        video = self.videos.get(path)
+        if video is None or real != self.real_top / path.relative_to(self.top):
+            return False
+        try:
+            return video.is_as_it_was(path.stat())
+        except OSError:
+            return False
 
 
 def _in_order(served: Iterable[ServedVideo]) -> dict[str, ServedVideo]:

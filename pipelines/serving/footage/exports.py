@@ -49,25 +49,39 @@ def export(question: Question, asked: Export, *, absolute: bool) -> ExportedFile
     folder that all of them lie in. Tables name a video as the page does.
     Raises NotThere, NotNow when there is no answer yet, SpikeMbaError for a format that cannot hold it, PackageMissing.
     """
-    check_form(asked.format)
-    if asked.shape is not None and asked.format not in TIMELINES:
-        raise SpikeMbaError(f"{asked.format} is no timeline, so it has no shape; give one of {', '.join(TIMELINES)}")
+    check_shape(asked)
     answers = _chosen(question, asked)
     videos = list(dict.fromkeys(one.video for one in answers))
     if asked.format in PER_VIDEO and len(videos) > 1:
         raise SpikeMbaError(f"{asked.format} is a file of one video, and there are {len(videos)}; name one in videos")
-    if asked.format not in EMPTY_ALLOWED and not any(one.grounding.moments for one in answers):
-        raise SpikeMbaError(
-            f"there is no moment to write as {asked.format}; ask with show_all, or take {' or '.join(EMPTY_ALLOWED)}, "
-            "which can say so"
-        )
+    not_empty(asked.format, any_moments=any(one.grounding.moments for one in answers))
     suffix, _ = FORMATS[asked.format]
     try:
         text = _text(answers, asked, videos, absolute=absolute)
     except VideoError as error:
-        raise _told(error, videos) from None
-    media_type = MEDIA_TYPES.get(asked.format, "text/plain; charset=utf-8")
-    return ExportedFile(_name(videos, question, answers[0].checkpoint, suffix), media_type, utf8_text(text).encode())
+        raise told(error, videos) from None
+    return exported(_name(videos, question, answers[0].checkpoint, suffix), asked.format, text)
+
+
+def check_shape(asked: Export) -> None:
+    """Raises SpikeMbaError for a format that cannot be made here, or that has no shape and is given one."""
+    check_form(asked.format)
+    if asked.shape is not None and asked.format not in TIMELINES:
+        raise SpikeMbaError(f"{asked.format} is no timeline, so it has no shape; give one of {', '.join(TIMELINES)}")
+
+
+def not_empty(form: str, *, any_moments: bool) -> None:
+    """Raises SpikeMbaError for a file that could only say nothing."""
+    if form not in EMPTY_ALLOWED and not any_moments:
+        raise SpikeMbaError(
+            f"there is no moment to write as {form}; ask with show_all, or take {' or '.join(EMPTY_ALLOWED)}, "
+            "which can say so"
+        )
+
+
+def exported(name: str, form: str, text: str) -> ExportedFile:
+    """A text of a format as a file."""
+    return ExportedFile(name, MEDIA_TYPES.get(form, "text/plain; charset=utf-8"), utf8_text(text).encode())
 
 
 def _chosen(question: Question, asked: Export) -> list[Answered]:
@@ -97,7 +111,8 @@ def _text(answers: Sequence[Answered], asked: Export, videos: Sequence[ServedVid
     return rendered(asked.format, found, Layout())
 
 
-def _told(error: VideoError, videos: Sequence[ServedVideo]) -> VideoError:
+def told(error: VideoError, videos: Sequence[ServedVideo]) -> VideoError:
+    """A fault of one of the videos, with its name in place of its path."""
     about = next((video for video in videos if str(error).startswith(f"{video.path}: ")), None)
     return error if about is None else about.fault(error)
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.serving.corrections_messages import Correction, CorrectionRow
 from pipelines.serving.faults import NotNow
 from pipelines.serving.footage.catalogue import ServedVideo, ServedVideos
 from pipelines.serving.known.corrections_files import Corrections
-from pipelines.serving.messages import Correction, CorrectionRow, Truth
+from pipelines.serving.messages import Truth
 from spikemba.datasets import corrections as forms
 from spikemba.datasets.annotations import Annotation, read_annotations
 from spikemba.datasets.corrected_videos import video_of, with_videos

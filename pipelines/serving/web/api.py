@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic.json_schema import models_json_schema
 
+from pipelines.serving import corrections_messages as c
 from pipelines.serving import messages as m
+from pipelines.serving import search_messages as s
 from pipelines.serving.upload_messages import Upload, UploadPart, UploadProgress
 from spikemba import __version__
 from spikemba.files import json_text
@@ -41,16 +43,17 @@ class Call:
         own = [400] if self.body or self.query else []
         own += (
             [404]
-            if "{" in self.path or self.name in ("ask", "words", "cut", "export", "correct", "corrections")
+            if "{" in self.path or self.name in ("ask", "search", "words", "cut", "export", "correct", "corrections")
             else []
         )
         own += {
-            **{name: [503] for name in ("videos", "question", "cancel", "truth")},
+            **{name: [503] for name in ("videos", "question", "cancel", "found", "cancel_search", "truth")},
             "video": [422, 503],
             "file": [400, 416, 422],
             "piece": [422, 503],
             "still": [422, 503],
             "ask": [503],
+            "search": [503],
             "words": [409, 422, 503],
             "cut": [422, 503, 507],
             "export": [409, 422, 503],
@@ -67,6 +70,10 @@ EVENTS = (
     "`event: end` a QuestionState, after which the stream is over. All but `state` have an id: a client that sends the "
     "last one as Last-Event-ID gets what came after it. A comment comes every ten seconds where nothing happens."
 )
+FOUND = (
+    "`event: state` carries a SearchState, `event: found` the keys `found` and `answers` of a SearchMessage, and "
+    "`event: end` a SearchState, after which the stream is over; otherwise as of a question."
+)
 CALLS: tuple[Call, ...] = (
     Call("GET", "/api/openapi.json", "openapi", "This document.", JSON),
     Call("GET", "/api/state", "state", "What this server is and can do.", m.State),
@@ -80,12 +87,16 @@ CALLS: tuple[Call, ...] = (
     Call("GET", "/api/questions/{id}", "question", "A question with what was found so far.", m.QuestionMessage),
     Call("GET", "/api/questions/{id}/events", "events", "What becomes of it.", "text/event-stream", more=EVENTS),
     Call("POST", "/api/questions/{id}/cancel", "cancel", "Stop it; what is found stays.", m.QuestionMessage, m.Nothing),
+    Call("POST", "/api/searches", "search", "Ask the whole library.", s.SearchMessage, s.AskLibrary, None, 201),
+    Call("GET", "/api/searches/{id}", "found", "A search with what was found.", s.SearchMessage),
+    Call("GET", "/api/searches/{id}/events", "search_events", "What becomes of it.", "text/event-stream", more=FOUND),
+    Call("POST", "/api/searches/{id}/cancel", "cancel_search", "Stop looking.", s.SearchMessage, m.Nothing),
     Call("POST", "/api/words", "words", "What each word contributes to a window.", m.Words, m.AskWords),
     Call("POST", "/api/exports", "export", "Answers as a file, in the formats of `spikemba ground`.", "*/*", m.Export),
     Call("POST", "/api/cuts", "cut", "Cut a part out of a video.", m.CutMessage, m.AskCut, None, 201),
     Call("GET", "/api/cuts/{id}", "cut_file", "A part that was cut out.", "video/*"),
-    Call("GET", "/api/corrections", "corrections", "What people said.", m.Corrections, query=m.CorrectionsQuery),
-    Call("POST", "/api/corrections", "correct", "Say what is right.", m.CorrectionRow, m.Correction, None, 201),
+    Call("GET", "/api/corrections", "corrections", "What people said.", c.Corrections, query=c.CorrectionsQuery),
+    Call("POST", "/api/corrections", "correct", "Say what is right.", c.CorrectionRow, c.Correction, None, 201),
     Call("POST", "/api/uploads", "upload", "Begin to add a video.", UploadProgress, Upload, None, 201),
     Call(
         *("PUT", "/api/uploads/{id}", "upload_part", "Add bytes to it, at most 8 MiB at once.", UploadProgress),
@@ -98,7 +109,7 @@ CALLS: tuple[Call, ...] = (
 def openapi() -> dict[str, Any]:
     """The table as OpenAPI 3.1 describes interfaces."""
     replies: set[type[m.Message]] = {one.reply for one in CALLS if not isinstance(one.reply, str)}
-    replies |= {m.Fault, m.AnswerMessage, m.Failure, m.QuestionState}
+    replies |= {m.Fault, m.AnswerMessage, m.Failure, m.QuestionState, s.SearchState}
     bodies: set[type[m.Message]] = {one.body for one in CALLS if one.body is not None}
     _, schemas = models_json_schema(
         [

@@ -12,20 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from pipelines.serving.asking.work import Work
+from pipelines.serving.corrections_messages import Correction, CorrectionsQuery
 from pipelines.serving.faults import Busy, NotNow, NotOurs, NotThere, TooLarge
 from pipelines.serving.footage.cut_store import AT_ONCE, MOST_WAITING
 from pipelines.serving.footage.exports import attachment
-from pipelines.serving.messages import (
-    Ask,
-    AskCut,
-    AskWords,
-    Correction,
-    CorrectionsQuery,
-    Export,
-    Fault,
-    Message,
-    Nothing,
-)
+from pipelines.serving.messages import Ask, AskCut, AskWords, Export, Fault, Message, Nothing
+from pipelines.serving.search_messages import AskLibrary
 from pipelines.serving.service import Service
 from pipelines.serving.web import page_files, playback, upload_calls
 from pipelines.serving.web.api import CALLS, openapi
@@ -158,16 +151,40 @@ async def _question(site: Site, request: Request) -> Response:
 
 
 async def _events(site: Site, request: Request) -> Response:
-    question = site.service.question(request.path_params["id"])
+    return _stream(site.service.question(request.path_params["id"]), request)
+
+
+def _stream(work: Work, request: Request) -> Response:
     after = last_seen(request.headers.get("last-event-id"))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(question, after), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(events(work, after), headers=headers, media_type="text/event-stream")
 
 
 async def _cancel(site: Site, request: Request) -> Response:
     await body_of(request, Nothing)
     question = site.service.cancel(request.path_params["id"])  # done, though nobody be told of it
     return _text(await site.in_room(site.telling, request, question.document))
+
+
+async def _search(site: Site, request: Request) -> Response:
+    asked = await body_of(request, AskLibrary)
+    search = await run_in_threadpool(site.service.search, asked)
+    return _text(search.document(), 201)
+
+
+async def _found(site: Site, request: Request) -> Response:
+    search = site.service.lanes.get_search(request.path_params["id"])
+    return _text(await site.in_room(site.telling, request, search.document))
+
+
+async def _search_events(site: Site, request: Request) -> Response:
+    return _stream(site.service.lanes.get_search(request.path_params["id"]), request)
+
+
+async def _cancel_search(site: Site, request: Request) -> Response:
+    await body_of(request, Nothing)
+    search = site.service.lanes.cancel_search(request.path_params["id"])
+    return _text(await site.in_room(site.telling, request, search.document))
 
 
 async def _truth(site: Site, request: Request) -> Response:
@@ -220,6 +237,10 @@ HANDLERS: dict[str, Callable[[Site, Request], Awaitable[Response]]] = {
     "question": _question,
     "events": _events,
     "cancel": _cancel,
+    "search": _search,
+    "found": _found,
+    "search_events": _search_events,
+    "cancel_search": _cancel_search,
     "words": _words,
     "export": _export,
     "cut": _cut,

@@ -1,10 +1,10 @@
-"""A question's events as a browser's EventSource takes them."""
+"""The events of a question, or of a search, as a browser's EventSource takes them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from pipelines.serving.asking.questions import Event, Question
+from pipelines.serving.asking.work import Event, Work
 
 KEEP_ALIVE_S = 10.0
 """Between two signs of life where nothing happens."""
@@ -17,25 +17,25 @@ def last_seen(header: str | None) -> int:
     return int(header) if header and header.isascii() and header.isdigit() and len(header) < 10 else 0
 
 
-async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
+async def events(work: Work, after: int = 0) -> AsyncIterator[str]:
     """The events behind the first `after` ones, then each as it happens; over when the question is."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     at, version, told_at, due = after, -1, -STATE_EVERY_S, False
 
     def wake() -> None:
-        if due and len(question.log) <= at:
+        if due and len(work.log) <= at:
             return  # how far it is will be told in any case
         with suppress(RuntimeError):  # the loop may have ended
             loop.call_soon_threadsafe(changed.set)
 
-    if question.is_over:
-        at = min(at, len(question.log) - 1)  # the end is said to everybody
-    with question.listening(wake):
+    if work.is_over:
+        at = min(at, len(work.log) - 1)  # the end is said to everybody
+    with work.listening(wake):
         while True:
             changed.clear()
-            over, seen = question.is_over, question.version
-            for number, event in enumerate(question.log[at:], start=at + 1):
+            over, seen = work.is_over, work.version
+            for number, event in enumerate(work.log[at:], start=at + 1):
                 yield _sent(event, number)
                 at = number
             if over:
@@ -44,7 +44,7 @@ async def events(question: Question, after: int = 0) -> AsyncIterator[str]:
             due = seen != version and due_s > 0
             if seen != version and not due:
                 version, told_at = seen, loop.time()
-                yield f"event: state\ndata: {question.status().model_dump_json()}\n\n"
+                yield f"event: state\ndata: {work.status().model_dump_json()}\n\n"
                 continue
             try:
                 await asyncio.wait_for(changed.wait(), due_s if due else KEEP_ALIVE_S)

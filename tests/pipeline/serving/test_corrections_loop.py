@@ -3,7 +3,7 @@
 from retrained import NEW, OLD, QUERY, film, overlap, trained
 
 import spikemba
-from pipelines.serving.messages import Correction
+from pipelines.serving.corrections_messages import Correction
 from pipelines.serving.service import Service, ServiceOptions
 from spikemba.datasets.annotations import read_annotations
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.preparation.prepare import video_duration_s
+from pipelines.serving.corrections_messages import Correction
 from pipelines.serving.footage.catalogue import ServedVideos
 from pipelines.serving.known.truth import KnownTruth
-from pipelines.serving.messages import Correction
 from spikemba.datasets.custom_sources import read_sources
 from spikemba.errors import AnnotationError
 

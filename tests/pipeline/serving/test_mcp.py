@@ -12,12 +12,13 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from planted_library import NOTHING, RED, plant, planted_grounder
 from typer.testing import CliRunner
 
 from pipelines.serving import mcp_server as module
 from pipelines.serving.faults import NotThere
 from pipelines.serving.mcp_server import mcp_server
-from pipelines.serving.service import Service
+from pipelines.serving.service import Service, ServiceOptions
 from spikemba.grounder.grounder import load
 from spikemba.video.sampling import VideoReader
 from spikemba_cli.main import app
@@ -335,5 +336,46 @@ def test_a_name_that_two_videos_have_is_told_with_both(tmp_path):
         (tmp_path / name / "kitchen.mp4").write_bytes(b"never opened")
     tools = module._Tools(Service([tmp_path], {}), None)
     with pytest.raises(NotThere, match=r"^2 videos are called 'kitchen.mp4': A/kitchen.mp4, B roll/kitchen.mp4; give"):
-        tools._video("kitchen.mp4")
-    assert tools._video("B roll/kitchen.mp4").folder == "B roll"
+        tools.video_of("kitchen.mp4")
+    assert tools.video_of("B roll/kitchen.mp4").folder == "B roll"
+
+
+def test_a_library_is_searched_by_a_tool_of_its_own(tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    for name in ("sea.mp4", "wood.mp4"):
+        (films / name).write_bytes(EXAMPLE.read_bytes())
+    rows = {films / "sea.mp4": [RED, NOTHING], films / "wood.mp4": [NOTHING, 0.5 * RED]}
+    plant(tmp_path / "lib", rows)
+    service = Service([], {"planted": planted_grounder()}, ServiceOptions(library=tmp_path / "lib"))
+    told = []
+
+    async def progress(done, total, message):
+        told.append((done, total))
+
+    async def work():
+        async with Client(mcp_server(service, None)) as client:
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            found = await client.call_tool("search_library", {"query": "red"}, progress_callback=progress)
+            one = await client.call_tool("search_library", {"query": "red", "only": "wood", "top": 1})
+            part = {"like_video": "sea.mp4", "like_start_s": 0, "like_end_s": 2}
+            like = await client.call_tool("search_library", part)
+            lost = await client.call_tool("search_library", {"query": "red", "only": "mountains"})
+            both = await client.call_tool("search_library", {"query": "red", **part})
+            return tools, found.structured_content, one.structured_content, like, lost, both
+
+    tools, found, one, like, lost, both = anyio.run(work)
+    service.close()
+    section = (ROOT / "docs" / "serve.md").read_text("utf-8").partition("## For language models")[2]
+    row = next(line for line in section.splitlines() if line.startswith("| `search_library` |"))
+    assert set(tools["search_library"].input_schema["properties"]) == set(re.findall(r"`(\w+)`", row)[1:])
+    assert [(m["video"], m["start_s"], m["end_s"]) for m in found["moments"]] == [
+        ("sea.mp4", 0.0, 2.0),
+        ("wood.mp4", 2.0, 4.0),
+    ]
+    assert service.video(found["moments"][0]["video_id"]).path == films / "sea.mp4"
+    assert [m["video"] for m in one["moments"]] == ["wood.mp4"]
+    assert like.structured_content["moments"][0]["video"] == "wood.mp4"
+    assert "no video of the library has 'mountains'" in error_of(lost)
+    assert "give one of query, like and picture" in error_of(both)
+    assert told[-1] == (2, 2)

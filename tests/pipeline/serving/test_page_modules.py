@@ -150,3 +150,38 @@ def test_the_sum_of_a_question_has_every_video_and_names_the_model_that_cannot_t
     assert evaluated(f"m.summary({json.dumps(found[:1])}, [], [])", "results.js") == (
         "1 answer with a moment, 0 without"
     )
+
+
+def searched(**question):
+    """Options and arguments of the `spikemba search` that the page copies."""
+    asked = {"query": "a dog", "scope": "library", "videos": None, "checkpoints": ["runs/my run"], "top": 10} | question
+    server = {"checkpoints": [{**CHECKPOINTS[0], "given": "/home/me/runs/my run"}], "library": {"given": "/disk/lib"}}
+    given = ", ".join(json.dumps(one) for one in (asked, VIDEOS, server))
+    program, name, *words = shlex.split(evaluated(f"m.searchCommand({given})", "command.js"))
+    assert (program, name) == ("spikemba", "search")
+    return get_command(app).commands["search"].make_context("search", words).params
+
+
+def test_the_command_of_the_library_asks_the_same():
+    params = searched(query="-x", show_all=True, only="it's Sunny", top=3)
+    assert (params["text"], params["library"], params["checkpoint"]) == (
+        "-x",
+        Path("/disk/lib"),
+        "/home/me/runs/my run",
+    )
+    assert (params["top"], params["show_all"]) == (3, True)
+    assert params["where"] == "instr(lower(path), 'it''s') AND instr(lower(path), 'sunny')"
+    params = searched(query="", like={"video": "long-2", "start_s": 2, "end_s": 4.5})
+    assert (params["text"], params["like"]) == (None, "2026/05/it's $HOME.mp4@2-4.5")
+
+
+def test_a_run_folder_is_named_as_any_folder_finds_it():
+    given = ", ".join(
+        json.dumps(one)
+        for one in (
+            {"query": "a dog", "scope": "all", "videos": None, "checkpoints": ["runs/my run"]},
+            VIDEOS,
+            [{**CHECKPOINTS[0], "given": "/home/me/runs/my run"}],
+        )
+    )
+    assert "--checkpoint '/home/me/runs/my run'" in evaluated(f"m.groundCommand({given})", "command.js")

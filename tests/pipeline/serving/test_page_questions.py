@@ -24,6 +24,12 @@ def question(key, video="v", **other):
     } | other
 
 
+def search(key, query="a dog", **other):
+    """A question to the library."""
+    found = {"scope": "library", "videos": None, "top": 10, "like": None, "picture": None, "only": ""}
+    return question(key, None) | found | {"query": query} | other
+
+
 def asked(call, *given):
     """What a function of asked.js returns."""
     return evaluated(f"m.{call}({', '.join(json.dumps(one) for one in given)})", "asked.js")
@@ -96,6 +102,8 @@ def test_an_address_says_how_it_was_asked():
         "min_exists": 0.25,
         "show_all": True,
         "checkpoints": ["a", "b"],
+        "only": "",
+        "like": None,
     }
 
 
@@ -121,3 +129,56 @@ def test_a_place_that_names_no_question_names_no_answer_of_another_video():
 )
 def test_how_far_another_question_is_takes_few_words(state, said):
     assert evaluated(f"m.howFar({json.dumps(state)})", "other_questions.js") == said
+
+
+PART = {"video": "v-1", "start_s": 2, "end_s": 4.5}
+PLACE = {"query": "a dog", "scope": "library", "top": None, "min_exists": None, "show_all": False, "checkpoints": []}
+
+
+def test_the_library_has_several_questions_at_once_each_asked_once():
+    first, other, again = search(1), search(2, "a cat"), search(3, state="waiting")
+    found = asked("withNew", [first, question(4, "v")], other)
+    assert ([one["key"] for one in found["questions"]], found["former"]) == ([1, 4, 2], None)
+    found = asked("withNew", [first, other], again)
+    assert ([one["key"] for one in found["questions"]], found["former"]["key"]) == ([2, 3], 1)
+    narrower = search(5, only="holiday")
+    assert asked("withNew", [first], narrower)["former"] is None
+
+
+def test_a_question_to_the_library_stays_while_videos_are_opened():
+    state = {"questions": [question(1, "v"), search(2)], "asked": 2}
+    assert asked("keyFor", state, "v") == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        ({"like": None, "only": ""}, 1),
+        ({"like": None, "only": "holiday"}, 2),
+        ({"query": None, "like": PART, "only": ""}, 3),
+        ({"query": None, "like": PART | {"end_s": 5}, "only": ""}, None),
+    ],
+)
+def test_an_address_finds_the_question_to_the_library_that_it_means(place, key):
+    questions = [search(1), search(2, only="holiday"), search(3, "", like=PART)]
+    found = asked("askedSo", questions, PLACE | place, "v")
+    assert (found or {}).get("key") == key
+
+
+@pytest.mark.parametrize("one", [search(1, only="my holiday"), search(1, "", like=PART), search(1, "一 & #", top=30)])
+def test_the_address_holds_sentence_part_and_filter(one):
+    state = json.dumps({"video": "w", "question": one})
+    read = evaluated(f"m.readPlace(m.placeOf({state}))", "place.js")
+    assert (read["query"] or "", read["like"], read["only"], read["scope"]) == (
+        one["query"],
+        one["like"],
+        one["only"],
+        "library",
+    )
+    assert (read["top"] or 10) == one["top"]
+
+
+def test_the_address_does_not_hold_a_picture():
+    assert evaluated(
+        f"m.placeOf({json.dumps({'video': 'w', 'question': search(1, '', picture='/9j/')})})", "place.js"
+    ) == ("?video=w")

@@ -5,7 +5,7 @@ import { fill, h } from "./dom.js";
 import { cutButton } from "./exports.js";
 import { icon } from "./icons.js";
 import { bind } from "./keys.js";
-import { isAbout, isRunning } from "./asked.js";
+import { isAbout, isRunning, wordsOf } from "./asked.js";
 import { span } from "./times.js";
 
 const NOT_SHOWN = "Probably the video does not show that.";
@@ -46,17 +46,18 @@ function content(now, app) {
   const { question, answers, video, questions } = now;
   if (!question) return unasked(questions, video, app);
   const failed = question.failed.find((one) => one.video === video);
-  if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? failed?.problem ?? "The question failed.");
+  if (question.state === "failed") return h("p", { class: "line error long", role: "alert", dir: "auto" }, question.note ?? question.problem ?? failed?.problem ?? "The question failed.");
   if (failed && !answers.length) return h("p", { class: "line error long", role: "alert", dir: "auto" }, failed.problem);
-  if (answers.length) return [h("p", { class: "answers-query long", dir: "auto", title: question.query }, h("span", { dir: "auto" }, question.query)), answers.map((one, index) => group(one, index, now, app))];
-  if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, question.query), h("p", {}, "Looking…"));
+  const asked = wordsOf(question);
+  if (answers.length) return [h("p", { class: "answers-query long", dir: "auto", title: asked }, h("span", { dir: "auto" }, asked)), answers.map((one, index) => group(one, index, now, app)), question.scope === "library" && closer(question, app)];
+  if (isRunning(question)) return h("div", { class: "line soft small" }, h("p", { class: "long", dir: "auto" }, asked), h("p", {}, "Looking…"));
   return again(question.state === "cancelled" ? "Cancelled." : "Not asked of this video yet.", question, app);
 }
 
 /** No question is shown: the one that was asked of this video before, or the last one, for this video, too. */
 function unasked(questions, video, app) {
   const before = questions.findLast((one) => video !== null && isAbout(one, video));
-  if (before) return offer("Asked before.", before.query, "Show it again", () => app.showQuestion(before));
+  if (before) return offer("Asked before.", wordsOf(before), "Show it again", () => app.showQuestion(before));
   if (questions.length && video !== null) return again("Not asked of this video yet.", questions.at(-1), app);
   return hint("Ask for something: its moments stand here, best first.");
 }
@@ -65,12 +66,21 @@ function hint(text) {
   return h("p", { class: "line soft small" }, text);
 }
 
-function again(text, { query, ...how }, app) {
+function again(text, question, app) {
+  const { query, scope, top, ...how } = question;
+  if (!query) return hint("The library was asked without a sentence; type one to ask this video.");
+  if (scope !== "library") how.top = top;
   return offer(text, query, "Ask this video", () => app.ask(query, { ...how, scope: "video" }));
 }
 
 function offer(text, query, name, act) {
   return h("div", { class: "line small" }, h("p", { class: "soft" }, text), h("p", { class: "long", dir: "auto" }, query), h("button", { type: "button", onclick: act }, name));
+}
+
+/** Beneath what the library was asked: the same sentence for all of this video. */
+function closer({ query, show_all }, app) {
+  const act = () => app.ask(query, { scope: "video", show_all });
+  return query && h("div", { class: "line small" }, h("p", { class: "soft" }, "Only what stands among the best of the library."), h("button", { type: "button", onclick: act }, "Ask this video"));
 }
 
 /** One checkpoint's moments. */

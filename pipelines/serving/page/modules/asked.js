@@ -10,7 +10,7 @@ export function isRunning(question) {
 
 /** Whether a question asks about a video. */
 export function isAbout({ scope, videos }, video) {
-  return scope === "all" || videos.includes(video);
+  return scope !== "video" || videos.includes(video);
 }
 
 /** The question that is to be shown beside a video: the shown one while it asks about it, else the last that does. */
@@ -21,14 +21,32 @@ export function keyFor({ questions, asked }, video) {
 
 /** The question that was asked so, or null. place: as of readPlace() */
 export function askedSo(questions, place, video) {
-  const same = (one) => one.query === place.query && one.scope === place.scope && one.show_all === place.show_all && isAbout(one, video);
-  const how = (one) => one.top === (place.top ?? 5) && one.min_exists === place.min_exists && (!place.checkpoints.length || one.checkpoints.join() === place.checkpoints.join());
+  const same = (one) => one.query === (place.query ?? "") && one.scope === place.scope && one.show_all === place.show_all && isAbout(one, video) && sameParts(one, place);
+  const how = (one) => one.top === (place.top ?? usualTop(place.scope)) && one.min_exists === place.min_exists && (!place.checkpoints.length || one.checkpoints.join() === place.checkpoints.join());
   return questions.findLast((one) => same(one) && how(one) && !["failed", "cancelled"].includes(one.state)) ?? null;
+}
+
+/** How many moments are asked for as usual: of a video, or of the whole library. */
+export function usualTop(scope) {
+  return scope === "library" ? 10 : 5;
+}
+
+/** Whether two questions to the library look for the same among the same videos, their sentences aside. */
+function sameParts(a, b) {
+  const part = ({ like }) => (like ? `${like.video} ${like.start_s} ${like.end_s}` : "");
+  return part(a) === part(b) && (a.only ?? "") === (b.only ?? "") && (a.picture ?? null) === (b.picture ?? null);
+}
+
+/** What a question asks with, in words: its sentence, or what the server calls the part or the picture. */
+export function wordsOf({ query, said }) {
+  return query || (said ? `like ${said}` : "like that");
 }
 
 /** A question takes the place of the one that asked about the same. @returns {{questions: object[], former: object | null}} */
 export function withNew(questions, question) {
-  const former = questions.find((one) => one.scope === question.scope && (one.scope === "all" || isAbout(one, question.videos[0]))) ?? null;
+  const again = (one) => one.query === question.query && sameParts(one, question);
+  const inPlace = { video: (one) => isAbout(one, question.videos[0]), all: () => true, library: again }[question.scope];
+  const former = questions.find((one) => one.scope === question.scope && inPlace(one)) ?? null;
   const others = questions.filter((one) => one !== former);
   const over = others.filter((one) => !isRunning(one));
   const forgotten = new Set(over.slice(0, Math.max(0, over.length - MOST_KEPT)));

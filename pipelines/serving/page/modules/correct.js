@@ -25,7 +25,7 @@ export function mountCorrections(container, app) {
     view.draw();
   });
   app.state.watch(["server", "info", "question", "answers"], ({ server, info, question, answers }) => {
-    const known = Boolean(server?.corrections.on && info?.duration_s && question && answers.length);
+    const known = Boolean(server?.corrections.on && info?.duration_s && question?.query && answers.length);
     container.hidden = !known && keptDrafts().length === 0;
     desk.show(known ? { video: info.id, query: question.query, duration_s: info.duration_s } : null);
     view.draw();

@@ -7,7 +7,7 @@
 
 import { get, setAway } from "./api.js";
 
-const KINDS = ["state", "answer", "failed", "end"];
+const KINDS = ["state", "answer", "failed", "found", "end"];
 const CLOSE_MS = 3000;
 
 /**

@@ -1,7 +1,7 @@
 /** Answers and moments to take along: files of the question, cuts, a link, and the command that asks the same. */
 
 import { path, post, postForFile } from "./api.js";
-import { groundCommand } from "./command.js";
+import { groundCommand, searchCommand } from "./command.js";
 import { fill, h } from "./dom.js";
 import { fileName } from "./file_names.js";
 import { icon } from "./icons.js";
@@ -68,6 +68,7 @@ class Exports {
     this.command = button("", "Copy as command", () => this.copyCommand());
     this.cutOne = button("cut", "Cut out", () => this.cut(this.now.video, this.now.moment));
     this.link = button("", "Copy link", () => this.copyLink());
+    this.alike = button("", "More like this", () => moreLike(app, this.now.video, this.now.moment));
     this.moment = h("fieldset", { class: "exports-moment" });
     this.files = h("ul", { class: "exports-files", "aria-label": "Cuts" });
     this.copied = h("div", { class: "exports-copied", hidden: true });
@@ -98,16 +99,19 @@ class Exports {
   draw(now) {
     this.now = now;
     const { question, video, moment } = now;
-    const answered = question?.answers?.length > 0;
+    const found = question?.found?.moments ?? [];
+    const answered = question?.answers?.length > 0 || found.length > 0;
     this.container.hidden = !answered && !moment;
     if (this.container.hidden) return;
     for (const whole of [this.format.whole, this.save, this.command]) whole.hidden = !answered;
+    this.command.hidden ||= Boolean(question?.picture);
+    this.alike.hidden = !now.server?.library;
     this.shape.whole.hidden = !answered || !TIMELINES.has(this.format.field.value);
-    const own = answered && question.answers.some(({ video_id }) => video_id === video);
+    const own = answered && [...question.answers, ...found].some(({ video_id }) => video_id === video);
     const single = PER_VIDEO.has(this.format.field.value);
     this.which.set(single ? [ONE] : [ALL, ONE]);
     if (!single) this.which.field.value = this.wanted;
-    this.which.whole.hidden = question?.scope !== "all" || !own;
+    this.which.whole.hidden = !["all", "library"].includes(question?.scope) || !own;
     const asked = question?.checkpoints ?? [];
     this.model.whole.hidden = asked.length < 2 || !answered;
     this.model.set(asked.map((name) => [name, name]));
@@ -116,7 +120,7 @@ class Exports {
     if (moment && this.drawn !== moment) {
       this.drawn = moment;
       const legend = h("legend", {}, "Moment ", h("span", { class: "number" }, span(moment.start_s, moment.end_s)));
-      fill(this.moment, legend, h("div", { class: "exports-row" }, this.mode.whole, this.cutOne, this.link));
+      fill(this.moment, legend, h("div", { class: "exports-row" }, this.mode.whole, this.cutOne, this.link, this.alike));
     }
   }
 
@@ -124,7 +128,8 @@ class Exports {
   get chosen() {
     const { question, video } = this.now;
     const model = this.model.whole.hidden ? question.checkpoints?.[0] : this.model.field.value;
-    return question.answers.filter((one) => one.checkpoint === model && (!this.isOne || one.video_id === video));
+    const answers = question.scope === "library" ? byVideo(question.found) : question.answers;
+    return answers.filter((one) => one.checkpoint === model && (!this.isOne || one.video_id === video));
   }
 
   get isOne() {
@@ -181,6 +186,10 @@ class Exports {
   async copyCommand() {
     const { question, server } = this.now;
     const { videos } = this.app.state.get();
+    if (question.scope === "library") {
+      const line = searchCommand(question, videos, server);
+      return this.copy(line, question.like ? "Copied; type it in the folder that all videos lie below" : "Copied");
+    }
     const command = groundCommand(question, videos, server?.checkpoints ?? []);
     await this.copy(command, "Copied; type it in the folder that is served");
   }
@@ -218,6 +227,23 @@ class Exports {
       return null;
     }
   }
+}
+
+/** Asks the library for what looks like a moment. */
+export function moreLike(app, video, { start_s, end_s }) {
+  const [start, end] = [start_s, end_s].map((time) => Math.round(1000 * time) / 1000);
+  app.ask("", { like: { video, start_s: start, end_s: end } });
+}
+
+/** The library's moments as answers about one video each. */
+function byVideo(found) {
+  const answers = new Map();
+  for (const one of found?.moments ?? []) {
+    const key = one.video_id ?? one.video;
+    if (!answers.has(key)) answers.set(key, { video_id: one.video_id, checkpoint: found.checkpoint, nothing: null, moments: [] });
+    answers.get(key).moments.push({ ...one, score: one.score ?? 0 });
+  }
+  return [...answers.values()];
 }
 
 function saved(address, name) {

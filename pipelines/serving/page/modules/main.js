@@ -30,8 +30,8 @@
  *     truth      queries of GET /api/videos/{id}/truth of it ([] before they came)
  *     questions  what this page asked, the last one last; those that run go on, whatever is shown (asked.js, question.js)
  *     asked      key of the shown one, or null
- *     question   the shown one, which follows from these two: {key, id, query, state, place, reading, n_done, n_total, answers: [Answer…], failed: [{video, problem}…], scope:
- *                "video" | "all", videos, checkpoints, top, min_exists, show_all, note} or null; a new object for every event
+ *     question   the shown one (of scope "library": with found, as of SearchMessage), which follows from these two: {key, id, query, state, place, reading, n_done, n_total, answers: [Answer…], failed: [{video, problem}…], scope:
+ *                "video" | "all" | "library", videos, checkpoints, top, min_exists, show_all, note} or null; a new object for every event
  *     answers    follows from them, too: the answers of the question to the shown video, one per checkpoint, in the order of the checkpoints
  *     moment     the chosen moment {start_s, end_s, score, checkpoint, rank}, or null
  *     loop       [start_s, end_s] that plays in a circle, or null
@@ -60,6 +60,7 @@ import { mountPlayer } from "./player.js";
 import { mountAxis } from "./axis/axis.js";
 import { mountAnswers } from "./answers.js";
 import { mountWords } from "./words.js";
+import { renderFound } from "./library.js";
 import { mountFolder, renderResults } from "./folder.js";
 import { mountUploads } from "./uploads.js";
 import { mountExports } from "./exports.js";
@@ -122,6 +123,9 @@ function showResults({ question }) {
   const room = region("results");
   room.hidden = question?.scope !== "all";
   if (!room.hidden) renderResults(room, question, app);
+  const found = region("found");
+  found.hidden = question?.scope !== "library";
+  if (!found.hidden) renderFound(found, question, app);
 }
 
 async function start() {
@@ -152,9 +156,10 @@ function goTo(place) {
   const video = place.video ?? server.first ?? (videos.length ? inOrder(videos)[0].video.id : null);
   moving = true;
   openVideo(video).catch((problem) => app.notice(problem.message, { failed: true }));
-  const known = place.query === null ? null : askedSo(questions, place, video);
+  const asks = place.query !== null || place.like !== null;
+  const known = asks ? askedSo(questions, place, video) : null;
   app.show(known?.key ?? null);
-  if (place.query && !known) app.ask(place.query, place);
+  if (asks && !known && (place.query || place.like)) app.ask(place.query ?? "", place);
   moving = false;
 }
 

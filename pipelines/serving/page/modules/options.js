@@ -1,22 +1,28 @@
 /** Options of a question: how many moments, from which probability on, which checkpoints answer. */
 
+import { usualTop } from "./asked.js";
 import { fill, h } from "./dom.js";
 import { popover } from "./popover.js";
 
-const TOP = 5;
 const MOST_AT_ONCE = 2; // the axis tells two apart
 
 /**
- * @returns {{button, who, panels, read: () => object, take: (asked: object) => void}} who: the button that says who answers,
+ * @returns {{button, who, panels, read: (scope: string) => object, take: (asked: object, scope: string) => void}} who: the button that says who answers,
  *   hidden where there is one checkpoint
  */
 export function mountOptions(app) {
-  const top = h("input", { type: "number", id: "option-top", min: 1, max: 10, step: 1, value: TOP });
+  const top = h("input", { type: "number", id: "option-top", min: 1, max: 10, step: 1, value: usualTop("video") });
+  const topAll = h("input", { type: "number", id: "option-top-library", min: 1, max: 100, step: 1, value: usualTop("library") });
+  const ofLibrary = [h("label", { for: "option-top-library", hidden: true }, "Of the library at most"), topAll];
+  topAll.hidden = true;
+  app.state.watch(["server"], ({ server }) => ofLibrary.forEach((one) => (one.hidden = !server?.library)));
+  const fieldOf = (scope) => (scope === "library" ? topAll : top);
   const least = h("input", { type: "number", id: "option-least", min: 0, max: 1, step: 0.05, placeholder: "as calibrated", "aria-describedby": "option-least-help" });
   const { button, panel } = popover(
     { name: "Options", picture: "options" },
     h("div", { class: "options" },
       h("label", { for: "option-top" }, "Moments at most"), top,
+      ofLibrary,
       h("label", { for: "option-least" }, "Probability at least"), least,
       h("p", { class: "soft tiny", id: "option-least-help" }, "Below it the answer is “no such moment”. Empty: as the checkpoint was calibrated.")),
   );
@@ -27,16 +33,17 @@ export function mountOptions(app) {
     button,
     who,
     panels: [whoPanel, panel],
-    read() {
+    read(scope) {
       const checked = boxes().filter((one) => one.checked).map((one) => one.value);
       const checkpoints = checked.length ? checked : usual();
-      const wholeTop = Math.min(10, Math.max(1, Math.round(Number(top.value) || TOP)));
+      const field = fieldOf(scope);
+      const wholeTop = Math.min(Number(field.max), Math.max(1, Math.round(Number(field.value) || usualTop(scope))));
       const share = least.value === "" ? null : Math.min(1, Math.max(0, Number(least.value)));
       return { top: wholeTop, min_exists: share, checkpoints, checkpoints_asked: checked.length > 0 && checkpoints.join() !== usual().join() };
     },
     /** Show what an address, or a question of before, says; what it does not mention stays. */
-    take({ top: wanted, min_exists, checkpoints }) {
-      if (wanted !== undefined) top.value = String(wanted ?? TOP);
+    take({ top: wanted, min_exists, checkpoints }, scope) {
+      if (wanted !== undefined) fieldOf(scope).value = String(wanted ?? usualTop(scope));
       if (min_exists !== undefined) least.value = min_exists === null ? "" : String(min_exists);
       if (checkpoints !== undefined) check(boxes(), checkpoints.length ? checkpoints : usual());
     },

@@ -1,8 +1,10 @@
 /** Questions that go on, or were answered, while another one is shown: each with how far it is, to be shown or cancelled. */
 
-import { isRunning, unseen } from "./asked.js";
+import { isRunning, unseen, wordsOf } from "./asked.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
+
+const WIDE = { all: "All videos", library: "Library" };
 
 /** @param {(key: number) => void} cancel @returns {HTMLElement} */
 export function otherQuestions(app, cancel) {
@@ -20,16 +22,19 @@ export function otherQuestions(app, cancel) {
   return list;
 }
 
-function row({ key, query }, app, cancel) {
+function row(question, app, cancel) {
+  const { key } = question;
   const find = () => app.state.get().questions.find((one) => one.key === key);
   const far = h("span", { class: "soft number" });
   const where = h("bdi", {});
-  const show = h("button", { type: "button", class: "quiet ask-other", onclick: () => find() && app.showQuestion(find()) }, h("span", { class: "clip" }, where, ": ", h("bdi", {}, query)), far);
-  const stop = h("button", { type: "button", class: "quiet icon", "aria-label": `Cancel: ${query}`, title: "Cancel", onclick: () => cancel(key) }, icon("close"));
+  const what = h("bdi", {}, wordsOf(question));
+  const show = h("button", { type: "button", class: "quiet ask-other", onclick: () => find() && app.showQuestion(find()) }, h("span", { class: "clip" }, where, ": ", what), far);
+  const stop = h("button", { type: "button", class: "quiet icon", "aria-label": `Cancel: ${wordsOf(question)}`, title: "Cancel", onclick: () => cancel(key) }, icon("close"));
   return {
     element: h("li", {}, show, stop),
     draw(question, videos) {
-      where.textContent = question.scope === "all" ? "All videos" : (videos.find((one) => one.id === question.videos[0])?.name ?? "a video");
+      what.textContent = wordsOf(question);
+      where.textContent = WIDE[question.scope] ?? (videos.find((one) => one.id === question.videos[0])?.name ?? "a video");
       far.textContent = howFar(question);
       stop.hidden = !isRunning(question);
     },

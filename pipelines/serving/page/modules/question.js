@@ -14,9 +14,9 @@ let made = 0;
 
 /**
  * @param app whose state's `questions` and `asked` are kept here; a question about the same video, or about all, takes the
- *   place of the former one, which is cancelled; all others go on
+ *   place of the former one, which is cancelled; all others go on, so that the library may be asked several
  * @returns {{ask: (body: object, about: object) => Promise<void>, cancel: (key?: number) => void, show: (key: number | null) => void}}
- *   body as of POST /api/questions; about: what else the state's question shall hold; cancel: the shown one, or that of a key
+ *   body as of POST /api/questions, or of /api/searches where the scope is the library; about: what else the state's question shall hold; cancel: the shown one, or that of a key
  */
 export function createQuestions(app) {
   const ends = new Map(); // key -> AbortController
@@ -33,12 +33,12 @@ export function createQuestions(app) {
   async function ask(body, about) {
     const key = (made += 1);
     const { signal } = ends.set(key, new AbortController()).get(key);
-    const asked = { ...body, ...about, key, id: null, state: "waiting", place: null, reading: null, n_done: 0, n_total: 0, answers: [], failed: [], note: null, news: false };
+    const asked = { ...body, ...about, key, id: null, state: "waiting", place: null, reading: null, n_done: 0, n_total: 0, answers: [], failed: [], found: null, note: null, news: false };
     const { questions, former } = withNew(app.state.get().questions, asked);
     if (former) cancel(former.key);
     app.state.set({ questions, asked: key, moment: null, loop: null });
     try {
-      await untilEnd(body, key, signal);
+      await untilEnd(body, about, key, signal);
     } catch (problem) {
       if (!signal.aborted) change(key, { state: "failed", note: problem.message });
     }
@@ -46,10 +46,10 @@ export function createQuestions(app) {
     if (app.state.get().asked !== key && !signal.aborted) change(key, { news: true });
   }
 
-  async function untilEnd(body, key, signal) {
+  async function untilEnd(body, about, key, signal) {
     for (let note = null; ; note = ASKING_AGAIN) {
-      const reply = await post(path("questions"), body, { until: signal, again: true });
-      if (signal.aborted) return void dropped(reply.id); // only now has it a name by which it can be cancelled
+      const reply = await post(path(roomOf(find(key) ?? about)), body, { until: signal, again: true });
+      if (signal.aborted) return void dropped(about, reply.id); // only now has it a name by which it can be cancelled
       const fresh = note ? { answers: [], failed: [] } : {};
       change(key, { ...fresh, ...own(reply), ...(reply.checkpoints ? { checkpoints: reply.checkpoints } : {}), note });
       try {
@@ -60,13 +60,13 @@ export function createQuestions(app) {
         app.say(ASKING_AGAIN);
       }
     }
-    if (isRunning(find(key))) change(key, own(await get(path("questions", find(key).id), { signal })));
+    if (isRunning(find(key))) change(key, own(await get(path(roomOf(find(key)), find(key).id), { signal })));
     change(key, { note: null });
   }
 
   /** By its events; where many are followed already, by a look now and then. */
   async function toItsEnd(key, signal) {
-    const address = path("questions", find(key).id);
+    const address = path(roomOf(find(key)), find(key).id);
     while (streams >= MOST_STREAMS) {
       await pause(LOOK_MS, signal);
       change(key, own(await get(address, { signal })));
@@ -84,7 +84,7 @@ export function createQuestions(app) {
     const question = find(key);
     if (!question) return;
     const { answers, failed } = question;
-    if (name === "state" || name === "end") change(key, own(data));
+    if (name === "state" || name === "end" || name === "found") change(key, own(data));
     else if (name === "answer") change(key, { answers: [...answers.filter((one) => !same(one, data)), data] });
     else if (name === "failed") change(key, { failed: [...failed.filter((one) => one.video !== data.video), data] });
   }
@@ -94,7 +94,7 @@ export function createQuestions(app) {
     ends.get(key)?.abort();
     if (!isRunning(question)) return;
     change(key, { state: "cancelled" });
-    if (question.id) dropped(question.id);
+    if (question.id) dropped(question, question.id);
   }
 
   /** Show a question beside the shown video, about which it asks, or none. */
@@ -112,13 +112,19 @@ export function videoOf(question, video) {
 }
 
 /** Tell the server that nobody waits for a question. */
-function dropped(id) {
-  post(path("questions", id, "cancel"), {}).catch(() => {}); // a server that is gone works no more
+function dropped(question, id) {
+  post(path(roomOf(question), id, "cancel"), {}).catch(() => {}); // a server that is gone works no more
+}
+
+/** Where a question is asked. */
+function roomOf({ scope }) {
+  return scope === "library" ? "searches" : "questions";
 }
 
 /** What a reply says of the question itself; its answers come as events, or with a whole reply. */
-function own({ id, state, place, reading, n_done, n_total, answers, failed }) {
-  const said = { id, state, place, reading, n_done, n_total, answers, failed };
+function own({ id, query, state, place, reading, n_done, n_total, answers, failed, found, problem }) {
+  const searched = found === undefined ? {} : { found, checkpoints: found ? [found.checkpoint] : undefined };
+  const said = { id, said: query, state, place, reading, n_done, n_total, answers, failed, problem, ...searched };
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
 }
 

@@ -32,7 +32,7 @@ export function renderResults(container, question, app) {
 }
 
 /** What results need of the page: names, what files say of themselves (asked once each), and to open a moment. */
-function contextOf(app) {
+export function contextOf(app) {
   let [names, videosOf] = [new Map(), null];
   const infos = new Map();
   const name = (id) => {
@@ -268,7 +268,8 @@ function inOrder(answers) {
   return answers.every((answer, k) => k === 0 || likeliestFirst(answers[k - 1], answer) <= 0);
 }
 
-function counted(n, noun) {
+/** "1 video", "2,000 videos" */
+export function counted(n, noun) {
   return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 }
 
@@ -278,7 +279,8 @@ function button(text, press) {
   return made;
 }
 
-function link(text, press) {
+/** A button that looks like a link. */
+export function link(text, press) {
   const made = h("button", { type: "button", class: "results-link" }, h("bdi", {}, text));
   made.addEventListener("click", press);
   return made;

@@ -17,7 +17,7 @@ export function mountWords(container, app) {
     running.abort();
     running = new AbortController();
     clearTimeout(timer);
-    container.hidden = !(moment?.checkpoint && question);
+    container.hidden = !(moment?.checkpoint && question && question.scope !== "library"); // its videos need not have been read here
     if (container.hidden) return;
     const body_ = { video, query: question.query, checkpoint: moment.checkpoint, start_s: moment.start_s, end_s: moment.end_s };
     if ((question.query.match(WORD) ?? []).length > MOST_WORDS) return void fill(body, h("p", { class: "soft small" }, `The sentence has more than ${MOST_WORDS} words; what each one does is told of shorter ones.`));
