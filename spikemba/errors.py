@@ -71,6 +71,8 @@ class FeaturesMissing(SpikeMbaError):
         encoder = folder.name.removesuffix("_text")
         source = "--queries ANNOTATIONS" if sentences else "VIDEOS"
         usual = f"spikemba extract {source} --encoder {encoder} --out {folder.parent}"
+        if folder.is_file():  # a pack of somebody else's
+            usual = f"spikemba features show {folder} --annotations ANNOTATIONS"
         super().__init__(f"no features for {item} in {folder}; run `{command or usual}`")
 
 

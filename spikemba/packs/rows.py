@@ -38,8 +38,8 @@ def chosen_key(
 ) -> str:
     """The key of the array that is meant: what was asked for, a usual name, or the only one of two axes.
 
-    place: says where the arrays are.  path: of the pack. Raises FeaturesMismatch that names the arrays where nothing tells,
-    and says how to choose.
+    place: says where the arrays are.  path: of the pack.
+    Raises FeaturesMismatch that names the arrays and says how to choose, where nothing tells.
     """
     if wanted in shapes and wanted:
         return wanted
