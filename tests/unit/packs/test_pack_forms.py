@@ -225,6 +225,14 @@ def test_several_arrays_are_named_with_how_to_choose(tmp_path):
         FeatureFolder(tmp_path / "pack:x", "video")
 
 
+def test_a_folder_of_packs_is_none_and_a_key_that_is_not_there_is_refused(tmp_path):
+    path = FORMS["npy"](tmp_path, ROWS)
+    with pytest.raises(FeaturesMismatch, match="holds no features itself, but folders: pack; name one of them"):
+        FeatureFolder(tmp_path, "video")
+    with pytest.raises(FeaturesMismatch, match=r"has no array 'x'; it holds one array, \(\d+, 768\)"):
+        FeatureFolder(path.with_name("pack:x"), "video")
+
+
 def test_a_group_of_an_h5_is_chosen_by_its_name(tmp_path):
     with h5py.File(tmp_path / "p.h5", "w") as file:
         for name, rows in ROWS.items():
