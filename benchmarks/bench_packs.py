@@ -7,9 +7,7 @@
 times of the processor, which other programs on it hardly touch.
 """
 
-import argparse
 import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from record import Record, options
 
 from spikemba.features import FeatureFolder
 
@@ -73,16 +72,18 @@ def measured(path: Path, names: list[str]) -> dict[str, float]:
 
 def main() -> None:
     """Print one JSON line per form."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--videos", type=int, default=10_000)
-    options = parser.parse_args()
+    arguments = parser.parse_args()
+    record = Record(arguments, also=["h5py"])
     rng = np.random.default_rng(0)
-    videos = {f"{i:011d}_60.0_210.0": rng.random((75, 16), np.float32) for i in range(options.videos)}
-    versions = {"python": platform.python_version(), "h5py": h5py.__version__, "torch": torch.__version__}
+    videos = {f"{i:011d}_60.0_210.0": rng.random((75, 16), np.float32) for i in range(arguments.videos)}
     for form, write in FORMS.items():
         with tempfile.TemporaryDirectory() as folder:
             found = measured(write(Path(folder), videos), list(videos))
-        print(json.dumps({"form": form, "videos": len(videos), **found, **versions}), flush=True)
+        print(json.dumps({"form": form, "videos": len(videos), **found}), flush=True)
+        record.speed(f"{form}, {len(videos):,} videos", found)
+    record.keep()
 
 
 if __name__ == "__main__":

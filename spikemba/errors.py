@@ -115,7 +115,10 @@ class FeaturesMissing(SpikeMbaError):
 
     def __init__(self, item: str, folder: Path, command: str | None = None) -> None:
         """folder: of one encoder, by its name; of sentences with `_text`.  command: another one that makes them."""
-        super().__init__(f"no features for {item} in {folder}; run `{command or extract_command(folder)}`")
+        usual = extract_command(folder)
+        if folder.is_file():  # a pack of somebody else's
+            usual = command_line("spikemba", "features", "show", folder, "--annotations", "ANNOTATIONS")
+        super().__init__(f"no features for {item} in {folder}; run `{command or usual}`")
 
 
 class FeaturesMismatch(SpikeMbaError):

@@ -53,7 +53,8 @@ def compare_features(a: Path, b: Path) -> list[Comparison]:
     ours, theirs = _streams(a), _streams(b)
     names = [name for name in ours if name in theirs]
     if not names and len(ours) == len(theirs) == 1:  # two folders of one encoder, whatever they are called
-        return [_compare(next(iter(ours)), FeatureFolder(*ours.values()), FeatureFolder(*theirs.values()))]
+        ((name, mine),), (other,) = ours.items(), theirs.values()
+        return [_compare(name, FeatureFolder(mine), FeatureFolder(other))]
     if not names:
         raise FeaturesMissing(f"any encoder of {a} ({', '.join(ours) or 'none'})", b / "ENCODER")
     return [_compare(name, FeatureFolder(ours[name]), FeatureFolder(theirs[name])) for name in names]

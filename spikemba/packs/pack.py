@@ -155,8 +155,11 @@ class Pack:
             raise FeaturesMismatch(f"{path} is empty; expected {EXPECTED}")
         if not path.is_file():
             _check_whole(path)
-        if all("/" in name for name in names) and not path.is_file():
+        if not names:
             raise FeaturesMissing("any video or query", path)
+        if all("/" in name for name in names) and not path.is_file():
+            folders = ", ".join(sorted({name.partition("/")[0] for name in names})[:10])
+            raise FeaturesMismatch(f"{path} holds no features itself, but folders: {folders}; name one of them")
         return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())[:N_SAMPLED]
 
     def _guessed_kind(self) -> Kind:

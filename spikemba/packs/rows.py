@@ -39,16 +39,16 @@ def chosen_key(
     """The key of the array that is meant: what was asked for, a usual name, or the only one of two axes.
 
     place: says where the arrays are.  path: of the pack.
-    Raises FeaturesMismatch that names the arrays where nothing tells, and says how to choose.
+    Raises FeaturesMismatch that names the arrays and says how to choose, where nothing tells.
     """
-    if wanted in shapes and wanted:
-        return wanted
-    for key in (*usual, ONLY):
-        if key in shapes and (not wanted or key == ONLY):
-            return key
-    listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
+    listed = ", ".join(f"{key or 'one array,'} {shape}" for key, shape in shapes.items()) or "nothing"
     if wanted:
+        if wanted in shapes:
+            return wanted
         raise FeaturesMismatch(f"{place()} has no array {wanted!r}; it holds {listed}")
+    for key in (*usual, ONLY):
+        if key in shapes:
+            return key
     others = {key: shape for key, shape in shapes.items() if key not in (*MASK_KEYS, POOLED_KEY, SENTENCE_KEY)}
     found = [key for key, shape in others.items() if len(squeezed(shape)) == 2]
     if len(found) == 1:

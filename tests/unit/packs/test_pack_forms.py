@@ -94,7 +94,8 @@ def test_a_video_has_the_same_rows_in_every_form(tmp_path, form):
         np.testing.assert_allclose(pack.video(name).astype(np.float32), rows, **close(form))
     assert pack.items() == sorted(ROWS)
     assert not pack.has_video("other")
-    with pytest.raises(FeaturesMissing, match="no features for video 'other'"):
+    cure = "features show" if path.is_file() else "extract"
+    with pytest.raises(FeaturesMissing, match=f"no features for video 'other' in .*; run `spikemba {cure}"):
         pack.video("other")
     assert pack.files(videos=[*ROWS, "other"])[0].is_file()
 
@@ -222,6 +223,14 @@ def test_several_arrays_are_named_with_how_to_choose(tmp_path):
     np.testing.assert_array_equal(chosen.video("v1"), ROWS["v1"][:, :256])
     with pytest.raises(FeaturesMismatch, match="has no array 'x'; it holds slow"):
         FeatureFolder(tmp_path / "pack:x", "video")
+
+
+def test_a_folder_of_packs_is_none_and_a_key_that_is_not_there_is_refused(tmp_path):
+    path = FORMS["npy"](tmp_path, ROWS)
+    with pytest.raises(FeaturesMismatch, match="holds no features itself, but folders: pack; name one of them"):
+        FeatureFolder(tmp_path, "video")
+    with pytest.raises(FeaturesMismatch, match=r"has no array 'x'; it holds one array, \(\d+, 768\)"):
+        FeatureFolder(path.with_name("pack:x"), "video")
 
 
 def test_a_group_of_an_h5_is_chosen_by_its_name(tmp_path):
