@@ -65,12 +65,13 @@ class CorrectionError(SpikeMbaError):
 class FeaturesMissing(SpikeMbaError):
     """A video or query has no extracted features."""
 
-    def __init__(self, item: str, folder: Path, command: str | None = None) -> None:
+    def __init__(self, item: str, folder: Path | str, command: str | None = None) -> None:
         """folder: of one encoder, by its name; of sentences with `_text`.  command: another one that makes them."""
-        sentences = folder.name.endswith("_text")
-        encoder = folder.name.removesuffix("_text")
+        place = Path(folder)
+        sentences = place.name.endswith("_text")
+        encoder = place.name.removesuffix("_text")
         source = "--queries ANNOTATIONS" if sentences else "VIDEOS"
-        usual = f"spikemba extract {source} --encoder {encoder} --out {folder.parent}"
+        usual = f"spikemba extract {source} --encoder {encoder} --out {place.parent}"
         super().__init__(f"no features for {item} in {folder}; run `{command or usual}`")
 
 

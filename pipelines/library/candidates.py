@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikemba.library import Library, StoredVideo
+from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.fusion import fused
 from spikemba.library.rows import videos_by_id
@@ -34,7 +35,7 @@ class Candidate:
         """Of the other files."""
         return tuple(one.path for one in self.copies)
 
-    def problem(self, folder: Path) -> str | None:
+    def problem(self, folder: Address) -> str | None:
         """What happened to the file since it was taken in, if anything did."""
         cure = f"run `spikemba index` on its folder again with --library {folder}"
         try:
