@@ -113,7 +113,7 @@ def peaks(scores: NDArray[np.float32], n: int) -> list[tuple[int, int, float]]:
     mean = float(left[there].mean()) if there.any() else 0.0
     while len(found) < n and np.isfinite(left).any():
         top_clip = int(left.argmax())
-        high = left >= (left[top_clip] + mean) / 2
+        high = left >= min(left[top_clip], (left[top_clip] + mean) / 2)  # what is left may lie below the mean
         start, stop = next((a, b) for a, b in runs(high) if a <= top_clip < b)
         found.append((start, stop, float(left[top_clip])))
         left[start:stop] = -np.inf
