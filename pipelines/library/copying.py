@@ -79,7 +79,9 @@ def _missing(library: Library, writer: Writer, videos: Sequence[StoredVideo]) ->
     for one in videos:
         there = known.get(one.path)
         same = there is not None and (_state(there), there.problem) == (_state(one), one.problem)
-        lacking = here.get(one.id, set()) - (encoders.get(there.id, frozenset()) if there is not None and same else set())
+        lacking = here.get(one.id, set()) - (
+            encoders.get(there.id, frozenset()) if there is not None and same else set()
+        )
         if not same or lacking:
             found[one.id] = lacking
     return found

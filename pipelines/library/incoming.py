@@ -1,7 +1,8 @@
 """incoming/: features on their way into a library, one file per video and encoder, each whole and complete.
 
-Any number of processes and machines put files there, and who changes the library takes them in; see `staging.py`. A file is named by
-the video's path, size and time, so what was made of an earlier state of a video is not taken for the present one.
+Any number of processes and machines put files there, and who changes the library takes them in; see `staging.py`. A
+file is named by the video's path, size and time, so what was made of an earlier state of a video is not taken for the
+present one.
 """
 
 import hashlib

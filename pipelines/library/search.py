@@ -13,7 +13,6 @@ words are fused with that by their ranks.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 

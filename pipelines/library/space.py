@@ -15,7 +15,8 @@ from spikemba.library.writer import check_encoder
 def search_space(library: Library, grounder: Grounder, text: TextFeatures | None = None) -> VideoEncoder:
     """The encoder by which clips are found, once its rows and all others that the model reads are those of the library.
 
-    text: a sentence that is to be compared with them. Raises LibraryError that names the command that makes them: nothing of other weights is ever compared.
+    text: a sentence that is to be compared with them. Raises LibraryError that names the command that makes them:
+    nothing of other weights is ever compared.
     """
     encoder = grounder.text
     names = dict.fromkeys(one.name for one in grounder.encoders)

@@ -2,8 +2,8 @@
 
 In:    videos with the rows that encoders made of them; a vector to compare every clip with.
 Out:   LIBRARY/library.sqlite (what is there), a matrix of float16 rows per encoder, hits, features as encoded.
-First: reader.py, what can be asked; then writer.py, what can be changed; schema.py says what lies on disk. lance/ is the
-       same beyond one machine: forms.py says which form lies where.
+First: reader.py, what can be asked; then writer.py, what can be changed; schema.py says what lies on disk, forms.py
+       which form a library has; lance/ is the other one, beyond one machine.
 """
 
 from spikemba.library.forms import open_library

@@ -4,13 +4,13 @@
     OMP_NUM_THREADS=1 LANCE_CPU_THREADS=1 python tests/benchmarks/bench_lance.py --data gaussian --rows 200000
 
 Clips of 512 numbers, 75 to a video. `walk`: a video begins near one of 1,000 places, of which some are frequent, and
-walks on from clip to clip; a question is a clip with noise as long as its distance to such a place. `gaussian`: every
-clip is drawn alone, so that no two are near each other: the hard case, which no archive is.
+walks on from clip to clip; a question is a clip with noise. `gaussian`: every clip is drawn alone, so that no two are
+near each other: the hard case, which no archive is.
 
 `recall`: of the 20 nearest clips by the exact scan, the share that the index names, over `--questions`, for partitions
-looked into (nprobes) and rows looked at (ef).  `query_ms`: median; `exact_ms` of LanceDB comparing all rows;
-`scan_ms` of the local form's scan over the same rows, where --scan is given.  `build_s`: by the clock, `build_cpu_s` of
-the processor.  `peak_gb`: resident memory of this process in all, `before_gb` before building.  `disk_gb`: the folder's.
+looked into (nprobes) and rows looked at (ef).  `query_ms`: median; `exact_ms` of LanceDB comparing all rows.
+`build_s`: by the clock, `build_cpu_s` of the processor.  `before_gb`, `peak_gb`: resident memory of this process at
+most, before building and in all.  `disk_gb`: of the folder, rows and index.
 """
 
 import argparse

@@ -55,7 +55,9 @@ def test_a_library_in_an_object_store_is_filled_asked_checked_and_copied(videos,
 
 def test_what_is_wrong_with_an_object_store_is_one_line(bucket, tmp_path, monkeypatch, videos):
     asked = "library", "info", "--library"
-    assert f"library {bucket}/none: there is no library; run `spikemba index" in fails_in_one_line(*asked, f"{bucket}/none")
+    assert f"library {bucket}/none: there is no library; run `spikemba index" in fails_in_one_line(
+        *asked, f"{bucket}/none"
+    )
     assert "there is no such bucket" in fails_in_one_line(*asked, "s3://no-such-bucket/l")
     run("index", videos, "--encoder", "mini", "--library", tmp_path / "l")
     form = fails_in_one_line("index", videos, "--encoder", "mini", "--library", tmp_path / "l", "--form", "lance")

@@ -69,7 +69,8 @@ class Catalogue:
                 continue
             values = (name, manifest.model_dump_json(), manifest.weights, manifest.dim, manifest.clip_s, file, n_rows)
             self.connection.execute(
-                "INSERT INTO encoders (name, manifest, weights, dim, clip_s, file, n_rows) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO encoders (name, manifest, weights, dim, clip_s, file, n_rows) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
         return dict(self.connection.execute("SELECT file, id FROM encoders").fetchall())
@@ -104,5 +105,3 @@ class Catalogue:
             "INSERT INTO texts (video, source, start_s, end_s, text) VALUES (?, ?, ?, ?, ?)",
             [(id_, source, *text) for source, texts in said.items() for text in texts],
         )
-
-

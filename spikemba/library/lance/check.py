@@ -97,7 +97,10 @@ class _Seen:
             places = top(scores, NEAREST)
             rows = np.stack((entries[places], clips[places].astype(np.int64)), axis=1)
             if i < len(self.best):
-                scores, rows = np.concatenate((self.best[i][0], scores[places])), np.concatenate((self.best[i][1], rows))
+                scores, rows = (
+                    np.concatenate((self.best[i][0], scores[places])),
+                    np.concatenate((self.best[i][1], rows)),
+                )
                 places = top(scores, NEAREST)
                 self.best[i] = scores[places], rows[places]
             else:

@@ -1,6 +1,6 @@
 """What a library of LanceDB knows: a log that is only ever added to, and the state that its records make.
 
-    video         a file as it was: path, size, time, digest, length, problem, and its rows: table -> entry, number, length
+    video         a file as it was: path, size, time, digest, length, problem; its rows: table -> entry, number, length
     gone          a path that is in the library no more
     texts         what a source says of a path
     encoder_gone  a table of rows that is in the library no more

@@ -35,7 +35,8 @@ _FAULTS = (
     ),
     (r"permission denied|read-only file system", "it cannot be written or read", "choose another one with --library"),
     (
-        r"ConnectError|kind: Connect|dns error|timed? ?out|TimedOut|connection (refused|reset|closed)|RetryError|error sending",
+        r"ConnectError|kind: Connect|dns error|timed? ?out|TimedOut|connection (refused|reset|closed)|RetryError"
+        r"|error sending",
         "the object store cannot be reached",
         f"check the network and AWS_ENDPOINT_URL; {_AGAIN}",
     ),

@@ -4,6 +4,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,7 +159,7 @@ class LanceLibrary(Library):
                 near = rows @ query.astype(np.float32)
                 near = near if product else np.divide(near, norms, out=np.zeros_like(near), where=norms > 0)
                 edges = [0, *(np.flatnonzero(np.diff(entries)) + 1).tolist(), len(entries)]
-                for a, b in zip(edges[:-1], edges[1:], strict=True):
+                for a, b in pairwise(edges):
                     own = scores.get(int(entries[a]))
                     if own is not None:
                         own[clips[a:b]] = near[a:b]

@@ -67,7 +67,7 @@ class Store:
 
     def settings(self, table: str) -> IndexSettings:
         """How a table's index is made and asked."""
-        known = {name for name in vars(IndexSettings())}
+        known = set(vars(IndexSettings()))
         return IndexSettings(**{k: v for k, v in self.state.settings.get(table, {}).items() if k in known})
 
     def _bring_up(self, tables: dict[str, Any]) -> None:

@@ -44,7 +44,10 @@ def answers(folder, among=None):
     with open_library(folder) as library:
         ids = None if among is None else [one.id for one in library.videos() if one.name in among]
         names = {one.id: one.name for one in library.videos()}
-        hits = [(hit.video.name, hit.clip, hit.start_s, hit.end_s, round(hit.score, 5)) for hit in library.scan("clip", vector, 99, among=ids)]
+        hits = [
+            (hit.video.name, hit.clip, hit.start_s, hit.end_s, round(hit.score, 5))
+            for hit in library.scan("clip", vector, 99, among=ids)
+        ]
         best = [(hit.video.name, hit.clip, hit.n_clips) for hit in library.best_videos("clip", vector, 99, among=ids)]
         found = library.clip_scores("clip", vector, product=True, among=ids)
         scores = {names[int(video)]: np.round(found.of(i), 4).tolist() for i, video in enumerate(found.videos)}
@@ -70,7 +73,9 @@ def test_what_is_put_in_stays_and_follows_changes(tmp_path):
         assert not writer.copy(by_name["3.mp4"], FileState(Path("/else/3c.mp4"), 2, 9, "another"))
         writer.note_problem(FileState(Path("/videos/bad.mp4"), 1, 1, "bad"), "no video")
     with open_library(tmp_path / "l") as library:
-        found = {str(one.path): library.features(one, ["clip"]).features[0].astype(np.float16) for one in library.videos()}
+        found = {
+            str(one.path): library.features(one, ["clip"]).features[0].astype(np.float16) for one in library.videos()
+        }
         copy = library.video(Path("/else/3b.mp4"))
         assert [one.name for one in library.copies(copy)] == ["3.mp4"]
         assert [one.problem for one in library.videos(broken=True) if one.problem] == ["no video"]
@@ -229,7 +234,9 @@ def test_the_exact_answers_of_check_are_those_of_the_product(indexed):
     wide = {f"{i}.mp4": rows_of(i, 20).astype(np.float64) for i in range(40)} | {"late.mp4": rows_of(99, 20)}
     for vector, (_, rows) in zip(seen.questions[:5], seen.best[:5], strict=True):
         cosine = {
-            (name, clip): row @ vector / np.linalg.norm(row) for name, own in wide.items() for clip, row in enumerate(own)
+            (name, clip): row @ vector / np.linalg.norm(row)
+            for name, own in wide.items()
+            for clip, row in enumerate(own)
         }
         truth = sorted(cosine, key=lambda key: -cosine[key])[: check.NEAREST]
         assert {(names[entry], clip) for entry, clip in rows.tolist()} == set(truth)
@@ -239,7 +246,10 @@ def test_rows_that_are_not_there_or_damaged_are_named(tmp_path):
     from spikemba.library.lance.check import check
 
     with changing(filled(tmp_path / "l")) as writer:
-        runs = writer.store.state.videos["/videos/0.mp4"].runs["clip"], writer.store.state.videos["/videos/2.mp4"].runs["clip"]
+        runs = (
+            writer.store.state.videos["/videos/0.mp4"].runs["clip"],
+            writer.store.state.videos["/videos/2.mp4"].runs["clip"],
+        )
         writer.store.tables["clip"].delete(f"entry = {runs[0].entry} AND clip = 1")
         writer.store.tables["clip"].update(where=f"entry = {runs[1].entry} AND clip = 0", values={"norm": 9.0})
     with open_library(tmp_path / "l") as library:
@@ -260,5 +270,7 @@ def test_what_lies_elsewhere_is_said(tmp_path, monkeypatch):
     with pytest.raises(LibraryError, match="it is of the form local, not lance"), changing(tmp_path / "local", "lance"):
         pass
     monkeypatch.setattr("spikemba.library.lance.place.is_installed", lambda name: False)
-    with pytest.raises(PackageMissing, match=r"needs lancedb, which is not installed; run `pip install 'spikemba\[library\]'`"):
+    with pytest.raises(
+        PackageMissing, match=r"needs lancedb, which is not installed; run `pip install 'spikemba\[library\]'`"
+    ):
         filled(tmp_path / "l")

@@ -59,7 +59,9 @@ write(sys.argv[1], 5, 1)
 def content(address):
     """Name -> rows of both encoders, of all videos."""
     with open_library(address) as library:
-        return {one.name: [rows.tolist() for rows in library.features(one, ["a", "b"]).features] for one in library.videos()}
+        return {
+            one.name: [rows.tolist() for rows in library.features(one, ["a", "b"]).features] for one in library.videos()
+        }
 
 
 def rows(seed, n):
@@ -72,7 +74,9 @@ def test_processes_that_write_at_once_lose_nothing_and_a_video_of_several_is_one
     seeds = (1, 2, 3)
     running = [subprocess.Popen([sys.executable, "-c", WORK, str(address), str(seed)]) for seed in seeds]
     assert [process.wait() for process in running] == [0, 0, 0]
-    expected = {f"{seed}-{i}.mp4": [rows(100 * seed + i + more, 3) for more in (0, 1000)] for seed in seeds for i in range(4)}
+    expected = {
+        f"{seed}-{i}.mp4": [rows(100 * seed + i + more, 3) for more in (0, 1000)] for seed in seeds for i in range(4)
+    }
     assert content(address) == expected | {"shared.mp4": [rows(7, 4), rows(1007, 4)]}
     with open_library(address) as library:
         assert len(library.scan("a", np.ones(DIM), 999)) == 3 * 4 * 3 + 4
