@@ -13,7 +13,7 @@ from pipelines.extraction.extract import ENGINES
 from pipelines.extraction.job import Engine, ExtractEvents, RunOptions
 from pipelines.library.incoming import IndexJob, key_of, take_in
 from pipelines.library.plan import Known, Plan, Task, look_for, make_plan
-from pipelines.library.staging import staging
+from pipelines.library.staging import INCOMING, staging
 from pipelines.library.written import bring_in_texts
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import folder_name
@@ -121,14 +121,12 @@ class _Indexing:
         known = self._known() if self._is_there() else Known((), {})
         paths = look_for(inputs, [one.path for one in known.videos], self.library)
         self.encoders = self.job.encoders()
-        with changing(self.library, self.form):
-            pass
+        self._register()
         with staging(self.library, self.form, self._take_in) as incoming:
             self.job = replace(self.job, out=incoming)
             return self._run(inputs, paths)
 
     def _run(self, inputs: Sequence[Path], paths: Sequence[Path]) -> IndexResult:
-        self._register()
         self._take_in()  # what a run that was broken off has left
         known, shard = self._known(), self.job.run.shard
         self.before = {one.path for one in known.videos}
@@ -163,13 +161,15 @@ class _Indexing:
     def _register(self) -> None:
         """Give the encoders their places in the library, before anything is encoded for them."""
         manifests = [video_manifest(one, self.job.clip_s, self.job.dtype) for one in self.encoders]
-        with changing(self.library) as writer:
+        with changing(self.library, self.form) as writer:
             known = writer.encoders()
             for manifest in manifests:  # all of them or none
                 check_encoder(self.library, known.get(manifest.encoder), manifest)
             for manifest in manifests:
                 writer.add_encoder(manifest)
-                place = self.job.out / folder_name(manifest.encoder)
+                if self.form == "lance":
+                    continue
+                place = Path(self.library) / INCOMING / folder_name(manifest.encoder)
                 with suppress(ConfigError):
                     if read_manifest(place) in (None, manifest):
                         continue

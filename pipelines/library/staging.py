@@ -6,6 +6,7 @@ user's cache, whose lock it holds as long as it lives. What a killed run has lef
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from spikemba.user_folders import cache_folder
 from spikemba.video.folders import absolute
 
 INCOMING = "incoming"
+KEPT_S = 7 * 24 * 3600
+"""How long features of a killed run wait that cannot be taken in."""
 
 
 @contextmanager
@@ -54,5 +57,5 @@ def _adopt(left: Path, take_in: Callable[[Path], object]) -> None:
         if not free:
             return
         take_in(left)
-        if not list(left.rglob("[!.]*.npz")):
+        if not list(left.rglob("[!.]*.npz")) or time.time() - left.stat().st_mtime > KEPT_S:
             rmtree(left, ignore_errors=True)
