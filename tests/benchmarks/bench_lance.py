@@ -79,6 +79,27 @@ def made(folder: Path, data: str, rows: int):
     return table
 
 
+def compare_types(folder: Path, rows: int) -> None:
+    """Processor time of building an index over float32 and over float16."""
+    import lancedb
+    import pyarrow as pa
+    from lancedb.index import HnswFlat
+
+    from spikemba.library.lance.vector_index import EF_CONSTRUCTION, M
+
+    wide = np.concatenate(list(blocks("gaussian", rows)))
+    for dtype, kind in ((np.float32, pa.float32()), (np.float16, pa.float16())):
+        table = lancedb.connect(str(folder)).create_table(
+            "types", schema=pa.schema([("vector", pa.list_(kind, DIM))]), mode="overwrite"
+        )
+        table.add(pa.table([pa.FixedSizeListArray.from_arrays(pa.array(wide.astype(dtype).ravel()), DIM)], ["vector"]))
+        cpu = time.process_time()
+        how = {"num_partitions": 1, "m": M, "ef_construction": EF_CONSTRUCTION}
+        table.create_index("vector", config=HnswFlat(distance_type="cosine", **how))
+        took = round(time.process_time() - cpu, 1)
+        print(json.dumps({"rows": rows, "type": np.dtype(dtype).name, "build_cpu_s": took}), flush=True)
+
+
 def named(found: tuple[np.ndarray, np.ndarray]) -> set[tuple[int, int]]:
     return set(zip(found[0].tolist(), found[1].tolist(), strict=True))
 
@@ -92,9 +113,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--kind", default="IVF_HNSW_FLAT")
     parser.add_argument("--questions", type=int, default=50)
+    parser.add_argument("--types", action="store_true", help="Compare float32 with float16 alone.")
     parser.add_argument("--remove", action="store_true", help="Remove the folder at the end.")
     asked = parser.parse_args()
 
+    if asked.types:
+        compare_types(asked.folder, asked.rows)
+        return
     table, case = made(asked.folder, asked.data, asked.rows), {"data": asked.data, "rows": asked.rows}
     if index_state(table).kind is None:
         before, start, cpu = gigabytes(), time.perf_counter(), time.process_time()

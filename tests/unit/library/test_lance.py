@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikemba.errors import FeaturesMissing, LibraryError, PackageMissing, UnknownName
+from spikemba.errors import FeaturesMissing, LibraryError, PackageMissing, SpikeMbaError, UnknownName
 from spikemba.features import Manifest
 from spikemba.library import open_library
 from spikemba.library.forms import changing
 from spikemba.library.lance import upkeep, vector_index
 from spikemba.library.lance.log import GONE, VIDEO, Record, folded
+from spikemba.library.lance.place import told
 from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.lance.rows import arrow
 from spikemba.library.lance.vector_index import IndexSettings, index_state
@@ -274,3 +275,29 @@ def test_what_lies_elsewhere_is_said(tmp_path, monkeypatch):
         PackageMissing, match=r"needs lancedb, which is not installed; run `pip install 'spikemba\[library\]'`"
     ):
         filled(tmp_path / "l")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("S3 error: <Code>NoSuchBucket</Code>", "there is no such bucket; make it"),
+        (
+            "Status { status: 403, body: <Code>SignatureDoesNotMatch</Code>",
+            "access was refused; check AWS_ACCESS_KEY_ID",
+        ),
+        ("<Code>InvalidAccessKeyId</Code>", "access was refused; check AWS_ACCESS_KEY_ID"),
+        ("http://169.254.169.254/latest/api/token: timed out", "access was refused; check AWS_ACCESS_KEY_ID"),
+        (
+            "RetryError { kind: Connect, source: tcp connect error }",
+            "cannot be reached; check the network and AWS_ENDPOINT",
+        ),
+        ("Commit conflict for version 7", "another process changed it at the same moment; nothing was lost"),
+        ("LanceError(IO): No space left on device (os error 28)", "there is no room left; make room and run the same"),
+        ("something new", "LanceDB says: lance error: something new at line 7; run `spikemba library check --library s3://b/l`"),
+    ],
+)
+def test_what_lancedb_raises_is_one_line(said, expected):
+    with pytest.raises(SpikeMbaError, match="s3://b/l: ") as raised, told("s3://b/l"):
+        raise RuntimeError(f"lance error: {said}\nat line 7")
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)
