@@ -113,10 +113,10 @@ class CorrectionError(SpikeMbaError):
 class FeaturesMissing(SpikeMbaError):
     """A video or query has no extracted features."""
 
-    def __init__(self, item: str, folder: Path, command: str | None = None) -> None:
+    def __init__(self, item: str, folder: Path | str, command: str | None = None) -> None:
         """folder: of one encoder, by its name; of sentences with `_text`.  command: another one that makes them."""
-        usual = extract_command(folder)
-        if folder.is_file():  # a pack of somebody else's
+        usual = extract_command(Path(folder))
+        if Path(folder).is_file():  # a pack of somebody else's
             usual = command_line("spikemba", "features", "show", folder, "--annotations", "ANNOTATIONS")
         super().__init__(f"no features for {item} in {folder}; run `{command or usual}`")
 

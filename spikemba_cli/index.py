@@ -1,7 +1,7 @@
 """`spikemba index`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,13 +28,20 @@ from spikemba_cli.extraction_options import (
 if TYPE_CHECKING:
     from pipelines.library.index import IndexResult
 
-LibraryOption = Annotated[Path, typer.Option(help="Folder of the library.")]
+LibraryOption = Annotated[
+    str, typer.Option(metavar="PLACE", help="Folder of the library, or s3://BUCKET/PLACE (gs://, az://) of LanceDB.")
+]
+FormOption = Annotated[
+    Literal["local", "lance"] | None,
+    typer.Option(help="Of a new library in a folder: local, or lance (LanceDB); what is there keeps its own."),
+]
 
 
 def index(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
     encoder: EncodersOption = "clip",
-    library: LibraryOption = Path("library"),
+    library: LibraryOption = "library",
+    form: FormOption = None,
     clip_length: ClipLengthOption = 2.0,
     weights: WeightsOption = None,
     frames: FramesOption = "published",
@@ -58,7 +65,7 @@ def index(
     how = run_options(options, weights, shard, engine, decoders, retry_failed=retry_failed)
     with progress("indexing", "videos", "clips") as report:
         events = ExtractEvents(report, report.of_unit, failed=lambda _, problem: print_error(problem))
-        result = run(videos, encoder, library, clip_s=clip_length, run=how, events=events)
+        result = run(videos, encoder, library, form=form, clip_s=clip_length, run=how, events=events)
     _print(result, as_json)
     if result.failed:
         raise typer.Exit(1)
@@ -72,6 +79,8 @@ def _print(result: "IndexResult", as_json: bool) -> None:
             f"{n} cannot be reached now and stay in the library, the first is {result.unreachable[0]}; where they are "
             f"gone for good, run `{drop}`"
         )
+    for note in result.notes:
+        print_note(note)
     if as_json:
         print_json(result.to_dict())
         return

@@ -46,7 +46,7 @@ WhereOption = Annotated[
 
 def search(
     text: Annotated[str | None, typer.Argument(help="One sentence: what to look for.")] = None,
-    library: LibraryOption = Path("library"),
+    library: LibraryOption = "library",
     image: ImageOption = None,
     like: LikeOption = None,
     checkpoint: CheckpointOption = None,
@@ -86,12 +86,12 @@ def search(
     from pipelines.grounding.answer_files import AnswerEvents, Outputs  # torch loads here, not for --help
     from pipelines.library.search import SearchSettings
     from pipelines.library.search_forms import write_outputs
-    from spikemba.library import Library
+    from spikemba.library import open_library
 
     settings = SearchSettings(top, videos, where, 0.0 if show_all else min_exists, texts=texts)
     outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode)
     outputs = replace(outputs, shape=shape, relative=relative)
-    with Library.open(library) as opened:
+    with open_library(library) as opened:
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
         check_asked(opened, checkpoint or encoder)
         grounder = spikemba.load(checkpoint, encoder=encoder, **how)

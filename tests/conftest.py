@@ -1,9 +1,10 @@
 """Small video files, made where a test needs them, and a small shapes corpus that all pipeline tests share."""
 
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,34 @@ def telling(corpus: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFact
     out = tmp_path_factory.mktemp("runs") / "telling"
     train(load_config(corpus / "config.yaml", [*tiny, *settings]), out)
     return out
+
+
+@pytest.fixture(scope="session")
+def _object_store() -> Iterator[str]:
+    """The address of moto's S3 server on this machine."""
+    import logging
+
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(_object_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """`s3://NAME` of a new bucket, with the environment that finds it."""
+    import boto3
+
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "AWS_ENDPOINT_URL": _object_store}.items():
+        monkeypatch.setenv(name, value)
+    name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:32]
+    boto3.client("s3", endpoint_url=_object_store).create_bucket(Bucket=name)
+    return f"s3://{name}"
 
 
 @pytest.fixture

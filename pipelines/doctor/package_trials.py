@@ -232,6 +232,17 @@ def try_ray() -> str:
     return "packed a function; no cluster was started"
 
 
+def try_lancedb() -> str:
+    """Write three vectors and find the nearest."""
+    with library("lancedb"):
+        import lancedb
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [{"name": name, "vector": vector} for name, vector in (("a", [1.0, 0.0]), ("b", [0.0, 1.0]))]
+        table = lancedb.connect(folder).create_table("rows", rows)
+        expect(table.search([0.1, 0.9]).limit(1).to_list()[0]["name"] == "b", "the nearest vector")
+    return "found the nearest of two vectors"
+
+
 def try_mamba_ssm() -> str:
     """Run its scan on the GPU."""
     from spikemba.ops.cuda_kernels import find_scan

@@ -126,6 +126,12 @@ PACKAGES = (
         "ground --format otio; spikemba[timelines]",
     ),
     _package("ray", packages.try_ray, "ray", "extract --engine ray; spikemba[ray]"),
+    _package(
+        "lancedb",
+        packages.try_lancedb,
+        "lancedb",
+        "libraries in object stores; spikemba[library]",
+    ),
     _package("mamba-ssm", packages.try_mamba_ssm, "mamba_ssm", "the scan on a GPU; spikemba[cuda]"),
     _package("causal-conv1d", packages.try_causal_conv1d, "causal_conv1d", "the convolution on a GPU; spikemba[cuda]"),
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.library.candidates import Candidate, by_ranks, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment
-from pipelines.library.search import SearchSettings, asked_about, clips_of, left_out, problems
+from pipelines.library.search import SearchSettings, asked_about, clips_of, compared, left_out, near, problems
 from pipelines.library.space import search_space
 from spikemba.encoders import VideoEncoder
 from spikemba.encoding.videos import encode_video
@@ -24,6 +24,8 @@ from spikemba.grounder.grounder import Grounder
 from spikemba.library import Library, StoredVideo
 from spikemba.library.clip_scores import ClipScores, peaks
 from spikemba.progress import Report, silent
+from spikemba.tables.fault import TableFault
+from spikemba.tables.times import seconds
 from spikemba.video.folders import absolute
 
 ONLY_CLIPS = "there is no sentence to ground: these are neighbouring clips that look like it, not moments of a model"
@@ -48,20 +50,12 @@ def parse_part(text: str) -> VideoPart:
     try:
         if not at or not path or match is None:
             raise ValueError
-        start_s, end_s = (_seconds(time) for time in match.groups())
-    except ValueError:
+        start_s, end_s = (seconds(time, "s", ".", None) for time in match.groups())
+    except (TableFault, ValueError):
         raise QueryError(f"{text!r} is no part of a video; expected VIDEO@START-END, as in clip.mp4@12-16") from None
     if end_s <= start_s:
         raise QueryError(f"{text!r} ends before it begins; expected VIDEO@START-END, as in clip.mp4@12-16")
     return VideoPart(Path(path), start_s, end_s)
-
-
-def _seconds(text: str) -> float:
-    """12.5, 1:02 or 1:00:02. Raises ValueError."""
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
 
 
 def search_image(
@@ -130,7 +124,7 @@ def _search(
     """Parts of videos near a vector. without: clips of a video, and of its copies, that were asked with."""
     settings.check(grounder)
     among = asked_about(library, settings)
-    plain = library.clip_scores(space.name, vector, among=among)
+    plain = near(library, space.name, vector, settings, among)
     found = plain.levelled(settings.level)
     if without is not None:
         found = _without(library, found, *without)
@@ -138,7 +132,8 @@ def _search(
     moments = tuple(_moment(plain, *hit) for hit in hits)
     notes = (ONLY_CLIPS, *left_out(library, space), *problems(library.folder, [one for one, *_ in hits]))
     model = f"clips of {space.name}"
-    return LibraryAnswer(asked, moments, "similarity", model, len(found.videos), notes=notes)
+    n_videos = compared(library, space, among)
+    return LibraryAnswer(asked, moments, "similarity", model, n_videos, notes=notes)
 
 
 def _moment(plain: ClipScores, one: Candidate, start: int, stop: int) -> LibraryMoment:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spikemba.errors import command_line
 from spikemba.library import Library, StoredVideo
+from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.fusion import fused
 from spikemba.library.rows import videos_by_id
@@ -35,7 +36,7 @@ class Candidate:
         """Of the other files."""
         return tuple(one.path for one in self.copies)
 
-    def problem(self, folder: Path) -> str | None:
+    def problem(self, folder: Address) -> str | None:
         """What happened to the file since it was taken in, if anything did."""
         again = command_line("spikemba", "index", self.path.parent, "--library", folder)
         cure = f"run `{again}` once more"

@@ -1,7 +1,8 @@
-"""LIBRARY/incoming/: features on their way into a library, one file per video and encoder, each whole and complete.
+"""incoming/: features on their way into a library, one file per video and encoder, each whole and complete.
 
-Any number of processes and machines put files there; whoever has the library's lock takes them in. A file is named by
-the video's path, size and time, so what was made of an earlier state of a video is not taken for the present one.
+Any number of processes and machines put files there, and who changes the library takes them in; see `staging.py`. A
+file is named by the video's path, size and time, so what was made of an earlier state of a video is not taken for the
+present one.
 """
 
 import hashlib
@@ -24,10 +25,10 @@ from spikemba.features import Array, read_manifest
 from spikemba.files import writing
 from spikemba.library.digest import file_digest
 from spikemba.library.matrix import Half, stored
-from spikemba.library.writer import FileState, LibraryWriter, NewVideo
+from spikemba.library.protocol import Writer
+from spikemba.library.writer import FileState, NewVideo
 from spikemba.video.names import file_about
 
-INCOMING = "incoming"
 DURATION_KEY, PATH_KEY = "duration_s", "video"
 KEPT_S = 7 * 24 * 3600
 """How long features wait for a video that cannot be found, in case its disk comes back."""
@@ -76,13 +77,13 @@ class _Waiting:
     rows: Half
 
 
-def take_in(folder: Path, writer: LibraryWriter, digests: Mapping[str, str] | None = None) -> list[Path]:
+def take_in(incoming: Path, writer: Writer, digests: Mapping[str, str] | None = None) -> list[Path]:
     """Take in what waits, and remove it from incoming/; returns the videos. Raises OutputError, LibraryError.
 
     What was made of videos that are another file now is removed; what is being written stays.
     """
     taken: dict[Path, None] = {}
-    for batch in _batches(_waiting(folder, writer)):
+    for batch in _batches(_waiting(incoming, writer)):
         videos: dict[str, NewVideo] = {}
         done: list[Path] = []
         for one in batch:
@@ -102,18 +103,18 @@ def take_in(folder: Path, writer: LibraryWriter, digests: Mapping[str, str] | No
                 file.unlink()
     for name in (SOURCES, FAILURES):  # what extraction notes of a folder of features; the library knows it
         with suppress(OSError):
-            (folder / INCOMING / name).unlink()
+            (incoming / name).unlink()
     return list(taken)
 
 
-def _waiting(folder: Path, writer: LibraryWriter) -> Iterator[_Waiting]:
+def _waiting(incoming: Path, writer: Writer) -> Iterator[_Waiting]:
     """Files that can be taken in, those of one video after each other; damaged and outdated ones are removed."""
     places = {folder_name(one.name): one for one in writer.encoders().values()}
     found = []
     for place, encoder in places.items():
         with suppress(ConfigError):
-            if read_manifest(folder / INCOMING / place) == encoder.manifest:
-                found += [(file.stem, file, encoder) for file in (folder / INCOMING / place).glob("[!.]*.npz")]
+            if read_manifest(incoming / place) == encoder.manifest:
+                found += [(file.stem, file, encoder) for file in (incoming / place).glob("[!.]*.npz")]
     for key, file, encoder in sorted(found, key=lambda one: one[0]):
         try:
             rows = load_array(file, VIDEO_KEY, encoder.dim)

@@ -11,16 +11,18 @@ from typing import Any
 
 from pipelines.extraction.extract import ENGINES
 from pipelines.extraction.job import Engine, ExtractEvents, RunOptions
-from pipelines.library.incoming import INCOMING, IndexJob, key_of, take_in
+from pipelines.library.incoming import IndexJob, key_of, take_in
 from pipelines.library.plan import Known, Plan, Task, look_for, make_plan
+from pipelines.library.staging import INCOMING, staging
 from pipelines.library.written import bring_in_texts
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.manifests import video_manifest
-from spikemba.errors import ConfigError, OutputError, SpikeMbaError
+from spikemba.errors import ConfigError, LibraryError, OutputError, SpikeMbaError
 from spikemba.features import read_manifest
-from spikemba.library.schema import FILE
-from spikemba.library.writer import ROOM, FileState, changing, check_encoder
+from spikemba.library.address import Address, library_address
+from spikemba.library.forms import Form, changing, check_form, form_of, open_library
+from spikemba.library.writer import ROOM, FileState, check_encoder
 
 TAKEN_AFTER_VIDEOS, TAKEN_AFTER_S = 64, 30.0
 """How often what was encoded is taken in while others are still being encoded."""
@@ -30,7 +32,7 @@ TAKEN_AFTER_VIDEOS, TAKEN_AFTER_S = 64, 30.0
 class IndexResult:
     """What an indexing did, by paths; every video of this process stands in one of the lists."""
 
-    library: Path
+    library: Address
     added: list[Path] = field(default_factory=list)
     renewed: list[Path] = field(default_factory=list)
     """Those whose file was another one before, or that lacked an encoder."""
@@ -43,6 +45,8 @@ class IndexResult:
     unreachable: list[Path] = field(default_factory=list)
     """Not found, and kept: their disk or folder cannot be read now."""
     failed: dict[Path, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What a person should know, each a line."""
 
     def to_dict(self) -> dict[str, Any]:
         """What `index --json` prints."""
@@ -56,8 +60,9 @@ class IndexResult:
 def index(
     inputs: Sequence[Path],
     encoder: str,
-    library: Path,
+    library: Path | str,
     *,
+    form: Form | None = None,
     clip_s: float = 2.0,
     run: RunOptions | None = None,
     events: ExtractEvents | None = None,
@@ -67,23 +72,43 @@ def index(
     Videos are encoded as `extract` does and taken in by and by, so a broken-off run goes on where it stopped; several
     runs may go on at once. What is gone below the folders given is dropped, what moved is followed. Names of the files
     and subtitles that lie beside them ride along.
+    library: a folder, or an address such as s3://bucket/place.  form: of a library that is made; see `forms.py`.
     Raises SpikeMbaError when nothing can start: no videos, a folder that is missing, an encoder whose rows in the
     library were made otherwise; OutputError when the disk is full: the library is then as it was after the last video.
     """
-    job = IndexJob(encoder, library / INCOMING, clip_s, "float16", run or RunOptions())
-    events = events or ExtractEvents()
-    result = _Indexing(job, library, events).run([Path(one) for one in inputs])
-    for path, problem in bring_in_texts(library).items():
+    place, events = library_address(library), events or ExtractEvents()
+    form = check_form(place, form)
+    job = IndexJob(encoder, Path(), clip_s, "float16", run or RunOptions())
+    result = _Indexing(job, place, form, events).run([Path(one) for one in inputs])
+    for path, problem in bring_in_texts(place).items():
         result.failed[path] = problem
         events.failed(path, problem)
+    if form == "lance":
+        result.notes += beside_the_index(place)
     return result
+
+
+def beside_the_index(place: Address) -> list[str]:
+    """Says how many clips of a library of LanceDB are compared one by one, where they are many."""
+    from spikemba.library.lance.reader import LanceLibrary
+    from spikemba.library.lance.vector_index import INDEXED_FROM, index_state
+
+    with open_library(place) as library:
+        assert isinstance(library, LanceLibrary)
+        left = {name: index_state(library.store.tables[one.file]).n_left for name, one in library.encoders().items()}
+    return [
+        f"{n:,} clips of {name} are not in the index and are compared one by one; "
+        f"run `spikemba library compact --library {place}`"
+        for name, n in left.items()
+        if n >= INDEXED_FROM
+    ]
 
 
 class _Indexing:
     """One run."""
 
-    def __init__(self, job: IndexJob, library: Path, events: ExtractEvents) -> None:
-        self.job, self.library, self.events = job, library, events
+    def __init__(self, job: IndexJob, library: Address, form: Form, events: ExtractEvents) -> None:
+        self.job, self.library, self.form, self.events = job, library, form, events
         self.result = IndexResult(library)
         self.encoders: list[VideoEncoder] = []
         self.digests: dict[str, str] = {}
@@ -93,10 +118,15 @@ class _Indexing:
 
     def run(self, inputs: Sequence[Path]) -> IndexResult:
         """Everything, in the order in which it must be done."""
-        known = self._known() if (self.library / FILE).exists() else Known((), {})
+        known = self._known() if self._is_there() else Known((), {})
         paths = look_for(inputs, [one.path for one in known.videos], self.library)
         self.encoders = self.job.encoders()
         self._register()
+        with staging(self.library, self.form, self._take_in) as incoming:
+            self.job = replace(self.job, out=incoming)
+            return self._run(inputs, paths)
+
+    def _run(self, inputs: Sequence[Path], paths: Sequence[Path]) -> IndexResult:
         self._take_in()  # what a run that was broken off has left
         known, shard = self._known(), self.job.run.shard
         self.before = {one.path for one in known.videos}
@@ -109,9 +139,20 @@ class _Indexing:
         self._encode(plan.todo)
         self._encode(self._copy(plan))
         self.events.videos(self.total, self.total)
-        for paths in (self.result.added, self.result.renewed):
-            paths.sort()  # whichever decoder was done first
+        for done in (self.result.added, self.result.renewed):
+            done.sort()  # whichever decoder was done first
         return self.result
+
+    def _is_there(self) -> bool:
+        if self.form == "local":
+            return form_of(self.library) is not None
+        try:
+            open_library(self.library).close()
+        except LibraryError as error:
+            if "there is no library" not in str(error):
+                raise
+            return False
+        return True
 
     def _known(self) -> Known:
         with changing(self.library) as writer:
@@ -120,13 +161,15 @@ class _Indexing:
     def _register(self) -> None:
         """Give the encoders their places in the library, before anything is encoded for them."""
         manifests = [video_manifest(one, self.job.clip_s, self.job.dtype) for one in self.encoders]
-        with changing(self.library) as writer:
+        with changing(self.library, self.form) as writer:
             known = writer.encoders()
             for manifest in manifests:  # all of them or none
                 check_encoder(self.library, known.get(manifest.encoder), manifest)
             for manifest in manifests:
                 writer.add_encoder(manifest)
-                place = self.job.out / folder_name(manifest.encoder)
+                if self.form == "lance":
+                    continue
+                place = Path(self.library) / INCOMING / folder_name(manifest.encoder)
                 with suppress(ConfigError):
                     if read_manifest(place) in (None, manifest):
                         continue
@@ -202,10 +245,10 @@ class _Indexing:
                 self._take_in()
                 fresh, since = 0, time.monotonic()
 
-    def _take_in(self) -> None:
+    def _take_in(self, incoming: Path | None = None) -> None:
         """What waits in incoming/, of whatever process, and what this one could not read."""
         with changing(self.library) as writer:
-            take_in(self.library, writer, self.digests)
+            take_in(incoming or self.job.out, writer, self.digests)
             while self.problems:
                 writer.note_problem(*self.problems[-1])
                 self.problems.pop()

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines.library.incoming import key_of
 from pipelines.shards import Shard
 from spikemba.errors import LibraryError, VideoError, command_line
+from spikemba.library.address import Address
 from spikemba.library.digest import file_digest
 from spikemba.library.rows import StoredVideo
 from spikemba.library.writer import FileState
@@ -47,7 +48,7 @@ class Plan:
     """Not found, but perhaps there: their disk or folder cannot be read now."""
 
 
-def look_for(inputs: Sequence[Path], known: Sequence[Path], folder: Path) -> list[Path]:
+def look_for(inputs: Sequence[Path], known: Sequence[Path], folder: Address) -> list[Path]:
     """Absolute paths of the videos among `inputs`. Raises VideoError as `search` does.
 
     Raises LibraryError when an input that the library has videos below is missing, cannot be read, or has none.

@@ -13,7 +13,6 @@ words are fused with that by their ranks.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from spikemba.errors import FeaturesMissing, LibraryError, SpikeMbaError, comman
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.library import Library
+from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores, Level
 from spikemba.library.fusion import fused
 from spikemba.library.texts import TextHit, search_texts
@@ -84,13 +84,14 @@ def search(
     settings = settings or SearchSettings()
     settings.check(grounder)
     (query,) = grounder.check([query])
-    space = search_space(library, grounder)
-    among = asked_about(library, settings)
     (text,) = grounder.encode_queries([query])
-    found = library.clip_scores(space.name, text.pooled, among=among)
-    found = found.levelled(settings.level)
+    space = search_space(library, grounder, text)
+    among = asked_about(library, settings)
     hits = search_texts(library, query, among=None if among is None else set(among)) if settings.texts else []
+    found = near(library, space.name, text.pooled, settings, among, [hit.video for hit in hits])
+    found = found.levelled(settings.level)
     ids = by_ranks(found, [hit.video for hit in hits])
+    found = found.levelled(settings.level)
     chosen = list(islice(distinct(library, ids, among), settings.videos))
     seen, missing = _looked_at(library, grounder, query, chosen, found, text, settings, report)
     notes = [*left_out(library, space), *missing]
@@ -98,7 +99,7 @@ def search(
     shown = tuple(moment for moment, _ in moments[: settings.top])
     notes += problems(library.folder, [one for _, one in moments[: settings.top]])
     groundings = tuple(one.grounding for one in seen)
-    return LibraryAnswer(query, shown, order, grounder.name, len(found.videos), groundings, tuple(notes))
+    return LibraryAnswer(query, shown, order, grounder.name, compared(library, space, among), groundings, tuple(notes))
 
 
 def _looked_at(
@@ -226,13 +227,37 @@ def _overlaps(placed: _Placed, hit: TextHit, digest: str) -> bool:
     return min(moment.end_s, hit.end_s) > max(moment.start_s, hit.start_s)
 
 
+def near(
+    library: Library,
+    encoder: str,
+    vector: np.ndarray,
+    settings: SearchSettings,
+    among: Sequence[int] | None,
+    also: Sequence[int] = (),
+) -> ClipScores:
+    """The clips that may hold an answer, so that those of several videos can be compared."""
+    if settings.level == "plain":
+        return library.candidates(encoder, vector, max(settings.videos, settings.top) + 1, among=among, also=also)
+    return library.clip_scores(encoder, vector, among=among)  # each is levelled beside the clips of all
+
+
+def compared(library: Library, encoder: VideoEncoder, among: Collection[int] | None) -> int:
+    """How many of the videos that were asked about have clips to compare."""
+    with library.reading() as connection:
+        rows = connection.execute(
+            "SELECT video FROM runs JOIN encoders ON encoders.id = runs.encoder WHERE encoders.name = ?",
+            (encoder.name,),
+        ).fetchall()
+    return len(rows) if among is None else len({video for (video,) in rows} & set(among))
+
+
 def asked_about(library: Library, settings: SearchSettings) -> list[int] | None:
     """Ids of the videos that fit `where`; None where all are asked about. Raises LibraryError when none fits."""
     if settings.among is not None:
         return list(settings.among)
     if settings.where is None:
         return None
-    among = videos_where(library.folder, settings.where)
+    among = videos_where(library.catalogue, settings.where, library.folder)
     if not among:
         raise LibraryError(library.folder, f"no video fits --where {settings.where!r}", "ask about others")
     return among
@@ -260,7 +285,7 @@ def left_out(library: Library, encoder: VideoEncoder) -> list[str]:
     return [f"{said}; run `{cure}`"]
 
 
-def problems(folder: Path, shown: Sequence[Candidate]) -> list[str]:
+def problems(folder: Address, shown: Sequence[Candidate]) -> list[str]:
     """What happened to the files of the answers since they were taken in, each once."""
     every = {one.rows.digest: one for one in shown}.values()
     return [problem for one in every if (problem := one.problem(folder)) is not None]

@@ -1,7 +1,7 @@
 """Whether a library's rows are those that a model needs, and which of them sentences can be compared with."""
 
-from spikemba.encoders import VideoEncoder
-from spikemba.encoders.base import EncoderOptions, TextEncoder
+from spikemba.encoders import TextFeatures, VideoEncoder
+from spikemba.encoders.base import EncoderOptions
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
 from spikemba.errors import LibraryError, command_line
@@ -12,10 +12,11 @@ from spikemba.library.rows import StoredEncoder
 from spikemba.library.writer import check_encoder
 
 
-def search_space(library: Library, grounder: Grounder) -> VideoEncoder:
+def search_space(library: Library, grounder: Grounder, text: TextFeatures | None = None) -> VideoEncoder:
     """The encoder by which clips are found, once its rows and all others that the model reads are those of the library.
 
-    Raises LibraryError that names the command that makes them: nothing of other weights is ever compared.
+    text: a sentence that is to be compared with them. Raises LibraryError that names the command that makes them:
+    nothing of other weights is ever compared.
     """
     encoder = grounder.text
     names = dict.fromkeys(one.name for one in grounder.encoders)
@@ -23,7 +24,7 @@ def search_space(library: Library, grounder: Grounder) -> VideoEncoder:
     if isinstance(encoder, VideoEncoder):
         wanted.setdefault(encoder.name, encoder)
     _check_rows(library, wanted, grounder)
-    if not isinstance(encoder, VideoEncoder) or not _compares(encoder):
+    if not isinstance(encoder, VideoEncoder) or (text is not None and len(text.pooled) != encoder.dim):
         raise LibraryError(
             library.folder,
             f"{grounder.name} reads sentences with {encoder.name}, which does not compare them with clips of "
@@ -31,12 +32,6 @@ def search_space(library: Library, grounder: Grounder) -> VideoEncoder:
             "ask a checkpoint with clip, siglip2, xclip or mini among its encoders",
         )
     return encoder
-
-
-def _compares(encoder: VideoEncoder) -> bool:
-    assert isinstance(encoder, TextEncoder)
-    (probe,) = encoder.encode_texts(["a"])
-    return len(probe.pooled) == encoder.dim
 
 
 def _check_rows(library: Library, wanted: dict[str, VideoEncoder], grounder: Grounder) -> None:

@@ -2,22 +2,28 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.library.incoming import INCOMING
+from pipelines.library.staging import INCOMING, staged
 from spikemba.encoders.base import folder_name
 from spikemba.errors import LibraryError, UnknownName, command_line
+from spikemba.library.address import Address, library_address
+from spikemba.library.forms import changing, form_of, open_library
+from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.matrix import NORMS, ROWS, Matrix, norms_of
 from spikemba.library.reader import Library
 from spikemba.library.rows import Run, StoredEncoder
-from spikemba.library.writer import changing
 from spikemba.progress import Report, silent
 from spikemba.video.folders import absolute
+
+if TYPE_CHECKING:
+    from spikemba.library.lance.check import Recall
+    from spikemba.library.lance.vector_index import IndexSettings
 
 CHECKED_ROWS = 16_384
 """Rows that are looked at together."""
@@ -33,6 +39,9 @@ class EncoderInfo:
     """Rows that belong to videos."""
     n_bytes: int
 
+    index: str = ""
+    """Of a library of LanceDB: its type, and how many clips are not in it."""
+
     @property
     def n_holes(self) -> int:
         """Rows of videos that were dropped or changed."""
@@ -43,7 +52,7 @@ class EncoderInfo:
 class LibraryInfo:
     """What is in a library."""
 
-    folder: Path
+    folder: Address
     encoders: list[EncoderInfo]
     n_videos: int
     broken: dict[Path, str]
@@ -69,9 +78,10 @@ class LibraryInfo:
         return {"library": str(self.folder), "encoders": encoders, **counts, "broken": broken, "copies": copies}
 
 
-def library_info(folder: Path) -> LibraryInfo:
+def library_info(folder: Path | str) -> LibraryInfo:
     """Count what is there. Raises LibraryError."""
-    with Library.open(folder) as library:
+    place = library_address(folder)
+    with open_library(place) as library:
         videos, encoders = library.videos(broken=True), []
         by_digest: dict[str, list[Path]] = {}
         for one in videos:
@@ -80,25 +90,53 @@ def library_info(folder: Path) -> LibraryInfo:
             for encoder in library.encoders().values():
                 question = "SELECT count(*), coalesce(sum(n_rows), 0) FROM runs WHERE encoder = ?"
                 n_videos, n_clips = connection.execute(question, (encoder.id,)).fetchone()
-                files = [folder / f"{encoder.file}{ending}" for ending in (ROWS, NORMS)]
-                size = sum(file.stat().st_size for file in files if file.exists())
-                encoders.append(EncoderInfo(encoder, n_videos, n_clips, size))
+                encoders.append(EncoderInfo(encoder, n_videos, n_clips, *_size_and_index(library, encoder)))
+    incoming = Path(place) / INCOMING if form_of(place) == "local" else staged(place)
     return LibraryInfo(
-        folder,
+        place,
         encoders,
         sum(one.problem is None for one in videos),
         {one.path: one.problem for one in videos if one.problem is not None},
         [group for group in by_digest.values() if len(group) > 1],
-        sum(1 for _ in (folder / INCOMING).rglob("[!.]*.npz")),
+        sum(1 for _ in incoming.rglob("[!.]*.npz")),
     )
 
 
-def check_library(folder: Path, report: Report = silent) -> list[str]:
+def _size_and_index(library: Library, encoder: StoredEncoder) -> tuple[int, str]:
+    """Bytes of an encoder's rows, and what index they have."""
+    if form_of(library.folder) == "local":
+        files = [Path(library.folder) / f"{encoder.file}{ending}" for ending in (ROWS, NORMS)]
+        return sum(file.stat().st_size for file in files if file.exists()), ""
+    from spikemba.library.lance.rows import row_bytes
+    from spikemba.library.lance.vector_index import index_state
+
+    assert isinstance(library, LanceLibrary)
+    state = index_state(library.store.tables[encoder.file])
+    return encoder.n_rows * row_bytes(encoder.dim), (f"{state.kind}, {state.n_left} beside" if state.kind else "none")
+
+
+def check_library(folder: Path | str, report: Report = silent) -> list[str]:
     """What is wrong with a library's files; nothing, if all is well. Reads every row; report counts them.
 
     Where it can be written, what a killed process left undone is brought to its end first. Raises LibraryError when it
     cannot be opened at all.
     """
+    return check_and_measure(folder, report)[0]
+
+
+def check_and_measure(folder: Path | str, report: Report = silent) -> tuple[list[str], list["Recall"]]:
+    """The same, and how much of the exact answers the indices of a library of LanceDB find."""
+    place = library_address(folder)
+    if form_of(place) == "lance":
+        from spikemba.library.lance.check import check
+
+        with open_library(place) as library:
+            assert isinstance(library, LanceLibrary)
+            return check(library, report)
+    return _check_local(Path(place), report), []
+
+
+def _check_local(folder: Path, report: Report) -> list[str]:
     Library.open(folder).close() if not os.access(folder, os.W_OK) else _settle(folder)
     with Library.open(folder) as library:
         with library.reading() as connection:
@@ -146,29 +184,52 @@ def _faults_of_rows(encoder: StoredEncoder, runs: list[Run], matrix: Matrix) -> 
             yield bad, last - first
 
 
-def compact_library(folder: Path, report: Report = silent) -> tuple[int, int]:
-    """Close the holes; returns rows and bytes that were freed. Raises LibraryError, OutputError."""
-    Library.open(folder).close()
+def compact_library(folder: Path | str, report: Report = silent, *, rebuild: bool = False) -> tuple[int, int]:
+    """Close the holes; returns rows and bytes that were freed. Raises LibraryError, OutputError.
+
+    Of a library of LanceDB the index is brought up to date, too; rebuild: made anew.
+    """
+    open_library(folder).close()
+    width = 2 if form_of(library_address(folder)) == "local" else 4
     with changing(folder) as writer:
         before = {name: (one.n_rows, one.dim) for name, one in writer.encoders().items()}
-        n_rows = writer.compact(report)
-        freed = sum((before[name][0] - one.n_rows) * (2 * one.dim + 4) for name, one in writer.encoders().items())
+        n_rows = writer.compact(report, rebuild=rebuild)
+        freed = sum((before[name][0] - one.n_rows) * (width * one.dim + 4) for name, one in writer.encoders().items())
     return n_rows, freed
 
 
-def drop_encoder(folder: Path, name: str) -> None:
+def tune_library(folder: Path | str, encoder: str, **settings: Any) -> "IndexSettings":
+    """Keep how the index of an encoder is made and asked; what is None stays. Raises UnknownName, LibraryError."""
+    place = library_address(folder)
+    open_library(place).close()
+    if form_of(place) != "lance":
+        raise LibraryError(place, "every clip is compared exactly; it has no index", "there is nothing to tune")
+    from spikemba.library.lance.writer import changing_lance
+
+    with changing_lance(place) as writer:
+        if encoder not in writer.encoders():
+            raise UnknownName(f"encoder of library {place}", encoder, list(writer.encoders()))
+        now = writer.store.settings(writer.encoders()[encoder].file)
+        wanted = replace(now, **{name: value for name, value in settings.items() if value is not None})
+        writer.tune(encoder, wanted)
+    return wanted
+
+
+def drop_encoder(folder: Path | str, name: str) -> None:
     """Take an encoder's rows out, and what waits for them. Raises UnknownName, LibraryError."""
-    Library.open(folder).close()
+    place = library_address(folder)
+    open_library(place).close()
     with changing(folder) as writer:
         if name not in writer.encoders():
             raise UnknownName(f"encoder of library {folder}", name, list(writer.encoders()))
         writer.drop_encoder(name)
-        rmtree(folder / INCOMING / folder_name(name), ignore_errors=True)
+        if form_of(place) == "local":
+            rmtree(Path(place) / INCOMING / folder_name(name), ignore_errors=True)
 
 
-def drop_below(folder: Path, below: Path) -> list[Path]:
+def drop_below(folder: Path | str, below: Path) -> list[Path]:
     """Take out the video of a path, or all below a folder, there or not. Raises LibraryError when there is none."""
-    Library.open(folder).close()
+    open_library(folder).close()
     place = absolute(below)
     with changing(folder) as writer:
         found = [one for one in writer.videos() if one.path == place or place in one.path.parents]

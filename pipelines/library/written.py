@@ -6,24 +6,23 @@ from pathlib import Path
 
 from spikemba.errors import VideoError
 from spikemba.library import StoredVideo
-from spikemba.library.writer import Text, changing
+from spikemba.library.address import Address
+from spikemba.library.forms import changing
+from spikemba.library.writer import Text
 from spikemba.video.subtitles import beside, read_subtitles
 
 NAME, SUBTITLES = "name", "subtitles"
 """Sources of texts."""
 
 
-def bring_in_texts(folder: Path, videos: Sequence[StoredVideo] | None = None) -> dict[Path, str]:
+def bring_in_texts(folder: Address, videos: Sequence[StoredVideo] | None = None) -> dict[Path, str]:
     """Read names and subtitles anew, and store what is not there as it is now; returns files that cannot be read.
 
     videos: None for all. What lies on a disk that is away stays as it was.
     """
     with changing(folder) as writer:
         asked = [one for one in (writer.videos() if videos is None else videos) if one.problem is None]
-        stored: dict[tuple[int, str], list[Text]] = {}
-        rows = writer.connection.execute("SELECT video, source, start_s, end_s, text FROM texts ORDER BY id")
-        for video, source, *text in rows:
-            stored.setdefault((video, source), []).append((text[0], text[1], text[2]))
+        stored = writer.texts()
         failed: dict[Path, str] = {}
         found = {(one.id, source): now for one, texts in _found(asked, failed) for source, now in texts.items()}
         writer.replace_texts({key: now for key, now in found.items() if stored.get(key, []) != now})

@@ -31,6 +31,16 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, which must be there, unless another process does: whether it is ours."""
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield _taken(handle)
+    finally:
+        os.close(handle)
+
+
 def _taken(handle: int) -> bool:
     """Take the lock unless another holds it; True also on file systems without locks."""
     if fcntl is None:

@@ -13,7 +13,7 @@ Questions may come from several threads.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName, command_line
+from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.matrix import Array, Matrix, open_matrix
 from spikemba.library.rows import Run, StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
@@ -80,8 +81,10 @@ class _Layout:
 class Library:
     """A library that is read; `Library.open` makes it, and `with` or `close` ends it."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, folder: Address, connection: sqlite3.Connection) -> None:
         self.folder = folder
+        self.catalogue = Path(folder)
+        """Folder of library.sqlite, which of a library of another form is a copy of what it says."""
         self._connection = connection
         self._mutex = threading.RLock()
         self._version: int | None = None
@@ -209,6 +212,21 @@ class Library:
             found *= layout.matrix.norms[rows]
         return ClipScores(layout.videos[keep], n_rows, layout.row_s[keep], found)
 
+    def candidates(
+        self,
+        encoder: str,
+        vector: Vector,
+        n: int,  # noqa: ARG002
+        *,
+        among: Collection[int] | None = None,
+        also: Collection[int] = (),  # noqa: ARG002
+    ) -> ClipScores:
+        """The clips of at least the n contents with the nearest clips, and of the videos named by `also`.
+
+        Here of all videos, as every clip is compared. among: as of `scan`. Raises UnknownName, ShapeError.
+        """
+        return self.clip_scores(encoder, vector, among=None if among is None else sorted(among))
+
     def runs(self, encoder: str) -> list[Run]:
         """Where each video's rows are, in their order. Raises UnknownName."""
         layout = self._layout(encoder)
@@ -260,7 +278,7 @@ class Library:
             try:
                 with self._state() as connection:
                     if name not in self._layouts:
-                        self._layouts[name] = _read_layout(self.folder, connection, name)
+                        self._layouts[name] = _read_layout(self.catalogue, connection, name)
                     return self._layouts[name]
             except FileNotFoundError as error:  # compacted since the transaction began: the next one knows
                 missing = error

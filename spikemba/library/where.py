@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from spikemba.errors import LibraryError
+from spikemba.library.address import Address
 from spikemba.library.schema import connect_to_read
 
 COLUMNS = ("path", "name", "size", "duration_s", "added_s", "mtime_ns", "digest", "id")
@@ -19,15 +20,16 @@ PATIENCE_S = 10.0
 """A condition that takes longer is broken off."""
 
 
-def videos_where(folder: Path, condition: str) -> list[int]:
+def videos_where(folder: Path, condition: str, library: Address | None = None) -> list[int]:
     """Ids of the videos, in order, that could be read and that a condition is true of.
 
     Such as `path LIKE '%/2024/%' AND duration_s > 60`. It is run on a connection that cannot write and sees nothing
     but COLUMNS and FUNCTIONS.
-    Raises LibraryError that says what is wrong with it.
+    library: what to call it, where the folder is not its own. Raises LibraryError that says what is wrong with it.
     """
+    shown = library or folder
     if not condition.strip():
-        raise _refused(folder, condition, "it is empty")
+        raise _refused(shown, condition, "it is empty")
     connection = connect_to_read(folder)
     until = time.monotonic() + PATIENCE_S
     try:
@@ -38,7 +40,7 @@ def videos_where(folder: Path, condition: str) -> list[int]:
         return [int(id_) for (id_,) in rows]
     except (sqlite3.Error, sqlite3.Warning, ValueError, UnicodeError) as error:
         late = time.monotonic() > until
-        raise _refused(folder, condition, f"it takes longer than {PATIENCE_S:g} s" if late else str(error)) from None
+        raise _refused(shown, condition, f"it takes longer than {PATIENCE_S:g} s" if late else str(error)) from None
     finally:
         connection.close()
 
@@ -53,7 +55,7 @@ def _authorized(action: int, first: str | None, second: str | None, *_: object) 
     return sqlite3.SQLITE_DENY
 
 
-def _refused(folder: Path, condition: str, problem: str) -> LibraryError:
+def _refused(folder: Address, condition: str, problem: str) -> LibraryError:
     shown = condition if len(condition) <= 60 else condition[:59] + "…"
     example = "expected SQL such as --where \"path LIKE '%holiday%' AND duration_s > 60\""
     return LibraryError(folder, f"--where {shown!r}: {problem}", f"{example}; columns are {', '.join(COLUMNS)}")

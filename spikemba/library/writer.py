@@ -127,6 +127,14 @@ class LibraryWriter:
             found.setdefault(video, set()).add(names[encoder])
         return {video: frozenset(encoders) for video, encoders in found.items()}
 
+    def texts(self) -> dict[tuple[int, str], list[Text]]:
+        """(video, source) -> what it says."""
+        stored: dict[tuple[int, str], list[Text]] = {}
+        rows = self.connection.execute("SELECT video, source, start_s, end_s, text FROM texts ORDER BY id")
+        for video, source, *text in rows:
+            stored.setdefault((video, source), []).append((text[0], text[1], text[2]))
+        return stored
+
     def add_encoder(self, manifest: Manifest) -> StoredEncoder:
         """The encoder's place in the library. Raises LibraryError when its rows there were made otherwise."""
         check_encoder(self.folder, self.encoders().get(manifest.encoder), manifest)
@@ -225,7 +233,12 @@ class LibraryWriter:
                     [(video, source, *text) for text in texts],
                 )
 
-    def compact(self, report: Callable[[int, int | None], None] = lambda done, total: None) -> int:
+    def compact(
+        self,
+        report: Callable[[int, int | None], None] = lambda done, total: None,
+        *,
+        rebuild: bool = False,  # noqa: ARG002  # there is no index
+    ) -> int:
         """Close the holes of all matrices, or change nothing; returns how many rows they had. Needs room for a copy."""
         plans = []
         taken = {encoder.file for encoder in self.encoders().values()}
@@ -326,7 +339,7 @@ class LibraryWriter:
                 raise
 
 
-def check_encoder(folder: Path, stored: StoredEncoder | None, manifest: Manifest) -> None:
+def check_encoder(folder: Path | str, stored: StoredEncoder | None, manifest: Manifest) -> None:
     """Raise LibraryError when a library's rows of an encoder were made otherwise: rows would not be comparable."""
     if stored is None or stored.manifest == manifest:
         return

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.extraction import job
 from pipelines.extraction.job import ExtractEvents, RunOptions
-from pipelines.library import incoming, plan
+from pipelines.library import incoming, plan, staging
 from pipelines.library import index as indexing
 from pipelines.library.index import index
 from pipelines.library.upkeep import check_library, compact_library, drop_below, drop_encoder, library_info
@@ -18,7 +18,7 @@ from pipelines.shards import Shard
 from spikemba.encoders import load_encoder
 from spikemba.encoding.videos import encode_video
 from spikemba.errors import LibraryError, OutputError, UnknownName, VideoError
-from spikemba.library import Library
+from spikemba.library import Library, open_library
 
 mini = "mini"
 
@@ -53,7 +53,7 @@ def decoded(monkeypatch):
 
 def content(folder):
     """Path -> rows, of every video of a library."""
-    with Library.open(folder) as library:
+    with open_library(folder) as library:
         return {one.path: library.features(one, [mini]).features[0].tobytes() for one in library.videos()}
 
 
@@ -330,3 +330,36 @@ def test_two_runs_at_once_make_the_same_library(videos, tmp_path):
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
     assert content(tmp_path / "l") == content(tmp_path / "alone")
     assert check_library(tmp_path / "l") == []
+
+
+@pytest.fixture
+def cluster():
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+def test_workers_of_ray_fill_a_library_of_either_form(videos, tmp_path, cluster):
+    index([videos], mini, tmp_path / "here")
+    for form in ("local", "lance"):
+        result = index([videos], mini, tmp_path / form, form=form, run=RunOptions(engine="ray"))
+        assert names(result.added) == ["a.mp4", "b.mp4", "c.mp4"]
+        assert names(result.failed) == ["bad.mp4"]
+        assert content(tmp_path / form) == content(tmp_path / "here")
+        assert names(index([videos], mini, tmp_path / form).kept) == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_what_a_killed_run_has_left_is_taken_in_by_the_next(videos, tmp_path, decoded):
+    """Of a library of LanceDB, whose runs keep their features apart until they are taken in."""
+    index([videos], mini, tmp_path / "whole")
+    left = staging.staged(tmp_path / "l") / "of-a-killed-run"
+    encoders = load_encoder(mini)
+    job_of_then = incoming.IndexJob(mini, left, 2.0, "float16", RunOptions())
+    todo = {incoming.state_of(path)[0]: path for path in (videos / "a.mp4", videos / "b.mp4")}
+    assert [problem for *_, problem in job.encode_here(job_of_then, todo, [encoders], ExtractEvents())] == [None, None]
+    decoded.clear()
+    index([videos], mini, tmp_path / "l", form="lance")
+    assert sorted(decoded) == ["bad.mp4", "c.mp4"]
+    assert content(tmp_path / "l") == content(tmp_path / "whole")
+    assert list(staging.staged(tmp_path / "l").iterdir()) == []

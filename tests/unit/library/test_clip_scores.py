@@ -73,3 +73,10 @@ def test_a_video_that_is_alike_all_over_is_one_peak_and_what_is_left_out_is_none
     assert peaks(np.ones(5, np.float32), 3) == [(0, 5, 1.0)]
     assert peaks(np.array([-np.inf, 1, -np.inf], np.float32), 3) == [(1, 2, 1.0)]
     assert peaks(np.array([-np.inf], np.float32), 3) == []
+
+
+def test_parts_are_found_until_no_clip_is_left_also_below_the_mean():
+    scores = np.array([0.9, -np.inf, 0.2, 0.1, 0.85], np.float32)
+    found = peaks(scores, 99)
+    assert [(start, stop) for start, stop, _ in found] == [(0, 1), (4, 5), (2, 3), (3, 4)]
+    assert [score for *_, score in found] == pytest.approx([0.9, 0.85, 0.2, 0.1])

@@ -1,0 +1,65 @@
+"""The two forms of a library, and which one lies where: a local folder of matrices, or a database of LanceDB."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, get_args
+
+from spikemba.errors import LibraryError
+from spikemba.library.address import Address, is_remote, library_address
+from spikemba.library.protocol import Writer
+from spikemba.library.reader import Library
+from spikemba.library.schema import FILE
+from spikemba.library.writer import changing as changing_local
+
+Form = Literal["local", "lance"]
+"""local: library.sqlite and matrices in a folder.  lance: a database of LanceDB, in a folder or an object store."""
+FORMS: tuple[Form, ...] = get_args(Form)
+_LOG = "log.lance"
+
+
+def form_of(address: Address) -> Form | None:
+    """What lies there; None for a folder that holds no library. In an object store it is always LanceDB."""
+    if is_remote(address):
+        return "lance"
+    folder = Path(address)
+    if (folder / FILE).exists():
+        return "local"
+    return "lance" if (folder / _LOG).is_dir() else None
+
+
+def open_library(address: Path | str) -> Library:
+    """The library of a folder or an address, of either form. Raises LibraryError as `Library.open`."""
+    place = library_address(address)
+    if form_of(place) == "lance":
+        from spikemba.library.lance.reader import LanceLibrary
+
+        return LanceLibrary.at(place)
+    return Library.open(Path(place))
+
+
+@contextmanager
+def changing(address: Path | str, form: Form | None = None) -> Iterator[Writer]:
+    """Change a library of either form; it is made where there is none, local unless `form` says otherwise.
+
+    Raises LibraryError, also where it is of another form, and OutputError.
+    """
+    place = library_address(address)
+    there = check_form(place, form)
+    if there == "lance":
+        from spikemba.library.lance.writer import changing_lance
+
+        with changing_lance(place) as writer:
+            yield writer
+    else:
+        with changing_local(Path(place)) as local:
+            yield local
+
+
+def check_form(place: Address, form: Form | None) -> Form:
+    """The form that lies there, or that is to be made. Raises LibraryError when it is another one."""
+    there = form_of(place)
+    if form is not None and there is not None and form != there:
+        cure = f"leave --form out, or run `spikemba library copy {place} --to ANOTHER --form {form}`"
+        raise LibraryError(place, f"it is of the form {there}, not {form}", cure)
+    return there or form or "local"
