@@ -1,7 +1,7 @@
 """A library of LanceDB at a million clips: how much of the exact answer its index finds, how fast, and what it costs.
 
-    OMP_NUM_THREADS=1 LANCE_CPU_THREADS=1 python tests/benchmarks/bench_lance.py --folder /tmp/bench_lance
-    OMP_NUM_THREADS=1 LANCE_CPU_THREADS=1 python tests/benchmarks/bench_lance.py --data gaussian --rows 200000
+    OMP_NUM_THREADS=1 LANCE_CPU_THREADS=1 python benchmarks/bench_lance.py --folder /tmp/bench_lance
+    OMP_NUM_THREADS=1 LANCE_CPU_THREADS=1 python benchmarks/bench_lance.py --data gaussian --rows 200000
 
 Clips of 512 numbers, 75 to a video. `walk`: a video begins near one of 1,000 places, of which some are frequent, and
 walks on from clip to clip; a question is a clip with noise. `gaussian`: every clip is drawn alone, so that no two are
@@ -13,7 +13,6 @@ looked into (nprobes) and rows looked at (ef).  `query_ms`: median; `exact_ms` o
 most, before building and in all.  `disk_gb`: of the folder, rows and index.
 """
 
-import argparse
 import json
 import resource
 import shutil
@@ -23,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from record import Record, options
 
 DIM, CLIPS, BLOCK, TOP = 512, 75, 30_000, 20
 PLACES = 1_000
@@ -79,7 +79,7 @@ def made(folder: Path, data: str, rows: int):
     return table
 
 
-def compare_types(folder: Path, rows: int) -> None:
+def compare_types(folder: Path, rows: int, record: Record) -> None:
     """Processor time of building an index over float32 and over float16."""
     import lancedb
     import pyarrow as pa
@@ -98,6 +98,7 @@ def compare_types(folder: Path, rows: int) -> None:
         table.create_index("vector", config=HnswFlat(distance_type="cosine", **how))
         took = round(time.process_time() - cpu, 1)
         print(json.dumps({"rows": rows, "type": np.dtype(dtype).name, "build_cpu_s": took}), flush=True)
+        record.speed(f"{rows:,} clips as {np.dtype(dtype).name}", {"build_cpu_s": took})
 
 
 def named(found: tuple[np.ndarray, np.ndarray]) -> set[tuple[int, int]]:
@@ -107,7 +108,7 @@ def named(found: tuple[np.ndarray, np.ndarray]) -> set[tuple[int, int]]:
 def main() -> None:
     from spikemba.library.lance.vector_index import IndexSettings, build, index_state, nearest
 
-    parser = argparse.ArgumentParser()
+    parser = options(__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--data", choices=["walk", "gaussian"], default="walk")
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -116,16 +117,20 @@ def main() -> None:
     parser.add_argument("--types", action="store_true", help="Compare float32 with float16 alone.")
     parser.add_argument("--remove", action="store_true", help="Remove the folder at the end.")
     asked = parser.parse_args()
+    record = Record(asked, also=["lancedb"])
 
     if asked.types:
-        compare_types(asked.folder, asked.rows)
+        compare_types(asked.folder, asked.rows, record)
+        record.keep()
         return
+    name = f"{asked.data}, {asked.rows:,} clips"
     table, case = made(asked.folder, asked.data, asked.rows), {"data": asked.data, "rows": asked.rows}
     if index_state(table).kind is None:
         before, start, cpu = gigabytes(), time.perf_counter(), time.process_time()
         build(table, asked.rows, asked.kind)
         case |= {"build_s": round(time.perf_counter() - start), "build_cpu_s": round(time.process_time() - cpu)}
         case |= {"before_gb": round(before, 2), "peak_gb": round(gigabytes(), 2)}
+        record.speed(f"{name}, building", {key: one for key, one in case.items() if isinstance(one, float | int)})
     size = sum(file.stat().st_size for file in asked.folder.rglob("*") if file.is_file())
     print(json.dumps(case | {"kind": index_state(table).kind, "disk_gb": round(size / 1e9, 2)}), flush=True)
 
@@ -136,6 +141,7 @@ def main() -> None:
         truth.append(named(nearest(table, vector, TOP, IndexSettings(), exact=True)))
         exact_ms.append(1e3 * (time.perf_counter() - start))
     print(json.dumps(case | {"exact_ms": round(statistics.median(exact_ms), 1)}), flush=True)
+    record.speed(name, {"disk_gb": round(size / 1e9, 2), "exact_ms": exact_ms})
     for nprobes in (4, 8, 16, 32, 64):
         for ef in (50, 100, 200, 400):
             settings, hits, took = IndexSettings(nprobes=nprobes, ef=ef), 0, []
@@ -146,6 +152,10 @@ def main() -> None:
                 hits += len(named(found) & right)
             result = {"nprobes": nprobes, "ef": ef, "recall": round(hits / TOP / len(vectors), 4)}
             print(json.dumps(case | result | {"query_ms": round(statistics.median(took), 1)}), flush=True)
+            way = f"{name}, nprobes {nprobes}, ef {ef}"
+            record.quality(way, {"recall@20": 100 * hits / TOP / len(vectors)})
+            record.speed(way, {"query_ms": took})
+    record.keep()
     if asked.remove:
         shutil.rmtree(asked.folder)
 

@@ -216,7 +216,7 @@ def _run(checkpoint: Path, split: str, *asked: Any) -> "Evaluation":
     from pipelines.tasks.registry import kind_of_run
 
     with progress("answering", "queries") as report:
-        return kind_of_run(checkpoint).evaluate_run(checkpoint, split, EvaluateOptions(*asked, report=report))
+        return kind_of_run(checkpoint).evaluate_run(checkpoint, split, replace(EvaluateOptions(*asked), report=report))
 
 
 def _print_table(result: "Evaluation", form: Table, split: str, name: str) -> None:

@@ -228,7 +228,7 @@ def _print_benchmark(name: str, prepared: "PreparedBenchmark", as_json: bool) ->
     counts_text = _counts(prepared)
     err.print(f"{prepared.title}: {counts_text} -> {prepared.out}")
     if prepared.pack:
-        usual = [] if prepared.out == Path("data") / name else ["--data", prepared.out]
+        usual: list[str | Path] = [] if prepared.out == Path("data") / name else ["--data", prepared.out]
         err.print(f"features: {prepared.pack}")
         err.print(f"next: {command_line('spikemba', 'train', '--dataset', name, *usual)}")
 
@@ -252,8 +252,18 @@ def _print(prepared: "Prepared", encoder: str, as_json: bool) -> None:
             | ({"corrections": prepared.corrections} if prepared.corrections is not None else {})
         )
         return
-    files = [word for name in prepared.n_queries for word in ("--queries", prepared.out / f"{name}.jsonl")]
-    extract = ("spikemba", "extract", *prepared.inputs, "--encoder", encoder, "--out", prepared.out / "features")
+    files: list[str | Path] = [
+        word for name in prepared.n_queries for word in ("--queries", prepared.out / f"{name}.jsonl")
+    ]
+    extract: list[str | Path] = [
+        "spikemba",
+        "extract",
+        *prepared.inputs,
+        "--encoder",
+        encoder,
+        "--out",
+        prepared.out / "features",
+    ]
     if prepared.how:
         print_note(f"read {prepared.how}")
     err.print(f"queries: {_counts(prepared)} -> {prepared.out}")

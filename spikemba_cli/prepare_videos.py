@@ -35,7 +35,7 @@ def motions(
         sizes = {"which": which, "look": look, "train": train, "val": val, "test": test, "seed": seed}
         config = MotionsConfig.parse(sizes, "prepare motions")
         prepared = prepare_motions(out, config, report)
-    usual = [] if out == Path("data/motions") else ["--data", out]
+    usual: list[str | Path] = [] if out == Path("data/motions") else ["--data", out]
     _print(prepared, command_line("spikemba", "train", "--dataset", "motions", *usual), as_json)
 
 
@@ -91,7 +91,7 @@ def _video_set(app: typer.Typer, name: str, title: str) -> None:
 
         folder = out or Path("data") / name
         prepared = prepare_video_set(name, source, folder, videos=root, split=split, drop_faulty=drop_faulty)
-        usual = [] if out is None else ["--data", folder]
+        usual: list[str | Path] = [] if out is None else ["--data", folder]
         _print(prepared, command_line("spikemba", "train", "--dataset", f"videomamba_{name}", *usual), as_json)
 
     command.__doc__ = f"""Check the lists of {title} against its videos and write what training reads.

@@ -80,7 +80,7 @@ def variants(
     """
     task = merge(config_tree(path, prepared), parse_overrides(settings)).get("task", GROUNDING)
     if task != GROUNDING:
-        train = command_line("spikemba", "train", "--config", path)
+        train = command_line("spikemba", "train", "--config", path or "CONFIG")
         raise SpikeMbaError(f"ablate is for grounding, and {path} is of task {task!r}; train that with `{train}`")
     chosen = {BASE: ""} | {f"{part}={value}": setting for part, value, setting in settings_of(only)}
     configs = {
