@@ -22,12 +22,12 @@ CheckpointsOption = Annotated[
     ),
 ]
 ServedLibraryOption = Annotated[
-    Path | None,
-    typer.Option("--library", help="Folder of a library that is searched, too; without VIDEOS its own are shown."),
+    str | None,
+    typer.Option("--library", help="Folder or address of a library to search, too; without VIDEOS its own are shown."),
 ]
 
 
-def check_served(paths: Sequence[Path], library: Path | None, asked: Sequence[str | None]) -> None:
+def check_served(paths: Sequence[Path], library: str | None, asked: Sequence[str | None]) -> None:
     """Say before anything slow what videos or library cannot be shown. asked: checkpoints and encoders.
 
     Raises VideoError, and LibraryError as `spikemba search` does.
@@ -38,10 +38,10 @@ def check_served(paths: Sequence[Path], library: Path | None, asked: Sequence[st
         search(paths)
     if library is None:
         return
-    from spikemba.library import Library
+    from spikemba.library.forms import open_library
     from spikemba_cli.search import check_asked
 
-    with Library.open(library) as opened:
+    with open_library(library) as opened:
         check_asked(opened, next((one for one in asked if one), None))
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pipelines.grounding.formats import FORMATS
 from pipelines.serving.asking.lanes import SEARCHERS, Lanes
@@ -45,6 +45,7 @@ from spikemba.checkpoints.grounding import BUNDLED
 from spikemba.errors import SpikeMbaError, VideoError, names_like
 from spikemba.files import clear_abandoned
 from spikemba.grounder.grounder import Grounder
+from spikemba.library.address import Address, is_remote
 from spikemba.reading.printable import printable
 from spikemba.user_folders import cache_folder
 from spikemba.video.pieces import PieceMaker
@@ -71,8 +72,8 @@ class ServiceOptions:
     """Files of true windows."""
     full_addresses: bool = True
     """Timelines name videos, and commands folders, by their full address; not where other machines ask."""
-    library: Path | None = None
-    """Folder of a library that is searched, and whose videos are served; None: none is."""
+    library: Address | None = None
+    """Folder or address of a library that is searched, and whose videos are served; None: none is."""
 
 
 class Service:
@@ -127,9 +128,10 @@ class Service:
     def _library_state(self) -> LibraryState | None:
         if self.library is None:
             return None
-        folder = self.library.library.folder
-        name = printable(folder.absolute().name) or "library"
-        given = str(folder.absolute()) if self.options.full_addresses else name
+        place = self.library.library.folder
+        whole = place if is_remote(place) else Path(place).absolute()
+        name = printable(PurePath(whole).name) or "library"
+        given = str(whole) if self.options.full_addresses else name
         return LibraryState(
             name=name, given=printable(given), n_videos=self.library.n_videos(), checkpoints=self.library.fitting
         )

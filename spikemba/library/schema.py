@@ -102,7 +102,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     return connection
 
 
-def damaged(folder: Path, error: Exception) -> LibraryError:
+def damaged(folder: Path | str, error: Exception) -> LibraryError:
     """What to say of a database that SQLite cannot read."""
     again = command_line("spikemba", "index", "VIDEOS", "--library", folder)
     cure = f"move {FILE} away and run `{again}`, which takes its videos in anew"

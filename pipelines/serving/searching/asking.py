@@ -9,7 +9,6 @@ import binascii
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from pipelines.library.alike import VideoPart, search_image, search_like
 from pipelines.library.results import LibraryAnswer
@@ -22,6 +21,7 @@ from pipelines.serving.searching.served_library import ServedLibrary, common_fol
 from spikemba.errors import LibraryError, SpikeMbaError, VideoError
 from spikemba.files import folder_of_ours
 from spikemba.grounder.grounder import Grounder
+from spikemba.library.address import Address
 from spikemba.progress import Report
 from spikemba.reading.printable import printable
 
@@ -124,7 +124,7 @@ class LibraryDesk:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _named(self, answer: LibraryAnswer, name: str, model: Grounder, folder: Path) -> Found:
+    def _named(self, answer: LibraryAnswer, name: str, model: Grounder, folder: Address) -> Found:
         self._videos.all()  # what was taken in meanwhile is found by that
         stored = self.library.taken_in()
         top = common_folder(stored)

@@ -13,6 +13,7 @@ from pipelines.serving.asking.questions import Answered
 from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.search_messages import Copy, FoundInLibrary, FoundMoment
 from spikemba.grounder.result import Grounding
+from spikemba.library.address import Address
 
 ORDERS = {
     "calibrated": "The moments of all videos are ordered by the probability that they are right.",
@@ -27,7 +28,7 @@ ORDERS = {
 class PathNames:
     """What is told in place of paths."""
 
-    folder: Path
+    folder: Address
     """Of the library."""
     full: bool
     """Whether the library's folder is told: not where the server is asked from other machines."""

@@ -11,26 +11,28 @@ from pipelines.serving.faults import NotThere
 from spikemba.errors import LibraryError
 from spikemba.grounder.grounder import Grounder
 from spikemba.library import Library, StoredVideo
+from spikemba.library.address import Address, library_address
+from spikemba.library.forms import form_of, open_library
 from spikemba.library.schema import FILE
 from spikemba.reading.printable import printable
 
 
 class ServedLibrary:
-    """A library's folder, and what reads it."""
+    """Where a library is, of either form, and what reads it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, given: Address) -> None:
         """Raises LibraryError where there is none that can be read."""
-        self.folder = folder
+        self.folder = library_address(given)
         self._lock = threading.Lock()
-        self._library, self._mark = Library.open(folder), _mark_of(folder)
+        self._library, self._mark = open_library(self.folder), _mark_of(self.folder)
 
     def library(self) -> Library:
         """What lies there now. Raises LibraryError."""
         with self._lock:
             mark = _mark_of(self.folder)
-            if mark is None or mark != self._mark:
+            if mark != self._mark:
                 # whoever still asks the one of before is answered by it; it ends with its last question
-                self._library, self._mark = Library.open(self.folder), mark
+                self._library, self._mark = open_library(self.folder), mark
             return self._library
 
     def taken_in(self) -> dict[Path, StoredVideo]:
@@ -85,10 +87,12 @@ def _plain(text: str) -> str:
     return "".join(one for one in letters if not unicodedata.category(one).startswith("M")).lower()
 
 
-def _mark_of(folder: Path) -> tuple[int, int] | None:
-    """Changes when another database lies there; None where there is none."""
-    try:
-        status = (folder / FILE).stat()
-    except OSError:
+def _mark_of(place: Address) -> tuple[int, int] | None:
+    """Changes when another database lies in a folder; None where one of LanceDB is, which tells itself."""
+    if form_of(place) == "lance":
         return None
+    try:
+        status = (Path(place) / FILE).stat()
+    except OSError:
+        return 0, 0
     return status.st_dev, status.st_ino

@@ -88,7 +88,7 @@ class _Seen:
                 self.there[entry].add(clip)
             if len(self.questions):
                 near = self.questions @ rows.T / np.maximum(norms, np.finfo(np.float32).tiny)
-                self._keep(near, entries, clips)
+                self._keep(near.astype(np.float32, copy=False), entries, clips)
             yield len(entries)
 
     def _keep(self, near: Array, entries: NDArray[np.int64], clips: NDArray[np.int32]) -> None:
