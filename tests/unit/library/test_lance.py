@@ -293,7 +293,10 @@ def test_what_lies_elsewhere_is_said(tmp_path, monkeypatch):
         ),
         ("Commit conflict for version 7", "another process changed it at the same moment; nothing was lost"),
         ("LanceError(IO): No space left on device (os error 28)", "there is no room left; make room and run the same"),
-        ("something new", "LanceDB says: lance error: something new at line 7; run `spikemba library check --library s3://b/l`"),
+        (
+            "something new",
+            "LanceDB says: lance error: something new at line 7; run `spikemba library check --library s3://b/l`",
+        ),
     ],
 )
 def test_what_lancedb_raises_is_one_line(said, expected):
