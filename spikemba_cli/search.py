@@ -101,6 +101,8 @@ def search(
     events = AnswerEvents(failed=lambda _, problem: print_error(problem))
     written = write_outputs(found, outputs, filmstrip, events)
     _print(found, form, outputs, written)
+    if grounder.limits:
+        print_note(grounder.limits)
     if written.failed:
         raise typer.Exit(1)
 
@@ -179,15 +181,20 @@ def _print(found: "LibraryAnswer", form: Format, outputs: "Outputs", written: "A
 
 def _print_table(found: "LibraryAnswer") -> None:
     from pipelines.library.search_forms import names_of
+    from spikemba.reading.amounts import MINUTE_S, clock_span, shown_score
 
     names, rows = names_of(found), []
     for rank, one in enumerate(found.moments, start=1):
-        score = "" if one.score is None else f"{one.score:.3f}"
+        score = "" if one.score is None else shown_score(one.score)
         copies = f" (+{len(one.copies)})" if one.copies else ""
         row = [str(rank), f"{names[one.video]}{copies}", f"{one.start_s:.2f}", f"{one.end_s:.2f}", score]
-        rows.append([*row, "+".join(one.sources), one.text or ""])
+        rows.append([*row, clock_span(one.start_s, one.end_s), "+".join(one.sources), one.text or ""])
     if not rows:
-        rows.append(["", found.nothing, "", "", "", "", ""])
-    columns = ["rank", "video", "start_s", "end_s", "score", "from", "text"]
-    with_text = any(one.text for one in found.moments)
-    print_table(found.query, columns if with_text else columns[:-1], [row if with_text else row[:-1] for row in rows])
+        rows.append(["", found.nothing, "", "", "", "", "", ""])
+    left_out = {
+        "time": all(one.end_s < MINUTE_S for one in found.moments),
+        "text": not any(one.text for one in found.moments),
+    }
+    columns = ["rank", "video", "start_s", "end_s", "score", "time", "from", "text"]
+    kept = [i for i, name in enumerate(columns) if not left_out.get(name)]
+    print_table(found.query, [columns[i] for i in kept], [[row[i] for i in kept] for row in rows])

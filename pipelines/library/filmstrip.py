@@ -7,6 +7,7 @@ from pathlib import Path
 from pipelines.library.results import LibraryAnswer, LibraryMoment
 from spikemba.errors import SpikeMbaError
 from spikemba.files import write_text
+from spikemba.reading.amounts import seconds_span, shown_score
 from spikemba.reading.printable import utf8_text
 from spikemba.video.stills import Stills
 
@@ -48,8 +49,8 @@ def write_filmstrip(path: Path, found: LibraryAnswer) -> dict[Path, str]:
 
 def _row(rank: int, one: LibraryMoment, stills: Stills, failed: dict[Path, str]) -> str:
     name = html.escape(utf8_text(str(one.video)))
-    score = "" if one.score is None else f", {one.score:.3f}"
-    times = f"{one.start_s:.2f} to {one.end_s:.2f} s{score}"
+    score = "" if one.score is None else f", {shown_score(one.score)}"
+    times = f"{seconds_span(one.start_s, one.end_s)}{score}"
     said = [f"<p>{html.escape(utf8_text(one.text))}</p>"] if one.text else []
     said += [f"<p class='soft'>also {html.escape(utf8_text(str(copy)))}</p>" for copy in one.copies]
     address = _address(one)
