@@ -13,6 +13,7 @@ import pytest
 from planted_library import BLUE, GREEN, NOTHING, RED, plant, planted_grounder
 from starlette.testclient import TestClient
 
+from pipelines.library.copying import copy_library
 from pipelines.library.search import SearchSettings, search
 from pipelines.library.upkeep import compact_library, drop_below
 from pipelines.serving.asking import lanes
@@ -335,6 +336,15 @@ def test_a_library_that_goes_is_one_line_and_one_that_comes_back_is_asked(client
     assert client.get("/api/videos").status_code == 200
     (folder / "away").rename(folder / "lib")
     assert places(asked(client, query="red")) == before
+
+
+def test_a_library_of_lancedb_is_asked_as_a_local_one_and_seen_to_change(client, folder):
+    copy_library(folder / "lib", folder / "other", form="lance")
+    for one in serving(ServiceOptions(library=folder / "other")):
+        for query in ("red", "green", "elephants"):
+            assert places(asked(one, query=query)) == places(asked(client, query=query)), query
+        drop_below(folder / "other", folder / "films" / "holiday")
+        assert [video for video, _, _ in places(asked(one, query="red"))] == ["wood.mp4"]
 
 
 def test_rows_of_other_weights_are_refused_at_the_start_and_when_they_come(client, folder):
