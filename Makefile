@@ -27,8 +27,9 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --extra dev --no-emit-in
 demo: $(VENV)/installed
 	$(BIN)/spikemba demo --out demo
 
+# Files of tests are shared out to as many processes as there are cores, four at most; each needs up to 3 GB.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

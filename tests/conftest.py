@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from kernel_cache import cache_with_kernels, share_kernels
 from numpy.typing import NDArray
 
 MakeVideo = Callable[..., Path]
@@ -33,6 +34,7 @@ def pytest_configure() -> None:
 
     No test asks a hub for weights or finds the user's.
     """
+    share_kernels()
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="spikemba-hub-")
@@ -61,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache and settings."""
-    monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("SPIKEMBA_CACHE", str(cache_with_kernels(tmp_path_factory.mktemp("cache"))))
     monkeypatch.setenv("SPIKEMBA_HOME", str(tmp_path_factory.mktemp("home")))
 
 

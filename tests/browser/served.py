@@ -11,6 +11,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernel_cache import cache_with_kernels
+
 _MAIN = "from spikemba_cli.main import main; main()"
 _START_S = 300
 
@@ -32,7 +34,7 @@ class Served:
         """Start, and wait for the line that says where it is served. Raises AssertionError with what it printed."""
         arguments = [*map(str, self.folders), "--port", str(self.port), "--json", "--no-open", *self._options]
         environment = os.environ | {
-            "SPIKEMBA_CACHE": str(self.home / "cache"),
+            "SPIKEMBA_CACHE": str(cache_with_kernels(self.home / "cache")),
             "SPIKEMBA_HOME": str(self.home / "home"),
             "PYTHONUNBUFFERED": "1",
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernel_cache import cache_with_kernels
 from planted_library import RED, plant
 from typer.testing import CliRunner
 
@@ -110,7 +111,7 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch):
 
 def started(tmp_path, *arguments):
     """A server's process, and what it printed for programs."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SPIKEMBA_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SPIKEMBA_CACHE": str(cache_with_kernels(tmp_path / "cache"))}
     how = ["--no-open", "--port", "0", "--json", "--checkpoint", "mini"]
     process = subprocess.Popen(
         [*RUN, *map(str, arguments), *how],

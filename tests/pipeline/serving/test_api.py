@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from kernel_cache import cache_with_kernels
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
@@ -33,7 +34,7 @@ def client(tmp_path_factory):
     truth.write_text(json.dumps(row))
     options = ServiceOptions(1, folder / "corrections", folder / "new", 10**6, (truth,))
     with pytest.MonkeyPatch.context() as patch:
-        cache = tmp_path_factory.mktemp("cache")
+        cache = cache_with_kernels(tmp_path_factory.mktemp("cache"))
         patch.setenv("SPIKEMBA_CACHE", str(cache))
         service = Service([folder], {"mini": load("mini")}, options)
         with TestClient(web_app(service), raise_server_exceptions=False) as one:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from kernel_cache import cache_with_kernels
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from planted_library import NOTHING, RED, plant, planted_grounder
@@ -39,7 +40,8 @@ RUN = [sys.executable, "-c", "from spikemba_cli.main import main; main()"]
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": paths, "SPIKEMBA_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    cache = cache_with_kernels(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "PYTHONPATH": paths, "SPIKEMBA_CACHE": str(cache)}
 
 
 @pytest.fixture(scope="module")

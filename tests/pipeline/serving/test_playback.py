@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from kernel_cache import cache_with_kernels
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -38,7 +39,7 @@ def client(tmp_path_factory):
     write_avi(folder / "old.avi")
     (folder / "broken.mp4").write_text("no video")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPIKEMBA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SPIKEMBA_CACHE", str(cache_with_kernels(tmp_path_factory.mktemp("cache"))))
         service = Service([folder], {})
     with TestClient(web_app(service), raise_server_exceptions=False) as one:
         one.folder = folder
