@@ -23,7 +23,15 @@ CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 SETTINGS = ("config.json",)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model", "tokenizer_config.json")
+WORDS = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "tokenizer_config.json",
+)
 PIXELS = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 """Files of a model's folder, any one of which will do."""
 
@@ -52,12 +60,12 @@ def load_model(name: str, encoder: str, options: EncoderOptions, kinds: tuple[st
         from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
     settings = from_hub(PreTrainedConfig.get_config_dict, name, encoder, options, SETTINGS)[0]
+    place = Path(options.weights or name)
     if settings.get("model_type", "" if "auto_map" in settings else kinds[0]) not in kinds:
-        raise _another_kind(name, settings, kinds)
+        raise _another_kind(str(options.weights or name), settings, kinds)
     from_hub(AutoConfig.from_pretrained, name, encoder, options, SETTINGS)  # so that a faulty one is named as such
     load = partial(AutoModel.from_pretrained, output_loading_info=True)
     model, found = from_hub(load, name, encoder, options, WEIGHTS)
-    place = Path(options.weights or name)
     if missing := sorted(found["missing_keys"]):  # which the library would leave at random, with a warning
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise CheckpointError(f"{place}: its weights lack {', '.join(missing[:3])}{more}; expected those of {encoder}")
@@ -65,14 +73,14 @@ def load_model(name: str, encoder: str, options: EncoderOptions, kinds: tuple[st
     return model
 
 
-def _another_kind(name: str, settings: dict[str, Any], kinds: tuple[str, ...]) -> SpikeMbaError:
+def _another_kind(place: str, settings: dict[str, Any], kinds: tuple[str, ...]) -> SpikeMbaError:
     kind, known = settings.get("model_type", "unknown"), " or ".join(kinds)
     advice = ADVICE.get(str(kind), "")
     if not advice and "auto_map" in settings:
         advice = (
             "; it would run its author's code, which is never done: use its features as a pack (docs/feature-packs.md)"
         )
-    return SpikeMbaError(f"{name} is a model of kind {kind!r}; expected {known}{advice}")
+    return SpikeMbaError(f"{place} is a model of kind {kind!r}; expected {known}{advice}")
 
 
 ADVICE = {
@@ -87,7 +95,11 @@ def load_tokenizer(name: str, encoder: str, options: EncoderOptions) -> Any:
     with library("transformers"):
         from transformers import AutoTokenizer
 
-    return from_hub(AutoTokenizer.from_pretrained, name, encoder, options, WORDS)
+    tokenizer = from_hub(AutoTokenizer.from_pretrained, name, encoder, options, WORDS)
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # made up where the files are absent
+        files, place = " or ".join(WORDS), options.weights or name
+        raise CheckpointError(f"{place} holds no {files}; expected what transformers saves of {encoder}")
+    return tokenizer
 
 
 def pixel_statistics(

@@ -86,7 +86,7 @@ def load(name: str, model: str | None, options: EncoderOptions) -> ImageTextEnco
     pixels = pixel_statistics(place, name, options, CENTRED if network.config.model_type == "siglip" else CLIP)
     bilinear = scaled_bilinearly(place, name, options, default=network.config.text_config.vocab_size == GEMMA)
     if network.config.model_type == "metaclip_2":
-        _check_end(place, network.config.text_config.eos_token_id, tokenizer)
+        _check_end(str(options.weights or place), network.config.text_config.eos_token_id, tokenizer)
     return ImageTextEncoder(name, network, tokenizer, pixels, options, bilinear)
 
 

@@ -68,6 +68,9 @@ def _save_tiny(folder: Path) -> tuple[str, Path]:
     open_clip.add_model_config(folder / "PE-Core-tiny.json")
     with quiet():
         network = open_clip.create_model("PE-Core-tiny")
+    for weight in network.visual.parameters():
+        if weight.ndim > 1:  # as the library begins them, all pictures look alike to so small a tower
+            torch.nn.init.normal_(weight, std=0.2)
     torch.save(network.state_dict(), folder / "PE-Core-tiny.pt")
     return "pe:PE-Core-tiny", folder / "PE-Core-tiny.pt"
 
