@@ -8,7 +8,7 @@ among them, after the last norm and before the projection, and the projected emb
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from spikemba.encoders.base import EncoderOptions, TextFeatures
 from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.one_frame import OneFramePerClip
 from spikemba.encoders.weights import Source, find_weights
-from spikemba.errors import QueryError, UnknownName
+from spikemba.errors import QueryError, SpikeMbaError, UnknownName
 from spikemba.libraries import library
 from spikemba.weight_files import load_state, read_state
 
@@ -45,7 +45,8 @@ class ClipEncoder(OneFramePerClip):
         self.place(model, (_column(cfg["mean"]), _column(cfg["std"])), options)
         side = cfg["size"]
         self.size_px = int(side if isinstance(side, int) else side[0])
-        self.own_resize = "pillow_squash" if cfg["resize_mode"] == "squash" else "pillow_short_side_crop"
+        own = "pillow_squash" if cfg["resize_mode"] == "squash" else "pillow_short_side_crop"
+        self.own_resize = f"{own}_bilinear" if cfg["interpolation"] == "bilinear" else own
         text = getattr(model, "text", model)
         self.last_norm: nn.Module = text.ln_final
         self.text_dim = int(text.ln_final.weight.shape[0])
@@ -75,35 +76,58 @@ class ClipEncoder(OneFramePerClip):
 def load(name: str, model: str | None, options: EncoderOptions) -> ClipEncoder:
     """An open_clip model: `ViT-B-32` with OpenAI's weights, another one, or one with a tag, `ViT-B-32/laion2b_e16`.
 
-    Raises UnknownName, WeightsMissing, CheckpointError.
+    Raises as `load_named`.
+    """
+    return load_named(name, model or f"{MODEL}/{TAG}", options)
+
+
+def load_named(
+    name: str, model: str, options: EncoderOptions, untagged: Mapping[str, Any] | None = None
+) -> ClipEncoder:
+    """A model of open_clip by its architecture, or architecture/tag.
+
+    untagged: pixels of an architecture of which open_clip lists no weights; None: CLIP's.
+    Raises UnknownName, WeightsMissing, CheckpointError, SpikeMbaError when its sentences are read by another library.
     """
     with library("open_clip"):
         import open_clip
 
-    architecture, _, tag = (model or f"{MODEL}/{TAG}").partition("/")
+    architecture, _, tag = model.partition("/")
     if architecture not in open_clip.list_models():
         raise UnknownName("model of open_clip", architecture, open_clip.list_models())
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag and tag not in tags:
         raise UnknownName(f"weights of {architecture}", tag, tags)
+    _check_tokenizer(name, architecture, (open_clip.get_model_config(architecture) or {}).get("text_cfg", {}))
     tag = tag or (TAG if TAG in tags else next(iter(tags), ""))
-    known = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    known = open_clip.get_pretrained_cfg(architecture, tag) if tag else dict(untagged or {})
     path = find_weights(_source(name, architecture, known), options)
     # OpenAI's weights were trained with a cheaper GELU than the architecture's default; the file does not say so.
-    with _quiet():
+    with quiet():
         gelu = bool(known.get("quick_gelu", False))
         network = open_clip.create_model(architecture, force_quick_gelu=gelu, pretrained_text=False)
     _load(network, path)
-    chosen = {key: known[key] for key in ("mean", "std", "resize_mode") if key in known}
+    chosen = {key: known[key] for key in ("mean", "std", "resize_mode", "interpolation") if key in known}
     network.visual.preprocess_cfg = {**network.visual.preprocess_cfg, **chosen}
     return ClipEncoder(name, network, open_clip.get_tokenizer(architecture), options)
 
 
-def _default_source() -> Source:
+def _check_tokenizer(name: str, architecture: str, text: Mapping[str, Any]) -> None:
+    """Raise SpikeMbaError when it is not CLIP's own, which comes with open_clip."""
+    place = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    if place:
+        raise SpikeMbaError(
+            f"{name} reads sentences with a tokenizer of transformers ({place}); expected a model with CLIP's own; of "
+            f"{architecture}'s kin take --encoder siglip2:NAME, metaclip2:NAME or transformers:NAME"
+        )
+
+
+def source_of(encoder: str, architecture: str, tag: str) -> Source:
+    """Where the weights of a model of open_clip come from."""
     with library("open_clip"):
         import open_clip
 
-    return _source("clip", MODEL, open_clip.get_pretrained_cfg(MODEL, TAG))
+    return _source(encoder, architecture, open_clip.get_pretrained_cfg(architecture, tag))
 
 
 def _source(name: str, architecture: str, known: dict[str, Any]) -> Source:
@@ -135,7 +159,7 @@ def _load(network: nn.Module, path: Path) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """open_clip warns that a network has no weights yet."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -165,7 +189,7 @@ ENTRY = EncoderEntry(
     load=load,
     models=("MODEL", "MODEL/TAG"),
     reads_text=True,
-    source=_default_source,
+    source=lambda: source_of("clip", MODEL, TAG),
     library="open_clip",
     tiny=_save_tiny,
 )

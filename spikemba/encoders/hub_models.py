@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,16 @@ CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 SETTINGS = ("config.json",)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model", "tokenizer_config.json")
-PIXELS = ("preprocessor_config.json", "processor_config.json")
+WORDS = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "tokenizer_config.json",
+)
+PIXELS = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 """Files of a model's folder, any one of which will do."""
 
 
@@ -43,16 +52,42 @@ def hub_source(encoder: str, name: str) -> Source:
 
 
 def load_model(name: str, encoder: str, options: EncoderOptions, kinds: tuple[str, ...]) -> Any:
-    """A model of one of these kinds, in evaluation mode. Raises as `from_hub`, and SpikeMbaError for another kind."""
-    with library("transformers"):
-        from transformers import AutoConfig, AutoModel
+    """A model of one of these kinds, in evaluation mode.
 
-    config = from_hub(AutoConfig.from_pretrained, name, encoder, options, SETTINGS)
-    if config.model_type not in kinds:
-        raise SpikeMbaError(f"{name} is a model of kind {config.model_type!r}; expected {' or '.join(kinds)}")
-    model = from_hub(AutoModel.from_pretrained, name, encoder, options, WEIGHTS)
-    check_finite(dict(model.named_parameters()), Path(options.weights or name))
+    Raises as `from_hub`, SpikeMbaError for another kind, CheckpointError for weights that do not fill it or hold NaN.
+    """
+    with library("transformers"):
+        from transformers import AutoConfig, AutoModel, PreTrainedConfig
+
+    settings = from_hub(PreTrainedConfig.get_config_dict, name, encoder, options, SETTINGS)[0]
+    place = Path(options.weights or name)
+    if settings.get("model_type", "" if "auto_map" in settings else kinds[0]) not in kinds:
+        raise _another_kind(str(options.weights or name), settings, kinds)
+    from_hub(AutoConfig.from_pretrained, name, encoder, options, SETTINGS)  # so that a faulty one is named as such
+    load = partial(AutoModel.from_pretrained, output_loading_info=True)
+    model, found = from_hub(load, name, encoder, options, WEIGHTS)
+    if missing := sorted(found["missing_keys"]):  # which the library would leave at random, with a warning
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise CheckpointError(f"{place}: its weights lack {', '.join(missing[:3])}{more}; expected those of {encoder}")
+    check_finite(dict(model.named_parameters()), place)
     return model
+
+
+def _another_kind(place: str, settings: dict[str, Any], kinds: tuple[str, ...]) -> SpikeMbaError:
+    kind, known = settings.get("model_type", "unknown"), " or ".join(kinds)
+    advice = ADVICE.get(str(kind), "")
+    if not advice and "auto_map" in settings:
+        advice = (
+            "; it would run its author's code, which is never done: use its features as a pack (docs/feature-packs.md)"
+        )
+    return SpikeMbaError(f"{place} is a model of kind {kind!r}; expected {known}{advice}")
+
+
+ADVICE = {
+    "siglip2": "; this is a NaFlex SigLIP 2, cut into patches of any number: take one of fixed size, such as "
+    "siglip2:google/siglip2-base-patch16-224",
+}
+"""What to say of kinds that are easily taken for another."""
 
 
 def load_tokenizer(name: str, encoder: str, options: EncoderOptions) -> Any:
@@ -60,7 +95,11 @@ def load_tokenizer(name: str, encoder: str, options: EncoderOptions) -> Any:
     with library("transformers"):
         from transformers import AutoTokenizer
 
-    return from_hub(AutoTokenizer.from_pretrained, name, encoder, options, WORDS)
+    tokenizer = from_hub(AutoTokenizer.from_pretrained, name, encoder, options, WORDS)
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # made up where the files are absent
+        files, place = " or ".join(WORDS), options.weights or name
+        raise CheckpointError(f"{place} holds no {files}; expected what transformers saves of {encoder}")
+    return tokenizer
 
 
 def pixel_statistics(
@@ -70,18 +109,36 @@ def pixel_statistics(
 
     Raises CheckpointError when it names some and they cannot be read.
     """
-    with library("transformers"):
-        from transformers.image_processing_utils import BaseImageProcessor
-
-    where = _find(name, options)
-    try:
-        settings, _ = BaseImageProcessor.get_image_processor_dict(where.place, local_files_only=where.is_local)
-    except Exception as error:
-        if importing(error) or where.has(PIXELS):
-            raise _explained(error, where, encoder, PIXELS) from error
-        settings = {}
+    settings = _pixel_settings(name, encoder, options)
     mean, std = settings.get("image_mean") or default[0], settings.get("image_std") or default[1]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+
+
+def scaled_bilinearly(name: str, encoder: str, options: EncoderOptions, default: bool) -> bool:
+    """Whether the model's pictures were scaled bilinearly and not bicubically. Raises as `pixel_statistics`."""
+    number = _pixel_settings(name, encoder, options).get("resample")  # of Pillow's filters: 2 bilinear, 3 bicubic
+    return default if number is None else number == 2
+
+
+def _pixel_settings(name: str, encoder: str, options: EncoderOptions) -> dict[str, Any]:
+    """What a model says of its pixels; nothing where it says nothing."""
+    with library("transformers"):
+        from transformers.image_processing_utils import BaseImageProcessor
+        from transformers.video_processing_utils import BaseVideoProcessor
+
+    where = _find(name, options)
+    ways = (
+        (PIXELS[:1], BaseImageProcessor.get_image_processor_dict),
+        (PIXELS, BaseVideoProcessor.get_video_processor_dict),
+    )
+    for files, read in ways:
+        try:
+            found: dict[str, Any] = read(where.place, local_files_only=where.is_local)[0]
+            return found
+        except Exception as error:
+            if importing(error) or where.has(files):
+                raise _explained(error, where, encoder, files) from error
+    return {}
 
 
 def from_hub(load: Callable[..., Any], name: str, encoder: str, options: EncoderOptions, files: tuple[str, ...]) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions
-from spikemba.encoders.hub_models import IMAGENET, hub_entry, load_model, pixel_statistics
-from spikemba.encoders.several_frames import SeveralFramesPerClip
+from spikemba.encoders.hub_models import IMAGENET, hub_entry, load_model, pixel_statistics, scaled_bilinearly
+from spikemba.encoders.several_frames import SeveralFramesPerClip, short_side_crop
 from spikemba.encoders.tiny_models import IMAGE, TOWER, save_model
 
 VIDEOMAE = "MCG-NJU/videomae-base"
@@ -22,13 +22,14 @@ VJEPA2 = "facebook/vjepa2-vitl-fpc64-256"
 class MotionEncoder(SeveralFramesPerClip):
     """A video tower behind the protocol of `base`."""
 
-    def __init__(self, name: str, model: Any, pixels: Any, options: EncoderOptions) -> None:
+    def __init__(self, name: str, model: Any, pixels: Any, options: EncoderOptions, bilinear: bool) -> None:
         self.name = name
         self.place(model, pixels, options)
         config = model.config
         self.is_jepa = config.model_type == "vjepa2"
         self.frames_per_clip = int(config.frames_per_clip if self.is_jepa else config.num_frames)
         self.size_px = int(config.crop_size if self.is_jepa else config.image_size)
+        self.own_resize = "pillow_margin_crop_bilinear" if self.is_jepa else short_side_crop(bilinear)
         self.dim = int(config.hidden_size)
 
     def embed_videos(self, pixels: Tensor) -> Tensor:
@@ -53,7 +54,8 @@ def load_vjepa2(name: str, model: str | None, options: EncoderOptions) -> Motion
 
 def _load(name: str, model: str, kind: str, options: EncoderOptions) -> MotionEncoder:
     network = load_model(model, name, options, (kind,))
-    return MotionEncoder(name, network, pixel_statistics(model, name, options, IMAGENET), options)
+    pixels = pixel_statistics(model, name, options, IMAGENET)
+    return MotionEncoder(name, network, pixels, options, scaled_bilinearly(model, name, options, default=True))
 
 
 def _save_tiny_videomae(folder: Path) -> tuple[str, Path]:

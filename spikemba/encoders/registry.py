@@ -34,12 +34,21 @@ OWN = {
     "slowfast": "spikemba.encoders.slowfast:ENTRY",
     "transformers": "spikemba.encoders.image_text:TRANSFORMERS_ENTRY",
     "siglip2": "spikemba.encoders.image_text:SIGLIP2_ENTRY",
+    "metaclip2": "spikemba.encoders.image_text:METACLIP2_ENTRY",
+    "pe": "spikemba.encoders.perception:ENTRY",
     "xclip": "spikemba.encoders.xclip:ENTRY",
     "videomae": "spikemba.encoders.motion:VIDEOMAE_ENTRY",
     "videomamba": "spikemba.encoders.video_mamba:ENTRY",
     "vjepa2": "spikemba.encoders.motion:VJEPA2_ENTRY",
 }
 """Name -> the entry, imported when it is asked for."""
+
+NOT_HERE = {
+    "internvideo2": "no encoder is called 'internvideo2': transformers has no such model, and its authors' own code is "
+    "not run; take its published features (`spikemba prepare qvhighlights --pack internvideo2`, or any pack by "
+    "`spikemba features show PACK`), or bring it by an entry point of a package (docs/encoders.md)"
+}
+"""What to say of encoders that are asked for and cannot be here."""
 
 
 def encoder_names() -> list[str]:
@@ -64,6 +73,8 @@ def find_encoder(name: str) -> EncoderEntry:
         raise _clash(kind, points)
     if points:
         return _resolved(points[0])
+    if kind in NOT_HERE:
+        raise SpikeMbaError(NOT_HERE[kind])
     if kind not in OWN:
         raise UnknownName("encoder", kind, sorted(encoder_names()), "`spikemba config encoders` lists all")
     found: EncoderEntry = resolve_name(OWN[kind])

@@ -22,6 +22,8 @@ class SeveralFramesPerClip(PlacedModel, ABC):
     dim: int
     frames_per_clip: int
     size_px: int
+    own_resize = "pillow_short_side_crop"
+    """How frames were scaled in the training of the model."""
 
     @abstractmethod
     def embed_videos(self, pixels: Tensor) -> Tensor:
@@ -29,7 +31,7 @@ class SeveralFramesPerClip(PlacedModel, ABC):
 
     def frame_rule(self, clip_s: float) -> FrameRule:
         """T frames, spread evenly over each clip."""
-        resize = "short_side_crop" if self.options.resize == "published" else "pillow_short_side_crop"
+        resize = "short_side_crop" if self.options.resize == "published" else self.own_resize
         return spread_frames(self.frames_per_clip, self.size_px, clip_s, resize)
 
     @torch.inference_mode()
@@ -41,6 +43,11 @@ class SeveralFramesPerClip(PlacedModel, ABC):
         x = torch.from_numpy(frames).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
         out: Array = self.embed_videos(((x - self.mean) / self.std).to(self.dtype)).cpu().numpy()
         return out
+
+
+def short_side_crop(bilinear: bool) -> str:
+    """A model's own resize that keeps the middle of the picture."""
+    return "pillow_short_side_crop_bilinear" if bilinear else "pillow_short_side_crop"
 
 
 def spread_frames(n_frames: int, size_px: int, clip_s: float, resize: str = "short_side_crop") -> FrameRule:

@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from spikemba.encoders.base import EncoderOptions, TextFeatures, check_query
-from spikemba.encoders.hub_models import CLIP, hub_entry, load_model, load_tokenizer, pixel_statistics
-from spikemba.encoders.several_frames import SeveralFramesPerClip
+from spikemba.encoders.hub_models import (
+    CLIP,
+    hub_entry,
+    load_model,
+    load_tokenizer,
+    pixel_statistics,
+    scaled_bilinearly,
+)
+from spikemba.encoders.several_frames import SeveralFramesPerClip, short_side_crop
 from spikemba.encoders.tiny_models import IMAGE, TEXT, TOWER, save_model, save_words
 from spikemba.errors import QueryError
 
@@ -21,12 +28,15 @@ MODEL = "microsoft/xclip-base-patch32"
 class XClipEncoder(SeveralFramesPerClip):
     """X-CLIP behind the protocols of `base`. Sentences are encoded alone, without the prompts it makes from a video."""
 
-    def __init__(self, name: str, model: Any, tokenizer: Any, pixels: Any, options: EncoderOptions) -> None:
+    def __init__(
+        self, name: str, model: Any, tokenizer: Any, pixels: Any, options: EncoderOptions, bilinear: bool
+    ) -> None:
         self.name, self.tokenizer = name, tokenizer
         self.place(model, pixels, options)
         vision, text = model.config.vision_config, model.config.text_config
         self.frames_per_clip, self.size_px = int(vision.num_frames), int(vision.image_size)
         self.dim, self.text_dim = int(model.config.projection_dim), int(text.hidden_size)
+        self.own_resize = short_side_crop(bilinear)
         self.n_tokens = int(text.max_position_embeddings)
         self.max_words = self.n_tokens - 2
 
@@ -53,7 +63,9 @@ def load(name: str, model: str | None, options: EncoderOptions) -> XClipEncoder:
     """X-CLIP, by default the base model. Raises WeightsMissing, CheckpointError."""
     network = load_model(model or MODEL, name, options, ("xclip",))
     tokenizer = load_tokenizer(model or MODEL, name, options)
-    return XClipEncoder(name, network, tokenizer, pixel_statistics(model or MODEL, name, options, CLIP), options)
+    pixels = pixel_statistics(model or MODEL, name, options, CLIP)
+    bilinear = scaled_bilinearly(model or MODEL, name, options, default=False)
+    return XClipEncoder(name, network, tokenizer, pixels, options, bilinear)
 
 
 def _save_tiny(folder: Path) -> tuple[str, Path]:

@@ -31,6 +31,7 @@ from spikemba.video.decoding import (
     seekable,
 )
 from spikemba.video.orientation import Orientation, orientation
+from spikemba.video.pillow_resize import FINISHES
 
 Image = NDArray[np.uint8]  # (H, Wd, 3), RGB
 
@@ -88,34 +89,10 @@ RESIZES: dict[str, tuple[tuple[str, str], ...]] = {
         ("scale", "trunc(iw*{size}/min(iw,ih)):trunc(ih*{size}/min(iw,ih)):flags=bicubic"),
         ("format", "rgb24"),
     ),
-    # The models' own preprocessing, by Pillow (see _FINISHES): CLIP's keeps the proportions, SigLIP's does not.
-    "pillow_short_side_crop": (("format", "rgb24"),),
-    "pillow_squash": (("format", "rgb24"),),
+    # The models' own preprocessing, by Pillow: CLIP's keeps the proportions, SigLIP's does not.
+    **dict.fromkeys(FINISHES, (("format", "rgb24"),)),
 }
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)  # AVColorSpace values that swscale can convert
-
-
-def _pillow_short_side_crop(image: Image, size_px: int) -> Image:
-    """Bicubic with antialiasing to the short side, its long side truncated; then the middle, rounded to even."""
-    height, width = image.shape[:2]
-    short = min(height, width)
-    scaled = _pillow(image, int(size_px * width / short), int(size_px * height / short))
-    top, left = (round((side - size_px) / 2) for side in scaled.shape[:2])
-    return np.ascontiguousarray(scaled[top : top + size_px, left : left + size_px])
-
-
-def _pillow_squash(image: Image, size_px: int) -> Image:
-    return _pillow(image, size_px, size_px)
-
-
-def _pillow(image: Image, width: int, height: int) -> Image:
-    from PIL import Image as Pillow
-
-    return np.asarray(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BICUBIC))
-
-
-_FINISHES = {"pillow_short_side_crop": _pillow_short_side_crop, "pillow_squash": _pillow_squash}
-"""What is done to an image after the filters of RESIZES."""
 
 
 @dataclass(frozen=True)
@@ -337,7 +314,7 @@ class _Resizer:
 
     def __init__(self, rule: FrameRule) -> None:
         self.filters = [(name, options.format(size=rule.size_px)) for name, options in RESIZES[rule.resize]]
-        self.finish, self.size_px = _FINISHES.get(rule.resize), rule.size_px
+        self.finish, self.size_px = FINISHES.get(rule.resize), rule.size_px
         self.source: tuple[int, int, str, Orientation] | None = None
         self.graph = Graph()
 
