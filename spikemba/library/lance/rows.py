@@ -1,7 +1,7 @@
 """An encoder's rows as a LanceDB table: one per clip, by the entry that they belong to.
 
 float32, whose numbers are those of float16: LanceDB's products of float16 are several times slower on processors that
-have none of their own, and an index takes the type of its rows (`tests/benchmarks/bench_lance.py --types`).
+have none of their own, and an index takes the type of its rows (`benchmarks/bench_lance.py --types`).
 """
 
 # Shapes: N rows, L clips of a video, F feature width.
