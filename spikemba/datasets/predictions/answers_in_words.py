@@ -1,4 +1,7 @@
-"""Answers of video language models in words: {"vid", "query", "answer": "from 18.5 to 23 seconds", "qid"?, "duration"?}."""
+"""Answers of video language models in words, a row each.
+
+    {"vid": "v", "query": "a dog enters", "answer": "from 18.5 to 23 seconds", "qid"?: 1, "duration"?: 150}
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +47,7 @@ def _document(row: PredictedRow) -> dict[str, Any]:
 
 WORDS = Form(
     title="text",
-    what="what video language models say, in a row with `vid`, `query` and `answer`, such as \"from 18.5 to 23"
+    what='what video language models say, in a row with `vid`, `query` and `answer`, such as "from 18.5 to 23'
     ' seconds", read by the rules of TimeLens',
     holds=frozenset({"ids", "videos", "durations", "words"}),
     needs=frozenset(),

@@ -5,7 +5,6 @@ from typing import Any
 
 from spikemba.datasets.predictions.answers_in_words import WORDS
 from spikemba.datasets.predictions.field_rows import FIELD, LIGHTHOUSE
-from spikemba.datasets.predictions.form import Form
 from spikemba.datasets.predictions.ground_json import GROUND
 from spikemba.datasets.predictions.timelens import TIMELENS
 from spikemba.errors import UnknownName

@@ -111,11 +111,17 @@ class Predictions:
         """What somebody should know of rows of this form."""
         said = []
         if "scores" not in FORMS[self.form].holds and any(len(row.moments) > 1 for row in self.rows):
-            said.append(f"{FORMS[self.form].title}: there are no scores; 1, 1/2, 1/3 ... stand for the order of moments")
-        behind = [row for row in self.rows if row.duration_s and row.moments and row.moments[0].start_s >= row.duration_s]
+            said.append(
+                f"{FORMS[self.form].title}: there are no scores; 1, 1/2, 1/3 ... stand for the order of moments"
+            )
+        behind = [
+            row for row in self.rows if row.duration_s and row.moments and row.moments[0].start_s >= row.duration_s
+        ]
         if behind and self.form == "timelens":
             had = counted(len(behind), "answer names", "answers name")
-            said.append(f"{had} no time; TimeLens' evaluation puts a window behind the end for that, which overlaps nothing")
+            said.append(
+                f"{had} no time; TimeLens' evaluation puts a window behind the end for that, which overlaps nothing"
+            )
         return said
 
     def matched(self, truth: Sequence[Annotation]) -> "Predictions":
@@ -204,7 +210,9 @@ def _form_of(path: Path, documents: Sequence[Document]) -> str:
     if "qid" in first:  # its own reader says what is missing
         return "jsonl"
     keys = ", ".join(map(json.dumps, list(first)[:6])) or "nothing"
-    raise AnnotationError(path, [f"{place}: holds {keys}, as no known form of predictions; there are: {', '.join(form_names())}"])
+    raise AnnotationError(
+        path, [f"{place}: holds {keys}, as no known form of predictions; there are: {', '.join(form_names())}"]
+    )
 
 
 def _repeated(rows: Sequence[tuple[str, PredictedRow]]) -> list[str]:

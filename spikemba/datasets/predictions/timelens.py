@@ -2,8 +2,8 @@
 
     {"v.mp4>>>a dog enters>>>[10.0, 20.5]": {"timestamps": [[9.5, 21.0]], "answers": "The event ...", "duration": 150}}
 
-A .json has all keys in one object. Its evaluation reads the first of `timestamps`, or where they are absent the times in
-`answers`, and leaves other keys alone: a `qid` is kept there. There are no scores.
+A .json has all keys in one object. Its evaluation reads the first of `timestamps`, or where they are absent the times
+in `answers`, and leaves other keys alone: a `qid` is kept there. There are no scores.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Times that are not seconds: what they look like, and the seconds that they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from spikemba.datasets.annotations import PredictedRow
 from spikemba.errors import UnknownName
@@ -33,16 +34,17 @@ def looks_like(rows: Sequence[PredictedRow]) -> str | None:
 
 
 def in_seconds(
-    rows: Sequence[PredictedRow], unit: str, fps: float | None = None
+    rows: Sequence[PredictedRow], unit: str, fps: float | Mapping[str, float] = MappingProxyType({})
 ) -> tuple[list[PredictedRow], list[str]]:
     """The rows with times in seconds, and why it cannot be done, if it cannot.
 
-    unit: of UNITS.  fps: frames per second of all videos.  Raises UnknownName.
+    unit: of UNITS.  fps: frames per second of all videos, or by name of a video.  Raises UnknownName.
     """
     if unit not in UNITS:
         raise UnknownName("unit of times", unit, UNITS)
-    if unit == "frames" and fps is None:
-        return [], ["frames become seconds by their rate; give --fps"]
+    rates = {row.video_id: (fps.get(row.video_id) if isinstance(fps, Mapping) else fps) or 0.0 for row in rows}
+    if unit == "frames" and not all(rates.values()):
+        return [], ["frames become seconds by their rate; give --fps N, or --videos DIR for the videos' own"]
     if unit == "fractions":
         unknown = [row for row in rows if row.moments and not row.duration_s]
         if unknown:
@@ -51,17 +53,17 @@ def in_seconds(
                 f"{said} no duration, as qid {unknown[0].query_id!r} of video {unknown[0].video_id!r}; fractions become"
                 " seconds by it: give --annotations or --videos"
             ]
-    return [replace(row, moments=tuple(map(_change(unit, row, fps), row.moments))) for row in rows], []
+    return [replace(row, moments=tuple(map(_change(unit, row, rates), row.moments))) for row in rows], []
 
 
-def _change(unit: str, row: PredictedRow, fps: float | None) -> Callable[[Moment], Moment]:
+def _change(unit: str, row: PredictedRow, rates: Mapping[str, float]) -> Callable[[Moment], Moment]:
     duration_s = row.duration_s or 0.0
 
     def changed(time: float) -> float:
         if unit == "fractions":
             return time * duration_s
-        if unit == "frames" and fps is not None:
-            return time / fps
+        if unit == "frames":
+            return time / rates[row.video_id]
         return time / 1000 if unit == "milliseconds" else time
 
     return lambda one: Moment(changed(one.start_s), changed(one.end_s), one.score)
