@@ -1,6 +1,6 @@
 """Answers of video language models in words, a row each.
 
-    {"vid": "v", "query": "a dog enters", "answer": "from 18.5 to 23 seconds", "qid"?: 1, "duration"?: 150}
+{"vid": "v", "query": "a dog enters", "answer": "from 18.5 to 23 seconds", "qid"?: 1, "duration"?: 150}
 """
 
 from collections.abc import Mapping

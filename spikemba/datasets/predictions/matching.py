@@ -1,5 +1,6 @@
 """Which annotation a prediction is about: by its id, or by its video and sentence, or its sentence alone."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import PurePosixPath
 from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.predictions.form import NO_ID
 
-_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
+_SUFFIX = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v)$", re.IGNORECASE)
 
 
 def with_truth(
@@ -23,8 +24,8 @@ def with_truth(
         return [_told(row, known[row.query_id]) if row.query_id in known else row for _, row in rows], []
     asked: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
     for one in truth:
-        asked[video_name(one.video_id), sentence(one.query)].append(one)
-        asked["", sentence(one.query)].append(one)
+        for video in {video_name(one.video_id), ""}:
+            asked[video, sentence(one.query)].append(one)
     found, faults = [], []
     for place, row in rows:
         fits = _fitting(row, asked)
@@ -39,8 +40,7 @@ def with_truth(
 
 def video_name(video: str) -> str:
     """A video's name without its folder and the suffix of its file."""
-    name = PurePosixPath(video.replace("\\", "/")).name
-    return name[:-4] if name.lower().endswith(_SUFFIXES) and name[-4] == "." else name.removesuffix(".webm")
+    return _SUFFIX.sub("", PurePosixPath(video.replace("\\", "/")).name)
 
 
 def sentence(query: str) -> str:

@@ -45,6 +45,10 @@ class Predictions:
     numbered: bool = False
     """The form has no ids, so queries are counted from 1."""
 
+    def __post_init__(self) -> None:
+        if not self.places:  # rows that were made and not read
+            object.__setattr__(self, "places", tuple(f"row {i}" for i in range(1, len(self.rows) + 1)))
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -72,7 +76,7 @@ class Predictions:
     def from_groundings(cls, found: Iterable[Answered]) -> "Predictions":
         """Answers of `Grounder.ground`, numbered from 1."""
         rows = tuple(one.to_prediction() for one in found)
-        return cls._numbered(rows, tuple(f"entry {i}" for i in range(1, len(rows) + 1)), "answers", "json")
+        return cls._numbered(rows, cls(rows).places, "answers", "json")
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
