@@ -253,7 +253,12 @@ LENS = {"v.mp4>>>a b>>>[0, 2]": {"timestamps": [[0, 2.5]], "answers": "0 - 2.5",
 text("predictions of timelens", "t.json", json.dumps(LENS, indent=1), Predictions.from_file)
 SAID = {"video": "v", "query": "a b", "exists": 0.5, "moments": [{"start_s": 0, "end_s": 2, "score": 0.5}]}
 text("predictions of ground", "g.json", json.dumps([SAID]), Predictions.from_file)
-text("answers in words", "w.jsonl", json.dumps({"vid": "v", "query": "a", "answer": "0:01 to 0:03"}), Predictions.from_file)
+text(
+    "answers in words",
+    "w.jsonl",
+    json.dumps({"vid": "v", "query": "a", "answer": "0:01 to 0:03"}),
+    Predictions.from_file,
+)
 FITS = {"qid": 1, "query": "x", "vid": "v", "truth": [{"vid": "v", "window": [0, 4.5], "grade": 2}], "kind": "plain"}
 text("corpus truth", "t.jsonl", json.dumps(FITS), read_corpus_truth)
 FOUND = {"qid": 1, "query": "x", "pred_corpus_moments": [["v", 0, 4.5, 0.5]], "pred_exist_score": 0.5}

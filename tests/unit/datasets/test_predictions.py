@@ -105,11 +105,20 @@ def test_what_a_form_has_no_place_for_is_said_once_by_kind():
 
 def test_files_of_timelens_are_read_as_its_evaluation_reads_them(tmp_path):
     one_per_line = [{key: value} for key, value in TIMELENS.items()]
-    for content, name in ((one_per_line, "p.jsonl"), (json.dumps(TIMELENS, indent=1), "p.json"), (one_per_line[:1], "q")):
+    for content, name in (
+        (one_per_line, "p.jsonl"),
+        (json.dumps(TIMELENS, indent=1), "p.json"),
+        (one_per_line[:1], "q"),
+    ):
         found = read(tmp_path, content, name=name)
         first = found.rows[0]
         assert (found.form, found.numbered) == ("timelens", True)
-        assert (first.video_id, first.query, first.true_window, first.duration_s) == ("v", "a dog enters", (10, 20.5), 30)
+        assert (first.video_id, first.query, first.true_window, first.duration_s) == (
+            "v",
+            "a dog enters",
+            (10, 20.5),
+            30,
+        )
         assert first.moments == (Moment(9.5, 21.0, 1.0),)  # of both, what it rounded
     assert windows(read(tmp_path, TIMELENS)) == [[(9.5, 21.0)], [(1.0, 3.0)]]
 
@@ -168,13 +177,19 @@ GOOD = {"qid": 1, "query": "a", "vid": "v", "pred_relevant_windows": [[0, 2, 0.5
         ([GOOD | {"moments": [], "video": "v"}], "could be of the forms jsonl and json"),
         ([{"qid": 1, "query": "x", "pred_corpus_moments": []}], "give --corpus"),
         ([{"a": 1}], 'line 1: holds "a", as no known form'),
-        ([{"video": "v", "query": "a", "moments": [{"start_s": 0}]}], "expected finite numbers under start_s, end_s, score"),
+        (
+            [{"video": "v", "query": "a", "moments": [{"start_s": 0}]}],
+            "expected finite numbers under start_s, end_s, score",
+        ),
         ([{"v>>>a": {"timestamps": []}}], "expected VIDEO>>>QUERY>>>WINDOW"),
         ([{"v>>>a>>>[1, 2]": {}}], "neither `timestamps` nor `answers`"),
         ([{"v>>>a>>>[1, 2]": {"timestamps": [[1, 2, 3]]}}], "expected lists of 2 finite numbers"),
         ([{"v>>>a>>>__import__('os')": {"timestamps": []}}], "as true window; expected [start, end]"),
         ([{"v>>>a>>>[1, 2]": {"timestamps": []}}] * 2, "line 2: 'a' of video 'v' stands on line 1 already"),
-        ([{"v>>>a>>>[1, 2]": {"timestamps": [], "qid": 1}}, {"v>>>b>>>[1, 2]": {"timestamps": []}}], "line 2: has no 'qid'"),
+        (
+            [{"v>>>a>>>[1, 2]": {"timestamps": [], "qid": 1}}, {"v>>>b>>>[1, 2]": {"timestamps": []}}],
+            "line 2: has no 'qid'",
+        ),
         ("{'query': 'a'}", "what Python prints"),
         ([{"query": "a", "answer": 3}], "answer is 3; expected str"),
         ([{"query": "a", "answer": "x", "response": "y"}], "has 'answer' and 'response'"),
