@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spikemba.batch import Batch, Prediction, Targets
     from spikemba.checkpoints.grounding import Checkpoint, load_checkpoint, save_checkpoint
     from spikemba.checkpoints.pretrained import PretrainedSpikeMba
+    from spikemba.datasets.predictions.predictions import Predictions
     from spikemba.encoders import load_encoder
     from spikemba.encoders.base import EncoderOptions
     from spikemba.errors import SpikeMbaError
@@ -33,6 +34,7 @@ _HOMES = {
     "batch": ("Batch", "Prediction", "Targets"),
     "checkpoints.grounding": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
     "checkpoints.pretrained": ("PretrainedSpikeMba",),
+    "datasets.predictions.predictions": ("Predictions",),
     "encoders": ("load_encoder",),
     "encoders.base": ("EncoderOptions",),
     "errors": ("SpikeMbaError",),
@@ -62,6 +64,7 @@ __all__ = [
     "LossConfig",
     "Moment",
     "Prediction",
+    "Predictions",
     "PretrainedSpikeMba",
     "Question",
     "SpikeMba",

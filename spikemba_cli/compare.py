@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="Predictions (jsonl).")],
+    a: Annotated[Path, typer.Argument(help="Predictions, in any form that `convert` reads.")],
     b: Annotated[Path, typer.Argument(help="Predictions to hold against them.")],
     annotations: Annotated[Path, typer.Option(help="Annotations (jsonl) of the queries that both answer.")],
     dataset: Annotated[str, typer.Option(help="Benchmark whose metrics to compare.")] = OWN,
@@ -48,16 +48,20 @@ def compare(
 def _of_benchmark(
     a: Path, b: Path, annotations: Path, dataset: str, resamples: int, seed: int
 ) -> "dict[str, Comparison]":
+    from pipelines.scoring.answers import read_answers
     from pipelines.scoring.comparisons import compare_files, not_annotated, too_few  # without torch
     from pipelines.scoring.null_queries import null_notes
-    from spikemba.datasets.annotations import read_annotations, read_predictions
+    from spikemba.datasets.annotations import read_annotations
 
     found, truth = compare_files(a, b, annotations, dataset, resamples, seed), read_annotations(annotations)
     for warning in too_few(truth):
         print_warning(warning)
     for path in (a, b):
-        for warning in not_annotated(read_predictions(path), truth):
+        answers = read_answers(path, truth)
+        for warning in not_annotated(answers.rows, truth):
             print_warning(f"{path}: {warning}; they are left out")
+        for note in answers.notes:
+            print_note(f"{path}: {note}")
     for note in null_notes(truth):
         print_note(note)
     return found

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import spikemba
 
@@ -60,6 +61,21 @@ def benchmarks(incomplete: str) -> list[str]:
     from spikemba.datasets.registry import benchmark_names
 
     return _fitting(benchmark_names(), incomplete)
+
+
+def forms(incomplete: str) -> list[str]:
+    """Of predictions, by any name."""
+    from spikemba.datasets.predictions.forms import form_names
+
+    return _fitting(form_names(), incomplete)
+
+
+def conversions(incomplete: str) -> list[str]:
+    """What predictions can be converted to."""
+    from spikemba_cli.ground import Format
+
+    formats = [name for name in get_args(Format) if name not in ("table", "json")]
+    return [*forms(incomplete), *_fitting(formats, incomplete)]
 
 
 def splits(incomplete: str) -> list[str]:

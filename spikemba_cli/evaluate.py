@@ -68,7 +68,9 @@ def evaluate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="data.key=value or grounding.key=value; may be repeated.")
     ] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Score this predictions file (jsonl) instead.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score this file of predictions instead, in any form that `convert` reads.")
+    ] = None,
     annotations: AnnotationsOption = None,
     dataset: BenchmarkOption = None,
     corpus: Annotated[

@@ -14,6 +14,7 @@ from spikemba_cli import (
     calibrate,
     compare,
     config,
+    convert,
     demo,
     doctor,
     evaluate,
@@ -40,7 +41,12 @@ STAGES: dict[str, dict[str, Any]] = {
     "First steps": {"examples": examples.examples, "demo": demo.demo},
     "Prepare": {"extract": extract.extract, "prepare": prepare.app, "features": features.app},
     "Train": {"train": train.train, "adapt": adapt.adapt, "ablate": ablate.ablate, "runs": runs.runs},
-    "Measure": {"evaluate": evaluate.evaluate, "calibrate": calibrate.calibrate, "compare": compare.compare},
+    "Measure": {
+        "evaluate": evaluate.evaluate,
+        "calibrate": calibrate.calibrate,
+        "compare": compare.compare,
+        "convert": convert.convert,
+    },
     "Find moments": {
         "ground": ground.ground,
         "index": index.index,

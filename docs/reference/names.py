@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import spikemba
 
 GROUPS = {
-    "Ask videos": ("load", "Grounder", "Grounding", "Moment", "Window", "SpikeMbaError"),
+    "Ask videos": ("load", "Grounder", "Grounding", "Moment", "Window", "Predictions", "SpikeMbaError"),
     "Ask features": ("answer_questions", "Question", "Answer", "GroundingConfig"),
     "Checkpoints": ("load_checkpoint", "save_checkpoint", "Checkpoint", "PretrainedSpikeMba"),
     "The network and its losses": (

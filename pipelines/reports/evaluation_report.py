@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.grounding.predicted_answers import answer_of
 from pipelines.reports.case import Case
 from pipelines.reports.choice import chosen
 from pipelines.reports.report import ReportContent, Table, write_report
@@ -116,9 +117,7 @@ def _case(one: Outcome, answer: Answer | None, files: Mapping[str, Path], min_ex
     if min_exists is None and truth.is_null:  # the field's limit is what the outcome was decided by
         min_exists = float(np.nextafter(THRESHOLDS[0], 1))
     if answer is None:
-        saliency = np.asarray(row.saliency, np.float32)
-        none = np.zeros(0, np.float32)
-        answer = Answer(row.moments, saliency, none, (), np.zeros((len(saliency), 0), np.bool_), row.existence)
+        answer = answer_of(row, row.existence)
     n = len(answer.saliency)
     nominal_s = truth.rating_clip_s if truth.ratings else truth.duration_s / max(n, 1)
     return Case(

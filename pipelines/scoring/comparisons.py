@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.scoring.answers import read_answers
 from pipelines.scoring.null_queries import known_moments, n_null, null_samples
 from pipelines.scoring.scores import check_queries, check_truth, clip_ratings, protocol_of, query_faults
-from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId, read_annotations, read_predictions
+from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId, read_annotations
 from spikemba.datasets.protocol import HighlightScores, ScoringProtocol
 from spikemba.datasets.registry import OWN
 from spikemba.metrics import NothingToScore
@@ -54,7 +55,7 @@ def not_annotated(rows: Sequence[PredictedRow], annotations: Sequence[Annotation
 def compare_files(
     a: Path, b: Path, annotations: Path, benchmark: str = OWN, n: int = 2000, seed: int = 0
 ) -> dict[str, Comparison]:
-    """The main metrics of two prediction files, in percent, with intervals of the differences.
+    """The main metrics of two prediction files, of any forms, in percent, with intervals of the differences.
 
     A query without an answer, in a file that has others, counts as 0, and so does every one of a file without any.
     Raises AnnotationError when one of the two does not hold the queries of the annotations, NothingToScore when neither
@@ -63,7 +64,7 @@ def compare_files(
     truth, protocol = read_annotations(annotations), protocol_of(benchmark)
     found = []
     for path in (a, b):
-        rows = read_predictions(path)
+        rows = read_answers(path, truth).rows
         check_queries({row.query_id for row in rows}, truth, path)
         found.append(rows)
     check_truth(truth, protocol, str(annotations))

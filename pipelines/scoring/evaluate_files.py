@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.scoring.answers import read_answers
 from pipelines.scoring.by_kind import scores_by_kind
 from pipelines.scoring.comparisons import intervals, too_few
 from pipelines.scoring.null_queries import null_notes
@@ -16,7 +17,6 @@ from spikemba.datasets.annotations import (
     PredictedRow,
     QueryId,
     read_annotations,
-    read_predictions,
     write_predictions,
 )
 from spikemba.datasets.protocol import ScoringProtocol
@@ -107,12 +107,14 @@ def read_truth(path: Path, benchmark: str) -> list[Annotation]:
 def evaluate_files(
     predictions: Path, annotations: Path, benchmark: str, resamples: int = 0, *, only_check: bool = False
 ) -> Evaluation:
-    """Score a file of predictions. Raises AnnotationError, UnknownName.
+    """Score a file of predictions, of any form. Raises AnnotationError, UnknownName.
 
     only_check: look for faults and score nothing, so that missing queries are a fault among others.
     """
     protocol = protocol_of(benchmark)
-    rows, truth = read_predictions(predictions), read_truth(annotations, benchmark)
+    truth = read_truth(annotations, benchmark)
+    answers = read_answers(predictions, truth)
+    rows = answers.rows
     faults = prediction_faults(rows, truth, protocol)
     if only_check:
         return Evaluation(benchmark, {}, {}, faults=faults)
@@ -120,7 +122,7 @@ def evaluate_files(
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
     faults += too_few(truth) if resamples else []
     scored = _evaluation(benchmark, document, (rows, truth), found, faults)
-    return replace(scored, videos=videos_beside(annotations))
+    return replace(scored, notes=[*answers.notes, *scored.notes], videos=videos_beside(annotations))
 
 
 def videos_beside(annotations: Path | None) -> Path | None:

@@ -16,6 +16,7 @@ from spikemba.datasets.row_values import (
     all_finite,
     collect_rows,
     number_lists,
+    number_of,
     read_rows,
     value_of,
 )
@@ -98,6 +99,16 @@ class PredictedRow:
     """One number per clip, the higher the better."""
     exist_score: float | None = None
     """How sure it is that the video shows the query at all, the higher the surer; None where nothing says it."""
+    duration_s: float | None = None
+    """Of the video, where the file says it."""
+    clip_s: float | None = None
+    """Seconds of video per value of `saliency`, where the file says it."""
+    model: str | None = None
+    """What answered, where the file says it."""
+    words: str | None = None
+    """The answer as a language model gave it, word for word."""
+    true_window: Window | None = None
+    """What is true, where the form has it beside the answer."""
 
     @property
     def existence(self) -> float:
@@ -120,7 +131,8 @@ class PredictedRow:
             "pred_relevant_windows": [list(moment) for moment in self.moments],
             "pred_saliency_scores": list(self.saliency),
         }
-        return row if self.exist_score is None else row | {"pred_exist_score": self.exist_score}
+        row |= {} if self.exist_score is None else {"pred_exist_score": self.exist_score}
+        return row if self.duration_s is None else row | {"duration": self.duration_s}
 
 
 def read_annotations(path: Path) -> list[Annotation]:
@@ -132,8 +144,8 @@ Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """A row of another form -> the row in the QVHighlights form."""
 
 
-def read_numbered(path: Path, change: Change = lambda row: row) -> tuple[list[tuple[int, Annotation]], list[str]]:
-    """The rows that can be read, with their line numbers, and the faults of the others; repeated ids are kept.
+def read_numbered(path: Path, change: Change = lambda row: row) -> tuple[list[tuple[str, Annotation]], list[str]]:
+    """The rows that can be read, with their places, as `line 12`, and the faults of the others; repeated ids are kept.
 
     Raises AnnotationError when the file is not jsonl.
     """
@@ -147,7 +159,7 @@ def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
 
 def read_predictions(path: Path) -> list[PredictedRow]:
     """Read a jsonl of predictions. Raises AnnotationError that names every row that cannot be used."""
-    return read_rows(path, _prediction)
+    return read_rows(path, parse_prediction)
 
 
 def write_predictions(path: Path, rows: Iterable[PredictedRow]) -> None:
@@ -211,19 +223,27 @@ def _labels(row: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(of_clip) for of_clip in rows)
 
 
-def _prediction(row: Mapping[str, Any]) -> PredictedRow:
-    windows = number_lists(row, "pred_relevant_windows", width=3) if row.get("pred_relevant_windows") else []
-    saliency = row.get("pred_saliency_scores") or []
-    if not isinstance(saliency, list) or not all_finite(saliency):
-        raise BadRow("pred_saliency_scores holds something that is not a finite number")
-    exist_score = row.get("pred_exist_score")
-    if exist_score is not None and not all_finite([exist_score]):
-        raise BadRow(f"pred_exist_score is {exist_score!r}; expected a finite number")
+def parse_prediction(row: Mapping[str, Any]) -> PredictedRow:
+    """A row as moment_detr and its successors write it. Raises BadRow."""
+    if "pred_corpus_moments" in row and "pred_relevant_windows" not in row:
+        raise BadRow("has 'pred_corpus_moments', so it is about all videos of a corpus; give --corpus to `evaluate`")
     return PredictedRow(
         query_id=value_of(row, "qid", (int, str)),
         video_id=str(row.get("vid", "")),
         query=str(row.get("query", "")),
-        moments=tuple(Moment(float(a), float(b), float(c)) for a, b, c in windows),
-        saliency=tuple(map(float, saliency)),
-        exist_score=None if exist_score is None else float(exist_score),
+        **parse_answer(row),
     )
+
+
+def parse_answer(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row in that form answers, without what it is about, as fields of PredictedRow. Raises BadRow."""
+    windows = number_lists(row, "pred_relevant_windows", width=3) if row.get("pred_relevant_windows") else []
+    saliency = row.get("pred_saliency_scores") or []
+    if not isinstance(saliency, list) or not all_finite(saliency):
+        raise BadRow("pred_saliency_scores holds something that is not a finite number")
+    return {
+        "moments": tuple(Moment(float(a), float(b), float(c)) for a, b, c in windows),
+        "saliency": tuple(map(float, saliency)),
+        "exist_score": number_of(row, "pred_exist_score"),
+        "duration_s": number_of(row, "duration"),
+    }

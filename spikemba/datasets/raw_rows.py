@@ -32,8 +32,7 @@ def read_jsonl_rows(path: Path, change: Change = lambda row: row) -> RawRows:
 
     Raises AnnotationError when the file is not jsonl at all.
     """
-    rows, faults = read_numbered(path, change)
-    return RawRows(path, [(f"line {number}", row) for number, row in rows], faults)
+    return RawRows(path, *read_numbered(path, change))
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Rows of JSON lines, value by value: what a row holds, or in one line why it cannot be used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from math import isfinite
 from pathlib import Path
@@ -29,28 +29,42 @@ def read_rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row
     rows, faults = collect_rows(path, parse)
     if not rows and not faults:
         faults.append("no rows; expected one JSON object per line")
-    seen: dict[QueryId, int] = {}
-    for number, row in rows:
-        if row.query_id in seen:
-            faults.append(f"line {number}: qid {row.query_id!r} stands on line {seen[row.query_id]} already")
-        seen.setdefault(row.query_id, number)
+    faults += repeated_ids(rows)
     if faults:
         raise AnnotationError(path, faults)
     return [row for _, row in rows]
 
 
-def collect_rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> tuple[list[tuple[int, Row]], list[str]]:
-    """Rows with their line numbers, and what is wrong with the lines that are none."""
-    rows: list[tuple[int, Row]] = []
+def collect_rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> tuple[list[tuple[str, Row]], list[str]]:
+    """Rows with their places, as `line 12`, and what is wrong with the lines that are none."""
+    return parsed_rows(((f"line {number}", raw) for number, raw in read_jsonl(path)), parse)
+
+
+def parsed_rows(
+    documents: Iterable[tuple[str, Mapping[str, Any]]], parse: Callable[[Mapping[str, Any]], Row]
+) -> tuple[list[tuple[str, Row]], list[str]]:
+    """Rows with their places, and what is wrong with the documents that are none.  documents: place, object."""
+    rows: list[tuple[str, Row]] = []
     faults: list[str] = []
-    for number, raw in read_jsonl(path):
+    for place, raw in documents:
         try:
-            rows.append((number, parse(raw)))
+            rows.append((place, parse(raw)))
         except BadRow as fault:
-            faults.append(f"line {number}: {fault}")
+            faults.append(f"{place}: {fault}")
         except (TypeError, ValueError, OverflowError) as error:
-            faults.append(f"line {number}: a value is of another kind than it should be ({error})")
+            faults.append(f"{place}: a value is of another kind than it should be ({error})")
     return rows, faults
+
+
+def repeated_ids(rows: Iterable[tuple[str, Row]]) -> list[str]:
+    """A fault for each row whose query stands in the file before it.  rows: place, row."""
+    seen: dict[QueryId, str] = {}
+    faults: list[str] = []
+    for place, row in rows:
+        if row.query_id in seen:
+            faults.append(f"{place}: qid {row.query_id!r} stands on {seen[row.query_id]} already")
+        seen.setdefault(row.query_id, place)
+    return faults
 
 
 def value_of(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
@@ -62,6 +76,15 @@ def value_of(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
     if key == "query" and (half := broken_character(row[key])):
         raise BadRow(f"query holds {half}, half of a character, which no encoder reads")
     return row[key]
+
+
+def number_of(row: Mapping[str, Any], key: str) -> float | None:
+    """The finite number under a key; None where there is none. Raises BadRow."""
+    if row.get(key) is None:
+        return None
+    if not all_finite([row[key]]):
+        raise BadRow(f"{key} is {row[key]!r}; expected a finite number")
+    return float(row[key])
 
 
 def number_lists(row: Mapping[str, Any], key: str, width: int | None = None) -> list[list[float]]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikemba.datasets.annotations import PredictedRow, QueryId
 from spikemba.grounding import Answer, Array
 from spikemba.moments import Moment
 from spikemba.reading.amounts import MINUTE_S, clock_span, shown_score
@@ -88,6 +89,20 @@ class Grounding:
             "model": self.model,
             **unknown,
         }
+
+    def to_prediction(self, query_id: QueryId = "") -> PredictedRow:
+        """The same as a row of predictions, with all digits; see `spikemba.Predictions`."""
+        return PredictedRow(
+            query_id=query_id,
+            video_id=str(self.video),
+            query=self.query,
+            moments=self.moments,
+            saliency=tuple(self.saliency.tolist()),
+            exist_score=self.exists,
+            duration_s=self.duration_s,
+            clip_s=self.clip_s,
+            model=self.model,
+        )
 
     def explained(self) -> dict[str, Any]:
         """What the model saw on the way to its moments, per clip: plain values, rounded for a picture of them.

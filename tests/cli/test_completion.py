@@ -48,6 +48,11 @@ def test_encoders(command):
     assert completed(f"spikemba {command}") == encoder_names()
 
 
+def test_forms_of_predictions_and_what_they_are_converted_to():
+    assert completed("spikemba convert p.jsonl --from time") == ["timelens"]
+    assert completed("spikemba convert p.jsonl --to fc") == ["fcpxml"]
+
+
 def test_the_last_of_several_encoders():
     assert completed("spikemba extract v --encoder clip+slow") == ["clip+slowfast"]
 

@@ -34,6 +34,7 @@ from spikemba.datasets.custom import read_custom
 from spikemba.datasets.custom_sources import read_sources
 from spikemba.datasets.labelled.video_lists import read_kinetics, read_ssv2, read_ucf101
 from spikemba.datasets.labelled.videos import read_labelled_videos, read_labels
+from spikemba.datasets.predictions.predictions import Predictions
 from spikemba.datasets.word_vectors import WordVectors
 from spikemba.encoders import mini
 from spikemba.encoders.slowfast_weights import read_slowfast
@@ -248,6 +249,16 @@ YOUTUBE = {
 
 text("annotations", "a.jsonl", LINES, read_annotations)
 text("predictions", "p.jsonl", json.dumps(ANSWER), read_predictions)
+LENS = {"v.mp4>>>a b>>>[0, 2]": {"timestamps": [[0, 2.5]], "answers": "0 - 2.5", "duration": 9}}
+text("predictions of timelens", "t.json", json.dumps(LENS, indent=1), Predictions.from_file)
+SAID = {"video": "v", "query": "a b", "exists": 0.5, "moments": [{"start_s": 0, "end_s": 2, "score": 0.5}]}
+text("predictions of ground", "g.json", json.dumps([SAID]), Predictions.from_file)
+text(
+    "answers in words",
+    "w.jsonl",
+    json.dumps({"vid": "v", "query": "a", "answer": "0:01 to 0:03"}),
+    Predictions.from_file,
+)
 FITS = {"qid": 1, "query": "x", "vid": "v", "truth": [{"vid": "v", "window": [0, 4.5], "grade": 2}], "kind": "plain"}
 text("corpus truth", "t.jsonl", json.dumps(FITS), read_corpus_truth)
 FOUND = {"qid": 1, "query": "x", "pred_corpus_moments": [["v", 0, 4.5, 0.5]], "pred_exist_score": 0.5}

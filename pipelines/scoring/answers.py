@@ -1,0 +1,16 @@
+"""What was answered, from a file of predictions in any form, beside the annotations that it is scored against."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spikemba.datasets.annotations import Annotation
+from spikemba.datasets.predictions.predictions import Predictions
+
+
+def read_answers(path: Path, truth: Sequence[Annotation]) -> Predictions:
+    """The predictions of a file, with the ids of the annotations where its form has none.
+
+    Raises AnnotationError that names every row that cannot be used, or that no annotation fits.
+    """
+    found = Predictions.from_file(path)
+    return found.matched(truth) if found.numbered else found

@@ -1,0 +1,66 @@
+"""Which annotation a prediction is about: by its id, or by its video and sentence, or its sentence alone."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from spikemba.datasets.annotations import Annotation, PredictedRow
+from spikemba.datasets.predictions.form import NO_ID
+
+_SUFFIX = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v)$", re.IGNORECASE)
+
+
+def with_truth(
+    rows: Sequence[tuple[str, PredictedRow]], truth: Sequence[Annotation], *, by_id: bool
+) -> tuple[list[PredictedRow], list[str]]:
+    """The rows with the ids, durations, videos and true windows of their annotations, and which rows have none.
+
+    rows: place and row.  by_id: their ids are the annotations'; a row that is not annotated stays as it is then.
+    """
+    if by_id:
+        known = {one.query_id: one for one in truth}
+        return [_told(row, known[row.query_id]) if row.query_id in known else row for _, row in rows], []
+    asked: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
+    for one in truth:
+        for video in {video_name(one.video_id), ""}:
+            asked[video, sentence(one.query)].append(one)
+    found, faults = [], []
+    for place, row in rows:
+        fits = _fitting(row, asked)
+        if len(fits) == 1:
+            found.append(_told(replace(row, query_id=NO_ID), fits[0]))
+            continue
+        about = f"{row.query!r}" + (f" of video {row.video_id!r}" if row.video_id else "")
+        ids = " and ".join(repr(one.query_id) for one in fits[:2])
+        faults.append(f"{place}: " + (f"{about} is both qid {ids}" if fits else f"no annotation asks {about}"))
+    return found, faults
+
+
+def video_name(video: str) -> str:
+    """A video's name without its folder and the suffix of its file."""
+    return _SUFFIX.sub("", PurePosixPath(video.replace("\\", "/")).name)
+
+
+def sentence(query: str) -> str:
+    """A sentence without what TimeLens leaves out: superfluous space and full stops at the ends."""
+    return " ".join(query.split()).strip(" .")
+
+
+def _fitting(row: PredictedRow, asked: Mapping[tuple[str, str], Sequence[Annotation]]) -> Sequence[Annotation]:
+    """The annotations that a row may be about; of several those whose window it says to be true."""
+    fits = asked.get((video_name(row.video_id) if row.video_id else "", sentence(row.query)), ())
+    told = [one for one in fits if row.true_window is not None and row.true_window in (one.windows or ())]
+    return told if len(fits) > 1 and told else fits
+
+
+def _told(row: PredictedRow, one: Annotation) -> PredictedRow:
+    return replace(
+        row,
+        query_id=one.query_id,
+        query=row.query or one.query,
+        video_id=row.video_id or one.video_id,
+        duration_s=row.duration_s or one.duration_s,
+        true_window=row.true_window or (one.windows[0] if one.windows else None),
+    )
