@@ -30,7 +30,7 @@ class IndexSettings:
     """FLAT keeps rows as they are; SQ and PQ shorten them, which finds less."""
     nprobes: int = 16
     """Partitions that are looked into."""
-    ef: int = 100
+    ef: int = 200
     """Rows of a partition's graph that are looked at, at least."""
 
     def __post_init__(self) -> None:
