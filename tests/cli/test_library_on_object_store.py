@@ -72,8 +72,8 @@ def test_what_is_wrong_with_an_object_store_is_one_line(bucket, tmp_path, monkey
 def test_how_an_index_is_asked_is_kept_in_a_library_of_lancedb(videos, tmp_path):
     run("index", videos, "--encoder", "mini", "--library", tmp_path / "l", "--form", "lance")
     assert (tmp_path / "l" / "log.lance").is_dir()
-    result = run("library", "tune", "--encoder", "mini", "--ef", 200, "--library", tmp_path / "l")
-    assert result.stderr.strip() == "mini: IVF_HNSW_FLAT, nprobes 16, ef 200"
+    result = run("library", "tune", "--encoder", "mini", "--ef", 300, "--library", tmp_path / "l")
+    assert result.stderr.strip() == "mini: IVF_HNSW_FLAT, nprobes 16, ef 300"
     assert "no type of index is called 'IVF_MAGIC'" in fails_in_one_line(
         "library", "tune", "--encoder", "mini", "--index", "IVF_MAGIC", "--library", tmp_path / "l"
     )

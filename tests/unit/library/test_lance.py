@@ -221,7 +221,7 @@ def test_check_measures_what_the_index_finds_and_advises(indexed, monkeypatch):
         monkeypatch.setattr(check, "nearest", short)
         _, (recall,) = check.check(library, lambda done, total: None)
     assert recall.found == pytest.approx(0.5, abs=0.02)
-    assert recall.better == IndexSettings(nprobes=64, ef=400)
+    assert recall.better == IndexSettings(nprobes=32, ef=400)
 
 
 def test_the_exact_answers_of_check_are_those_of_the_product(indexed):
