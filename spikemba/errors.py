@@ -185,6 +185,14 @@ class LibraryError(SpikeMbaError):
         super().__init__(f"library {folder}: {problem}; {cure}")
 
 
+class NoLibrary(LibraryError):
+    """There is no library where one is to be read."""
+
+    def __init__(self, folder: Path | str) -> None:
+        index = command_line("spikemba", "index", "VIDEOS", "--library", folder)
+        super().__init__(folder, "there is no library", f"run `{index}`")
+
+
 LONGEST_FAULT = 500
 """Characters of a fault in a message."""
 

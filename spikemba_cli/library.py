@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikemba.errors import command_line
 from spikemba.reading.printable import counted
 from spikemba_cli.console import JsonOption, err, print_error, print_json, print_table, print_warning, progress
 from spikemba_cli.index import FormOption, LibraryOption
@@ -76,13 +77,15 @@ def _print_recall(library: str, one: "Recall") -> None:
     if one.is_enough:
         err.print(f"the index of {one.encoder} finds {share}")
         return
-    cure = f"run `spikemba library compact --rebuild --library {library}`"
+    tune = "spikemba", "library", "tune", "--encoder", one.encoder
+    compact = "spikemba", "library", "compact"
+    cure = f"run `{command_line(*compact, '--rebuild', '--library', library)}`"
     if one.better is not None:
-        more = f"--nprobes {one.better.nprobes} --ef {one.better.ef}"
-        cure = f"run `spikemba library tune --encoder {one.encoder} {more} --library {library}`, which finds enough"
+        more = "--nprobes", str(one.better.nprobes), "--ef", str(one.better.ef)
+        cure = f"run `{command_line(*tune, *more, '--library', library)}`, which finds enough"
     elif "FLAT" not in one.settings.kind:
-        flat = f"spikemba library tune --encoder {one.encoder} --index IVF_HNSW_FLAT --library {library}"
-        cure = f"run `{flat}` and `spikemba library compact --library {library}`"
+        flat = command_line(*tune, "--index", "IVF_HNSW_FLAT", "--library", library)
+        cure = f"run `{flat}` and `{command_line(*compact, '--library', library)}`"
     print_warning(f"the index of {one.encoder} finds {share}; {cure}")
 
 
@@ -113,21 +116,24 @@ def drop(
     library: LibraryOption = FOLDER,
     encoder: Annotated[str | None, typer.Option(help="Take out all rows of an encoder.")] = None,
     below: Annotated[Path | None, typer.Option(help="Take out a video, or all below a folder, there or not.")] = None,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Take out videos whose rows are damaged.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take an encoder's rows, or videos, out of a library; no video file is touched.
 
     Example: spikemba library drop --below /archive/old
     """
-    if (encoder is None) == (below is None):
-        raise typer.BadParameter("give one of --encoder NAME and --below FOLDER", param_hint="drop")
-    from pipelines.library.upkeep import drop_below, drop_encoder
+    if (encoder is not None) + (below is not None) + damaged != 1:
+        raise typer.BadParameter("give one of --encoder NAME, --below FOLDER and --damaged", param_hint="drop")
+    from pipelines.library.upkeep import drop_below, drop_damaged, drop_encoder
 
     dropped = []
     if encoder is not None:
         drop_encoder(library, encoder)
-    else:
-        assert below is not None
+    elif damaged:
+        with progress("checking", "rows") as report:
+            dropped = drop_damaged(library, report)
+    elif below is not None:
         dropped = drop_below(library, below)
     if as_json:
         print_json({"library": str(library), "encoder": encoder, "videos": list(map(str, dropped))})

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from spikemba.errors import FeaturesMissing, LibraryError
+from spikemba.errors import FeaturesMissing, LibraryError, command_line
 from spikemba.library import Library, StoredVideo
-from spikemba.library.address import library_address
+from spikemba.library.address import is_same_place, library_address
 from spikemba.library.forms import Form, changing, check_form, open_library
 from spikemba.library.matrix import Half
 from spikemba.library.protocol import Writer
 from spikemba.library.writer import FileState, NewVideo, Text
 from spikemba.progress import Report, silent
+from spikemba.reading.printable import counted
 
 BATCH_BYTES = 64 << 20
 """Of rows, that one commit takes in, about."""
@@ -34,11 +35,12 @@ def copy_library(source: Path | str, to: Path | str, *, form: Form | None = None
     Broken off, it goes on where it was. Raises LibraryError, also where rows there were made otherwise, OutputError.
     """
     here, there = library_address(source), library_address(to)
-    if here == there:
+    if is_same_place(here, there):
         raise LibraryError(there, "it is the library itself", "name another with --to")
     form = check_form(there, form or ("lance" if not isinstance(there, Path) else None))
     result = Copied()
     with open_library(here) as library, changing(there, form) as writer:
+        _must_be_whole(library)
         for encoder in library.encoders().values():
             writer.add_encoder(encoder.manifest)
         videos = library.videos(broken=True)
@@ -57,6 +59,15 @@ def copy_library(source: Path | str, to: Path | str, *, form: Form | None = None
         _copy_texts(library, writer)
         report(len(videos), len(videos))
     return result
+
+
+def _must_be_whole(library: Library) -> None:
+    """Raises LibraryError: videos without their rows would be copied as if they had none."""
+    for name in library.encoders():
+        if n := len(library.lacking(name)):
+            check = command_line("spikemba", "library", "check", "--library", library.folder)
+            problem = f"rows of {name} of {counted(n, 'video', 'videos')} are not there as they were written"
+            raise LibraryError(library.folder, problem, f"run `{check}`, which says how to mend it")
 
 
 def _state(one: StoredVideo) -> FileState:

@@ -18,10 +18,10 @@ from pipelines.library.written import bring_in_texts
 from spikemba.encoders import VideoEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.manifests import video_manifest
-from spikemba.errors import ConfigError, LibraryError, OutputError, SpikeMbaError
+from spikemba.errors import ConfigError, OutputError, SpikeMbaError, command_line
 from spikemba.features import read_manifest
 from spikemba.library.address import Address, library_address
-from spikemba.library.forms import Form, changing, check_form, form_of, open_library
+from spikemba.library.forms import Form, changing, check_form, is_library, open_library
 from spikemba.library.writer import ROOM, FileState, check_encoder
 
 TAKEN_AFTER_VIDEOS, TAKEN_AFTER_S = 64, 30.0
@@ -96,9 +96,9 @@ def beside_the_index(place: Address) -> list[str]:
     with open_library(place) as library:
         assert isinstance(library, LanceLibrary)
         left = {name: index_state(library.store.tables[one.file]).n_left for name, one in library.encoders().items()}
+    compact = command_line("spikemba", "library", "compact", "--library", place)
     return [
-        f"{n:,} clips of {name} are not in the index and are compared one by one; "
-        f"run `spikemba library compact --library {place}`"
+        f"{n:,} clips of {name} are not in the index and are compared one by one; run `{compact}`"
         for name, n in left.items()
         if n >= INDEXED_FROM
     ]
@@ -118,7 +118,7 @@ class _Indexing:
 
     def run(self, inputs: Sequence[Path]) -> IndexResult:
         """Everything, in the order in which it must be done."""
-        known = self._known() if self._is_there() else Known((), {})
+        known = self._known() if is_library(self.library) else Known((), {})
         paths = look_for(inputs, [one.path for one in known.videos], self.library)
         self.encoders = self.job.encoders()
         self._register()
@@ -142,17 +142,6 @@ class _Indexing:
         for done in (self.result.added, self.result.renewed):
             done.sort()  # whichever decoder was done first
         return self.result
-
-    def _is_there(self) -> bool:
-        if self.form == "local":
-            return form_of(self.library) is not None
-        try:
-            open_library(self.library).close()
-        except LibraryError as error:
-            if "there is no library" not in str(error):
-                raise
-            return False
-        return True
 
     def _known(self) -> Known:
         with changing(self.library) as writer:

@@ -248,7 +248,8 @@ def compared(library: Library, encoder: VideoEncoder, among: Collection[int] | N
             "SELECT video FROM runs JOIN encoders ON encoders.id = runs.encoder WHERE encoders.name = ?",
             (encoder.name,),
         ).fetchall()
-    return len(rows) if among is None else len({video for (video,) in rows} & set(among))
+    there = {video for (video,) in rows} - library.lacking(encoder.name)
+    return len(there if among is None else there & set(among))
 
 
 def asked_about(library: Library, settings: SearchSettings) -> list[int] | None:
@@ -278,11 +279,16 @@ def left_out(library: Library, encoder: VideoEncoder) -> list[str]:
             "JOIN encoders ON encoders.id = runs.encoder WHERE encoders.name = ?)",
             (name,),
         ).fetchone()
+    lost, notes = len(library.lacking(name)), []
+    if lost:
+        whose = f"{counted(lost, 'video was', 'videos were')} not looked at, as rows of {name} are not there"
+        check = command_line("spikemba", "library", "check", "--library", library.folder)
+        notes = [f"{whose} as they were written; run `{check}`, which says how to mend it"]
     if not n:
-        return []
+        return notes
     said = f"{counted(n, 'video', 'videos')} without rows of {name} {'was' if n == 1 else 'were'} not looked at"
     cure = command_line("spikemba", "index", "VIDEOS", "--encoder", name, "--library", library.folder)
-    return [f"{said}; run `{cure}`"]
+    return [f"{said}; run `{cure}`", *notes]
 
 
 def problems(folder: Address, shown: Sequence[Candidate]) -> list[str]:

@@ -16,7 +16,7 @@ from spikemba.library.address import Address, library_address
 from spikemba.library.forms import changing, form_of, open_library
 from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.matrix import NORMS, ROWS, Matrix, norms_of
-from spikemba.library.reader import Library
+from spikemba.library.reader import Library, mended_by
 from spikemba.library.rows import Run, StoredEncoder
 from spikemba.progress import Report, silent
 from spikemba.video.folders import absolute
@@ -126,19 +126,31 @@ def check_library(folder: Path | str, report: Report = silent) -> list[str]:
 
 def check_and_measure(folder: Path | str, report: Report = silent) -> tuple[list[str], list["Recall"]]:
     """The same, and how much of the exact answers the indices of a library of LanceDB find."""
-    place = library_address(folder)
+    faults, _, recalls = _checked(library_address(folder), report)
+    return faults, recalls
+
+
+def _checked(place: Address, report: Report) -> tuple[list[str], set[Path], list["Recall"]]:
+    """Faults, the videos whose rows are damaged, and what the indices find."""
     if form_of(place) == "lance":
         from spikemba.library.lance.check import check
 
         with open_library(place) as library:
             assert isinstance(library, LanceLibrary)
-            return check(library, report)
-    return _check_local(Path(place), report), []
+            found = check(library, report)
+            return found.faults, _paths(library, found.videos), found.recalls
+    return *_check_local(Path(place), report), []
 
 
-def _check_local(folder: Path, report: Report) -> list[str]:
+def _paths(library: Library, ids: set[int]) -> set[Path]:
+    return {one.path for one in library.videos(broken=True) if one.id in ids}
+
+
+def _check_local(folder: Path, report: Report) -> tuple[list[str], set[Path]]:
     Library.open(folder).close() if not os.access(folder, os.W_OK) else _settle(folder)
+    damaged: set[int] = set()
     with Library.open(folder) as library:
+        cure = mended_by(library)
         with library.reading() as connection:
             faults = [text for (text,) in connection.execute("PRAGMA quick_check") if text != "ok"]
         encoders = library.encoders().values()
@@ -149,12 +161,16 @@ def _check_local(folder: Path, report: Report) -> list[str]:
             except LibraryError as error:
                 faults.append(str(error))
                 continue
-            faults += _faults_of_runs(encoder, runs)
-            for fault, n in _faults_of_rows(encoder, runs, matrix):
-                faults += [fault] if fault else []
+            for fault, video in _faults_of_runs(encoder, runs):
+                faults.append(f"{fault}; {cure}")
+                damaged.add(video)
+            for fault, n, video in _faults_of_rows(encoder, runs, matrix):
+                if fault:
+                    faults.append(f"{fault}; {cure}")
+                    damaged.add(video)
                 done += n
                 report(done, total)
-    return faults
+        return faults, _paths(library, damaged)
 
 
 def _settle(folder: Path) -> None:
@@ -163,17 +179,19 @@ def _settle(folder: Path) -> None:
         pass
 
 
-def _faults_of_runs(encoder: StoredEncoder, runs: list[Run]) -> list[str]:
+def _faults_of_runs(encoder: StoredEncoder, runs: list[Run]) -> list[tuple[str, int]]:
+    """What is wrong, and with which video."""
     end, faults = 0, []
     for run in runs:
         if run.first_row < end or run.first_row + run.n_rows > encoder.n_rows:
-            faults.append(f"{encoder.name}: rows {run.first_row} to {run.first_row + run.n_rows} belong to two videos")
+            rows = f"rows {run.first_row} to {run.first_row + run.n_rows}"
+            faults.append((f"{encoder.name}: {rows} belong to two videos", run.video))
         end = run.first_row + run.n_rows
     return faults
 
 
-def _faults_of_rows(encoder: StoredEncoder, runs: list[Run], matrix: Matrix) -> Iterator[tuple[str, int]]:
-    """What is wrong with some rows, and how many were looked at."""
+def _faults_of_rows(encoder: StoredEncoder, runs: list[Run], matrix: Matrix) -> Iterator[tuple[str, int, int]]:
+    """What is wrong with some rows, how many were looked at, and whose they are."""
     for run in runs:
         for first in range(run.first_row, run.first_row + run.n_rows, CHECKED_ROWS):
             last = min(first + CHECKED_ROWS, run.first_row + run.n_rows)
@@ -181,7 +199,7 @@ def _faults_of_rows(encoder: StoredEncoder, runs: list[Run], matrix: Matrix) -> 
                 fine = np.isclose(norms_of(matrix.rows[first:last]), matrix.norms[first:last], rtol=1e-4)
             bad = "" if fine.all() else f"{encoder.name}: {int((~fine).sum())} rows of video {run.video} are damaged"
             matrix.let_go(first, last)
-            yield bad, last - first
+            yield bad, last - first, run.video
 
 
 def compact_library(folder: Path | str, report: Report = silent, *, rebuild: bool = False) -> tuple[int, int]:
@@ -236,5 +254,19 @@ def drop_below(folder: Path | str, below: Path) -> list[Path]:
         if not found:
             cure = f"`{command_line('spikemba', 'library', 'info', '--library', folder)}` says what it has"
             raise LibraryError(folder, f"it has no video below {place}", cure)
+        writer.drop([one.id for one in found])
+    return [one.path for one in found]
+
+
+def drop_damaged(folder: Path | str, report: Report = silent) -> list[Path]:
+    """Take out the videos whose rows are damaged, and those that share them, for an indexing to make them anew.
+
+    Reads every row; report counts them. Raises LibraryError.
+    """
+    _, damaged, _ = _checked(library_address(folder), report)
+    if not damaged:
+        return []
+    with changing(folder) as writer:
+        found = [one for one in writer.videos() if one.path in damaged]
         writer.drop([one.id for one in found])
     return [one.path for one in found]

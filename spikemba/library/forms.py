@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
-from spikemba.errors import LibraryError
+from spikemba.errors import LibraryError, NoLibrary, command_line
 from spikemba.library.address import Address, is_remote, library_address
 from spikemba.library.protocol import Writer
 from spikemba.library.reader import Library
@@ -26,6 +26,17 @@ def form_of(address: Address) -> Form | None:
     if (folder / FILE).exists():
         return "local"
     return "lance" if (folder / _LOG).is_dir() else None
+
+
+def is_library(address: Address) -> bool:
+    """Whether there is one, of either form. Raises LibraryError where that cannot be known."""
+    if form_of(address) != "lance":
+        return form_of(address) is not None
+    try:
+        open_library(address).close()
+    except NoLibrary:
+        return False
+    return True
 
 
 def open_library(address: Path | str) -> Library:
@@ -60,6 +71,6 @@ def check_form(place: Address, form: Form | None) -> Form:
     """The form that lies there, or that is to be made. Raises LibraryError when it is another one."""
     there = form_of(place)
     if form is not None and there is not None and form != there:
-        cure = f"leave --form out, or run `spikemba library copy {place} --to ANOTHER --form {form}`"
-        raise LibraryError(place, f"it is of the form {there}, not {form}", cure)
+        copy = command_line("spikemba", "library", "copy", place, "--to", "ANOTHER", "--form", form)
+        raise LibraryError(place, f"it is of the form {there}, not {form}", f"leave --form out, or run `{copy}`")
     return there or form or "local"

@@ -132,6 +132,10 @@ class Library:
             found = read_videos(connection, "digest = ? AND problem IS NULL", (video.digest,))
             return [one for one in found if one.id != video.id]
 
+    def lacking(self, encoder: str) -> frozenset[int]:  # noqa: ARG002
+        """Ids of videos whose rows are not there as they were written, so that nothing is compared with them."""
+        return frozenset()  # of a matrix that is shorter than it must be nothing is read at all
+
     def scan(self, encoder: str, vector: Vector, k: int, *, among: Sequence[int] | None = None) -> list[ClipHit]:
         """The k clips nearest to a vector (F,) by cosine, the nearest first.
 
@@ -306,6 +310,13 @@ class Library:
                 raise damaged(self.folder, error) from None
             finally:
                 self._connection.execute("ROLLBACK")
+
+
+def mended_by(library: Library) -> str:
+    """What makes damaged rows anew: an indexing alone keeps videos that are there."""
+    place, names = ("--library", library.folder), "+".join(library.encoders())
+    drop = command_line("spikemba", "library", "drop", "--damaged", *place)
+    return f"run `{drop}`, then `{command_line('spikemba', 'index', 'VIDEOS', '--encoder', names, *place)}`"
 
 
 def _read_layout(folder: Path, connection: sqlite3.Connection, name: str) -> _Layout:

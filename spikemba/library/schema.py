@@ -14,7 +14,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from spikemba.errors import LibraryError, command_line
+from spikemba.errors import LibraryError, NoLibrary, command_line
 
 FILE = "library.sqlite"
 VERSION = 1
@@ -89,8 +89,7 @@ def connect_to_write(folder: Path) -> sqlite3.Connection:
 def connect_to_read(folder: Path) -> sqlite3.Connection:
     """The library's database, read alone; the folder need not be writable. Raises LibraryError."""
     if not (folder / FILE).is_file():
-        index = command_line("spikemba", "index", "VIDEOS", "--library", folder)
-        raise LibraryError(folder, "there is no library", f"run `{index}`")
+        raise NoLibrary(folder)
     try:
         connection = _open(folder, "ro")
         _check(connection, folder)

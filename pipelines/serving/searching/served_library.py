@@ -35,9 +35,15 @@ class ServedLibrary:
                 self._library, self._mark = open_library(self.folder), mark
             return self._library
 
+    def _newest(self) -> Library:
+        """What lies there now, in its newest state."""
+        library = self.library()
+        library.encoders()
+        return library
+
     def taken_in(self) -> dict[Path, StoredVideo]:
         """Its videos by their absolute paths, those that could not be read aside. Raises LibraryError."""
-        return {one.path: one for one in self.library().videos()}
+        return {one.path: one for one in self._newest().videos()}
 
     def misfits(self, models: Mapping[str, Grounder]) -> dict[str, LibraryError]:
         """The models that cannot be asked about it, and why."""
@@ -57,7 +63,7 @@ class ServedLibrary:
         words = _plain(only).split()
         if not words:
             return None
-        videos = self.library().videos()
+        videos = self._newest().videos()
         top = common_folder(one.path for one in videos)
         found = [one.id for one in videos if _has(words, _plain(shown_below(one.path, top)))]
         if not found:

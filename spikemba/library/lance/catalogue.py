@@ -59,10 +59,12 @@ class Catalogue:
     def _put_encoders(self, encoders: Mapping[str, tuple[str, Manifest, int]]) -> dict[str, int]:
         """Table -> number of the encoder."""
         self.connection.execute("DELETE FROM runs")
-        there = dict(self.connection.execute("SELECT file, id FROM encoders").fetchall())
-        for file, id_ in there.items():
-            if file not in encoders:
-                self.connection.execute("DELETE FROM encoders WHERE id = ?", (id_,))
+        there = set()
+        for file, made in self.connection.execute("SELECT file, manifest FROM encoders").fetchall():
+            if file in encoders and encoders[file][1].model_dump_json() == made:
+                there.add(file)
+            else:  # gone, or of a library that lay here before
+                self.connection.execute("DELETE FROM encoders WHERE file = ?", (file,))
         for file, (name, manifest, n_rows) in encoders.items():
             if file in there:
                 self.connection.execute("UPDATE encoders SET n_rows = ? WHERE file = ?", (n_rows, file))

@@ -2,8 +2,9 @@
 
 # Shapes: N rows, Q questions, F feature width.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.lance.rows import streamed
 from spikemba.library.lance.vector_index import IndexSettings, index_state, nearest
 from spikemba.library.matrix import Array
+from spikemba.library.reader import mended_by
 from spikemba.library.rows import StoredEncoder
 from spikemba.library.scan import top
+from spikemba.reading.printable import counted
 
 QUESTIONS, NEAREST = 64, 20
 """Rows that are asked with, drawn from all, and how many of the nearest to each are compared."""
@@ -46,10 +49,21 @@ class Recall:
         return self.found >= LEAST
 
 
-def check(library: LanceLibrary, report: Report) -> tuple[list[str], list[Recall]]:
-    """Faults, and a measurement per index; every row is read. Raises LibraryError when that cannot be."""
-    faults: list[str] = []
-    recalls = []
+@dataclass
+class Checked:
+    """What a reading of all rows has shown."""
+
+    faults: list[str] = field(default_factory=list)
+    """Each a line, with the commands that mend it."""
+    videos: set[int] = field(default_factory=set)
+    """Ids of those whose rows are not as they were written, copies that share them among them."""
+    recalls: list[Recall] = field(default_factory=list)
+    """One per index."""
+
+
+def check(library: LanceLibrary, report: Report) -> Checked:
+    """Read every row. Raises LibraryError when that cannot be."""
+    found = Checked()
     encoders = library.encoders().values()
     done, total = 0, sum(one.n_rows for one in encoders)
     for encoder in encoders:
@@ -60,10 +74,11 @@ def check(library: LanceLibrary, report: Report) -> tuple[list[str], list[Recall
             for n in seen.read():
                 done += n
                 report(done, total)
-            faults += seen.faults()
+            found.faults += seen.faults()
+            found.videos |= seen.videos()
             if state.kind is not None:
-                recalls.append(_measured(encoder, table, seen, library.store.settings(encoder.file)))
-    return faults, recalls
+                found.recalls.append(_measured(encoder, table, seen, library.store.settings(encoder.file)))
+    return found
 
 
 class _Seen:
@@ -71,9 +86,14 @@ class _Seen:
 
     def __init__(self, library: LanceLibrary, encoder: StoredEncoder, table: Any, *, measure: bool) -> None:
         self.encoder, self.table = encoder, table
-        self.runs = {run.first_row: run for run in library.runs(encoder.name)}
+        self.cure = mended_by(library)
+        runs = library.runs(encoder.name)
+        self.runs = {run.first_row: run for run in runs}
+        self.owners: dict[int, set[int]] = {}
+        for run in runs:
+            self.owners.setdefault(run.first_row, set()).add(run.video)
         self.there: dict[int, set[int]] = {entry: set() for entry in self.runs}
-        self.damaged = 0
+        self.counts, self.damaged = Counter[int](), Counter[int]()
         self.questions: Array = _drawn(table, encoder) if measure else np.empty((0, encoder.dim), np.float32)
         self.best: list[tuple[Array, NDArray[np.int64]]] = []
 
@@ -83,7 +103,8 @@ class _Seen:
             lengths = np.sqrt(np.einsum("nf,nf->n", rows, rows))
             fine = np.isclose(lengths, norms, rtol=1e-4)
             known = np.isin(entries, np.fromiter(self.runs, np.int64, len(self.runs)))
-            self.damaged += int((~fine & known).sum())
+            self.damaged.update(entries[~fine & known].tolist())
+            self.counts.update(entries[known].tolist())
             for entry, clip in zip(entries[known].tolist(), clips[known].tolist(), strict=True):
                 self.there[entry].add(clip)
             if len(self.questions):
@@ -108,10 +129,29 @@ class _Seen:
 
     def faults(self) -> list[str]:
         """Each a line."""
-        name = self.encoder.name
-        lost = sum(len(self.there[entry] & set(range(run.n_rows))) < run.n_rows for entry, run in self.runs.items())
-        found = [f"{name}: rows of {lost} videos are not there, or not all of them; index them again"] if lost else []
-        return found + ([f"{name}: {self.damaged} rows are damaged"] if self.damaged else [])
+        name, lost, more = self.encoder.name, self._owners(self._lost()), self._owners(self._more())
+        found = []
+        if lost:
+            found.append(f"{name}: rows of {counted(len(lost), 'video', 'videos')} are not there, or not all of them")
+        if more:
+            found.append(f"{name}: {counted(len(more), 'video has', 'videos have')} more rows than clips")
+        if self.damaged:
+            found.append(f"{name}: {counted(self.damaged.total(), 'row is', 'rows are')} damaged")
+        return [f"{one}; {self.cure}" for one in found]
+
+    def videos(self) -> set[int]:
+        """Whose rows are not as they were written."""
+        return self._owners([*self._lost(), *self._more(), *self.damaged])
+
+    def _lost(self) -> list[int]:
+        return [entry for entry, run in self.runs.items() if not self.there[entry] >= set(range(run.n_rows))]
+
+    def _more(self) -> list[int]:
+        lost = set(self._lost())
+        return [entry for entry, run in self.runs.items() if entry not in lost and self.counts[entry] != run.n_rows]
+
+    def _owners(self, entries: Iterable[int]) -> set[int]:
+        return {video for entry in entries for video in self.owners[entry]}
 
 
 def _drawn(table: Any, encoder: StoredEncoder) -> Array:

@@ -2,7 +2,7 @@
 
     video         a file as it was: path, size, time, digest, length, problem; its rows: table -> entry, number, length
     gone          a path that is in the library no more
-    texts         what a source says of a path
+    texts         what a source says of a path, as long as the digest of its file stays the one that is named
     encoder_gone  a table of rows that is in the library no more
     setting       how an index is made and asked
 
@@ -18,6 +18,7 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 VIDEO, GONE, TEXTS, ENCODER_GONE, SETTING = "video", "gone", "texts", "encoder_gone", "setting"
@@ -68,8 +69,8 @@ class State:
     """What the records make, each taken in its order."""
 
     videos: dict[str, LoggedVideo] = field(default_factory=dict)
-    texts: dict[str, dict[str, list[Text]]] = field(default_factory=dict)
-    """Path -> source -> texts."""
+    said: dict[str, dict[str, Record]] = field(default_factory=dict)
+    """Path -> source -> the record of its texts."""
     encoders_gone: set[str] = field(default_factory=set)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By the name of the table."""
@@ -79,6 +80,14 @@ class State:
     """Table and entry that are no longer named -> number of the record since which."""
     stale: dict[str, int] = field(default_factory=dict)
     """Records that could be left out -> number of the record since which."""
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, list[Text]]]:
+        """Path -> source -> texts."""
+        return {
+            path: {source: [(text[0], text[1], text[2]) for text in one.value["texts"]] for source, one in by.items()}
+            for path, by in self.said.items()
+        }
 
     def is_live(self, table: str) -> bool:
         """Whether a table's rows still belong to the library."""
@@ -94,7 +103,7 @@ def new_records(state: State, parts: Iterable[tuple[str, dict[str, Any]]]) -> li
 def folded(records: Sequence[Record]) -> State:
     """The state that records make, whatever the order in which they were written."""
     state = State()
-    latest: dict[tuple[str, str], list[Record]] = {}
+    latest: dict[tuple[str, ...], list[Record]] = {}
     for one in sorted(records, key=lambda one: (one.seq, one.uid)):
         state.last = max(state.last, one.seq)
         _take(state, one)
@@ -102,9 +111,16 @@ def folded(records: Sequence[Record]) -> State:
             latest.setdefault(about, []).append(one)
     live = {(table, rows.entry) for video in state.videos.values() for table, rows in video.runs.items()}
     state.dead = {key: seq for key, seq in state.dead.items() if key not in live}
-    for about, every in latest.items():
-        _note_stale(state, about, every)
+    said = {path: _of_video(state.videos[path], by) for path, by in state.said.items() if path in state.videos}
+    state.said = {path: by for path, by in said.items() if by}
+    for about in sorted(latest, key=lambda about: about[0] != TEXTS):  # texts go before what makes them void
+        _note_stale(state, about, latest[about])
     return state
+
+
+def _of_video(video: LoggedVideo, said: dict[str, Record]) -> dict[str, Record]:
+    """Without texts of a file that lay at its path before, whose own record may be there no more."""
+    return {source: one for source, one in said.items() if one.value.get("digest") in (None, video.digest)}
 
 
 def _take(state: State, one: Record) -> None:
@@ -113,11 +129,12 @@ def _take(state: State, one: Record) -> None:
         _take_video(state, one)
     elif one.kind == GONE:
         before = state.videos.pop(value["path"], None)
-        state.texts.pop(value["path"], None)
+        state.said.pop(value["path"], None)
         _let_go(state, before.runs if before else {}, one.seq)
     elif one.kind == TEXTS:
-        said: list[Text] = [(text[0], text[1], text[2]) for text in value["texts"]]
-        state.texts.setdefault(value["path"], {})[value["source"]] = said
+        now = state.videos.get(value["path"])
+        if now is None or value.get("digest") in (None, now.digest):
+            state.said.setdefault(value["path"], {})[value["source"]] = one
     elif one.kind == ENCODER_GONE:
         state.encoders_gone.add(value["table"])
     elif one.kind == SETTING:
@@ -132,7 +149,7 @@ def _take_video(state: State, one: Record) -> None:
         if same and now.problem is None:
             now = replace(now, runs={**before.runs, **now.runs})
         elif not same:
-            state.texts.pop(now.path, None)
+            state.said.pop(now.path, None)
         kept = {(name, rows.entry) for name, rows in now.runs.items()}
         _let_go(state, {name: rows for name, rows in before.runs.items() if (name, rows.entry) not in kept}, one.seq)
     state.videos[now.path] = now
@@ -143,15 +160,15 @@ def _let_go(state: State, runs: dict[str, Rows], seq: int) -> None:
         state.dead[table, rows.entry] = seq
 
 
-def _about(one: Record) -> tuple[str, str] | None:
+def _about(one: Record) -> tuple[str, ...] | None:
     if one.kind in (VIDEO, GONE):
         return "path", one.value["path"]
     if one.kind == TEXTS:
-        return f"texts {one.value['source']}", one.value["path"]
+        return TEXTS, one.value["path"], one.value["source"], one.value.get("digest") or ""
     return (SETTING, one.value["table"]) if one.kind == SETTING else None
 
 
-def _note_stale(state: State, about: tuple[str, str], every: Sequence[Record]) -> None:
+def _note_stale(state: State, about: tuple[str, ...], every: Sequence[Record]) -> None:
     """Records of which a later one about the same says everything."""
     last = every[-1]
     if about[0] == "path" and last.kind == VIDEO:
@@ -159,8 +176,12 @@ def _note_stale(state: State, about: tuple[str, str], every: Sequence[Record]) -
         if not named >= set(state.videos[about[1]].runs):
             return  # two encoders were taken in at the same moment, so that no record names both
     state.stale.update({one.uid: last.seq for one in every[:-1]})
-    if last.kind == GONE or (last.kind == TEXTS and about[1] not in state.texts):
+    if last.kind == GONE or (last.kind == TEXTS and not _is_said(state, last)):
         state.stale[last.uid] = last.seq
+
+
+def _is_said(state: State, one: Record) -> bool:
+    return state.said.get(one.value["path"], {}).get(one.value["source"]) is one
 
 
 def to_arrow(records: Sequence[Record], columns: Any) -> Any:

@@ -3,21 +3,26 @@
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from spikemba.errors import LibraryError, OutputError, PackageMissing, SpikeMbaError
+from spikemba.errors import LibraryError, OutputError, PackageMissing, SpikeMbaError, command_line
 from spikemba.features import Manifest
 from spikemba.libraries import is_installed, library
 from spikemba.library.address import Address, is_remote
 from spikemba.library.lance.rows import schema
+from spikemba.video.folders import absolute
 
 LOG = "log"
 VERSION = "1"
 """Raised whenever a library of the release before could not be read or written as it is."""
-MARK, MANIFEST, NAME = b"spikemba_library", b"spikemba_manifest", b"spikemba_encoder"
-"""Metadata of the tables: the version, what made the rows, the encoder's name."""
+MARK, IDENTITY = b"spikemba_library", b"spikemba_identity"
+MANIFEST, NAME = b"spikemba_manifest", b"spikemba_encoder"
+"""Metadata of the tables: the version; what no other library has; what made the rows, the encoder's name."""
 QUICK = {"client_max_retries": "2", "client_retry_timeout": "20", "connect_timeout": "5s", "timeout": "120s"}
 """An object store that does not answer is said within seconds."""
 
@@ -60,11 +65,28 @@ def told(address: Address) -> Iterator[None]:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
+        said = without_places(text, address)
         for pattern, problem, cure in _FAULTS:
-            if re.search(pattern, text, re.IGNORECASE):
+            if re.search(pattern, said, re.IGNORECASE):
                 raise (OutputError if cure == _ROOM else LibraryError)(address, problem, cure) from error
-        cure = f"run `spikemba library check --library {address}`"
-        raise LibraryError(address, f"LanceDB says: {text[:200]}", cure) from error
+        check = command_line("spikemba", "library", "check", "--library", address)
+        raise LibraryError(address, f"LanceDB says: {text[:200]}", f"run `{check}`") from error
+
+
+def without_places(text: str, address: Address) -> str:
+    """What LanceDB says without the names that people gave: the library's address, and whatever lies below it."""
+    forms = {str(address)}
+    if isinstance(address, Path):
+        forms |= {str(absolute(address)), str(address.resolve())}
+    else:
+        forms.add(address.partition("://")[2])
+    forms |= {quote(form) for form in forms}
+    forms |= {form.lstrip("/") for form in forms}
+    below = r"""(?:/[^\s"',;)]*)"""
+    for form in sorted(forms - {"", "."}, key=len, reverse=True):
+        # a name of one word may be a word of the message, too
+        text = re.sub(re.escape(form) + (f"{below}?" if "/" in form else below), "", text)
+    return text
 
 
 class Place:
@@ -142,6 +164,12 @@ def read_manifest(table: Any) -> tuple[str, Manifest]:
     return name, Manifest.parse(json.loads(table.schema.metadata[MANIFEST]), f"the manifest of {name}")
 
 
+def identity(log: Any) -> str | None:
+    """Of the library whose log it is; None of one that was made before they had any."""
+    found = (log.schema.metadata or {}).get(IDENTITY)
+    return None if found is None else found.decode()
+
+
 def _storage_options(environment: Mapping[str, str]) -> dict[str, str]:
     """What LanceDB does not take from the environment by itself."""
     options = dict(QUICK)
@@ -159,4 +187,5 @@ def _log_schema() -> Any:
     import pyarrow as pa
 
     columns = [("seq", pa.int64()), ("uid", pa.string()), ("kind", pa.string()), ("value", pa.string())]
-    return pa.schema([pa.field(*column, nullable=False) for column in columns], {MARK.decode(): VERSION})
+    metadata = {MARK.decode(): VERSION, IDENTITY.decode(): secrets.token_hex(16)}
+    return pa.schema([pa.field(*column, nullable=False) for column in columns], metadata)

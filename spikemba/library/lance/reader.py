@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.errors import FeaturesMissing, LibraryError, UnknownName
+from spikemba.errors import FeaturesMissing, LibraryError, UnknownName, command_line
 from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.lance.place import told
-from spikemba.library.lance.rows import fetched, streamed
+from spikemba.library.lance.rows import fetched, rows_by_entry, streamed
 from spikemba.library.lance.store import Store
 from spikemba.library.lance.vector_index import nearest
 from spikemba.library.matrix import Array, Half, Matrix, norms_of
@@ -39,6 +39,8 @@ class LanceLibrary(Library):
         super().__init__(store.address, connect_to_read(store.catalogue.folder))
         self.store = store
         self.catalogue = store.catalogue.folder
+        self._counted: dict[str, tuple[object, dict[int, int]]] = {}
+        """Table -> the state that it was counted in, and entry -> rows."""
 
     @classmethod
     def at(cls, address: Address) -> "LanceLibrary":
@@ -55,6 +57,24 @@ class LanceLibrary(Library):
         with self._mutex:
             self.store.refresh()
         return super().encoders()
+
+    def lacking(self, encoder: str) -> frozenset[int]:
+        """Ids of videos whose rows are lost, in part or whole, or are there twice; see `Library.lacking`.
+
+        Where there are as many rows as the videos have, no row is asked whose it is.
+        """
+        stored = self._known(encoder)
+        with self._mutex, self._told():
+            table = self._table(stored)
+            runs = self._runs(stored, None)
+            named = sum({run.first_row: run.n_rows for run in runs.values()}.values())
+            if table.count_rows() == named:
+                return frozenset()
+            state = self.store.identity, table.version
+            if self._counted.get(stored.file, (None, {}))[0] != state:
+                self._counted[stored.file] = state, rows_by_entry(table)
+            there = self._counted[stored.file][1]
+        return frozenset(video for video, run in runs.items() if there.get(run.first_row) != run.n_rows)
 
     def scan(self, encoder: str, vector: Vector, k: int, *, among: Sequence[int] | None = None) -> list[ClipHit]:
         """The k clips nearest to a vector (F,), as far as the index tells; see `Library.scan`."""
@@ -94,6 +114,9 @@ class LanceLibrary(Library):
                 raise FeaturesMissing(f"video {_shown(one)}", self.folder, self._command([encoder]))
         found = self._scores_of(stored, vector, [runs[id_] for id_ in dict.fromkeys(ids)])
         places = {int(video): i for i, video in enumerate(found.videos)}
+        for id_, one in zip(ids, videos, strict=True):
+            if id_ not in places:
+                raise self._lost(one)
         return [found.of(places[id_]) for id_ in ids]
 
     def features(self, video: StoredVideo | int, encoders: Sequence[str]) -> "EncodedVideo":
@@ -108,8 +131,10 @@ class LanceLibrary(Library):
             stored = self._known(name)
             run = self._runs(stored, [known.id]).get(known.id)
             rows = self._fetched(stored, [run]).get(run.first_row) if run else None
-            if run is None or rows is None:
+            if run is None:
                 raise FeaturesMissing(f"video {known.path}", self.folder, self._command([name]))
+            if rows is None:
+                raise self._lost(known)
             streams.append(rows.astype(np.float32))
         return EncodedVideo(tuple(streams), known.duration_s)
 
@@ -127,8 +152,8 @@ class LanceLibrary(Library):
         Where it finds fewer, though there are more, all clips are compared.
         """
         stored = self._known(encoder, vector)
-        asked = None if among is None else set(among)
-        wanted = min(n, self._n_contents(stored, asked))
+        asked, lacking = None if among is None else set(among), self.lacking(encoder)
+        wanted = min(n, self._n_contents(stored, asked, lacking))
         if asked is not None and self._n_rows(stored, asked) <= FETCHED_ROWS:
             return self.clip_scores(encoder, vector, among=sorted(asked))
         k, found, seen = max(FEWEST_ROWS, 8 * n), {}, 0
@@ -136,6 +161,7 @@ class LanceLibrary(Library):
             with self._told():
                 entries, _ = nearest(self._table(stored), vector, k, self.store.settings(stored.file))
             found = self._runs_of_entries(stored, entries.tolist(), asked)
+            found = {video: run for video, run in found.items() if video not in lacking}
             if self._contents(found) >= wanted or k >= MOST_ROWS or len(entries) <= seen:
                 break
             seen, k = len(entries), 4 * k
@@ -149,7 +175,8 @@ class LanceLibrary(Library):
     ) -> ClipScores:
         """How near every clip is, exactly: every row is read once; see `Library.clip_scores`."""
         stored = self._known(encoder, vector)
-        runs = self._runs(stored, among)
+        lacking = self.lacking(encoder)
+        runs = {video: run for video, run in self._runs(stored, among).items() if video not in lacking}
         if among is not None and sum(run.n_rows for run in runs.values()) <= FETCHED_ROWS:
             return self._scores_of(stored, vector, list(runs.values()), product=product)
         query = vector / max(float(np.linalg.norm(vector)), float(np.finfo(np.float32).tiny))
@@ -172,6 +199,11 @@ class LanceLibrary(Library):
     def matrix(self, encoder: str) -> Matrix:
         """Raises LibraryError: there is none."""
         raise LibraryError(self.folder, f"rows of {encoder} lie in a table of LanceDB", "ask for features or scores")
+
+    def _lost(self, video: StoredVideo | int) -> FeaturesMissing:
+        """Rows that a video had: indexing again would keep it."""
+        check = command_line("spikemba", "library", "check", "--library", self.folder)
+        return FeaturesMissing(f"video {_shown(video)}", self.folder, check)
 
     def _known(self, name: str, vector: Vector | None = None) -> StoredEncoder:
         stored = super().encoders().get(name)
@@ -233,9 +265,10 @@ class LanceLibrary(Library):
         with self._state() as connection:
             return len({one.digest for one in videos_by_id(connection, runs).values()})
 
-    def _n_contents(self, stored: StoredEncoder, asked: set[int] | None) -> int:
-        if asked is not None:
-            return self._contents(self._runs(stored, asked))
+    def _n_contents(self, stored: StoredEncoder, asked: set[int] | None, lacking: Collection[int]) -> int:
+        if asked is not None or lacking:
+            runs = self._runs(stored, asked)
+            return self._contents({video: run for video, run in runs.items() if video not in lacking})
         question = "SELECT count(DISTINCT digest) FROM videos JOIN runs ON runs.video = videos.id WHERE encoder = ?"
         with self._state() as connection:
             return int(connection.execute(question, (stored.id,)).fetchone()[0])

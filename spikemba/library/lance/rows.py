@@ -72,6 +72,12 @@ def fetched(table: Any, entries: Collection[int], dim: int) -> dict[int, Half]:
     return found
 
 
+def rows_by_entry(table: Any) -> dict[int, int]:
+    """Entry -> how many rows it has."""
+    entries = table.search().select([ENTRY]).limit(None).to_arrow()[ENTRY].to_numpy()
+    return dict(zip(*(part.tolist() for part in np.unique(entries, return_counts=True)), strict=True))
+
+
 def streamed(table: Any, dim: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], Array, Array]]:
     """All rows, a part at a time: entries, clips, norms, vectors (N, F)."""
     columns = [ENTRY, CLIP, NORM, VECTOR]

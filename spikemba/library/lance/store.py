@@ -4,12 +4,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from spikemba.errors import LibraryError
+from spikemba.errors import NoLibrary
 from spikemba.features import Manifest
 from spikemba.library.address import Address
 from spikemba.library.lance.catalogue import Catalogue
 from spikemba.library.lance.log import Record, State, folded, of_arrow, to_arrow
-from spikemba.library.lance.place import Place, read_manifest, told
+from spikemba.library.lance.place import Place, identity, read_manifest, told
 from spikemba.library.lance.vector_index import IndexSettings
 
 
@@ -21,7 +21,7 @@ class Store:
         self._mutex = threading.RLock()
         log = self.place.log(make=make)
         if log is None:
-            raise LibraryError(address, "there is no library", f"run `spikemba index VIDEOS --library {address}`")
+            raise NoLibrary(address)
         self.log: Any = log
         self.records: list[Record] = []
         self.state = State()
@@ -29,13 +29,19 @@ class Store:
         """Of the encoders that are there, by their names."""
         self.manifests: dict[str, tuple[str, Manifest]] = {}
         """Table -> encoder, and what made its rows."""
-        self._version: int | None = None
+        self._version: tuple[str | None, int] | None = None
+        """Of the log as it was read: whose it is, and how often it was written."""
         self.catalogue = Catalogue()
         try:
             self.refresh()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def identity(self) -> str | None:
+        """Of the library: another one that is made in its place has another."""
+        return identity(self.log)
 
     def close(self) -> None:
         """Let go of what is kept on this machine."""
@@ -44,13 +50,24 @@ class Store:
     def refresh(self) -> None:
         """Read what others have written since."""
         with self._mutex, told(self.address):
-            self.log.checkout_latest()
-            if self.log.version != self._version:
+            self._follow_log()
+            whose, version = identity(self.log), self.log.version
+            if whose is None or (whose, version) != self._version:
                 self.records = of_arrow(self.log.to_arrow())
-                self._version = self.log.version
+                self._version = whose, version
             # rows are written before the record that names them, so tables are opened after it was read
             found = self.place.encoder_tables()
             self._bring_up(found)
+
+    def _follow_log(self) -> None:
+        """The log as it is now; of another library, where one was made in this one's place."""
+        try:
+            self.log.checkout_latest()
+        except (OSError, RuntimeError, ValueError):
+            log = self.place.log()
+            if log is None:
+                raise NoLibrary(self.address) from None
+            self.log = log
 
     def append(self, parts: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Add records, in one commit; they are seen here at once."""

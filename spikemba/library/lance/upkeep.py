@@ -5,11 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spikemba.library.lance.place import told
-from spikemba.library.lance.rows import ENTRY, made_s
+from spikemba.library.lance.rows import ENTRY, made_s, rows_by_entry
 from spikemba.library.lance.store import Store
 from spikemba.library.lance.vector_index import INDEXED_FROM, build, extend, index_state
 
@@ -37,16 +34,9 @@ def compact(store: Store, report: Callable[[int, int | None], None], *, rebuild:
     return removed
 
 
-def entries_of(table: Any) -> NDArray[np.int64]:
-    """(N,): whose the rows are."""
-    found: NDArray[np.int64] = table.search().select([ENTRY]).limit(None).to_arrow()[ENTRY].to_numpy()
-    return found
-
-
 def _remove_rows(store: Store, name: str, table: Any, before: float) -> int:
     live = {video.runs[name].entry for video in store.state.videos.values() if name in video.runs}
-    entries, counts = np.unique(entries_of(table), return_counts=True)
-    n_rows = dict(zip(entries.tolist(), counts.tolist(), strict=True))
+    n_rows = rows_by_entry(table)
     gone = [
         entry
         for entry in n_rows

@@ -127,9 +127,7 @@ class LanceWriter:
             records = [(GONE, {"path": str(path)}) for path in (file.path, video.path)]
             said = self.store.state.texts.get(str(video.path), {})
             records.append((VIDEO, now.to_value() | state))
-            records += [
-                (TEXTS, {"path": str(file.path), "source": source, "texts": texts}) for source, texts in said.items()
-            ]
+            records += [_said(str(file.path), source, file.digest, texts) for source, texts in said.items()]
         else:
             records.append((VIDEO, now.to_value() | state))
         self.store.append(records)
@@ -148,12 +146,12 @@ class LanceWriter:
 
     def replace_texts(self, changes: Mapping[tuple[int, str], Sequence[Text]]) -> None:
         """Replace what sources (`subtitles`, say) say of videos: (video, source) -> texts."""
-        paths = {one.id: str(one.path) for one in self.videos()}
+        known = {one.id: one for one in self.videos()}
         self.store.append(
             [
-                (TEXTS, {"path": paths[video], "source": source, "texts": [list(text) for text in texts]})
+                _said(str(known[video].path), source, known[video].digest, texts)
                 for (video, source), texts in changes.items()
-                if video in paths
+                if video in known
             ]
         )
 
@@ -176,3 +174,8 @@ class LanceWriter:
         added_s = before.added_s if before is not None else time.time()
         state = str(file.path), file.size, file.mtime_ns, file.digest
         return LoggedVideo(*state, duration_s, problem, added_s, runs)
+
+
+def _said(path: str, source: str, digest: str, texts: Sequence[Text]) -> tuple[str, dict[str, Any]]:
+    """What a source says of a file, which holds for that content alone."""
+    return TEXTS, {"path": path, "source": source, "digest": digest, "texts": [list(text) for text in texts]}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lance_library import DIM, answers, filled, manifest, new, rows_of
 
 from spikemba.errors import FeaturesMissing, LibraryError, PackageMissing, SpikeMbaError, UnknownName
-from spikemba.features import Manifest
 from spikemba.library import open_library
 from spikemba.library.forms import changing
 from spikemba.library.lance import upkeep, vector_index
@@ -15,45 +15,7 @@ from spikemba.library.lance.place import told
 from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.lance.rows import arrow
 from spikemba.library.lance.vector_index import IndexSettings, index_state
-from spikemba.library.writer import FileState, NewVideo
-
-DIM = 6
-
-
-def manifest(encoder="clip", **how):
-    return Manifest(**{"encoder": encoder, "dim": DIM, "weights": "a" * 64, "clip_s": 2.0, "dtype": "float16"} | how)
-
-
-def rows_of(seed, n):
-    return np.random.default_rng(seed).standard_normal((n, DIM)).astype(np.float16)
-
-
-def new(name, n, seed, **how):
-    state = FileState(Path(f"/videos/{name}"), how.get("size", n), how.get("mtime_ns", 7), how.get("digest", name))
-    return NewVideo(state, 2.0 * n - 0.5, {how.get("encoder", "clip"): rows_of(seed, n)})
-
-
-def filled(folder, lengths=(3, 1, 4, 2), form="lance"):
-    with changing(folder, form) as writer:
-        writer.add_encoder(manifest())
-        writer.take_in([new(f"{i}.mp4", n, i) for i, n in enumerate(lengths)])
-    return folder
-
-
-def answers(folder, among=None):
-    vector = np.random.default_rng(99).standard_normal(DIM)
-    with open_library(folder) as library:
-        ids = None if among is None else [one.id for one in library.videos() if one.name in among]
-        names = {one.id: one.name for one in library.videos()}
-        hits = [
-            (hit.video.name, hit.clip, hit.start_s, hit.end_s, round(hit.score, 5))
-            for hit in library.scan("clip", vector, 99, among=ids)
-        ]
-        best = [(hit.video.name, hit.clip, hit.n_clips) for hit in library.best_videos("clip", vector, 99, among=ids)]
-        found = library.clip_scores("clip", vector, product=True, among=ids)
-        scores = {names[int(video)]: np.round(found.of(i), 4).tolist() for i, video in enumerate(found.videos)}
-        rows = {one.name: library.features(one, ["clip"]).features[0].tolist() for one in library.videos()}
-        return hits, best, dict(sorted(scores.items())), rows
+from spikemba.library.writer import FileState
 
 
 def test_both_forms_answer_alike(tmp_path):
@@ -206,8 +168,9 @@ def test_check_measures_what_the_index_finds_and_advises(indexed, monkeypatch):
     from spikemba.library.lance import check
 
     with open_library(indexed) as library:
-        faults, (recall,) = check.check(library, lambda done, total: None)
-        assert faults == []
+        found = check.check(library, lambda done, total: None)
+        (recall,) = found.recalls
+        assert (found.faults, found.videos) == ([], set())
         assert recall.is_enough
         assert recall.n_questions == check.QUESTIONS
         monkeypatch.setattr(check, "QUESTIONS", 8)
@@ -219,7 +182,7 @@ def test_check_measures_what_the_index_finds_and_advises(indexed, monkeypatch):
             return entries[:n], clips[:n]
 
         monkeypatch.setattr(check, "nearest", short)
-        _, (recall,) = check.check(library, lambda done, total: None)
+        (recall,) = check.check(library, lambda done, total: None).recalls
     assert recall.found == pytest.approx(0.5, abs=0.02)
     assert recall.better == IndexSettings(nprobes=32, ef=400)
 
@@ -241,23 +204,6 @@ def test_the_exact_answers_of_check_are_those_of_the_product(indexed):
         }
         truth = sorted(cosine, key=lambda key: -cosine[key])[: check.NEAREST]
         assert {(names[entry], clip) for entry, clip in rows.tolist()} == set(truth)
-
-
-def test_rows_that_are_not_there_or_damaged_are_named(tmp_path):
-    from spikemba.library.lance.check import check
-
-    with changing(filled(tmp_path / "l")) as writer:
-        runs = (
-            writer.store.state.videos["/videos/0.mp4"].runs["clip"],
-            writer.store.state.videos["/videos/2.mp4"].runs["clip"],
-        )
-        writer.store.tables["clip"].delete(f"entry = {runs[0].entry} AND clip = 1")
-        writer.store.tables["clip"].update(where=f"entry = {runs[1].entry} AND clip = 0", values={"norm": 9.0})
-    with open_library(tmp_path / "l") as library:
-        assert check(library, lambda done, total: None) == (
-            ["clip: rows of 1 videos are not there, or not all of them; index them again", "clip: 1 rows are damaged"],
-            [],
-        )
 
 
 def test_no_product_quantisation_unasked():
@@ -293,6 +239,10 @@ def test_what_lies_elsewhere_is_said(tmp_path, monkeypatch):
         ),
         ("Commit conflict for version 7", "another process changed it at the same moment; nothing was lost"),
         ("LanceError(IO): No space left on device (os error 28)", "there is no room left; make room and run the same"),
+        (
+            "Not found: s3://b/l/log.lance/forbidden/conflict",
+            "LanceDB says: lance error: Not found: s3://b/l/log.lance/forbidden/conflict at line 7; run `spikemba",
+        ),
         (
             "something new",
             "LanceDB says: lance error: something new at line 7; run `spikemba library check --library s3://b/l`",
