@@ -4,6 +4,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,7 @@ MOST_OFF = 2.0
 """Rows by which a video may miss its duration before it is said: encoders round a started clip up or down."""
 USUAL_CLIPS_S = (0.5, 1.0, 4 / 3, 1.5, 2.0, 8 / 3, 3.0, 4.0, 5.0)
 """Lengths of rows that packs have; a guess that is close to one is it."""
+KINDS: tuple[Literal["video", "text"], ...] = ("video", "text")
 SHOWN = 3
 """Items that a finding names."""
 
@@ -120,15 +122,23 @@ def show_features(path: Path, annotations: Sequence[Path] = (), report: Report =
 def _opened(path: Path, rows: Sequence[Annotation]) -> FeatureFolder:
     """The pack, read as what the annotations find in it."""
     durations = {row.video_id: row.duration_s / 2.0 for row in rows}
-    folder = FeatureFolder(path)
-    if folder.manifest.content is None or not rows:
-        return folder
-    found = {kind: FeatureFolder(path, kind, durations) for kind in ("video", "text")}
-    n_videos = sum(found["video"].has_video(name) for name in durations)
-    n_queries = sum(found["text"].has_text(row.query_id) for row in rows)
+    found = dict[str, FeatureFolder]()
+    try:
+        folder = FeatureFolder(path, None, durations)
+        if folder.manifest.content is None or not rows:
+            return folder
+        found[folder.pack.kind] = folder
+    except FeaturesMismatch:
+        if not rows:
+            raise
+    for kind in KINDS:  # read as what it is not, it may be refused
+        with suppress(FeaturesMismatch):
+            found.setdefault(kind, FeatureFolder(path, kind, durations))
+    n_videos = sum(found["video"].has_video(name) for name in durations) if "video" in found else 0
+    n_queries = sum(found["text"].has_text(row.query_id) for row in rows) if "text" in found else 0
     if n_videos or n_queries:
         return found["video" if n_videos >= n_queries else "text"]
-    return folder
+    return FeatureFolder(path, None, durations)
 
 
 def _encoder(folder: FeatureFolder, fitting: Sequence[KnownPack]) -> str:

@@ -173,12 +173,17 @@ def _folder(root: Path, names: Sequence[str]) -> Path | None:
     return next((path for name in names for end in ("", *FILES) if (path := root / (name + end)).exists()), None)
 
 
+def _clips(rows: Sequence[Annotation]) -> dict[str, float]:
+    """Rows of videos with the usual clips of 2 s."""
+    return {row.video_id: row.duration_s / 2.0 for row in rows}
+
+
 def _without_features(splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:
     """Query id -> which features it lacks."""
     lacking: dict[Any, str] = {}
     rows = [row for of_split in splits.values() for row in of_split]
     for folder in found.video:
-        missing = set(missing_videos(rows, FeatureFolder(folder, "video")))
+        missing = set(missing_videos(rows, FeatureFolder(folder, "video", _clips(rows))))
         for row in rows:
             if row.video_id in missing:
                 lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
@@ -237,7 +242,8 @@ def _write(
     data |= {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
     manifests: list[Manifest] = []
     if found:
-        manifests = [FeatureFolder(folder, "video").manifest for folder in found.video]
+        clips = _clips([row for of_split in splits.values() for row in of_split])
+        manifests = [FeatureFolder(folder, "video", clips).manifest for folder in found.video]
         data |= _feature_settings(about, found, manifests)
     command = command_line("spikemba", "train", "--dataset", about.name, "--data", out)
     config = write_data_config(out, command, data, about.name)

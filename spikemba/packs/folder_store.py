@@ -1,12 +1,13 @@
 """A folder with a file or two per item: .npz, .npy, I3D's _rgb.npy beside _opt.npy, or .pt."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from spikemba.errors import FeaturesMismatch
 from spikemba.files import is_file
 from spikemba.packs.store import ONLY
 from spikemba.packs.tensors import tensor_shapes, tensor_values
@@ -14,7 +15,7 @@ from spikemba.reading.arrays import array_shape, array_shapes, read_array
 from spikemba.video.names import file_about
 
 PAIR = ("_rgb.npy", "_opt.npy")
-"""Files of an item that are joined on the channels."""
+"""Files of an item that are joined on the channels; each is an array of its own, by this key."""
 FORMS = ((".npz",), (".npy",), PAIR, (".pt",), (".pth",))
 """Endings of the files that hold an item; whichever form is there first is read."""
 
@@ -46,19 +47,13 @@ class FolderStore:
 
     def files(self, name: str) -> list[Path]:
         """The item's file, or the two that are joined."""
-        for endings in FORMS:
-            files = [file_about(self.path, name, ending) for ending in endings]
-            if all(map(is_file, files)):
-                return files
-        return []
+        return next(self._forms(name), [])
 
     def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
         """Key -> shape, by the heads of the files."""
         files = self._found(name)
         if len(files) == 2:
-            rgb, flow = (array_shape(path, ONLY) for path in files)
-            joined = len(rgb) == len(flow) == 2
-            return {ONLY: (min(rgb[0], flow[0]), rgb[1] + flow[1]) if joined else rgb}
+            return {key: array_shape(path, ONLY) for key, path in zip(PAIR, files, strict=True)}
         path = files[0]
         if path.suffix == ".npz":
             return array_shapes(path)
@@ -68,11 +63,7 @@ class FolderStore:
         """An array of the item."""
         files = self._found(name)
         if len(files) == 2:
-            parts = [read_array(path, ONLY) for path in files]
-            if any(part.ndim != 2 for part in parts):
-                return next(part for part in parts if part.ndim != 2)
-            length = min(map(len, parts))
-            return np.concatenate([part[:length] for part in parts], axis=1)
+            return read_array(dict(zip(PAIR, files, strict=True))[key], ONLY)
         path = files[0]
         return read_array(path, key) if path.suffix in (".npz", ".npy") else tensor_values(path, key)
 
@@ -80,11 +71,23 @@ class FolderStore:
         """The item's file."""
         return str(next(iter(self.files(name)), self.path))
 
+    def _forms(self, name: str) -> Iterator[list[Path]]:
+        for endings in FORMS:
+            files = [file_about(self.path, name, ending) for ending in endings]
+            if all(map(is_file, files)):
+                yield files
+
     def _found(self, name: str) -> list[Path]:
-        files = self.files(name)
-        if not files:
+        """The item's files. Raises KeyError, and FeaturesMismatch where there are several forms of it."""
+        forms = list(self._forms(name))
+        if not forms:
             raise KeyError(name)
-        return files
+        if len(forms) > 1:
+            first, second = forms[0][0], forms[1][0].name
+            raise FeaturesMismatch(
+                f"{first} and {second} beside it are both of {name!r}; expected one: delete the other"
+            )
+        return forms[0]
 
 
 def _name(file: str, there: set[str]) -> str:

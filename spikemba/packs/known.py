@@ -44,8 +44,12 @@ KNOWN = (
     KnownPack("word vectors of GloVe", 300, ("glove",), "text"),
     KnownPack("mini of this program", 192, ("mini",)),
 )
-WIDTHS = {pack.dim for pack in KNOWN}
-"""Widths of encoders; numbers of clips are seldom one of them."""
+_OF_ANY = {256, 384, 512, 640, 768, 1024, 1152, 1280, 1408, 1536, 2048, 2304, 3072, 3584, 4096}
+"""Widths that encoders of pictures and of words have."""
+VIDEO_WIDTHS = {pack.dim for pack in KNOWN if pack.kind == "video"} | _OF_ANY
+"""Widths of encoders of videos; numbers of clips are seldom one of them."""
+TEXT_WIDTHS = {pack.dim for pack in KNOWN if pack.kind == "text"} | _OF_ANY | {2560, 5120}
+"""Widths of encoders of text; numbers of tokens are, where they are padded."""
 
 
 def guesses(name: str, dim: int, kind: str) -> list[KnownPack]:

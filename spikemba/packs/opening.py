@@ -1,19 +1,23 @@
 """Which form a pack has, by looking at what its path names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikemba.errors import FeaturesMismatch
-from spikemba.packs.folder_store import FolderStore
+from spikemba.packs.folder_store import ENDINGS, FolderStore
 from spikemba.packs.hdf5_store import Hdf5Store
 from spikemba.packs.npz_store import NpzStore
-from spikemba.packs.rows import MASK_KEYS, POOLED_KEY, SENTENCE_KEY, TOKEN_KEYS, VIDEO_KEYS
-from spikemba.packs.store import Store
+from spikemba.packs.masks import MASK_KEYS, PADDING_KEYS
+from spikemba.packs.rows import POOLED_KEY, SENTENCE_KEY, TOKEN_KEYS, VIDEO_KEYS
+from spikemba.packs.store import ONLY, Store
+from spikemba.packs.widths import Order
 from spikemba.reading.unreadable import Unreadable
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 FILES = (*HDF5, ".npz")
 """Endings of files that hold a whole pack."""
+ORDERS: tuple[Order, ...] = ("nF", "Fn")
+"""What may be said of axes: rows first, as everywhere here, or last."""
 EXPECTED = "a folder of .npz, .npy or .pt files, or one .h5 or .npz whose keys are the identifiers"
 
 
@@ -24,15 +28,22 @@ class Place:
     path: Path
     key: str = ""
     """The array or group that is meant, where there are several."""
+    axes: Order = ""
+    """How its arrays lie, where it is said."""
 
 
 def pack_place(path: Path) -> Place:
-    """A path as it stands in a configuration: `PACK`, or `PACK:KEY` where no file is called so."""
-    text = str(path)
-    before, colon, key = text.rpartition(":")
-    if colon and key and before and not path.exists() and Path(before).exists():
-        return Place(Path(before), key)
-    return Place(path)
+    """A path as it stands in a configuration: `PACK`, or `PACK:KEY` where no file is called so.
+
+    Either may end in `:axes=nF` or `:axes=Fn`, which says how the arrays lie.
+    """
+    before, colon, last = str(path).rpartition(":")
+    if not colon or not last or not before or path.exists():
+        return Place(path)
+    for order in ORDERS:
+        if last == f"axes={order}" and (place := pack_place(Path(before))).path.exists():
+            return replace(place, axes=order)
+    return Place(Path(before), last) if Path(before).exists() else Place(path)
 
 
 def is_pack_file(path: Path) -> bool:
@@ -51,7 +62,8 @@ def open_store(path: Path) -> tuple[Store, str]:
         return FolderStore(place.path), place.key
     suffix = place.path.suffix.lower()
     if suffix not in FILES:
-        raise FeaturesMismatch(f"{place.path} is no pack of features; expected {EXPECTED}")
+        cure = "; its folder is one, where each is of one item" if suffix in ENDINGS else ""
+        raise FeaturesMismatch(f"{place.path} is no pack of features; expected {EXPECTED}{cure}")
     try:
         return (NpzStore(place.path), place.key) if suffix == ".npz" else _open_hdf5(place)
     except OSError as error:
@@ -71,10 +83,20 @@ def _open_hdf5(place: Place) -> tuple[Store, str]:
     inside = set(store.shapes(names[0])) if len(names) == 1 and not place.key else set()
     if len(inside) > 1 and not inside & ARRAYS_OF_ONE:
         return Hdf5Store(place.path, names[0]), ""
+    if 1 < len(names) <= MOST_GROUPS and not place.key:
+        _check_groups(store, names)
     return store, place.key
+
+
+def _check_groups(store: Hdf5Store, names: list[str]) -> None:
+    """Raise FeaturesMismatch for groups that sort arrays by what they are: each has more than there are groups."""
+    inside = [store.shapes(name).keys() for name in names]
+    if all(len(keys) > len(names) and ONLY not in keys and not keys & ARRAYS_OF_ONE for keys in inside):
+        listed = ", ".join(f"{name} ({len(keys)} arrays)" for name, keys in zip(names, inside, strict=True))
+        raise FeaturesMismatch(f"{store.path} holds groups: {listed}; say which, as in {store.path}:{names[0]}")
 
 
 MOST_GROUPS = 16
 """Groups of a file that sorts its arrays by what they are; with more of them, they are videos."""
-ARRAYS_OF_ONE = {*VIDEO_KEYS, *TOKEN_KEYS, *MASK_KEYS, POOLED_KEY, SENTENCE_KEY}
+ARRAYS_OF_ONE = {*VIDEO_KEYS, *TOKEN_KEYS, *MASK_KEYS, *PADDING_KEYS, POOLED_KEY, SENTENCE_KEY}
 """What one video or query may hold; a single group without any of them is one of videos."""

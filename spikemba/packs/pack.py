@@ -4,9 +4,11 @@
 
 import hashlib
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMismatch, FeaturesMissing
-from spikemba.packs.opening import EXPECTED, FILES, open_store
-from spikemba.packs.rows import MASK_KEYS, TOKEN_KEYS, VIDEO_KEYS, as_rows, check_finite, chosen_key, squeezed
-from spikemba.packs.rows import true_tokens as _true_tokens
-from spikemba.packs.widths import Axes, Width, common_width
+from spikemba.packs.folder_store import PAIR
+from spikemba.packs.masks import MASK_KEYS, PADDING_KEYS
+from spikemba.packs.masks import true_tokens as _true_tokens
+from spikemba.packs.opening import EXPECTED, FILES, open_store, pack_place
+from spikemba.packs.rows import TOKEN_KEYS, VIDEO_KEYS, as_rows, check_finite, chosen_key, squeezed
+from spikemba.packs.samples import Sample, agreed_widths
+from spikemba.packs.widths import Undecided, Width, turned
 from spikemba.reading.unreadable import Unreadable
 
 _log = logging.getLogger(__name__)
@@ -27,6 +32,10 @@ T = TypeVar("T")
 
 N_SAMPLED = 6
 """Items by which a pack is known: those whose names have the smallest digests, so that they stay as it grows."""
+MOST_ASKED = 200
+"""Items whose shapes are looked at where the first few do not tell how they lie."""
+ROWS_APART = 2
+"""Rows by which the two files of a pair may differ; the longer one is cut."""
 _SUFFIXES = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v|mpg|mpeg|flv|wmv)$", re.IGNORECASE)
 _SAID: set[tuple[str, str]] = set()
 
@@ -50,17 +59,21 @@ class Pack:
         """
         self.path = path
         self.store, self.key = open_store(path)
+        self.said = pack_place(path).axes
         self.loose = dim is None
         self._claims: dict[str, str] = {}
         self._spelt: dict[str, list[str]] | None = None
         self._sample: list[str] = []
         if dim is not None:
             self.kind: Kind = kind or "video"
-            self.width = Width(dim)
+            self.width = Width(dim, self.said == "Fn", said=bool(self.said))
+            self._of_pair = [replace(self.width, dim=dim // 2)] * 2
         else:
-            self._sample = self._sampled()
+            names = self._names()
+            self._sample = names[:N_SAMPLED]
             self.kind = kind or self._guessed_kind()
-            self.width = self._guessed_width(clips or {})
+            self._of_pair = list[Width]()
+            self.width = self._guessed_width(names, clips or {})
 
     def item(self, identifier: str | int) -> str | None:
         """The item of a video or query, by its own name or, in a pack without a manifest, one that is spelt otherwise.
@@ -85,8 +98,17 @@ class Pack:
 
     def rows(self, item: str) -> NDArray[Any]:
         """(L, F) rows of a video's item as stored. Raises FeaturesMismatch."""
-        place = self.store.place(item)
-        found = self._oriented(self._read(item, self._key(item, self.shapes(item), VIDEO_KEYS)), place)
+        place, shapes = self.store.place(item), self.shapes(item)
+        keys = _keys_of_pair(shapes) or (self._key(item, shapes, VIDEO_KEYS),)
+        parts = [
+            self._oriented(self._read(item, key), width, place)
+            for key, width in zip(keys, self._widths(len(keys)), strict=True)
+        ]
+        lengths = [len(part) for part in parts]
+        if max(lengths) - min(lengths) > ROWS_APART:
+            said = " and ".join(f"{n} in {item}{key}" for n, key in zip(lengths, keys, strict=True))
+            raise FeaturesMismatch(f"{place} has other rows than the file beside it: {said}; expected as many")
+        found = np.concatenate([part[: min(lengths)] for part in parts], axis=1) if len(parts) > 1 else parts[0]
         check_finite(place, found)
         return found
 
@@ -98,23 +120,28 @@ class Pack:
         if found.ndim == 1:
             self._say("pooled", "has one embedding for a sentence and none for its words: each is read as one token")
             found = found[None]
-        states = self._oriented(found, place)
+        states = self._oriented(found, self.width, place)
         check_finite(place, states)
-        masked = next((key for key in MASK_KEYS if key in shapes), None)
-        return _true_tokens(states, None if masked is None else self._read(item, masked), place)
+        masked = _mask_key(shapes)
+        mask = None if masked is None else self._read(item, masked)
+        return _true_tokens(states, mask, place, marks_padding=masked in PADDING_KEYS)
 
     def n_rows(self, item: str) -> int:
         """L of a video's item, by the head of its file. Raises FeaturesMismatch."""
-        axes = self._axes(item)
-        if len(axes) == 2 and all(axes) and self.width.dim in axes:
-            by_last = axes[1] == self.width.dim and not (axes[0] == axes[1] and self.width.transposed)
-            return axes[0] if by_last else axes[1]
+        found = self._axes(item)
+        lengths = list[int]()
+        for axes, width in zip(found, self._widths(len(found)), strict=True):
+            if len(axes) == 2 and all(axes):
+                rows, dim = axes[::-1] if self._turned(item, axes, width) else axes
+                lengths += [rows] if dim == width.dim else []
+        if len(lengths) == len(found) and max(lengths) - min(lengths) <= ROWS_APART:
+            return min(lengths)
         return len(self.rows(item))  # whatever is wrong with it, reading it whole says what
 
     def is_turned(self, item: str) -> bool:
-        """Whether an item's array lies as (F, n). Raises FeaturesMismatch."""
-        axes = self._axes(item)
-        return len(axes) == 2 and axes[0] == self.width.dim and (axes[1] != self.width.dim or self.width.transposed)
+        """Whether an item's arrays lie as (F, n). Raises FeaturesMismatch."""
+        found = self._axes(item)
+        return any(self._turned(item, *one) for one in zip(found, self._widths(len(found)), strict=True))
 
     def array(self, item: str, key: str) -> NDArray[Any] | None:
         """Another array of an item, of finite numbers as stored; None where it has none. Raises FeaturesMismatch."""
@@ -149,7 +176,8 @@ class Pack:
 
     # --- what is guessed
 
-    def _sampled(self) -> list[str]:
+    def _names(self) -> list[str]:
+        """All items, those first by which the pack is known."""
         names, path = self.store.names(), self.store.path
         if path.is_file() and not names:
             raise FeaturesMismatch(f"{path} is empty; expected {EXPECTED}")
@@ -160,7 +188,7 @@ class Pack:
         if all("/" in name for name in names) and not path.is_file():
             folders = ", ".join(sorted({name.partition("/")[0] for name in names})[:10])
             raise FeaturesMismatch(f"{path} holds no features itself, but folders: {folders}; name one of them")
-        return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())[:N_SAMPLED]
+        return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
 
     def _guessed_kind(self) -> Kind:
         first = self._sample[0]
@@ -171,44 +199,92 @@ class Pack:
         named = any(word in called for word in ("text", "txt", "query"))
         return "text" if named and not keys & set(VIDEO_KEYS) else "video"
 
-    def _guessed_width(self, clips: Mapping[str, float]) -> Width:
+    def _guessed_width(self, names: list[str], clips: Mapping[str, float]) -> Width:
+        """By a few items, or by more of them where those do not tell. Raises FeaturesMismatch."""
         by_name = {_plain(name, self.kind): n for name, n in clips.items()}
-        shapes: list[Axes] = []
-        wanted: list[float | None] = []
-        faults: list[FeaturesMismatch] = []
-        for item in self._sample:
+        for n_asked in (N_SAMPLED, MOST_ASKED):
+            samples, faults = list[Sample](), list[FeaturesMismatch]()
+            for item in names[:n_asked]:
+                try:
+                    samples += self._sample_of(item, by_name.get(_plain(item, self.kind)))
+                except FeaturesMismatch as fault:
+                    faults.append(fault)
+            if not samples:
+                if faults:
+                    raise faults[0]
+                return Width(0)  # reading any of them says what is wrong
             try:
-                axes = self._axes(item)
-            except FeaturesMismatch as fault:
-                faults.append(fault)
+                width, self._of_pair = agreed_widths(samples, self.kind, self.said)
+            except Undecided as open_question:
+                undecided = open_question
                 continue
+            if width.transposed and not self.said:
+                self._say("transposed", f"its arrays are (F, n), as {samples[0].axes}: they are read as rows")
+            return width
+        base = str(self.path)
+        raise FeaturesMismatch(
+            f"arrays of {base} {undecided.seen}; say which: {base}:axes=nF for rows first, {base}:axes=Fn for rows last"
+        )
+
+    def _sample_of(self, item: str, clips: float | None) -> list[Sample]:
+        """What an item's arrays tell of how they lie; nothing for those of other axes."""
+        shapes, found = self.shapes(item), list[Sample]()
+        for part, axes in enumerate(self._axes(item)):
             axes = (1, *axes) if len(axes) == 1 and self.kind == "text" else axes
-            if len(axes) == 2 and all(axes):
-                shapes.append((axes[0], axes[1]))
-                wanted.append(by_name.get(_plain(item, self.kind)))
-        if not shapes:
-            if faults:
-                raise faults[0]
-            return Width(0)  # reading any of them says what is wrong
-        width = common_width(shapes, wanted)
-        if width.transposed:
-            self._say("transposed", f"its arrays are (F, n), as {shapes[0]}: they are read as rows of {width.dim}")
-        return width
+            if len(axes) != 2 or not all(axes):
+                continue
+            pair = len(_keys_of_pair(shapes)) > 0
+            key = "" if pair else self._key(item, shapes, self._usual())
+            sample = Sample((axes[0], axes[1]), part if pair else None, clips, by_name=key in TOKEN_KEYS)
+            if self.kind == "text" and not self.said:
+                masked = _mask_key(shapes)
+                n = None if masked is None else math.prod(shapes[masked])
+                sample = sample.with_mask(n) if n is not None else sample.with_numbers(self._read(item, key))
+            found.append(sample)
+        return found
 
     # --- reading
 
     def _key(self, item: str, shapes: Mapping[str, tuple[int, ...]], usual: tuple[str, ...]) -> str:
-        return chosen_key(shapes, usual, self.key, lambda: self.store.place(item), str(self.store.path))
+        return chosen_key(shapes, usual, self.key, lambda: self.store.place(item), str(self.store.path), self._if_items)
 
-    def _axes(self, item: str) -> tuple[int, ...]:
-        """The shape of an item's array without axes of length 1 that are too many."""
+    def _if_items(self) -> str:
+        """What to do where the arrays of a folder's only file are items themselves."""
+        names = self.store.names() if self.store.path.is_dir() else []
+        if len(names) != 1 or self.store.path.is_file():
+            return ""
+        (file, *_) = self.store.files(names[0])
+        if file.suffix == ".npz":
+            return f"; or, if these are videos or queries, name the file: {file}"
+        return "; or, if these are videos or queries, save them as one .npz whose keys they are, and name that file"
+
+    def _usual(self) -> tuple[str, ...]:
+        return TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS
+
+    def _axes(self, item: str) -> list[tuple[int, ...]]:
+        """The shapes of an item's array, or of the two that are joined, without axes of length 1 that are too many."""
         shapes = self.shapes(item)
-        return squeezed(shapes[self._key(item, shapes, TOKEN_KEYS if self.kind == "text" else VIDEO_KEYS)])
+        keys = _keys_of_pair(shapes) or (self._key(item, shapes, self._usual()),)
+        return [squeezed(shapes[key]) for key in keys]
 
-    def _oriented(self, found: NDArray[Any], place: str) -> NDArray[Any]:
-        what = f"{place} holds an array"
-        rows, turned = as_rows(found, self.width.dim or None, transposed=self.width.transposed, what=what)
-        if turned and not self.width.transposed:
+    def _widths(self, n_parts: int) -> list[Width]:
+        """How each of an item's arrays lies."""
+        if n_parts == 1:
+            return [self.width]
+        return self._of_pair or [replace(self.width, dim=self.width.dim // n_parts)] * n_parts
+
+    def _turned(self, item: str, axes: tuple[int, ...], width: Width) -> bool:
+        try:
+            return turned(axes, width, self.kind)
+        except Undecided as undecided:
+            raise FeaturesMismatch(f"{self.store.place(item)} {undecided.seen}; fetch it again, or turn it") from None
+
+    def _oriented(self, found: NDArray[Any], width: Width, place: str) -> NDArray[Any]:
+        try:
+            rows, exchanged = as_rows(found, width, kind=self.kind, what=f"{place} holds an array")
+        except Undecided as undecided:
+            raise FeaturesMismatch(f"{place} {undecided.seen}; fetch it again, or turn it") from None
+        if exchanged and not width.transposed:
             self._say("turned", f"some arrays are (F, n), as {found.shape} of {place}: they are read as rows")
         return rows
 
@@ -232,6 +308,15 @@ class Pack:
         if (str(self.path), what) not in _SAID:
             _SAID.add((str(self.path), what))
             _log.warning("%s: %s", self.path, sentence)
+
+
+def _keys_of_pair(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The keys of two files that are joined; empty for anything else."""
+    return PAIR if shapes.keys() == set(PAIR) else ()
+
+
+def _mask_key(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    return next((key for key in (*MASK_KEYS, *PADDING_KEYS) if key in shapes), None)
 
 
 def _check_whole(folder: Path) -> None:

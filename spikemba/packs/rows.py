@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.errors import FeaturesMismatch
+from spikemba.packs.masks import MASK_KEYS, PADDING_KEYS
 from spikemba.packs.store import ONLY
+from spikemba.packs.widths import Width, turned
 
 VIDEO_KEYS = ("features",)
 """Names of a video's array, before any other."""
@@ -19,9 +21,6 @@ POOLED_KEY = "pooler_output"
 """Name of the sentence's embedding."""
 SENTENCE_KEY = "query"
 """Name of the sentence itself, as its bytes in UTF-8; published packs have none."""
-MASK_KEYS = ("attention_mask", "mask", "text_mask", "token_mask", "query_mask", "src_txt_mask")
-"""Names of what says which tokens are real."""
-
 Shape = tuple[int, ...]
 
 
@@ -34,11 +33,16 @@ def squeezed(shape: Shape, n_axes: int = 2) -> Shape:
 
 
 def chosen_key(
-    shapes: Mapping[str, Shape], usual: Sequence[str], wanted: str, place: Callable[[], str], path: str
+    shapes: Mapping[str, Shape],
+    usual: Sequence[str],
+    wanted: str,
+    place: Callable[[], str],
+    path: str,
+    otherwise: Callable[[], str] = str,
 ) -> str:
     """The key of the array that is meant: what was asked for, a usual name, or the only one of two axes.
 
-    place: says where the arrays are.  path: of the pack.
+    place: says where the arrays are.  path: of the pack.  otherwise: says what to do if they are items themselves.
     Raises FeaturesMismatch that names the arrays and says how to choose, where nothing tells.
     """
     listed = ", ".join(f"{key or 'one array,'} {shape}" for key, shape in shapes.items()) or "nothing"
@@ -49,49 +53,37 @@ def chosen_key(
     for key in (*usual, ONLY):
         if key in shapes:
             return key
-    others = {key: shape for key, shape in shapes.items() if key not in (*MASK_KEYS, POOLED_KEY, SENTENCE_KEY)}
+    others = {
+        key: shape for key, shape in shapes.items() if key not in (*MASK_KEYS, *PADDING_KEYS, POOLED_KEY, SENTENCE_KEY)
+    }
     found = [key for key, shape in others.items() if len(squeezed(shape)) == 2]
     if len(found) == 1:
         return found[0]
     if len(found) > 1:
         several = ", ".join(f"{key} {shapes[key]}" for key in found)
-        raise FeaturesMismatch(f"{place()} holds several arrays: {several}; say which, as in {path}:{found[0]}")
+        raise FeaturesMismatch(
+            f"{place()} holds several arrays: {several}; say which, as in {path}:{found[0]}{otherwise()}"
+        )
     alone = [key for key, shape in others.items() if len(shape) == 1] or [key for key in (POOLED_KEY,) if key in shapes]
     if len(alone) == 1 and usual is TOKEN_KEYS:
         return alone[0]
     raise FeaturesMismatch(f"{place()} has no array {usual[0]!r} and no other of rows (n, F); it holds {listed}")
 
 
-def as_rows(found: NDArray[Any], dim: int | None, *, transposed: bool, what: str) -> tuple[NDArray[Any], bool]:
+def as_rows(found: NDArray[Any], width: Width, *, kind: str, what: str) -> tuple[NDArray[Any], bool]:
     """(n, F) rows of an array, and whether its axes were exchanged. what: the array, for messages.
 
-    Raises FeaturesMismatch for one of no numbers, of other axes, or of another width.
+    Raises FeaturesMismatch for one of no numbers, of other axes, or of another width; Undecided.
     """
     if found.dtype.kind not in "fiu":
         raise FeaturesMismatch(f"{what} of type {found.dtype}; expected numbers")
     rows = found.reshape(squeezed(found.shape))
-    turned = rows.ndim == 2 and dim is not None and rows.shape[0] == dim and (rows.shape[1] != dim or transposed)
-    rows = rows.T if turned else rows
-    if rows.ndim != 2 or not rows.size or (dim is not None and rows.shape[1] != dim):
-        raise FeaturesMismatch(f"{what} of shape {found.shape}; expected (n, {dim or 'F'}) with n >= 1")
-    return rows, turned
-
-
-def true_tokens(states: NDArray[Any], mask: NDArray[Any] | None, place: str) -> NDArray[Any]:
-    """(W, F) of the real tokens, by a mask, or without the rows of zeros that follow them.
-
-    Raises FeaturesMismatch for a mask of another length, or one that leaves nothing.
-    """
-    if mask is not None:
-        flat = mask.reshape(-1)
-        if len(flat) != len(states):
-            raise FeaturesMismatch(f"{place} has a mask of {len(flat)} for {len(states)} tokens; expected one of each")
-        if not flat.any():
-            raise FeaturesMismatch(f"{place} has a mask that leaves no token; expected at least one")
-        chosen: NDArray[Any] = states[flat != 0]
-        return chosen
-    real = np.flatnonzero((states != 0).any(1))
-    return states[: int(real[-1]) + 1 if len(real) else 1]
+    exchanged = turned(rows.shape, width, kind)
+    rows = rows.T if exchanged else rows
+    if rows.ndim != 2 or not rows.size or (width.dim and rows.shape[1] != width.dim):
+        expected = f"({width.dim or 'F'}, n)" if width.said and width.transposed else f"(n, {width.dim or 'F'})"
+        raise FeaturesMismatch(f"{what} of shape {found.shape}; expected {expected} with n >= 1")
+    return rows, exchanged
 
 
 LARGEST = 1e18

@@ -32,7 +32,12 @@ def tensor_values(path: Path, key: str) -> NDArray[Any]:
     if value.is_complex():
         raise Unreadable("a tensor of complex numbers")
     plain = value.detach().float() if value.dtype == torch.bfloat16 else value.detach()  # NumPy has no bfloat16
-    array: NDArray[Any] = plain.contiguous().numpy()
+    try:
+        array: NDArray[Any] = plain.contiguous().numpy()
+    except TypeError:
+        raise Unreadable(
+            f"a tensor of {str(value.dtype).removeprefix('torch.')}; expected float16 or float32"
+        ) from None
     return array
 
 

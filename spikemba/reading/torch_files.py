@@ -205,8 +205,8 @@ def _reader(stored: Storages) -> PickleReader:
     return PickleReader(makers, of_key)
 
 
-def _tensor(storage: Any, offset: Any, axes: Any, strides: Any, *_: Any) -> Any:
-    """A tensor over stored numbers, none of them outside."""
+def _tensor(storage: Any, offset: Any, axes: Any, strides: Any, *rest: Any) -> Any:
+    """A tensor over stored numbers, none of them outside; third of the rest is what PyTorch notes of it."""
     if storage is None:  # only the types of what is stored are asked for
         return Thing(Name("torch", "Tensor"))
     numbers = (offset, *axes, *strides)
@@ -220,7 +220,19 @@ def _tensor(storage: Any, offset: Any, axes: Any, strides: Any, *_: Any) -> Any:
     if wanted and (last >= len(storage) or wanted > 1 << 60):
         shape = " x ".join(map(str, axes)) or "1"
         raise Unreadable(f"it says that a tensor is {shape}, where {len(storage):,} numbers are stored")
-    return storage.as_strided(axes, strides, offset) if wanted else storage.new_empty(axes)
+    tensor = storage.as_strided(axes, strides, offset) if wanted else storage.new_empty(axes)
+    return _signed(tensor, rest[2], len(storage)) if len(rest) > 2 and rest[2] else tensor
+
+
+def _signed(tensor: Tensor, notes: Any, n_stored: int) -> Tensor:
+    """The numbers that are meant where those that are stored wait for their sign or conjugate."""
+    if not isinstance(notes, dict) or (tensor.numel() > n_stored and (notes.get("neg") or notes.get("conj"))):
+        raise Unreadable("a tensor with notes that are none")
+    try:
+        meant = -tensor if notes.get("neg") else tensor
+        return meant.conj().resolve_conj() if notes.get("conj") else meant
+    except RuntimeError:
+        raise Unreadable(f"a tensor of {tensor.dtype} that is said to be negative") from None
 
 
 def _typed_tensor(storage: Any, offset: Any, axes: Any, strides: Any, *rest: Any) -> Any:
@@ -233,7 +245,7 @@ def _typed_tensor(storage: Any, offset: Any, axes: Any, strides: Any, *rest: Any
         return _tensor(None, offset, axes, strides)
     if storage.numel() % dtype.itemsize:
         raise Unreadable(f"{storage.numel():,} bytes are stored for numbers of {dtype.itemsize}")
-    return _tensor(storage.view(dtype), offset, axes, strides)
+    return _tensor(storage.view(dtype), offset, axes, strides, *rest[:2], *rest[3:])
 
 
 def values_in(tree: Any) -> Iterator[Any]:
