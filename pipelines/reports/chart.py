@@ -7,13 +7,14 @@ Long videos are drawn in as many parts as can be seen, so that a chart has a bou
 # Shapes: L clips, S spike steps.
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.reports.case import Case
 from pipelines.reports.html_page import text
-from spikemba.moments import Moment, Window
+from spikemba.moments import Window
 from spikemba.reading.amounts import MINUTE_S, clock, seconds_span, shown_score
 
 STYLE = """
@@ -25,8 +26,9 @@ STYLE = """
 .chart .axis span { position: absolute; transform: translateX(-50%); white-space: nowrap }
 .chart .axis span:first-child { transform: none } .chart .axis span:last-child { transform: translateX(-100%) }
 .chart .words { font-size: .85rem; background: var(--tint); border-radius: 3px; padding: 0 .4rem }
-.true { fill: var(--true) } .said { fill: var(--said) } .shade { fill: var(--true); opacity: .16 }
-.runs { fill: var(--curve); opacity: .2 } .rate { fill: var(--ink) }
+.true { fill: var(--true) } .said { fill: var(--said); shape-rendering: crispEdges }
+.shade { fill: var(--true); opacity: .16 } .runs { fill: var(--curve); opacity: .2 }
+.first { fill: none; stroke: var(--ink); stroke-width: 2; vector-effect: non-scaling-stroke }
 .line { fill: none; vector-effect: non-scaling-stroke; stroke-width: 1.8 } .line.curve { stroke: var(--curve) }
 .line.fore { stroke: var(--fore); stroke-dasharray: 5 3 } .line.spike { stroke: var(--ink); stroke-width: 1.2 }
 @media (max-width: 40rem) { .chart { grid-template-columns: 1fr; gap: .1rem } .chart .name { text-align: left } }
@@ -67,11 +69,18 @@ def _true(case: Case) -> str:
 
 
 def _predicted(case: Case) -> str:
-    shown: Iterable[Moment] = reversed(case.moments[:SHOWN])  # the best on top
-    return "".join(
-        _box(Window(one.start_s, one.end_s), case.duration_s, "said", 0.15 + 0.85 * min(1.0, one.score))
-        for one in shown
-    )
+    """Each place as strong as the best moment there, however many overlap; the first moment is framed."""
+    shown = [(*_across(one.start_s, one.end_s, case.duration_s), one.score) for one in case.moments[:SHOWN]]
+    if not shown:
+        return ""
+    edges = sorted({at for start, end, _ in shown for at in (start, end)})
+    parts = []
+    for start, end in pairwise(edges):
+        if scores := [score for first, last, score in shown if first <= start and end <= last]:
+            opacity = 0.15 + 0.85 * min(1.0, max(0.0, *scores))
+            parts.append(_rect("said", start, end, f" opacity='{opacity:.2f}'"))
+    start, end, _ = shown[0]
+    return "".join(parts) + f"<rect class='first' x='{start:.1f}' y='6' width='{end - start:.1f}' height='88'/>"
 
 
 def _lane(name: str, boxes: str, case: Case) -> str:
@@ -86,16 +95,31 @@ def _row(name: str, kind: str, content: str) -> str:
     return f"<div class='name' aria-hidden='true'>{name}</div>{drawn}"
 
 
-def _box(window: Window, duration_s: float, kind: str, opacity: float = 1.0) -> str:
-    start, end = (WIDE * min(1.0, max(0.0, at / duration_s)) for at in window)
-    clear = f" opacity='{opacity:.2f}'" if opacity < 1 else ""
-    return f"<rect class='{kind}' x='{start:.1f}' y='0' width='{max(2.0, end - start):.1f}' height='100'{clear}/>"
+def _box(window: Window, duration_s: float, kind: str) -> str:
+    return _rect(kind, *_across(*window, duration_s))
+
+
+def _across(start_s: float, end_s: float, duration_s: float) -> tuple[float, float]:
+    """Where a window begins and ends in a chart's units; a short one is as wide as can be seen."""
+    start, end = (WIDE * min(1.0, max(0.0, at / duration_s)) for at in (start_s, end_s))
+    start = min(start, WIDE - 2.0)
+    return start, max(start + 2.0, end)
+
+
+def _rect(kind: str, start: float, end: float, look: str = "") -> str:
+    return f"<rect class='{kind}' x='{start:.1f}' y='0' width='{end - start:.1f}' height='100'{look}/>"
+
+
+def _group(kind: str, windows: Iterable[Window], case: Case) -> str:
+    """Windows in one pale colour, which does not add up where they overlap."""
+    boxes = "".join(_box(window, case.duration_s, "") for window in windows)
+    return f"<g class='{kind}'>{boxes}</g>" if boxes else ""
 
 
 def _curves(case: Case) -> str:
     if not len(case.answer.saliency):
         return ""
-    shades = "".join(_box(window, case.duration_s, "shade") for window in case.truth or ())
+    shades = _group("shade", case.truth or (), case)
     lines = [_steps(_to_its_range(case.answer.saliency), case, "curve")]
     name = "saliency"
     if len(case.answer.foreground):
@@ -131,7 +155,7 @@ def _spikes(case: Case) -> str:
     spikes = case.answer.spikes
     if not spikes.size:
         return ""
-    runs = "".join(_box(Window(one.start_s, one.end_s), case.duration_s, "runs") for one in case.answer.proposals)
+    runs = _group("runs", [Window(one.start_s, one.end_s) for one in case.answer.proposals], case)
     if int(spikes.sum()) > MOST_TICKS:
         return _row("spikes (their rate), proposals", "spikes", runs + _steps(spikes.mean(1), case, "spike"))
     clip, step = np.nonzero(spikes)

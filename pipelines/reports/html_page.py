@@ -16,10 +16,11 @@ main { margin: 0 auto; max-width: 64rem; padding: 1.5rem 1rem 4rem; overflow-wra
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0 1rem }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line) }
 h3 { font-size: 1rem; margin: 0 0 .5rem } p { margin: .6rem 0; max-width: 48rem }
-.wide { overflow-x: auto; margin: .8rem 0 } table { border-collapse: collapse; max-width: 100% }
+.wide { overflow-x: auto; margin: .8rem 0 } table { border-collapse: collapse }
 td, th { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
 td + td, th + th { text-align: right; font-variant-numeric: tabular-nums }
-td, th { overflow-wrap: normal } td small { display: block; color: var(--soft); font-size: .85rem }
+td, th { overflow-wrap: normal; white-space: nowrap }
+td small { display: block; color: var(--soft); font-size: .85rem; white-space: normal; max-width: 42rem }
 .note, .soft { color: var(--soft) } .lead { font-size: 1.25rem; line-height: 1.4 } .good { color: var(--true) }
 .bad { color: var(--bad) } pre { font-size: 13px; overflow-x: auto }
 .picture { background: #fff; border: 1px solid var(--line); border-radius: 6px }
@@ -39,7 +40,10 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()) -> str:
-    """A table of text cells; a wide one is moved by itself.  words: what the first cell of each row means, below it."""
+    """A table of text cells, none of which breaks; a wide one is moved by itself.
+
+    words: what the first cell of each row means, below it.
+    """
     head = "".join(f"<th scope='col'>{text(name)}</th>" for name in columns)
     below = [f"<small>{text(said)}</small>" if said else "" for said in words] or [""] * len(rows)
     body = "".join(
