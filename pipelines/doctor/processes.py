@@ -1,4 +1,4 @@
-"""Small trials of other people's code, each in a process of its own: it may raise, crash, leave or hang.
+"""Small trials of other people's code, each in a process of its own: it may raise, crash, leave, hang or be slow.
 
 Where processes can be forked, one of them imports what many trials need, and the trials are its children, which is as
 far apart and saves each the imports. When it does not get that far, every trial starts from nothing.
@@ -24,8 +24,11 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal, Protocol
 
-TIMEOUT_S = 60.0
-"""How long one trial may take; a sound one takes seconds."""
+from pipelines.doctor.patience import LIMIT_S, Patience, computed_s
+from spikemba.progress import Report, silent
+
+TICK_S = 0.02
+"""Between two looks at what runs."""
 
 FEW = 6
 """So few trials are done sooner when each starts from nothing."""
@@ -33,7 +36,14 @@ FEW = 6
 IMPORTED = ("torch", "transformers", "open_clip")
 """What the forking process imports first."""
 
-State = Literal["ok", "absent", "fault"]
+IMPORTING = "common imports"
+"""What stands for the forking process among the places of trials."""
+
+SLOW_ENOUGH, SHORTER = 3, 6
+"""When so many gave no answer, the others get a part of the time: what hangs once hangs in all that use it."""
+
+State = Literal["ok", "absent", "slow", "fault"]
+"""`slow`: it gave no answer, which on a busy machine says nothing of what was tried."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +72,32 @@ class Blamed(Exception):
         self.library = library
 
 
-def try_all(places: Sequence[str], timeout_s: float = TIMEOUT_S) -> dict[str, Outcome]:
+def try_all(places: Sequence[str], limit_s: float = LIMIT_S, report: Report = silent) -> dict[str, Outcome]:
     """Call functions, each in a process of its own, several at once: `module:function` or `module:function(argument)`.
 
     A function returns what it did, in words; it raises Absent, or what is wrong.
+    limit_s: of computing, or of doing nothing, after which one is given up (see `patience`).
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+
+        def tell() -> None:
+            report(sum(_file(folder, place).exists() for place in places), len(places))
+
         if sys.platform == "linux" and len(places) > FEW:  # elsewhere forking after such imports is unsafe or not there
-            with _python(folder, "together", places, timeout_s) as server:
-                server.wait()
+            _fork_all(folder, places, limit_s, tell)
         left = [place for place in places if not _file(folder, place).exists()]
-        _run(folder, left, timeout_s, lambda place: _python(folder, "alone", [place], timeout_s))
+        _run(folder, left, limit_s, lambda place: _python(folder, "alone", [place], limit_s), tell)
+        tell()
         return {place: Outcome(**json.loads(_file(folder, place).read_text("utf-8"))) for place in places}
 
 
 class _Running(Protocol):
     """A process, as both ways of starting one give it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
@@ -90,29 +109,55 @@ class _Running(Protocol):
         """Until it has ended."""
 
 
-def _run(folder: Path, places: Iterable[str], timeout_s: float, start: Callable[[str], _Running]) -> None:
+def _fork_all(folder: Path, places: Sequence[str], limit_s: float, tell: Callable[[], None]) -> None:
+    """Let one process import what is common and fork the trials; what it leaves out has to start from nothing."""
+    with _python(folder, "together", places, limit_s) as server:
+        patience = Patience(limit_s, partial(computed_s, server.pid))
+        while server.poll() is None:
+            time.sleep(TICK_S)
+            tell()
+            if not _file(folder, IMPORTING).exists() and patience.is_over():
+                server.kill()
+
+
+def _run(
+    folder: Path,
+    places: Iterable[str],
+    limit_s: float,
+    start: Callable[[str], _Running],
+    tell: Callable[[], None] = lambda: None,
+) -> None:
     """Start one process per place, a few at once, and write the outcome of those that cannot do so themselves."""
-    waiting, running = list(places), dict[str, tuple[_Running, float]]()
+    waiting, n_slow = list(places), 0
+    running: dict[str, tuple[_Running, Patience]] = {}
     while waiting or running:
         while waiting and len(running) < _at_once():
             place = waiting.pop(0)
-            running[place] = start(place), time.monotonic() + timeout_s
-        time.sleep(0.01)
-        for place, (process, end) in list(running.items()):
-            code, late = process.poll(), time.monotonic() > end
-            if code is None and not late:
+            process = start(place)
+            allowed_s = limit_s / SHORTER if n_slow >= SLOW_ENOUGH else limit_s
+            running[place] = process, Patience(allowed_s, partial(computed_s, process.pid))
+        time.sleep(TICK_S)
+        tell()
+        for place, (process, patience) in list(running.items()):
+            code = process.poll()
+            if code is None and not patience.is_over():
                 continue
             if code is None:
                 process.kill()
                 process.wait()
-                _write(folder, place, Outcome("fault", f"gave no answer in {timeout_s:g} s"))
-            elif not _file(folder, place).exists():
-                _write(folder, place, Outcome("fault", _death(code, _log(folder, place))))
+                n_slow += 1
+            if not _file(folder, place).exists():
+                failed = Outcome("slow", str(patience)) if code is None else _died(code, _log(folder, place))
+                _write(folder, place, failed)
             del running[place]
 
 
 def _at_once() -> int:
     return min(4, os.cpu_count() or 1)
+
+
+def _died(code: int, log: Path) -> Outcome:
+    return Outcome("fault", _death(code, log))
 
 
 def _death(code: int, log: Path) -> str:
@@ -129,10 +174,10 @@ def _lines(log: Path) -> list[str]:
     return log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
 
 
-def _python(folder: Path, how: str, places: Sequence[str], timeout_s: float) -> subprocess.Popen[bytes]:
+def _python(folder: Path, how: str, places: Sequence[str], limit_s: float) -> subprocess.Popen[bytes]:
     """A fresh interpreter that looks for packages where this one does, and asks no hub."""
     code = "from pipelines.doctor.processes import main; main()"
-    command = [sys.executable, "-P", "-c", code, str(folder), how, str(timeout_s), *places]
+    command = [sys.executable, "-P", "-c", code, str(folder), how, str(limit_s), *places]
     path = os.pathsep.join(os.path.abspath(place) for place in sys.path)  # noqa: PTH100  # "" is this folder
     own = {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "agg"}
     own |= {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}  # else asking for a GPU spoils it for the forked children
@@ -144,16 +189,14 @@ def _python(folder: Path, how: str, places: Sequence[str], timeout_s: float) -> 
 
 def main() -> None:
     """What a fresh interpreter runs."""
-    folder, how, timeout_s, *places = sys.argv[1:]
+    folder, how, limit_s, *places = sys.argv[1:]
     if how == "alone":
         _try(Path(folder), places[0])
         return
-    # a library that hangs must not keep the trials waiting for ever; they then start from nothing
-    faulthandler.dump_traceback_later(float(timeout_s), exit=True)
-    for name in IMPORTED:
+    for name in IMPORTED:  # one that hangs is ended from outside, and the trials then start from nothing
         importlib.import_module(name)
-    faulthandler.cancel_dump_traceback_later()
-    _run(Path(folder), places, float(timeout_s), partial(_Forked, Path(folder)))
+    _write(Path(folder), IMPORTING, Outcome("ok", "imported"))
+    _run(Path(folder), places, float(limit_s), partial(_Forked, Path(folder)))
 
 
 class _Forked:
@@ -162,6 +205,11 @@ class _Forked:
     def __init__(self, folder: Path, place: str) -> None:
         self.process = multiprocessing.get_context("fork").Process(target=_try_forked, args=(folder, place))
         self.process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid or 0
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""

@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.doctor.processes import TIMEOUT_S, Outcome, State, try_all
+import spikemba
+from pipelines.doctor.patience import LIMIT_S, busy
+from pipelines.doctor.processes import Outcome, State, try_all
 from pipelines.doctor.trials import Probe, probes
-from spikemba.errors import SpikeMbaError, UnknownName, names_like
+from spikemba.errors import SpikeMbaError, UnknownName, command_line, names_like
 from spikemba.libraries import cause, cure, distribution, is_installed, version
+from spikemba.progress import Report, silent
 
 if TYPE_CHECKING:
     from spikemba.encoders.weights import Source
@@ -28,13 +31,14 @@ class Finding:
 
     topic: str
     state: State
-    """`absent` is no fault: something optional is not there."""
+    """`absent` is no fault: something optional is not there. `slow` is none either: there was no answer."""
     detail: str
 
 
-def examine(only: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> list[Finding]:
-    """Look at this installation.  only: topics of probes and names of sections; none: all.  timeout_s: for one probe.
+def examine(only: Sequence[str] = (), limit_s: float = LIMIT_S, report: Report = silent) -> list[Finding]:
+    """Look at this installation.  only: topics of probes and names of sections; none: all.
 
+    limit_s: of computing, or of doing nothing, after which one probe is given up.  report: counts what was tried.
     Raises UnknownName.
     """
     known = {probe.topic: probe for probe in probes()}
@@ -44,16 +48,17 @@ def examine(only: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> list[Find
     wanted = [known[topic] for topic in only or known if topic in known]
     there = [probe for probe in wanted if not probe.optional or is_installed(probe.package)]
     sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only or name in only}
-    outcomes = try_all([*(probe.place for probe in there), *sections.values()], timeout_s)
-    found = [] if only else [Finding("python", "ok", platform.python_version())]
+    apart = [place for name, place in sections.items() if name not in OF_NO_LIBRARY]
+    outcomes = try_all([*(probe.place for probe in there), *apart], limit_s, report)
+    found = [] if only else [Finding("python", "ok", platform.python_version()), _processors()]
     found += [_judged(probe, outcomes.get(probe.place)) for probe in wanted]
     for name, place in sections.items():
-        outcome = outcomes[place]
-        if outcome.state == "ok":
-            found += [Finding(**one) for one in json.loads(outcome.detail)]
-        else:
-            found.append(Finding(name, "fault", _with_cure(outcome, "torch")))
+        found += _of_section(name, outcomes[place]) if place in outcomes else SECTIONS[name]()
     return found
+
+
+def _processors() -> Finding:
+    return Finding("cpu", "ok", f"{os.cpu_count()} processors{busy()}")
 
 
 def section(name: str) -> str:
@@ -65,10 +70,24 @@ def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
     """What a probe says; None: its package is not there, and need not be."""
     if outcome is None:
         return Finding(probe.topic, "absent", f"not installed; it is for {probe.optional}")
+    if outcome.state == "slow":
+        return _slow(probe.topic, outcome)
     if outcome.state == "fault":
         return Finding(probe.topic, "fault", _with_cure(outcome, probe.package))
     number = f"{version(probe.package)}; " if probe.is_package else ""
     return Finding(probe.topic, outcome.state, f"{number}{outcome.detail}")
+
+
+def _of_section(name: str, outcome: Outcome) -> list[Finding]:
+    if outcome.state == "ok":
+        return [Finding(**one) for one in json.loads(outcome.detail)]
+    return [_slow(name, outcome) if outcome.state == "slow" else Finding(name, "fault", _with_cure(outcome, "torch"))]
+
+
+def _slow(topic: str, outcome: Outcome) -> Finding:
+    """No answer is no fault of any package; what to do is to ask again."""
+    again = command_line("spikemba", "doctor", "--only", topic)
+    return Finding(topic, "slow", f"{outcome.detail}; when the machine is idle, run `{again}`")
 
 
 def _with_cure(outcome: Outcome, package: str) -> str:
@@ -80,10 +99,10 @@ def _with_cure(outcome: Outcome, package: str) -> str:
 
 
 def machine() -> Iterator[Finding]:
-    """Processors, and which scan runs on them."""
+    """What torch computes on, and which scan runs there."""
     import torch
 
-    yield Finding("cpu", "ok", f"{os.cpu_count()} processors, {torch.get_num_threads()} threads")
+    yield Finding("threads", "ok", f"{torch.get_num_threads()} of torch")
     if torch.cuda.is_available():
         yield Finding("gpu", "ok", torch.cuda.get_device_name())
     else:
@@ -119,12 +138,9 @@ def scan() -> Iterator[Finding]:
 
 
 def bundled() -> Iterator[Finding]:
-    """The models that come with the package."""
-    from spikemba.checkpoints.grounding import BUNDLED
-    from spikemba.encoders import mini
-
-    for name, folder in {"mini encoder": mini.FOLDER, **{f"{k} checkpoint": v for k, v in BUNDLED.items()}}.items():
-        path = folder / "model.safetensors"
+    """The models that come with the package; told without what they are loaded with."""
+    for name, folder in BUNDLED.items():
+        path = Path(spikemba.__file__).parent / "weights" / folder / "model.safetensors"
         if path.is_file():
             yield Finding(name, "ok", f"{path.stat().st_size / 1e6:.1f} MB")
         else:
@@ -192,6 +208,10 @@ def _writable(folder: Path) -> tuple[Literal["ok", "fault"], str]:
     return "fault", f"{folder} cannot be written"
 
 
+BUNDLED = {"mini encoder": "mini", "mini checkpoint": "spikemba-mini"}
+"""Folders of the models that come with the package."""
+OF_NO_LIBRARY = ("bundled models",)
+"""Sections that need nothing but the standard library, and so no process of their own."""
 SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
     "machine": machine,
     "bundled models": bundled,

@@ -6,10 +6,14 @@ import json
 import pytest
 import yaml
 from broken_packages import put_package, spikemba
+from typer.testing import CliRunner
 
 from pipelines.doctor import report as doctor
+from pipelines.doctor.processes import Outcome
 from pipelines.doctor.report import examine, weights
 from pipelines.doctor.trials import probes
+from spikemba.checkpoints.grounding import BUNDLED
+from spikemba.encoders import mini
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoders.registry import OWN, find_encoder
 from spikemba.encoders.slowfast import SOURCE
@@ -17,6 +21,7 @@ from spikemba.encoders.weights import weights_here
 from spikemba.errors import UnknownName
 from spikemba.ops.selective_scan import BACKENDS
 from spikemba.user_folders import settings_folder, weights_folder
+from spikemba_cli.main import app
 
 WITHOUT = {"mini", "transformers"}
 """One comes with the package, the other has no model of its own."""
@@ -162,6 +167,49 @@ def test_an_optional_package_that_is_not_there_is_no_fault(monkeypatch):
     (ray,) = examine(["ray"])
     assert ray.state == "absent"
     assert ray.detail == "not installed; it is for extract --engine ray; spikemba[ray]"
+
+
+@pytest.fixture
+def nothing_answers(monkeypatch):
+    """Every trial that is made is slow; their places."""
+    tried = []
+
+    def try_none(places, limit_s, report):
+        tried.extend(places)
+        return {place: Outcome("slow", "no answer in 61 s") for place in places}
+
+    monkeypatch.setattr(doctor, "try_all", try_none)
+    return tried
+
+
+def test_what_gives_no_answer_is_slow_and_nothing_is_to_be_installed_again(nothing_answers):
+    found = {finding.topic: finding for finding in examine()}
+    for topic in ("torch", "encoder clip", "scan reference", "machine", "weights"):
+        assert found[topic].state == "slow"
+        again = f"--only '{topic}'" if " " in topic else f"--only {topic}"
+        assert found[topic].detail == f"no answer in 61 s; when the machine is idle, run `spikemba doctor {again}`"
+    assert {finding.state for finding in found.values()} == {"ok", "slow", "absent"}
+    assert not [finding for finding in found.values() if "pip install" in finding.detail]
+
+
+def test_what_needs_no_library_is_told_where_nothing_answers(nothing_answers):
+    found = {finding.topic: finding.state for finding in examine()}
+    assert {found[topic] for topic in ("python", "cpu", "mini encoder", "mini checkpoint")} == {"ok"}
+    weights = {"mini encoder": mini.FOLDER, **{f"{name} checkpoint": path for name, path in BUNDLED.items()}}
+    assert {name: folder.name for name, folder in weights.items()} == doctor.BUNDLED
+
+
+def test_a_scan_whose_package_is_absent_is_not_tried(nothing_answers, monkeypatch):
+    monkeypatch.setattr(doctor, "is_installed", lambda name: False)
+    (scan,) = examine(["scan mamba_ssm"])
+    assert (scan.state, scan.detail) == ("absent", "not installed; it is for the scan on a GPU; spikemba[cuda]")
+    assert nothing_answers == []
+
+
+def test_slow_lines_alone_are_no_failure(nothing_answers):
+    done = CliRunner().invoke(app, ["doctor", "--only", "torch", "--only", "av"])
+    assert done.exit_code == 0
+    assert "2 lines without an answer" in done.stderr
 
 
 def test_every_encoder_and_scan_has_its_line():

@@ -1,5 +1,7 @@
 """Trials in processes of their own: whatever one does, the others are tried."""
 
+import json
+
 import pytest
 from broken_packages import put_package
 
@@ -75,8 +77,53 @@ def test_where_the_common_imports_break_every_trial_starts_from_nothing(first, m
     assert ends("works", "has_torch") == {"works": ("ok", "did"), "has_torch": ("ok", "False")}
 
 
-def test_a_trial_that_hangs_is_ended(first):
-    assert ends("hangs", timeout_s=0.5) == {"hangs": ("fault", "gave no answer in 0.5 s")}
+def test_a_trial_that_hangs_is_ended_and_called_slow(first):
+    ((state, detail),) = ends("hangs", limit_s=0.5).values()
+    assert state == "slow"
+    assert detail.startswith("no answer in ")
+
+
+class Stuck:
+    """A process that never ends by itself."""
+
+    pid = 0
+
+    def poll(self):
+        return None
+
+    def kill(self):
+        pass
+
+    def wait(self):
+        pass
+
+
+def test_where_several_gave_no_answer_the_others_get_a_part_of_the_time(tmp_path, monkeypatch):
+    allowed = []
+
+    class Impatient:
+        def __init__(self, limit_s, _):
+            allowed.append(limit_s)
+
+        def is_over(self):
+            return True
+
+        def __str__(self):
+            return "no answer"
+
+    monkeypatch.setattr(probing, "Patience", Impatient)
+    monkeypatch.setattr(probing, "_at_once", lambda: 1)
+    monkeypatch.setattr(probing, "TICK_S", 0)
+    probing._run(tmp_path, [f"m:{i}" for i in range(5)], 60.0, lambda place: Stuck())
+    assert allowed == [60.0, 60.0, 60.0, 10.0, 10.0]
+    assert {json.loads(path.read_text())["state"] for path in tmp_path.glob("*.json")} == {"slow"}
+
+
+def test_what_is_tried_is_counted_as_it_goes(first):
+    told = []
+    try_all(["trials_one:works", "trials_one:absent"], report=lambda done, total: told.append((done, total)))
+    assert told[-1] == (2, 2)
+    assert sorted(told) == told
 
 
 def test_a_package_at_fault_is_named(first):
