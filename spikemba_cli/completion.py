@@ -5,7 +5,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
 
 import spikemba
 
@@ -72,10 +71,9 @@ def forms(incomplete: str) -> list[str]:
 
 def conversions(incomplete: str) -> list[str]:
     """What predictions can be converted to."""
-    from spikemba_cli.ground import Format
+    from pipelines.grounding.formats import FORMATS
 
-    formats = [name for name in get_args(Format) if name not in ("table", "json")]
-    return [*forms(incomplete), *_fitting(formats, incomplete)]
+    return [*forms(incomplete), *_fitting([name for name in FORMATS if name != "json"], incomplete)]
 
 
 def splits(incomplete: str) -> list[str]:

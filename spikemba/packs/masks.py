@@ -62,7 +62,6 @@ def _marked(flat: NDArray[Any], place: str) -> NDArray[np.bool_]:
         marked: NDArray[np.bool_] = flat != 0
         return marked
     if not np.isnan(values).any() and np.isin(values, (0, values.min())).all() and values.min() <= ADDED:
-        marked = flat == 0
-        return marked
+        return flat == 0
     seen = ", ".join(f"{value:g}" for value in values[:4]) + (", …" if len(values) > 4 else "")
     raise FeaturesMismatch(f"{place} has a mask of {seen}; expected 1 for real tokens and 0 for padding")

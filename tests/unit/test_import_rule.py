@@ -135,7 +135,9 @@ def test_click_is_not_imported():
 
 
 def test_no_room_is_crowded_and_nothing_is_long():
-    entries = [path for path in (ROOT / "pipelines").iterdir() if path.name not in ("__pycache__", "configs", "py.typed")]
+    entries = [
+        path for path in (ROOT / "pipelines").iterdir() if path.name not in ("__pycache__", "configs", "py.typed")
+    ]
     assert len(entries) <= MOST_FILES["pipelines"]
     assert len(list((ROOT / "spikemba").glob("*.py"))) <= MOST_FILES["spikemba"]
     for path in modules().values():
