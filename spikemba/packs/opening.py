@@ -6,8 +6,8 @@ from pathlib import Path
 from spikemba.errors import FeaturesMismatch
 from spikemba.packs.folder_store import ENDINGS, FolderStore
 from spikemba.packs.hdf5_store import Hdf5Store
-from spikemba.packs.npz_store import NpzStore
 from spikemba.packs.masks import MASK_KEYS, PADDING_KEYS
+from spikemba.packs.npz_store import NpzStore
 from spikemba.packs.rows import POOLED_KEY, SENTENCE_KEY, TOKEN_KEYS, VIDEO_KEYS
 from spikemba.packs.store import ONLY, Store
 from spikemba.packs.widths import Order
