@@ -59,9 +59,8 @@ def _marked(flat: NDArray[Any], place: str) -> NDArray[np.bool_]:
     """Where a mask is 1, or 0 in one that is added to logits. Raises FeaturesMismatch for other numbers."""
     values = np.unique(flat)
     if np.isin(values, (0, 1)).all():
-        marked: NDArray[np.bool_] = flat != 0
-        return marked
+        return flat != 0  # type: ignore[no-any-return]
     if not np.isnan(values).any() and np.isin(values, (0, values.min())).all() and values.min() <= ADDED:
-        return flat == 0
+        return flat == 0  # type: ignore[no-any-return]
     seen = ", ".join(f"{value:g}" for value in values[:4]) + (", …" if len(values) > 4 else "")
     raise FeaturesMismatch(f"{place} has a mask of {seen}; expected 1 for real tokens and 0 for padding")

@@ -31,11 +31,12 @@ class Width:
     """Whether somebody said how they lie, so that none lies otherwise."""
 
 
-@dataclass(frozen=True)
 class Undecided(Exception):
     """Arrays that can be read either way; in the words of a message, without how to mend it."""
 
-    seen: str
+    def __init__(self, seen: str) -> None:
+        super().__init__(seen)
+        self.seen = seen
 
 
 def known_widths(kind: str) -> set[int]:
