@@ -100,9 +100,7 @@ def search(
         found = _ask(opened, grounder, (text, image, like), settings)
     events = AnswerEvents(failed=lambda _, problem: print_error(problem))
     written = write_outputs(found, outputs, filmstrip, events)
-    _print(found, form, outputs, written)
-    if grounder.limits:
-        print_note(grounder.limits)
+    _print(found, form, outputs, written, grounder.limits)
     if written.failed:
         raise typer.Exit(1)
 
@@ -158,7 +156,7 @@ def _ask(
         return run(library, grounder, text or "", settings, report)
 
 
-def _print(found: "LibraryAnswer", form: Format, outputs: "Outputs", written: "Answers") -> None:
+def _print(found: "LibraryAnswer", form: Format, outputs: "Outputs", written: "Answers", limits: str) -> None:
     """The answer on stdout unless it went into files; beside it what a person should know."""
     from pipelines.library.search_forms import document, rendered_answer
 
@@ -173,7 +171,7 @@ def _print(found: "LibraryAnswer", form: Format, outputs: "Outputs", written: "A
         print_note(found.nothing)
     if found.order == "fused":
         print_note("scores are those of the model; the order is fused from ranks")
-    for note in (*found.notes, *written.notes):
+    for note in (*found.notes, *written.notes, *([limits] if limits else [])):
         print_note(note)
     for path in written.written:
         print_note("wrote " + str(path).replace("\n", "\\n"))

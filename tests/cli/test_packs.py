@@ -137,7 +137,7 @@ def test_a_recipe_trains_and_evaluates_and_refuses_other_numbers(prepared, tiny,
 
 def test_a_recipe_without_data_says_how_to_prepare_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "spikemba prepare qvhighlights`" in failing("train", "--dataset", "qvhighlights_blip2")
+    assert "spikemba prepare qvhighlights --source DIR`" in failing("train", "--dataset", "qvhighlights_blip2")
 
 
 def failing(*arguments):

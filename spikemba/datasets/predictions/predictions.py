@@ -56,12 +56,13 @@ class Predictions:
         return iter(self.rows)
 
     @classmethod
-    def from_file(cls, path: Path, form: str | None = None) -> "Predictions":
+    def from_file(cls, path: Path | str, form: str | None = None) -> "Predictions":
         """Read a file of predictions.  form: any name of a form; None: seen by what stands there.
 
         Numbers are those of the file. Raises AnnotationError that names every row that cannot be used, or all forms
         that it could have; UnknownName.
         """
+        path = Path(path)
         documents = read_documents(path)
         if not documents:
             raise AnnotationError(path, ["no rows; expected one JSON object per line"])
@@ -192,11 +193,12 @@ class Predictions:
             return "".join(map(json_line, documents))
         return json_text({key: value for one in documents for key, value in one.items()} if to.merged else documents)
 
-    def to_file(self, path: Path, form: str = "jsonl") -> list[str]:
+    def to_file(self, path: Path | str, form: str = "jsonl") -> list[str]:
         """Write a file of a form, JSON lines unless its name ends in .json, and say what is left out.
 
         Raises UnknownName, AnnotationError, OutputError.
         """
+        path = Path(path)
         write_text(path, self.text(form, lines=path.suffix.lower() != ".json"))
         return self.left_out(form)
 
