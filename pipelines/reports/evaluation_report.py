@@ -73,7 +73,7 @@ def _beside(found: Sequence[Outcome]) -> list[str]:
         return []
     said = [
         f"Found means: the first moment of the answer overlaps a true one by at least {FOUND_IOU:g}, as intersection "
-        "over union (IoU) of the two, the number behind a sentence."
+        "over union (IoU) of the two."
     ]
     if share.low is not None and share.high is not None:
         said.append(f"95 % interval, over such videos drawn anew: {100 * share.low:.1f} to {100 * share.high:.1f} %.")

@@ -234,7 +234,7 @@ def test_other_people_s_corrections_are_seen_by_name_and_can_be_begun_with(desk,
     expect(second.screen.corrections.get_by_role("listitem").filter(has_text="Zoe")).to_contain_text(
         "not in this video"
     )
-    second.button("Begin with what Zoe says").click()
+    second.button("Begin with this: what Zoe says").click()
     expect(second.button("Not in this video")).to_have_attribute("aria-pressed", "true")
     second.button("Add a moment").click()
     expect(second.button("Not in this video")).to_have_attribute("aria-pressed", "false")

@@ -122,7 +122,7 @@ class Room {
   }
 
   tools(one) {
-    const label = `More like ${one.video}, ${span(one.start_s, one.end_s)}`;
+    const label = `More like this: ${one.video}, ${span(one.start_s, one.end_s)}`;
     const alike = h("button", { type: "button", class: "results-link", "aria-label": label, onclick: () => moreLike(this.app, one.video_id, one) }, "More like this");
     return [alike, cutButton(this.app, one.video_id, one)];
   }

@@ -60,7 +60,7 @@ function whoAnswers(app) {
     const checked = boxes().filter((one) => one.checked);
     for (const one of boxes()) one.disabled = one.checked ? checked.length === 1 : checked.length >= MOST_AT_ONCE;
     said.textContent = checked.map((one) => one.value).join(" + ");
-    who.setAttribute("aria-label", `Who answers: ${checked.map((one) => one.value).join(" and ")}`);
+    who.setAttribute("aria-label", `Who answers: ${said.textContent}`);
   };
   who.classList.add("ask-who");
   app.state.watch(["server"], ({ server }) => {

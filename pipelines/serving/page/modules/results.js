@@ -253,11 +253,11 @@ function cardOf(answer, { open, name, info }, several) {
         { class: "result-others" },
         h("span", {}, "also "),
         ...others.map((moment) => {
-          const label = `${title}, ${span(moment.start_s, moment.end_s)}, score ${moment.score.toFixed(2)}`;
           const times = span(moment.start_s, moment.end_s);
+          const score = moment.score.toFixed(2);
           const other = link(times, () => go(moment));
-          other.setAttribute("aria-label", `${times}: open ${label}`);
-          other.append(h("span", { class: "result-score" }, ` ${moment.score.toFixed(2)}`));
+          other.setAttribute("aria-label", `${times} ${score}, time and score: open ${title}`);
+          other.append(h("span", { class: "result-score" }, ` ${score}`));
           return other;
         }),
       ),

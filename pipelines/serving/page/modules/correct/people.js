@@ -37,7 +37,7 @@ function person(row, own, desk, app) {
     { class: "fix-person" },
     h("p", { class: "small" }, h("b", { class: "long", dir: "auto" }, row.by), own && " (you)", " ", h("time", { class: "soft tiny", datetime: row.at }, when.toLocaleString())),
     h("div", { class: "fix-said small" }, saidOf(row, app)),
-    !own && h("button", { class: "quiet", type: "button", "aria-label": `Begin with what ${row.by} says`, onclick: take }, "Begin with this"),
+    !own && h("button", { class: "quiet", type: "button", "aria-label": `Begin with this: what ${row.by} says`, onclick: take }, "Begin with this"),
   );
 }
 

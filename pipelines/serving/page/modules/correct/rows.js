@@ -41,7 +41,7 @@ export function windowRows(desk, app) {
         element.dataset.verdict = item.verdict;
         element.classList.toggle("selected", desk.selected === item.key);
         fill(name, h("b", {}, i + 1), h("span", { class: "soft tiny clip" }, origin(item)));
-        name.setAttribute("aria-label", `Play window ${i + 1}, ${SAID[item.verdict]}, ${span(item.start_s, item.end_s)}`);
+        name.setAttribute("aria-label", `Play window ${i + 1}, ${origin(item)}, ${SAID[item.verdict]}, ${span(item.start_s, item.end_s)}`);
         start.draw(item, `Start of window ${i + 1}`);
         end.draw(item, `End of window ${i + 1}`);
         right.setAttribute("aria-pressed", String(item.verdict === "right"));
