@@ -73,6 +73,7 @@ def serve(
     names = tuple(known_as or ())
     token, bound = secrets.token_urlsafe(24) if needs_token(host, names) else None, listening(host, port)
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
+    print_note("loading " + (", ".join(filter(None, [*(checkpoint or []), encoder])) or "the model"))
     models = load_models(checkpoint or [], encoder, bundled=not (videos or library), **how)
     share_cores(workers)
     options = ServiceOptions(workers, corrections, uploads, limit, tuple(annotations or ()), token is None, library)

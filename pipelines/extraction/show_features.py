@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation, read_annotations
 from spikemba.datasets.row_fit import VideoRows
-from spikemba.errors import FeaturesMismatch
+from spikemba.errors import FeaturesMismatch, SpikeMbaError
 from spikemba.features import FeatureFolder
-from spikemba.packs.known import KnownPack, guesses
+from spikemba.packs.known import KNOWN, KnownPack, guesses
+from spikemba.packs.opening import EXPECTED, pack_place
 from spikemba.packs.pack import digest_of
 from spikemba.progress import Report, silent
 
@@ -88,8 +89,9 @@ class _Seen:
 def show_features(path: Path, annotations: Sequence[Path] = (), report: Report = silent) -> PackReport:
     """Read a pack whole and hold it against annotations.
 
-    Raises FeaturesMissing, FeaturesMismatch for one that cannot be opened, AnnotationError.
+    Raises SpikeMbaError where nothing is, FeaturesMismatch for one that cannot be opened, AnnotationError.
     """
+    _check_there(path)
     rows = [row for file in annotations for row in read_annotations(file)]
     folder = _opened(path, rows)
     kind = folder.manifest.kind
@@ -119,6 +121,15 @@ def show_features(path: Path, annotations: Sequence[Path] = (), report: Report =
     return found
 
 
+def _check_there(path: Path) -> None:
+    """Raise SpikeMbaError where there are no features: what would have made them is not known."""
+    place = pack_place(path).path
+    if not place.exists():
+        raise SpikeMbaError(f"{path}: no such file or folder; expected features: {EXPECTED}")
+    if place.is_dir() and not any(place.iterdir()):
+        raise SpikeMbaError(f"{path}: the folder holds no feature files; expected {EXPECTED}")
+
+
 def _opened(path: Path, rows: Sequence[Annotation]) -> FeatureFolder:
     """The pack, read as what the annotations find in it."""
     durations = {row.video_id: row.duration_s / 2.0 for row in rows}
@@ -146,7 +157,13 @@ def _encoder(folder: FeatureFolder, fitting: Sequence[KnownPack]) -> str:
         return f"{folder.manifest.encoder}, by its manifest"
     if not fitting:
         return f"unknown: none that is known has {folder.manifest.dim} numbers"
-    return " or ".join(dict.fromkeys(pack.encoder for pack in fitting[:SHOWN]))
+    names = list(dict.fromkeys(pack.encoder for pack in fitting))
+    called = Path(folder.folder).name.lower()
+    if any(part in called for pack in fitting for part in pack.names):
+        return f"probably {' or '.join(names[:SHOWN])}; guessed by the name and the width"
+    others = [pack.encoder for pack in KNOWN if pack.dim == folder.manifest.dim and pack.encoder not in names[:SHOWN]]
+    also = f"; also fits {_listed(others)}" if others else ""
+    return f"probably {' or '.join(names[:SHOWN])}; guessed by the width alone{also}"
 
 
 def _read_all(folder: FeatureFolder, report: Report) -> _Seen:

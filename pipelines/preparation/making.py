@@ -3,14 +3,19 @@
 made.json     written before anything is drawn, so that what is broken off can only go on as it began
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, read_annotations
-from spikemba.errors import AnnotationError, OutputError
+from spikemba.errors import AnnotationError, OutputError, SpikeMbaError
 from spikemba.files import write_json
+from spikemba.progress import Report, reported
 from spikemba.reading.trees import read_json
 from spikemba.reading.unreadable import Unreadable
 
@@ -29,13 +34,30 @@ def begin(out: Path, corpus: str, config: Config, others: Iterable[str]) -> None
     """
     now = {"corpus": corpus, **config.model_dump(mode="json")}
     before = _read(out / MADE)
-    if before is None:
+    if before is None or not _has_more(out):  # broken off before anything was finished
         if found := list(others):
             raise OutputError(out, f"{' and '.join(found)} of another making {'lie' if found[1:] else 'lies'} there")
         write_json(out / MADE, now)
     elif changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
         seen = ", ".join(f"{name} {before.get(name)} (now {now.get(name)})" for name in changed)
         raise OutputError(out, f"it holds {before.get('corpus')} made otherwise: {seen}")
+
+
+def draw_all(draw: Callable[..., None], wanted: Sequence[tuple[Any, ...]], report: Report, at_once: int) -> None:
+    """Call `draw` with each of these arguments, in processes of their own, `at_once` of them to a process at a time.
+
+    Raises SpikeMbaError when one of the processes dies.
+    """
+    workers = min(os.cpu_count() or 1, len(wanted)) or 1
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for _ in reported(pool.map(draw, *zip(*wanted, strict=True), chunksize=at_once), len(wanted), report):
+                pass
+    except BrokenProcessPool:
+        raise SpikeMbaError(
+            "a process that drew videos was ended from outside, as the system does when memory runs out; what was "
+            "drawn is kept, the same command goes on from there"
+        ) from None
 
 
 def other_annotations(out: Path, splits: Mapping[str, Sequence[Annotation]]) -> list[str]:
@@ -45,6 +67,11 @@ def other_annotations(out: Path, splits: Mapping[str, Sequence[Annotation]]) -> 
         for name, rows in splits.items()
         if (found := _asked(out / f"{name}.jsonl")) and found != _ids(rows)
     ]
+
+
+def _has_more(out: Path) -> bool:
+    """Whether there is any file but the record."""
+    return any(path.is_file() and path != out / MADE for path in out.rglob("*"))
 
 
 def _asked(path: Path) -> set[tuple[Any, ...]]:

@@ -1,21 +1,18 @@
 """Draws the motions corpus into a folder: real H.264 files in a folder per class, and a list per split."""
 
-import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
 from pydantic import Field, PositiveInt
 
-from pipelines.preparation.making import LARGEST_SEED, SPLIT_SEEDS, begin
+from pipelines.preparation.making import LARGEST_SEED, SPLIT_SEEDS, begin, draw_all
 from spikemba.config import Config
 from spikemba.datasets.labelled.videos import LabelledVideo, write_labelled_videos
 from spikemba.datasets.synthetic.motion_drawing import render
 from spikemba.datasets.synthetic.motions import FPS, N_FRAMES, SIZE_PX, Look, MotionSet, motion_labels, storyboard
 from spikemba.files import write_text
-from spikemba.progress import Report, reported, silent
+from spikemba.progress import Report, silent
 from spikemba.reading.lines import read_lines
 from spikemba.video.files import write_video
 
@@ -58,7 +55,7 @@ def draw_motions(out: Path, config: MotionsConfig, report: Report = silent) -> d
     }
     begin(out, "motions", config, _others(out, labels, videos))
     wanted = [(config, label, seed, out) for split in SPLITS for seed, label in product(seeds[split], labels)]
-    _draw_all(wanted, report)
+    draw_all(_draw, wanted, report, at_once=32)
     write_text(out / "labels.txt", "\n".join(labels) + "\n")
     for split, of_split in videos.items():
         if of_split:
@@ -73,13 +70,6 @@ def _others(out: Path, labels: Sequence[str], videos: Mapping[str, Sequence[Labe
     files = {name: out / name for name in expected if (out / name).is_file()}
     found = {name: {Path(line.split(",")[0]).stem for line in read_lines(path)} for name, path in files.items()}
     return [name for name, stems in found.items() if stems - {"video", ""} != expected[name]]
-
-
-def _draw_all(wanted: Sequence[tuple[MotionsConfig, str, int, Path]], report: Report) -> None:
-    workers = min(os.cpu_count() or 1, len(wanted)) or 1
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for _ in reported(pool.map(_draw, *zip(*wanted, strict=True), chunksize=32), len(wanted), report):
-            pass
 
 
 def _seeds(config: MotionsConfig, split: str) -> range:

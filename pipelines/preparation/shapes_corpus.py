@@ -1,13 +1,10 @@
 """Draws the shapes corpus into a folder: real H.264 files, and one annotation file per split."""
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from pydantic import Field
 
-from pipelines.preparation.making import LARGEST_SEED, SPLIT_SEEDS, begin, other_annotations
+from pipelines.preparation.making import LARGEST_SEED, SPLIT_SEEDS, begin, draw_all, other_annotations
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.corpus_rows import write_corpus_truth
@@ -15,7 +12,7 @@ from spikemba.datasets.synthetic.drawing import render
 from spikemba.datasets.synthetic.shapes import FPS, Kind, annotate, storyboard
 from spikemba.datasets.synthetic.shapes_nulls import annotate_nulls
 from spikemba.datasets.synthetic.shapes_truth import corpus_queries
-from spikemba.progress import Report, reported, silent
+from spikemba.progress import Report, silent
 from spikemba.video.files import write_video
 
 SPLITS = ("train", "val", "test")
@@ -46,10 +43,7 @@ def draw_corpus(out: Path, config: ShapesConfig, report: Report = silent) -> dic
     files = _annotations(boards)
     begin(out, "shapes", config, other_annotations(out, files))
     wanted = [(kind, seed, out / "videos") for split in SPLITS for kind, seed in boards[split]]
-    workers = min(os.cpu_count() or 1, len(wanted)) or 1
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for _ in reported(pool.map(_draw, *zip(*wanted, strict=True), chunksize=4), len(wanted), report):
-            pass
+    draw_all(_draw, wanted, report, at_once=4)
     written = {name: annotations for name, annotations in files.items() if annotations}
     for name, annotations in written.items():
         write_annotations(out / f"{name}.jsonl", annotations)

@@ -192,7 +192,7 @@ def test_what_is_odd_is_shown_and_stops_nothing(tmp_path):
     )
     text = shown(pack, "--annotations", tmp_path / "train.jsonl")
     for said in (
-        "encoder\tCLIP ViT-B/32 (video)",
+        "encoder\tprobably CLIP ViT-B/32 (video); guessed by the width alone; also fits CLIP ViT-B/32 (text)",
         "seconds of a row\t2",
         "note: nothing but zeros: train0_60.0_210.0",
         "note: rows of zeros among others: train1_60.0_210.0",
@@ -223,7 +223,7 @@ def test_sentences_are_told_from_videos_and_held_against_the_annotations(tmp_pat
         np.savez(folder / f"{row.query_id}.npz", states=normal(4, 300), query=said)
     write_annotations(tmp_path / "val.jsonl", rows_of("val"))
     text = shown(folder, "--annotations", tmp_path / "val.jsonl", code=1)
-    assert "encoder\tword vectors of GloVe" in text
+    assert "encoder\tprobably word vectors of GloVe; guessed by the width alone\n" in text
     assert "tokens\t4 to 4, median 4" in text
     assert "1 are of other sentences: qid 101 is of 'other', and the annotations say 'thing 1'" in text
 
@@ -235,6 +235,15 @@ def test_a_pack_that_cannot_be_opened_is_an_error(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "q.npz").rename(tmp_path / "folder" / "q.npz")
     assert "holds q.npz, whose keys are its items; name the file" in failing("features", "show", tmp_path / "folder")
+
+
+def test_where_no_features_are_none_are_invented(tmp_path):
+    said = failing("features", "show", tmp_path / "nothere")
+    assert "nothere: no such file or folder" in said
+    (tmp_path / "empty").mkdir()
+    empty = failing("features", "show", tmp_path / "empty")
+    assert "empty: the folder holds no feature files" in empty
+    assert "--encoder" not in said + empty
 
 
 def test_packs_of_two_forms_are_compared(tmp_path):

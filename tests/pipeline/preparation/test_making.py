@@ -1,14 +1,17 @@
 """A folder of a drawn corpus holds one making: another is refused before anything changes."""
 
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.preparation.making import begin, draw_all
 from pipelines.preparation.motions_corpus import MotionsConfig, draw_motions
 from pipelines.preparation.prepare import prepare_shapes
 from pipelines.preparation.shapes_corpus import ShapesConfig
-from spikemba.errors import OutputError
+from spikemba.errors import OutputError, SpikeMbaError
+from spikemba.progress import silent
 from spikemba_cli.main import app
 
 SIZES = {"train": 1, "val": 1, "test": 1}
@@ -60,6 +63,21 @@ def test_sizes_and_seeds_have_bounds(tmp_path, corpus, option, most):
     said = f"prepare {corpus} has 1 fault: {option[2:]}: {10**23}: input should be less than or equal to {most}"
     assert said in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_which_nothing_was_finished_takes_another_size(tmp_path):
+    begin(tmp_path, "shapes", ShapesConfig(**SIZES), [])
+    (tmp_path / "videos").mkdir()
+    begin(tmp_path, "shapes", ShapesConfig(**SIZES | {"test": 2}), [])
+    assert json.loads((tmp_path / "made.json").read_text())["test"] == 2
+    (tmp_path / "videos" / "a.mp4").touch()
+    with pytest.raises(OutputError, match=r"made otherwise: test 2 \(now 1\)"):
+        begin(tmp_path, "shapes", ShapesConfig(**SIZES), [])
+
+
+def test_a_process_that_is_killed_is_one_line_that_says_how_to_go_on():
+    with pytest.raises(SpikeMbaError, match=r"was ended from outside.*the same command goes on from there"):
+        draw_all(os._exit, [(9,)], silent, at_once=1)
 
 
 def test_the_record_says_all_settings(tmp_path):
