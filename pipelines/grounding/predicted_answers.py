@@ -72,7 +72,7 @@ def write_format(found: Predictions, how: ConversionOptions, at_hand: Mapping[st
         raise AnnotationError(found.source, ["a row names no video; --video NAME says which it is"])
     rows, n_behind = inside_videos(found.rows)
     if n_behind:
-        done.notes.append(f"{counted(n_behind, 'moment', 'moments')} left out that begin behind the video's end")
+        done.notes.append(f"left out {counted(n_behind, 'moment', 'moments')} behind the video's end")
     answers = groundings(rows, at_hand, named_as_files=how.to in PER_VIDEO)
     if lost := note_of(how.to, answers, how.shape):
         done.notes.append(f"{how.to}: {lost}")

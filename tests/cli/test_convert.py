@@ -103,7 +103,7 @@ def test_moments_behind_the_end_of_their_video_stand_in_no_subtitles(here):
     result = converted("t.jsonl", "--to", "vtt")
     assert result.stdout == "WEBVTT\n"
     assert "1 answer names no time" in result.stderr
-    assert "1 moment left out that begins behind" in result.stderr
+    assert "left out 1 moment behind the video's end" in result.stderr
 
 
 def test_several_files_are_one(here):
