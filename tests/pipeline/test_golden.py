@@ -45,7 +45,7 @@ def test_the_compiled_kernels_give_the_golden_features_of_the_bundled_encoder(co
 def readme_block():
     """The command at the top of README, and what it says the command prints."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"```console\n\$ (spikemba ground .*?)\n(.*?)```", text, re.DOTALL)
+    block = re.search(r"```console\n(?:[^`]*?\n)?\$ (spikemba ground .*?)\n(.*?)```", text, re.DOTALL)
     assert block is not None, "README no longer begins with a grounded video"
     return block.groups()
 

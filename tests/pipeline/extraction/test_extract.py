@@ -76,6 +76,7 @@ def test_the_manifest_says_what_made_the_features(corpus):
         "clip_s": 2.0,
         "frames": "4 fps, short_side_crop 64 px",
         "dtype": "float32",
+        "content": None,
     }
     assert read_manifest(corpus / "features" / "mini_text").kind == "text"
 

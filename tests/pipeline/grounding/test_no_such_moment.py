@@ -126,10 +126,11 @@ def test_the_best_of_all_videos_are_one_list_per_sentence_and_overlapping_ones_t
     assert scores == [("b", QUERY, [0.95]), ("a", QUERY, [0.8]), ("a", "x", [])]
 
 
-def test_the_best_of_all_videos_are_printed_in_one_order_and_need_probabilities(unsure, trained, several):
-    asked = ("ground", several, QUERY, "--checkpoint", unsure, "--all", "--best", 3)
-    rows = [line.split("\t") for line in run(*asked).stdout.splitlines()[1:]]
-    assert len(rows) == 3
+def test_the_best_of_all_videos_are_printed_in_one_order_and_need_probabilities(trained, several):
+    asked = ("ground", several, QUERY, "--checkpoint", "mini", "--all", "--best", 3)
+    result = run(*asked)
+    rows = [line.split("\t") for line in result.stdout.splitlines()[1:]]
+    assert len(rows) == 3, result.output
     scores = [float(row[4].lstrip("<")) for row in rows]
     assert scores == sorted(scores, reverse=True)
     documents = json.loads(run(*asked, "--json").stdout)
@@ -164,7 +165,7 @@ def test_the_table_of_one_file(unsure, video):
     assert KNOWS in result.stderr
     shown = run("ground", video, QUERY, "--checkpoint", unsure, "--all", "--top", 2).stdout.splitlines()
     assert len(shown) > 1
-    assert all(len(line.split("\t")) == 3 for line in shown)
+    assert {len(line.split("\t")) for line in shown} <= {3, 4}
     assert (
         run("ground", video, QUERY, "--checkpoint", unsure, "--min-exists", 0, "--top", 2).stdout.splitlines() == shown
     )

@@ -55,7 +55,7 @@ def test_where_no_video_shows_it_there_is_no_such_moment_unless_all_are_asked_fo
     with Library.open(films[0]) as library:
         found = search(library, planted_grounder(), "blue")
         assert found.moments == ()
-        assert found.nothing == "no such moment (<0.01)"
+        assert found.nothing == "no such moment (0.00)"
         strict = search(library, planted_grounder(), "red", SearchSettings(min_exists=0.9))
         assert shown(strict) == [("a.mp4", 2.0, 6.0)]
         lax = search(library, planted_grounder(min_exists=1.0), "red", SearchSettings(min_exists=0.0))
