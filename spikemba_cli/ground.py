@@ -109,7 +109,7 @@ def ground(
         answers = ask(outputs=outputs, events=events)
     _print(answers, form, several, outputs, in_one_order=best is not None)
     _print_notes(answers, form, several, outputs)
-    if grounder.limits:
+    if grounder.limits and answers.found:
         print_note(grounder.limits)
     if answers.failed or answers.refused:
         raise typer.Exit(1)
