@@ -118,9 +118,8 @@ def test_every_command_has_its_options_arguments_and_what_it_does(hook):
     for name, command in commands():
         for parameter in command.params:
             words = parameter.opts if parameter.param_type_name == "option" else [parameter.name]
-            rows = [
-                row for row in found[name].splitlines() if row.startswith("|") and re.match(rf"\| `{words[0]}[`.]", row)
-            ]
+            listed = [row for row in found[name].splitlines() if row.startswith("|")]
+            rows = [row for row in listed if re.search(rf"[` ]{re.escape(words[0])}[`., ]", row.split("|")[1])]
             assert len(rows) == 1, (name, words)
             assert len(rows[0].split("|")[2].strip()) > 3, (name, words)
 

@@ -96,7 +96,7 @@ def test_a_repository_that_does_not_exist_is_another_thing(hub, name):
 @pytest.mark.parametrize(
     ("refusal", "said"),
     [
-        ((403, "GatedRepo"), "are not on this machine (the owner of me/model must grant access to it first)"),
+        ((403, "GatedRepo"), "the owner of me/model must grant access to it first"),
         ((503, ""), " answers 503 ("),
     ],
 )
