@@ -117,9 +117,10 @@ def test_every_command_has_its_options_arguments_and_what_it_does(hook):
     assert sorted(found) == sorted(name for name, _ in commands())
     for name, command in commands():
         for parameter in command.params:
-            words = parameter.opts if parameter.param_type_name == "option" else [parameter.name]
+            is_option = parameter.param_type_name == "option"
+            words = parameter.opts if is_option else [(parameter.metavar or parameter.name).lower()]
             listed = [row for row in found[name].splitlines() if row.startswith("|")]
-            rows = [row for row in listed if re.search(rf"[` ]{re.escape(words[0])}[`., ]", row.split("|")[1])]
+            rows = [row for row in listed if re.search(rf"[` ]{re.escape(words[0])}[`., ]", row.split("|")[1].lower())]
             assert len(rows) == 1, (name, words)
             assert len(rows[0].split("|")[2].strip()) > 3, (name, words)
 
