@@ -12,6 +12,7 @@ from pipelines.library.results import LibraryAnswer, LibraryMoment
 from pipelines.serving.asking.questions import Answered
 from pipelines.serving.footage.catalogue import ServedVideo
 from pipelines.serving.search_messages import Copy, FoundInLibrary, FoundMoment
+from spikemba.errors import command_line
 from spikemba.grounder.result import Grounding
 from spikemba.library.address import Address
 
@@ -51,16 +52,26 @@ class PathNames:
         """A line with names in place of paths."""
         text = str(line)
         if not self.full:
-            text = text.replace(f"library {self.folder}:", "the library:").replace(
-                f"--library {self.folder}", "--library DIR"
-            )
+            text = text.replace(f"library {self.folder}:", "the library:")
             text = text.replace(f"in {self.folder};", "in the library;")
+            for given in _as_typed(self.folder):
+                text = text.replace(f"--library {given}", "--library DIR")
         if os.sep not in text:
             return text
-        for path in (*self.served, *self.others):
+        paths = [*self.served, *self.others]
+        for path in paths:
             if (given := str(path)) in text:
                 text = text.replace(given, self.of(path))
+        if not self.full:
+            for folder in sorted({path.parent for path in paths}, key=lambda one: -len(one.parts)):
+                for given in _as_typed(folder):
+                    text = text.replace(given, "FOLDER")
         return text
+
+
+def _as_typed(place: Address) -> tuple[str, str]:
+    """How a place stands in a command, and in other words."""
+    return command_line(place), str(place)
 
 
 @dataclass(frozen=True)

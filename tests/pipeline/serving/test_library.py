@@ -22,7 +22,7 @@ from pipelines.serving.search_messages import SearchMessage
 from pipelines.serving.searching.search import Search
 from pipelines.serving.service import Service, ServiceOptions
 from pipelines.serving.web.app import web_app
-from spikemba.errors import LibraryError
+from spikemba.errors import LibraryError, command_line
 from spikemba.library import Library
 from spikemba.video.files import write_video
 
@@ -268,7 +268,8 @@ def test_files_that_are_gone_or_changed_are_told_of_and_not_opened(client, folde
         ("again.mp4", False),
         ("wood.mp4", True),
     ]
-    assert red["notes"][0].startswith("wood.mp4 is not there any more; run `spikemba index`")
+    again = command_line("spikemba", "index", folder / "films", "--library", folder / "lib")
+    assert red["notes"] == [f"wood.mp4 is not there any more; run `{again}` once more"]
     assert blue["moments"][0]["video_id"] is None
     assert blue["notes"][0].startswith("sea.mp4 has changed since it was taken in")
     assert client.get(f"/api/videos/{client.ids['sea.mp4']}").status_code == 404
@@ -366,13 +367,16 @@ def test_a_checkpoint_that_fits_answers_where_the_first_does_not(folder):
     service.close()
 
 
-def test_other_machines_are_not_told_where_the_library_lies(folder):
+@pytest.mark.parametrize("name", ["lib", "my library's"])
+def test_other_machines_are_not_told_where_the_library_lies(folder, name):
     (folder / "films" / "wood.mp4").unlink()
-    for client in serving(ServiceOptions(library=folder / "lib", full_addresses=False)):
-        assert client.get("/api/state").json()["library"]["given"] == "lib"
+    (folder / "lib").rename(folder / name)
+    for client in serving(ServiceOptions(library=folder / name, full_addresses=False)):
+        assert client.get("/api/state").json()["library"]["given"] == name
         found = asked(client, query="red")
-        assert found["found"]["notes"]
-        shutil.rmtree(folder / "lib")
+        cure = "run `spikemba index FOLDER --library DIR` once more"
+        assert found["found"]["notes"] == [f"wood.mp4 is not there any more; {cure}"]
+        shutil.rmtree(folder / name)
         lost = asked(client, query="red")
         assert str(folder) not in json.dumps([found, lost])
         assert lost["problem"] == "the library: there is no library; run `spikemba index VIDEOS --library DIR`"
