@@ -68,12 +68,14 @@ class LanceWriter:
     def add_encoder(self, manifest: Manifest) -> StoredEncoder:
         """The encoder's place in the library. Raises LibraryError when its rows there were made otherwise."""
         for _ in range(_TRIES):
+            # before the encoders are read: a table that comes between the two is known, and not merely taken
+            names = self.store.place.names()
             self.store.refresh()
             known = self.encoders().get(manifest.encoder)
             check_encoder(self.folder, known, manifest)
             if known is not None:
                 return known
-            taken = {LOG, *self.store.place.names(), *self.store.state.encoders_gone}
+            taken = {LOG, *names, *self.store.state.encoders_gone}
             self.store.place.make_rows(encoder_file(manifest.encoder, taken), manifest)
         raise LibraryError(self.folder, f"no place was found for {manifest.encoder}", "run the same command again")
 

@@ -103,6 +103,21 @@ def video(seq, path, table=None, entry=0, uid="", **how):
     return Record(seq, uid or f"{seq}", VIDEO, value | {"runs": runs} | how)
 
 
+def test_two_that_add_an_encoder_at_once_make_one_place_for_it(tmp_path, monkeypatch):
+    filled(tmp_path / "l", ())
+    with changing(tmp_path / "l") as writer, changing(tmp_path / "l") as other:
+        refresh = writer.store.refresh
+
+        def refreshed():
+            refresh()
+            other.add_encoder(manifest("mini"))
+
+        monkeypatch.setattr(writer.store, "refresh", refreshed)
+        assert writer.add_encoder(manifest("mini")).file == "mini"
+    with open_library(tmp_path / "l") as library:
+        assert list(library.encoders()) == ["clip", "mini"]
+
+
 def test_the_order_in_which_records_were_written_changes_nothing():
     records = [
         video(1, "a", "clip", 1),
