@@ -2,6 +2,7 @@
 
 # Shapes: M moments, K true windows.
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,12 @@ def suppress(windows: Windows, scores: NDArray[np.floating], max_iou: float, kee
         kept.append(int(best))
         order = rest[iou(windows[best], windows[rest])[0] <= max_iou]
     return np.asarray(kept, dtype=np.intp)
+
+
+def apart(moments: Sequence[Moment], max_iou: float) -> list[int]:
+    """Places of the moments that overlap no better one by more than `max_iou`, the best first."""
+    windows = np.array([moment[:2] for moment in moments], np.float64).reshape(-1, 2)
+    return suppress(windows, np.array([moment.score for moment in moments]), max_iou, len(moments)).tolist()
 
 
 def runs(active: NDArray[np.bool_], max_gap: int = 0) -> list[tuple[int, int]]:

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from spikemba.errors import SpikeMbaError
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
-from spikemba.moments import suppress
+from spikemba.moments import apart
 
 Order = Literal["score", "exists", "name"]
 """Of answers about several videos: by their best moment's score, by how sure it is that there is one, by name."""
@@ -70,20 +68,13 @@ def best_of(found: Sequence[Grounding], n: int) -> list[Grounding]:
     kept: list[Grounding] = []
     for query in dict.fromkeys(one.query for one in found):
         own = [one for one in found if one.query == query]
-        apart = [(one.moments[k].score, i, k) for i, one in enumerate(own) for k in _apart(one)]
-        chosen = {(i, k) for _, i, k in sorted(apart, key=lambda entry: -entry[0])[:n]}
+        offered = [(one.moments[k].score, i, k) for i, one in enumerate(own) for k in apart(one.moments, MAX_IOU)]
+        chosen = {(i, k) for _, i, k in sorted(offered, key=lambda entry: -entry[0])[:n]}
         left = [
             _with_moments(one, [k for k in range(len(one.moments)) if (i, k) in chosen]) for i, one in enumerate(own)
         ]
         kept += [one for one in left if one.moments] or own[:1]
     return sorted(kept, key=best_score_first)
-
-
-def _apart(one: Grounding) -> list[int]:
-    """Ranks of the moments that overlap no better one, from 0."""
-    windows = np.array([(m.start_s, m.end_s) for m in one.moments], np.float64).reshape(-1, 2)
-    scores = np.array([m.score for m in one.moments], np.float64)
-    return suppress(windows, scores, MAX_IOU, len(scores)).tolist()  # type: ignore[no-any-return]
 
 
 def _with_moments(one: Grounding, ranks: Sequence[int]) -> Grounding:

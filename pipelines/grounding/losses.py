@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-
 from pipelines.timelines.forms import TIMELINES
 from pipelines.timelines.plan import Shape
 from spikemba.grounder.result import Grounding
-from spikemba.moments import Moment, suppress
+from spikemba.moments import Moment, apart
 
 EMPTY_ALLOWED = ("json", "csv")
 """Formats that can say that there is no moment; a file of the others would be empty."""
@@ -38,5 +36,4 @@ def _n_overlapping(moments: Sequence[Moment]) -> int:
 
 def _n_apart(moments: Sequence[Moment]) -> int:
     """How many are left when of two that share time the better one stays."""
-    windows = np.array([(m.start_s, m.end_s) for m in moments], np.float64).reshape(-1, 2)
-    return len(suppress(windows, np.array([m.score for m in moments]), max_iou=0.0, keep=len(moments)))
+    return len(apart(moments, max_iou=0.0))

@@ -16,6 +16,7 @@ from itertools import islice
 
 import numpy as np
 
+from pipelines.grounding.answer_order import MAX_IOU
 from pipelines.library.candidates import Candidate, by_ranks, candidate, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment, Order
 from pipelines.library.space import search_space
@@ -29,7 +30,7 @@ from spikemba.library.clip_scores import ClipScores, Level
 from spikemba.library.fusion import fused
 from spikemba.library.texts import TextHit, search_texts
 from spikemba.library.where import videos_where
-from spikemba.moments import Moment, suppress
+from spikemba.moments import Moment, apart
 from spikemba.progress import Report, silent
 from spikemba.reading.printable import counted
 
@@ -53,7 +54,7 @@ class SearchSettings:
     """How clips of several videos are compared."""
     texts: bool = True
     """Whether subtitles and other texts are searched, too."""
-    max_iou: float = 0.5
+    max_iou: float = MAX_IOU
     """Of two moments of a video that overlap more than this, the better one is kept."""
     among: tuple[int, ...] | None = None
     """Ids of the videos that are asked about, in place of `where`."""
@@ -91,7 +92,6 @@ def search(
     found = near(library, space.name, text.pooled, settings, among, [hit.video for hit in hits])
     found = found.levelled(settings.level)
     ids = by_ranks(found, [hit.video for hit in hits])
-    found = found.levelled(settings.level)
     chosen = list(islice(distinct(library, ids, among), settings.videos))
     seen, missing = _looked_at(library, grounder, query, chosen, found, text, settings, report)
     notes = [*left_out(library, space), *missing]
@@ -145,11 +145,7 @@ class _Seen:
     def moments(self, max_iou: float) -> list[Moment]:
         """None where there is no such moment; of two that overlap, the better."""
         found = self.grounding.moments
-        if not found:
-            return []
-        windows = np.array([(one.start_s, one.end_s) for one in found])
-        scores = np.array([one.score for one in found])
-        return [found[i] for i in suppress(windows, scores, max_iou, len(found))]
+        return [found[i] for i in apart(found, max_iou)]
 
     def nearest(self, moment: Moment) -> float:
         """Of the clips inside, how near the nearest is."""
