@@ -58,7 +58,8 @@ def suppress(windows: Windows, scores: NDArray[np.floating], max_iou: float, kee
 def apart(moments: Sequence[Moment], max_iou: float) -> list[int]:
     """Places of the moments that overlap no better one by more than `max_iou`, the best first."""
     windows = np.array([moment[:2] for moment in moments], np.float64).reshape(-1, 2)
-    return suppress(windows, np.array([moment.score for moment in moments]), max_iou, len(moments)).tolist()
+    kept = suppress(windows, np.array([moment.score for moment in moments]), max_iou, len(moments))
+    return [int(place) for place in kept]
 
 
 def runs(active: NDArray[np.bool_], max_gap: int = 0) -> list[tuple[int, int]]:

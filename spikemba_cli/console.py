@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,9 +14,6 @@ from spikemba.errors import SpikeMbaError
 from spikemba.files import json_text
 from spikemba.reading.printable import one_cell, printable, utf8_text
 from spikemba_cli.pace import Lines, Pace, Progress
-
-if TYPE_CHECKING:
-    pass
 
 
 class _SafeConsole(Console):

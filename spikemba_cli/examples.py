@@ -1,6 +1,5 @@
 """`spikemba examples`."""
 
-import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +17,14 @@ def examples(
 
     Example: spikemba examples
     """
-    from spikemba.errors import SpikeMbaError
+    from spikemba.errors import SpikeMbaError, command_line
 
     source, copy = shipped(), folder / EXAMPLE.name
     if source is None:
         raise SpikeMbaError(f"{EXAMPLE.name} is missing from this installation; install spikemba again")
     _copy(source, copy)
     out.print(str(copy))
-    print_line(f"next: {shlex.join(['spikemba', 'ground', str(copy), SENTENCE, '--checkpoint', 'mini'])}")
+    print_line(f"next: {command_line('spikemba', 'ground', copy, SENTENCE, '--checkpoint', 'mini')}")
 
 
 def _copy(source: Path, copy: Path) -> None:

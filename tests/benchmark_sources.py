@@ -22,6 +22,8 @@ from spikemba.files import write_jsonl
 from spikemba.moments import Moment, Window
 
 N_CLIPS = 12
+WIDTH = 512
+"""Of a stream: an encoder's, so that no file can be taken for a turned one."""
 DURATION_S = 2.0 * N_CLIPS
 WINDOW_S = 4.0, 14.0
 HIGHLIGHT = range(3, 9)
@@ -158,9 +160,9 @@ def write_features(pack: Pack, rows: Sequence[Annotation], folder: Path, clip_s:
         (folder / names[0]).mkdir(parents=True, exist_ok=True)
         for row in rows:
             n_rows = len(row.labels) if row.labels and not own else int(row.duration_s / clip_s)
-            np.savez(folder / names[0] / f"{row.video_id}.npz", features=rng.random((n_rows, 3), np.float32))
+            np.savez(folder / names[0] / f"{row.video_id}.npz", features=rng.random((n_rows, WIDTH), np.float32))
         if own:
-            manifest = Manifest(encoder="ours", dim=3, clip_s=clip_s)
+            manifest = Manifest(encoder="ours", dim=WIDTH, clip_s=clip_s)
             (folder / names[0] / "manifest.json").write_text(manifest.model_dump_json())
     text = folder / pack.text[0]
     if text.suffix == ".txt":

@@ -279,8 +279,8 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("a true sentence is called null", "if not any(map(one.fits, board.events))", "if True"),
         ("what happens after is called after", '(event, "before", anchor)', '(event, "after", anchor)'),
     ],
-    ("pipelines/grounding/answer_files.py", "pipeline/grounding/test_no_such_moment.py"): [
-        ("the unlikeliest come first", "-one.exists, -max(", "one.exists, -max("),
+    ("pipelines/grounding/answer_order.py", "pipeline/grounding/test_no_such_moment.py"): [
+        ("the unlikeliest come first", "-one.exists, -_best(one)", "one.exists, -_best(one)"),
     ],
     ("spikemba/metrics/generalised.py", "unit/metrics/test_generalised_metrics.py"): [
         ("two empty sets are unequal", "union.clip(1), 1.0)", "union.clip(1), 0.0)"),

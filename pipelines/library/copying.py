@@ -12,7 +12,8 @@ from spikemba.library.address import is_same_place, library_address
 from spikemba.library.forms import Form, changing, check_form, open_library
 from spikemba.library.matrix import Half
 from spikemba.library.protocol import Writer
-from spikemba.library.writer import FileState, NewVideo, Text
+from spikemba.library.rows import Text
+from spikemba.library.writer import FileState, NewVideo
 from spikemba.progress import Report, silent
 from spikemba.reading.printable import counted
 

@@ -8,7 +8,7 @@ from spikemba.errors import VideoError
 from spikemba.library import StoredVideo
 from spikemba.library.address import Address
 from spikemba.library.forms import changing
-from spikemba.library.writer import Text
+from spikemba.library.rows import Text
 from spikemba.video.subtitles import beside, read_subtitles
 
 NAME, SUBTITLES = "name", "subtitles"

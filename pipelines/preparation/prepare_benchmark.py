@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.preparation.data_config import write_data_config
 from pipelines.preparation.prepare import null_queries, split_by_video
+from pipelines.runs.config import config_names, config_path, config_tree
 from spikemba.config import Tree
 from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.datasets.base import missing_queries, missing_videos, text_source
@@ -80,7 +81,7 @@ def prepare_benchmark(
     found = _features(about, features or out / "features", pack, required=features is not None or pack is not None)
     rows = {split: [row for place, row in of.rows if place not in faults.get(split, {})] for split, of in raw.items()}
     splits = _splits(about, rows)
-    lacking = _without_features(splits, found) if found else {}
+    lacking = _without_features(about, splits, found) if found else {}
     lines = [f"{raw[split].path.name}, {place}: {what}" for split, of in faults.items() for place, what in of.items()]
     lines += [f"{raw[split].path.name}, {fault}" for split, of_file in raw.items() for fault in of_file.faults]
     lines += [f"qid {query_id!r}: {what}" for query_id, what in lacking.items()]
@@ -173,17 +174,20 @@ def _folder(root: Path, names: Sequence[str]) -> Path | None:
     return next((path for name in names for end in ("", *FILES) if (path := root / (name + end)).exists()), None)
 
 
-def _clips(rows: Sequence[Annotation]) -> dict[str, float]:
-    """Rows of videos with the usual clips of 2 s."""
-    return {row.video_id: row.duration_s / 2.0 for row in rows}
+def _streams(about: Benchmark, rows: Sequence[Annotation], found: Features) -> list[FeatureFolder]:
+    """The video streams, read as what the videos' durations say of their rows."""
+    known = config_tree(config_path(about.name)) if about.name in config_names() else {}
+    clip_s = {"clip_s": 2.0, **known.get("data", {}), **found.pack.settings}["clip_s"]
+    clips = {row.video_id: row.duration_s / clip_s for row in rows}
+    return [FeatureFolder(folder, "video", clips) for folder in found.video]
 
 
-def _without_features(splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:
+def _without_features(about: Benchmark, splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:
     """Query id -> which features it lacks."""
     lacking: dict[Any, str] = {}
     rows = [row for of_split in splits.values() for row in of_split]
-    for folder in found.video:
-        missing = set(missing_videos(rows, FeatureFolder(folder, "video", _clips(rows))))
+    for folder, stream in zip(found.video, _streams(about, rows, found), strict=True):
+        missing = set(missing_videos(rows, stream))
         for row in rows:
             if row.video_id in missing:
                 lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
@@ -242,8 +246,8 @@ def _write(
     data |= {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
     manifests: list[Manifest] = []
     if found:
-        clips = _clips([row for of_split in splits.values() for row in of_split])
-        manifests = [FeatureFolder(folder, "video", clips).manifest for folder in found.video]
+        every = [row for of_split in splits.values() for row in of_split]
+        manifests = [stream.manifest for stream in _streams(about, every, found)]
         data |= _feature_settings(about, found, manifests)
     command = command_line("spikemba", "train", "--dataset", about.name, "--data", out)
     config = write_data_config(out, command, data, about.name)

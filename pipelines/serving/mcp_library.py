@@ -1,6 +1,5 @@
 """The tool by which a language model searches a library; it is there where a library is served."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -9,11 +8,11 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from pipelines.serving.footage.catalogue import ServedVideo
+from pipelines.serving.mcp_calls import Progress, mendable, until_over
 from pipelines.serving.messages import MAX_TOP, Name, Probability, Query, Seconds, VideoId
 from pipelines.serving.search_messages import AskLibrary, FoundInLibrary, Part
 from pipelines.serving.searching.search import Search
 from pipelines.serving.service import Service
-from spikemba.errors import SpikeMbaError
 
 
 class LibraryTool:
@@ -53,7 +52,7 @@ class LibraryTool:
 
         Nothing is decoded: answers come within seconds, however many videos there are. Other tools take the ids.
         """
-        try:
+        with mendable():
             like = None
             if like_video is not None:
                 like = Part(video=self._video_of(like_video).id, start_s=like_start_s, end_s=like_end_s)
@@ -68,10 +67,8 @@ class LibraryTool:
                 texts=texts,
             )
             search = self._service.search(asked)
-        except SpikeMbaError as error:
-            raise ToolError(str(error)) from error
         try:
-            await _until_over(search, context)
+            await until_over(search, context, lambda: _progress(search))
         finally:
             if not search.is_over:
                 self._service.lanes.cancel_search(search.id)
@@ -80,22 +77,6 @@ class LibraryTool:
         return search.found.message()
 
 
-async def _until_over(search: Search, context: Context[Any, Any]) -> None:
-    """Wait for a search's end and report its progress, whose numbers only grow."""
-    loop, changed, told = asyncio.get_running_loop(), asyncio.Event(), -1
-
-    def tell() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    with search.listening(tell):
-        while True:
-            changed.clear()
-            state = search.status()
-            if state.n_total and state.n_done > told:
-                told = state.n_done
-                await context.report_progress(
-                    state.n_done, state.n_total, f"{state.n_done} of {state.n_total} looked at"
-                )
-            if search.is_over:
-                return
-            await changed.wait()
+def _progress(search: Search) -> Progress:
+    state = search.status()
+    return Progress(state.n_done, state.n_total, f"{state.n_done} of {state.n_total} looked at")

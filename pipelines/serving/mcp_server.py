@@ -5,12 +5,10 @@ mend is a tool's error in one line; nothing outside the served videos is opened,
 alone, where one was named.
 """
 
-import asyncio
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -26,6 +24,7 @@ from pipelines.grounding.answer_order import likeliest_first
 from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
+from pipelines.serving.mcp_calls import Progress, mendable, until_over
 from pipelines.serving.mcp_library import LibraryTool
 from pipelines.serving.mcp_lines import AnsweredLines
 from pipelines.serving.messages import (
@@ -45,7 +44,7 @@ from pipelines.serving.messages import (
 )
 from pipelines.serving.service import Service
 from spikemba import __version__
-from spikemba.errors import OutputError, SpikeMbaError, names_like
+from spikemba.errors import OutputError, names_like
 from spikemba.files import writing
 from spikemba.reading.printable import printable
 from spikemba.video.cuts import CutMode
@@ -218,7 +217,7 @@ class _Tools:
 
         A video that was not read before is read first, which takes long for long ones; progress is reported.
         """
-        with _mendable():
+        with mendable():
             asked = Ask(
                 query=query,
                 videos=None if videos is None else [self.video_of(one).id for one in videos],
@@ -229,7 +228,7 @@ class _Tools:
             )
             question = self._service.ask(asked)
         try:
-            await _until_over(question, context, self._name_of)
+            await until_over(question, context, lambda: _progress(question, self._name_of))
         finally:
             if not question.is_over:
                 self._service.cancel(question.id)
@@ -282,29 +281,15 @@ class _Tools:
         return next((one.name for one in self._service.videos.all() if one.id == video_id), video_id)
 
 
-async def _until_over(question: Question, context: Context[Any, Any], name_of: Callable[[str], str]) -> None:
-    """Wait for a question's end and report its progress, whose numbers only grow."""
-    loop, changed, told = asyncio.get_running_loop(), asyncio.Event(), -1.0
-
-    def tell() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    with question.listening(tell):
-        while True:
-            changed.clear()
-            state = question.status()
-            done, message = float(state.n_done), f"{state.n_done} of {state.n_total} answered"
-            if (reading := state.reading) is not None:
-                # where the file does not say how long it is, nearer to its end with every clip
-                total = reading.total or reading.done + 1000
-                done += min(0.99, reading.done / total)
-                message = f"reading {name_of(reading.video)}: {reading.done} of {reading.total or '?'} clips"
-            if done > told:
-                told = done
-                await context.report_progress(done, state.n_total, message)
-            if question.is_over:
-                return
-            await changed.wait()
+def _progress(question: Question, name_of: Callable[[str], str]) -> Progress:
+    state = question.status()
+    done, message = float(state.n_done), f"{state.n_done} of {state.n_total} answered"
+    if (reading := state.reading) is not None:
+        # where the file does not say how long it is, nearer to its end with every clip
+        total = reading.total or reading.done + 1000
+        done += min(0.99, reading.done / total)
+        message = f"reading {name_of(reading.video)}: {reading.done} of {reading.total or '?'} clips"
+    return Progress(done, state.n_total, message)
 
 
 def _told(answered: Answered, *, saliency: bool) -> FoundMoments:
@@ -339,17 +324,8 @@ def _placed(made: Path, folder: Path, name: str) -> Path:
 
 async def _in_thread(work: Callable[[], T]) -> T:
     """What a function gives that may take long; who stops waiting does not wait for its end."""
-    with _mendable():
+    with mendable():
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-
-@contextmanager
-def _mendable() -> Iterator[None]:
-    """Faults that the caller can mend are the tool's errors; all others are bugs."""
-    try:
-        yield
-    except SpikeMbaError as error:
-        raise ToolError(str(error)) from error
 
 
 def _fault(problem: str) -> CallToolResult:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from spikemba.features import Manifest
-from spikemba.library.rows import StoredEncoder, StoredVideo
-from spikemba.library.writer import FileState, NewVideo, Text
+from spikemba.library.rows import StoredEncoder, StoredVideo, Text
+from spikemba.library.writer import FileState, NewVideo
 
 
 class Writer(Protocol):

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from spikemba.features import Manifest
 from spikemba.library.schema import path_stored
 
+Text = tuple[float | None, float | None, str]
+"""From and to in seconds, None for the whole video, and what is said there."""
+
 MOST_VALUES = 500
 """Values that one statement asks for; SQLite's builds take 999 or more."""
 

@@ -24,6 +24,7 @@ from spikemba.library.rows import (
     Run,
     StoredEncoder,
     StoredVideo,
+    Text,
     read_encoders,
     read_videos,
     runs_of,
@@ -33,10 +34,6 @@ from spikemba.library.schema import connect_to_write, damaged, stored_path
 
 ROOM = "make room and run the same command again; what was there before is as it was"
 ELSEWHERE = "choose another folder with --library"
-
-
-Text = tuple[float | None, float | None, str]
-"""start_s, end_s and what is written about that part; None for all of a video."""
 
 
 @dataclass(frozen=True)

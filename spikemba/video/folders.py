@@ -3,7 +3,7 @@
 import logging
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,12 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
 def absolute(path: Path) -> Path:
     """The path from the root, without `..`; links stay what they are."""
     return Path(os.path.normpath(path.absolute()))
+
+
+def common_folder(paths: Iterable[Path]) -> Path | None:
+    """The folder that all of some files lie below; None where there is no file."""
+    folders = {path.parent for path in paths}
+    return Path(os.path.commonpath(folders)) if folders else None
 
 
 def search(paths: Sequence[Path]) -> list[FoundVideo]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmark_sources import N_CLIPS, forms, perfect, write_features, write_source
+from benchmark_sources import N_CLIPS, WIDTH, forms, perfect, write_features, write_source
 from typer.testing import CliRunner
 
 from pipelines.runs.config import config_path
@@ -123,7 +123,7 @@ def test_features_of_every_pack_make_pairs(about, pack, tmp_path):
     dataset = prepared_with(about, pack, clip_s, tmp_path)
     pair = dataset[0]
     labelled = bool(dataset.annotations[0].labels)
-    assert pair.video.shape == (N_CLIPS if labelled else 2 * N_CLIPS / clip_s, 3 * len(pack.video))
+    assert pair.video.shape == (N_CLIPS if labelled else 2 * N_CLIPS / clip_s, WIDTH * len(pack.video))
     assert pair.targets.foreground.any()
     assert not pair.targets.foreground.all()
 

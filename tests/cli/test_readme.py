@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def test_links_within_the_repository_lead_somewhere(page):
 
 
 def python_blocks(text):
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return [
+        textwrap.dedent(block) for block in re.findall(r"^ *```python\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    ]
 
 
 def copied():

@@ -25,7 +25,7 @@ from spikemba.datasets.video_names import NamedVideos
 from spikemba.errors import SpikeMbaError, VideoError
 from spikemba.library import StoredVideo
 from spikemba.reading.printable import printable
-from spikemba.video.folders import FoundVideo, absolute, search
+from spikemba.video.folders import FoundVideo, absolute, common_folder, search
 from spikemba.video.names import shown_name, video_ids
 
 FRESH_S = 2.0
@@ -244,7 +244,7 @@ class _Taken:
 
     @classmethod
     def of(cls, videos: Mapping[Path, StoredVideo]) -> "_Taken":
-        top = Path(os.path.commonpath({path.parent for path in videos})) if videos else Path()
+        top = common_folder(videos) or Path()
         return cls(videos, top, Path(os.path.realpath(top)))
 
     def has(self, path: Path, real: Path) -> bool:

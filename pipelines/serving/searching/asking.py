@@ -17,13 +17,14 @@ from pipelines.serving.footage.catalogue import ServedVideos
 from pipelines.serving.search_messages import AskLibrary, Part
 from pipelines.serving.searching.found import Found, PathNames, paths_of
 from pipelines.serving.searching.search import Search
-from pipelines.serving.searching.served_library import ServedLibrary, common_folder, shown_below
+from pipelines.serving.searching.served_library import ServedLibrary, shown_below
 from spikemba.errors import LibraryError, SpikeMbaError, VideoError
 from spikemba.files import folder_of_ours
 from spikemba.grounder.grounder import Grounder
 from spikemba.library.address import Address
 from spikemba.progress import Report
 from spikemba.reading.printable import printable
+from spikemba.video.folders import common_folder
 
 AT_ONCE = 4
 """Videos that are looked at between two reports, and before it is noticed that nobody waits."""

@@ -1,9 +1,8 @@
 """The library that is searched: opened once, opened anew where another one lies in its place, asked by any thread."""
 
-import os
 import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.library.space import search_space
@@ -15,6 +14,7 @@ from spikemba.library.address import Address, library_address
 from spikemba.library.forms import form_of, open_library
 from spikemba.library.schema import FILE
 from spikemba.reading.printable import printable
+from spikemba.video.folders import common_folder
 
 
 class ServedLibrary:
@@ -70,12 +70,6 @@ class ServedLibrary:
             shown = printable(only)[:60]
             raise NotThere(f"no video of the library has {shown!r} in its name or folder; ask about others")
         return tuple(found)
-
-
-def common_folder(paths: Iterable[Path]) -> Path | None:
-    """The folder that all of some files lie below; None where there is no file."""
-    folders = {path.parent for path in paths}
-    return Path(os.path.commonpath(folders)) if folders else None
 
 
 def shown_below(path: Path, top: Path | None) -> str:

@@ -13,7 +13,7 @@ from weakref import finalize
 
 from spikemba.features import Manifest
 from spikemba.library.lance.log import LoggedVideo, State
-from spikemba.library.rows import MOST_VALUES
+from spikemba.library.rows import MOST_VALUES, Text
 from spikemba.library.schema import connect_to_write, stored_path
 
 
@@ -100,7 +100,7 @@ class Catalogue:
             "INSERT INTO runs (video, encoder, first_row, n_rows, row_s) VALUES (?, ?, ?, ?, ?)", runs
         )
 
-    def _put_texts(self, path: str, said: Mapping[str, list[tuple[float | None, float | None, str]]]) -> None:
+    def _put_texts(self, path: str, said: Mapping[str, list[Text]]) -> None:
         (id_,) = self.connection.execute("SELECT id FROM videos WHERE path = ?", (stored_path(Path(path)),)).fetchone()
         self.connection.execute("DELETE FROM texts WHERE video = ?", (id_,))
         self.connection.executemany(

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from spikemba.library.rows import Text
+
 VIDEO, GONE, TEXTS, ENCODER_GONE, SETTING = "video", "gone", "texts", "encoder_gone", "setting"
 
 
@@ -59,9 +61,6 @@ class LoggedVideo:
     def to_value(self) -> dict[str, Any]:
         """For a record."""
         return {**vars(self), "runs": {table: list(rows) for table, rows in self.runs.items()}}
-
-
-Text = tuple[float | None, float | None, str]
 
 
 @dataclass

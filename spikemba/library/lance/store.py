@@ -8,7 +8,7 @@ from spikemba.errors import NoLibrary
 from spikemba.features import Manifest
 from spikemba.library.address import Address
 from spikemba.library.lance.catalogue import Catalogue
-from spikemba.library.lance.log import Record, State, folded, of_arrow, to_arrow
+from spikemba.library.lance.log import Record, State, folded, new_records, of_arrow, to_arrow
 from spikemba.library.lance.place import Place, identity, read_manifest, told
 from spikemba.library.lance.vector_index import IndexSettings
 
@@ -71,8 +71,6 @@ class Store:
 
     def append(self, parts: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Add records, in one commit; they are seen here at once."""
-        from spikemba.library.lance.log import new_records
-
         if not parts:
             return
         with self._mutex, told(self.address):

@@ -16,8 +16,8 @@ from spikemba.library.lance.upkeep import compact
 from spikemba.library.lance.vector_index import IndexSettings
 from spikemba.library.matrix import Half
 from spikemba.library.names import encoder_file
-from spikemba.library.rows import Run, StoredEncoder, StoredVideo, read_encoders, read_videos, runs_of
-from spikemba.library.writer import FileState, NewVideo, Text, check_encoder
+from spikemba.library.rows import Run, StoredEncoder, StoredVideo, Text, read_encoders, read_videos, runs_of
+from spikemba.library.writer import FileState, NewVideo, check_encoder
 
 _TRIES = 5
 """How often a name that another process took at the same moment is looked for anew."""

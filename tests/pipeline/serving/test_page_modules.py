@@ -166,7 +166,7 @@ def test_the_command_of_the_library_asks_the_same():
     params = searched(query="-x", show_all=True, only="it's Sunny", top=3)
     assert (params["text"], params["library"], params["checkpoint"]) == (
         "-x",
-        Path("/disk/lib"),
+        "/disk/lib",
         "/home/me/runs/my run",
     )
     assert (params["top"], params["show_all"]) == (3, True)

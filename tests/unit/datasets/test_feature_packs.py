@@ -19,11 +19,11 @@ def rng():
 
 
 def test_flow_and_colour_of_i3d_are_one_stream(tmp_path, rng):
-    rgb, opt = rng.random((5, 3)), rng.random((4, 2))
+    rgb, opt = rng.random((5, 1024)), rng.random((4, 1024))
     np.save(tmp_path / "v_rgb.npy", rgb)
     np.save(tmp_path / "v_opt.npy", opt)
     folder = FeatureFolder(tmp_path)
-    assert folder.manifest.dim == 5
+    assert folder.manifest.dim == 2048
     np.testing.assert_array_equal(folder.video("v"), np.concatenate([rgb[:4], opt], axis=1))
     assert not folder.has_video("v_rgb_missing")
     (tmp_path / "v_opt.npy").unlink()
@@ -31,10 +31,10 @@ def test_flow_and_colour_of_i3d_are_one_stream(tmp_path, rng):
 
 
 def test_plain_arrays_of_vgg_and_panns_are_read(tmp_path, rng):
-    np.save(tmp_path / "v.npy", rng.random((6, 4)).astype(np.float16))
+    np.save(tmp_path / "v.npy", rng.random((6, 4096)).astype(np.float16))
     folder = FeatureFolder(tmp_path)
-    assert (folder.manifest.kind, folder.manifest.dim) == ("video", 4)
-    assert folder.video("v").shape == (6, 4)
+    assert (folder.manifest.kind, folder.manifest.dim) == ("video", 4096)
+    assert folder.video("v").shape == (6, 4096)
 
 
 @pytest.mark.parametrize("name", ["qid7.npz", "7.npz"])
@@ -141,7 +141,7 @@ def config(tmp_path, rng):
     (tmp_path / "video").mkdir()
     (tmp_path / "text").mkdir()
     for row, n in zip(rows, (5, 4), strict=True):
-        np.save(tmp_path / "video" / f"{row.video_id}.npy", rng.random((n, 3)))
+        np.save(tmp_path / "video" / f"{row.video_id}.npy", rng.random((n, 512)))
         np.savez(tmp_path / "text" / f"{row.query_id}.npz", token=rng.random((2, 4)))
     video, text = (tmp_path / "video",), tmp_path / "text"
     return DataConfig(benchmark="tvsum", train=tmp_path / "train.jsonl", video_features=video, text_features=text)
@@ -155,7 +155,7 @@ def test_a_labelled_video_has_one_row_per_label(config):
 
 
 def test_rows_of_another_length_than_the_clips_are_refused(config, tmp_path):
-    manifest = Manifest(encoder="x", dim=3, clip_s=1.0)
+    manifest = Manifest(encoder="x", dim=512, clip_s=1.0)
     (tmp_path / "video" / "manifest.json").write_text(manifest.model_dump_json())
     with pytest.raises(FeaturesMismatch, match=r"video has rows of 1 s and data.clip_s is 2; set it to 1"):
         GroundingDataset(config, "train")
@@ -170,7 +170,7 @@ def test_a_domain_is_trained_alone(config):
 
 
 def test_a_video_with_far_too_few_rows_is_named(config, tmp_path):
-    np.save(tmp_path / "video" / "b.npy", np.ones((2, 3)))
+    np.save(tmp_path / "video" / "b.npy", np.ones((2, 512)))
     with pytest.raises(FeaturesMismatch, match="'b': 2 rows in video, and it has 5 labelled clips"):
         GroundingDataset(config, "train")
     accepted = GroundingDataset(config.model_copy(update={"accept_misfit": True}), "train")

@@ -163,7 +163,7 @@ def test_a_printed_result_is_what_was_asked_and_a_line_per_moment_best_first():
     assert str(found).splitlines() == [
         'clips/a.mp4: "a dog"',
         "   22.00 to  24.50 s, score 0.710",
-        "    0.00 to 100.00 s, score 0.200",
+        "    0.00 to 100.00 s (0:00-1:40), score 0.200",
     ]
     assert str(result()).splitlines() == ['clips/a.mp4: "a dog"', "  no moment"]
 

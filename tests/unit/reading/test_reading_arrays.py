@@ -224,7 +224,7 @@ def test_writing_leaves_nothing_where_reading_failed(tmp_path):
 
 @pytest.mark.parametrize("name", ["n" * 300, "a\x00b"])
 def test_a_name_that_no_file_can_have_is_of_a_file_that_is_not_there(tmp_path, name):
-    np.savez(tmp_path / "v.npz", features=np.ones((2, 3)))
+    np.savez(tmp_path / "v.npz", features=np.ones((2, 512)))
     folder = FeatureFolder(tmp_path)
     assert not folder.has_video(name)
     with pytest.raises(QueryError, match="cannot name a file of features"):

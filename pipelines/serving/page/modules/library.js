@@ -11,6 +11,7 @@ import { filmstrip } from "./filmstrip.js";
 import { progressLine } from "./progress.js";
 import { contextOf, counted, link } from "./results.js";
 import { span } from "./times.js";
+import { WayBack } from "./way_back.js";
 
 const PAGE = 40; // cards that are drawn at once
 const SOURCES = { clips: "seen", subtitles: "subtitles", name: "file name" };
@@ -36,9 +37,9 @@ class Room {
     this.body = h("div", { class: "found-body" });
     this.list = h("ol", { class: "results-list", "aria-label": "Moments of the library, best first" });
     this.more = h("button", { type: "button", class: "results-button", hidden: true, onclick: () => this.grow() });
-    this.back = h("button", { type: "button", class: "results-button results-back", hidden: true, onclick: () => this.comeBack() }, "Back to the library");
+    this.way = new WayBack("Back to the library", () => this.list.querySelector("button") ?? region("found"));
     container.classList.add("results");
-    fill(container, h("div", { class: "found-head" }, this.title, this.status, this.bar), this.body, this.list, this.more, this.back);
+    fill(container, h("div", { class: "found-head" }, this.title, this.status, this.bar), this.body, this.list, this.more, this.way.button);
   }
 
   draw(question) {
@@ -54,7 +55,7 @@ class Room {
     if (this.drawn?.key !== key) this.begin();
     this.drawn = { key, found };
     this.limit = PAGE;
-    this.back.hidden = true;
+    this.way.button.hidden = true;
     this.list.replaceChildren();
     fill(this.body, found ? this.about(question) : []);
     this.cards();
@@ -128,27 +129,14 @@ class Room {
   }
 
   copies(one) {
-    const rows = one.copies.map(({ video, video_id: id }) => h("li", {}, id === null ? h("bdi", { class: "results-line" }, video) : link(video, () => this.leave(() => this.context.open(id, momentOf(one, null))))));
+    const rows = one.copies.map(({ video, video_id: id }) => h("li", {}, id === null ? h("bdi", { class: "results-line" }, video) : link(video, () => this.way.leave(() => this.context.open(id, momentOf(one, null))))));
     return h("details", { class: "found-copies" }, h("summary", {}, one.copies.length === 1 ? "and 1 copy" : `and ${one.copies.length.toLocaleString("en")} copies`), h("ul", {}, rows));
   }
 
   /** Shows the video at the moment; it is the same moment in the list of answers beside the player. */
   open(one, found) {
     const own = found.moments.filter(({ video_id: id }) => id === one.video_id);
-    this.leave(() => this.context.open(one.video_id, momentOf({ ...one, rank: own.indexOf(one) + 1 }, found.checkpoint)));
-  }
-
-  leave(go) {
-    this.left = document.activeElement;
-    go();
-    this.back.hidden = false;
-  }
-
-  comeBack() {
-    this.back.hidden = true;
-    const place = this.left?.isConnected ? this.left : (this.list.querySelector("button") ?? region("found"));
-    place.scrollIntoView({ block: "center" });
-    place.focus({ preventScroll: true });
+    this.way.leave(() => this.context.open(one.video_id, momentOf({ ...one, rank: own.indexOf(one) + 1 }, found.checkpoint)));
   }
 }
 

@@ -10,6 +10,7 @@ import { h, region } from "./dom.js";
 import { filmstrip } from "./filmstrip.js";
 import { span } from "./times.js";
 import { pathOf } from "./video_rows.js";
+import { WayBack } from "./way_back.js";
 
 const PAGE = 40; // answers that are drawn at once
 
@@ -78,7 +79,7 @@ function goTo(element) {
 class Results {
   constructor(container, id, context) {
     this.id = id;
-    this.context = { ...context, open: (video, moment) => this.leave(() => context.open(video, moment)) };
+    this.context = { ...context, open: (video, moment) => this.way.leave(() => context.open(video, moment)) };
     this.found = [];
     this.absent = [];
     this.failed = [];
@@ -96,15 +97,14 @@ class Results {
     });
     this.nothing = fold("results-nothing");
     this.broken = fold("results-failed");
-    this.back = button("Back to all answers", () => this.comeBack());
-    this.back.classList.add("results-back");
+    this.way = new WayBack("Back to all answers", () => this.list.querySelector("button"));
     container.replaceChildren(
       h("div", { class: "results-head" }, this.status, this.bar, this.sort),
       this.list,
       this.more,
       this.nothing.whole,
       this.broken.whole,
-      this.back,
+      this.way.button,
     );
     container.classList.add("results");
   }
@@ -126,20 +126,6 @@ class Results {
     else if (answers.length || failed.length) this.draw();
     this.sort.hidden = this.sorted;
     this.say(question, over);
-  }
-
-  /** Goes to a video, and offers the way back to where it was pressed. */
-  leave(go) {
-    this.left = document.activeElement;
-    go();
-    this.back.hidden = false;
-  }
-
-  comeBack() {
-    this.back.hidden = true;
-    const place = this.left?.isConnected ? this.left : this.list.querySelector("button");
-    place?.scrollIntoView({ block: "center" });
-    place?.focus({ preventScroll: true });
   }
 
   isLookedAt() {
