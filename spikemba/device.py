@@ -13,7 +13,13 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "meta":  # where nothing is computed
+        raise SpikeMbaError(f"device is {name!r}; expected auto, cpu, cuda or one of several, as cuda:1")
+    try:
+        return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise SpikeMbaError(
             f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"

@@ -84,15 +84,19 @@ def find_encoder(name: str) -> EncoderEntry:
 def load_encoder(name: str, options: "EncoderOptions | None" = None) -> "VideoEncoder":
     """The encoder of that name: `clip`, or with the model it shall use, as in `clip:ViT-L-14`.
 
-    Raises as `find_encoder`, and WeightsMissing when its weights are neither on this machine nor to be had.
+    Raises as `find_encoder`, SpikeMbaError when this machine has not the device, and WeightsMissing when its weights
+    are neither on this machine nor to be had.
     """
+    from spikemba.device import device_named
     from spikemba.encoders.base import EncoderOptions, VideoEncoder
 
     entry = find_encoder(name)
     model = name.partition(":")[2] or None
     if model and not entry.models:
         raise SpikeMbaError(f"{entry.name} has no choice of models, so nothing can follow it; write {entry.name}")
-    encoder = entry.load(name, model, options or EncoderOptions())
+    options = options or EncoderOptions()
+    device_named(options.device)  # also where the encoder has no network to put there
+    encoder = entry.load(name, model, options)
     if not isinstance(encoder, VideoEncoder):
         raise _unusable(entry.name, f"loads {type(encoder).__name__}, which lacks attributes of a VideoEncoder")
     return encoder

@@ -398,7 +398,7 @@ def test_rows_of_na_vmr_that_nobody_prepared_are_refused_with_the_cure(tmp_path)
     write_jsonl(tmp_path / "a.jsonl", [na_row(1, "v", "q", **NOTHING)])
     result = run("evaluate", "--predictions", tmp_path / "a.jsonl", "--annotations", tmp_path / "a.jsonl")
     assert result.exit_code == 1
-    assert "`spikemba prepare na_vmr` reads such rows" in " ".join(result.stderr.split())
+    assert "`spikemba prepare na_vmr --source DIR` reads such rows" in " ".join(result.stderr.split())
 
 
 def test_the_real_null_queries_of_na_vmr_are_read(shared, tmp_path):

@@ -372,5 +372,5 @@ def test_a_sentence_or_a_file_of_them_and_not_both(two, tmp_path):
 def test_without_weights_the_error_names_file_address_and_the_ways_on():
     with pytest.raises(WeightsMissing) as error:
         load()
-    for part in ("ViT-B-32.pt", "--weights clip=FILE", "--encoder mini", "--checkpoint mini"):
+    for part in ("ViT-B-32.pt", "--weights clip=FILE", "--encoder mini", "--checkpoint mini", "doctor --only weights"):
         assert part in str(error.value)

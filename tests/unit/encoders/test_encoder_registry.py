@@ -169,3 +169,10 @@ def test_doctor_tells_which_package_brings_a_broken_one_and_has_a_line_for_each(
     assert bad[2].startswith("bad_toys 1.0: killed its process by SIGABRT")
     assert uneven[2].startswith("uneven_toys 0.9: AttributeError: ")
     assert uneven[2].endswith("run `pip install --force-reinstall uneven_toys`")
+
+
+@pytest.mark.parametrize("device", ["quantum", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_by_encoders_without_a_network_too(device):
+    expected = "cannot be used here" if device == "cuda:99" else "expected auto, cpu, cuda"
+    with pytest.raises(SpikeMbaError, match=f"device.* '{device}'.*{expected}"):
+        load_encoder("mini", EncoderOptions(device=device))
