@@ -26,7 +26,7 @@ ROOMS = {
         {"model", "losses", "datasets"},
         {"encoders"},
         {"checkpoints", "grounding", "recognition"},
-        {"encoding", "grounder", "library"},
+        {"encoding", "exporting", "grounder", "library"},
         {"__init__"},
     ],
     "pipelines": [

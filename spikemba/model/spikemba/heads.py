@@ -236,7 +236,7 @@ def drawn_to_edges(ends: Tensor, logits: Tensor, mask: Tensor, reach_clips: floa
 
 def clip_centres(mask: Tensor) -> Tensor:
     """(i + 0.5) / n for the i-th of n real clips. mask: (B, L) bool -> (B, L) in [0, 1]."""
-    return (mask.cumsum(1) - 0.5) / mask.sum(1, keepdim=True).clamp(min=1)
+    return (mask.long().cumsum(1) - 0.5) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ def new_slots(config: SlotsConfig, n_blocks: int, width: int) -> nn.Parameter:
 
 def sine_position(mask: Tensor, width: int) -> Tensor:
     """Sine and cosine embedding of each real position's rank among the real ones. mask: (B, L) -> (B, L, D)."""
-    rank = mask.cumsum(1).float() - 1
+    rank = mask.long().cumsum(1).float() - 1
     channel = torch.arange(width, device=mask.device)
     wavelength = 10_000 ** (2 * (channel // 2) / width)
     angle = rank[..., None] / wavelength - (channel % 2) * (math.pi / 2)

@@ -1,0 +1,63 @@
+"""The selective scan as a graph of fixed size for any length: chunks side by side, then doublings over chunks.
+
+All chunks take their positions one after another at once, from a state of zero; log-depth doublings hand each chunk the
+state in which the one before it ends; the positions are taken again from there. Every factor is exp of a number that is
+at most 0, a decay, and no decay is ever divided by, so no length overflows.
+"""
+
+# Shapes: G directions, L positions, E inner width, N state size, C chunks of K positions.
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK = 16
+"""K."""
+DOUBLINGS = 14
+LONGEST = CHUNK << DOUBLINGS
+"""Positions that a graph scans, at most: 72 hours in clips of a second."""
+
+
+def chunked_scan(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """h[t] = exp(delta[t] a) h[t-1] + delta[t] b[t] x[t], y[t] = c[t] h[t], without a loop over a length.
+
+    x, delta: (G, L, E), delta >= 0.  a: (G, N, E), negative.  b, c: (G, L, N), with L up to LONGEST.
+    Returns y: (G, L, E).
+    """
+    (n_directions, _, width), n = x.shape, a.shape[1]
+    missing = -(-x.shape[1] // CHUNK) * CHUNK - x.shape[1]
+    delta_k, drive_k, b_k, c_k = (_chunks(z, missing) for z in (delta, delta * x, b, c))
+    decays = [torch.exp(delta_k[:, :, k, None] * a[:, None]) for k in range(CHUNK)]  # each (G, C, N, E)
+    drives = [b_k[:, :, k, :, None] * drive_k[:, :, k, None] for k in range(CHUNK)]
+
+    state = drives[0]
+    for decay, drive in zip(decays[1:], drives[1:], strict=True):
+        state = decay * state + drive
+    start = _starts(torch.exp(delta_k.sum(2)[:, :, None] * a[:, None]), state)
+
+    ys, state = [], start
+    for k, (decay, drive) in enumerate(zip(decays, drives, strict=True)):
+        state = decay * state + drive
+        ys.append(torch.bmm(c_k[:, :, k].reshape(-1, 1, n), state.reshape(-1, n, width)))  # (G C, 1, E)
+    y = torch.cat(ys, dim=1).reshape(n_directions, -1, width)
+    return F.pad(y, (0, 0, 0, -missing))  # a slice would let the graph ask whether there is that much
+
+
+def _chunks(z: Tensor, missing: int) -> Tensor:
+    """(G, L, W) -> (G, C, K, W). Padded positions move no state: their delta is 0."""
+    return F.pad(z, (0, 0, 0, missing)).reshape(z.shape[0], -1, CHUNK, z.shape[2])
+
+
+def _starts(decay: Tensor, end: Tensor) -> Tensor:
+    """The state in which each chunk begins, (G, C, N, E), from what each decays and adds by itself.
+
+    After i doublings `end` is what the last 2^i chunks add; with them all it is the true state.
+    Source: Hillis and Steele 1986, data parallel algorithms.
+    """
+    place = torch.arange(end.shape[1], device=end.device)
+    for i in range(DOUBLINGS):
+        before = place - (1 << i)
+        there, inside = before.clamp(min=0), (before >= 0).to(end.dtype)[:, None, None]
+        end = end + decay * end[:, there] * inside
+        decay = decay * decay[:, there]
+    return F.pad(end, (0, 0, 0, 0, 1, -1))
