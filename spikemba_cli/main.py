@@ -20,6 +20,7 @@ from spikemba_cli import (
     evaluate,
     examples,
     explain,
+    export,
     extract,
     features,
     ground,
@@ -56,7 +57,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "mcp": mcp.mcp,
     },
     "Recognize": {"recognize": recognize.recognize, "explain": explain.explain},
-    "Everything else": {"share": share.share, "config": config.app, "doctor": doctor.doctor},
+    "Everything else": {"share": share.share, "export": export.export, "config": config.app, "doctor": doctor.doctor},
 }
 """Commands and groups of them in the order in which they are used, as --help lists them, by stage."""
 

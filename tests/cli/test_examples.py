@@ -23,7 +23,7 @@ def printed(script):
 
 def test_every_example_has_a_test():
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
-        *("ground_a_video.py", "train_step.py", "transformers_mamba.py")
+        *("ground_a_video.py", "train_step.py", "transformers_mamba.py", "onnx_answer.py")
     }
 
 
