@@ -11,8 +11,9 @@ x 192) on random pairs without padding: forward pass, losses, backward pass, cli
 - ms: the step's processor time, its median without a profiler, shared out as the operators' own times are in profiles
   of the same step, of which each part's least counts: a processor that is taken away for a while is no part's time.
 - bound: what those operations and bytes take at least, the longer of operations / peak and bytes / bandwidth. Peak is
-  that of a product of two square matrices of 2,048, in float32 and in bfloat16 for products in it, bandwidth that of a
-  copy of 256 MB (bytes read and written); each the best of ten before the steps and ten after.
+  that of a product of two square matrices of 2,048, in float32 and in bfloat16 for products in it (of 256 where the
+  processor has none of those, and takes a minute for one), bandwidth that of a copy of 256 MB (bytes read and
+  written); each the best of ten before the steps and ten after.
 - reached: bound / ms. Above 100 % where tensors stay in the cache, whose bandwidth is more than the memory's.
 
 A derivative counts to the part that it is of. `attention over spikes` has the neurons of query, key and value, which
@@ -40,6 +41,7 @@ from pipelines.runs.config import config_path
 from pipelines.tasks.grounding.config import load_config
 from pipelines.training.loop import autocast
 from pipelines.training.optimizer import decay_groups, make_optimizer
+from spikemba.device import has_bfloat16
 from spikemba.losses import grounding_loss
 from spikemba.model import SpikeMba, mamba_block
 from spikemba.model.masked_norm import MaskedBatchNorm
@@ -106,8 +108,9 @@ class Peaks:
             return min(processor_seconds(run, threads) for _ in range(10))
 
         for name in ("float32", "bfloat16"):
-            a, b = torch.randn(2, size, size, dtype=getattr(torch, name))
-            found = 2 * size**3 / best(lambda a=a, b=b: a @ b) / 1e9
+            side = size if name == "float32" or has_bfloat16(torch.device("cpu")) else size // 8
+            a, b = torch.randn(2, side, side, dtype=getattr(torch, name))
+            found = 2 * side**3 / best(lambda a=a, b=b: a @ b) / 1e9
             setattr(self, f"{name}_gflops", max(found, getattr(self, f"{name}_gflops")))
         source = torch.ones(n_bytes, dtype=torch.uint8)
         target = source.clone()

@@ -271,7 +271,7 @@ def _of_rows(folder: FeatureFolder, rows: Sequence[Annotation]) -> Iterator[Find
     items = {name: folder.pack.item(name) for name in wanted}
     what = "videos" if video else "queries"
     if missing := [name for name, item in items.items() if item is None]:
-        cure = "fetch the rest, or leave them out with `spikemba prepare NAME --drop-faulty`"
+        cure = "fetch the rest, or leave them out with `spikemba prepare NAME --source DIR --drop-faulty`"
         yield Finding(True, f"{len(missing)} of {len(wanted)} {what} are missing: {_listed(missing)}", cure)
     spelt = {name: item for name, item in items.items() if item not in (None, name, f"qid{name}")}
     if spelt:

@@ -62,8 +62,10 @@ def _lead(result: Evaluation, found: Sequence[Outcome]) -> str:
     if null:
         n = sum(one.fate == "rejected" for one in null)
         parts.append(f"Of {len(null)} about what the videos do not show it said of {n} rightly: no such moment.")
-    said = verdict(result)
-    return " ".join(parts) or f"{said[:1].upper()}{said[1:]}."
+    if not parts:
+        said = verdict(result)
+        return f"{said[:1].upper()}{said[1:]}."
+    return " ".join(parts)
 
 
 def _beside(found: Sequence[Outcome]) -> list[str]:

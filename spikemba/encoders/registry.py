@@ -45,8 +45,8 @@ OWN = {
 
 NOT_HERE = {
     "internvideo2": "no encoder is called 'internvideo2': transformers has no such model, and its authors' own code is "
-    "not run; take its published features (`spikemba prepare qvhighlights --pack internvideo2`, or any pack by "
-    "`spikemba features show PACK`), or bring it by an entry point of a package (docs/encoders.md)"
+    "not run; take its published features (`spikemba prepare qvhighlights --source DIR --pack internvideo2`, or any "
+    "pack by `spikemba features show PACK`), or bring it by an entry point of a package (docs/encoders.md)"
 }
 """What to say of encoders that are asked for and cannot be here."""
 

@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     path for package in ("spikemba", "pipelines", "spikemba_cli") for path in (ROOT / package).rglob("*.py")
 )
+FITTING = {"--form": "lance", "--ef": "100"}
+"""What the value of an option may be, where 1 is none."""
 VALUE = "\0"
 """What a message fills in."""
 MENTION = re.compile(r"\b(that|as|by|to|of|see|next) $")
@@ -90,7 +92,8 @@ def spread(node, around):
         given = [
             one.value
             for one in ast.walk(around)
-            if isinstance(one, ast.Assign) and getattr(one.targets[0], "id", "") == node.id
+            if isinstance(one, ast.Assign | ast.AnnAssign)
+            and getattr(one.target if isinstance(one, ast.AnnAssign) else one.targets[0], "id", "") == node.id
         ]
         return spread(given[-1], around) if given else []
     return []
@@ -106,7 +109,8 @@ def commands():
                 words = shlex.split(span[1])
                 yield path, words, not (MENTION.search(text[: span.start()]) and len(words) <= 3)
         for call, around in texts(path)[1]:
-            yield path, words_of(call, around), True
+            if (words := words_of(call, around)) != [VALUE]:  # a value alone, quoted as in a command
+                yield path, words, True
 
 
 def test_commands_in_messages_are_understood(tmp_path, monkeypatch):
@@ -127,6 +131,7 @@ def test_a_value_in_a_command_comes_through_the_function_that_quotes():
     raw = [
         f"{path.relative_to(ROOT)}: {span}"
         for path in MODULES
+        if path.name != "first_screen.py"  # its values are constants of ours, as the tests of that screen paste them
         for text in texts(path)[0]
         for span in re.findall(r"`((?:spikemba|pip) [^`]*)`|(?:next: |then: |^)(spikemba [a-z]+ [^`]*)", text)
         if VALUE in "".join(span)
@@ -145,12 +150,13 @@ def understood(words, whole):
         context = command.make_context(name, list(rest), resilient_parsing=True)
     if whole and rest != ["--help"]:
         assert not hasattr(command, "resolve_command"), f"{name} has commands of its own; name one"
-        command.make_context(name, rest)  # raises on an unknown option, a missing argument, a value out of range
+        # raises on an unknown option, a missing argument, a value out of range
+        command.make_context(name, [FITTING.get(before, one) for before, one in zip(["", *rest], rest, strict=False)])
 
 
 def any_of(group, context, rest):
     """A command of a group that has the options, and needs no others."""
-    given = {one for one in rest if one.startswith("--")}
+    given = {one for one in rest if one.startswith("--") and one != "--help"}
     for name in group.list_commands(context):
         taken = group.get_command(context, name).params
         needed = {option.opts[0] for option in taken if option.required}
@@ -191,7 +197,7 @@ def test_options_in_messages_are_those_of_some_command():
         f"{path.relative_to(ROOT)}: {option}: {text}"
         for path in MODULES
         for text in texts(path)[0]
-        if " " in text and "color-scheme" not in text  # one word alone is declared or passed on; a style has others
+        if " " in text and not re.search(r"color-scheme|var\(--", text)  # a word alone is passed on; a style has others
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)
         if option not in known
     ]

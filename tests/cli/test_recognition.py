@@ -157,7 +157,9 @@ def test_missing_videos_are_named_or_left_out(tmp_path):
 def test_a_recogniser_cannot_ground(trained, motions):
     video = next(motions.glob("videos/*/*.mp4"))
     line = fails_in_one_line("ground", video, "a shape turns", "--checkpoint", trained)
-    assert "is a video encoder, not a grounding model; see `spikemba recognize`" in line
+    assert (
+        "is a video encoder, not a grounding model; what it knows asks `spikemba recognize VIDEO --checkpoint" in line
+    )
 
 
 def test_a_checkpoint_away_from_its_run_needs_to_be_told_its_videos(trained, motions, tmp_path):

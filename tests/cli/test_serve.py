@@ -151,7 +151,7 @@ def test_a_server_that_is_told_to_end_while_it_reads_ends_and_leaves_nothing_hal
             assert time.monotonic() < until
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
-        assert process.stderr.read().splitlines() == [f"1 video at {address}/ (Ctrl-C ends it)"]
+        assert process.stderr.read().splitlines() == ["loading mini", f"1 video at {address}/ (Ctrl-C ends it)"]
     finally:
         process.kill()
         process.communicate()

@@ -176,7 +176,7 @@ def _(path):
 
 # --- features
 
-ROWS = np.linspace(0, 1, 5 * 8, dtype=np.float32).reshape(5, 8)
+ROWS = np.linspace(0, 1, 5 * 512, dtype=np.float32).reshape(5, 512)
 
 
 @reader("features npz", "v.npz", lambda path: FeatureFolder(path.parent).video("v"))
@@ -223,7 +223,7 @@ def _(path):
 @reader("manifest", "manifest.json", lambda path: FeatureFolder(path.parent).video("v"))
 def _(path):
     np.savez(path.parent / "v.npz", features=ROWS)
-    path.write_text(Manifest(encoder="x", dim=8, clip_s=2.0).model_dump_json())
+    path.write_text(Manifest(encoder="x", dim=ROWS.shape[1], clip_s=2.0).model_dump_json())
 
 
 @reader("feature cache", "k.npz", feature_cache._read)

@@ -28,26 +28,37 @@ QUICK = {"client_max_retries": "2", "client_retry_timeout": "20", "connect_timeo
 
 _ROOM = "make room and run the same command again; what was there before is as it was"
 _AGAIN = "nothing was lost: run the same command again"
-_KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and who may use the bucket"
+_KEYS = {
+    "gs": "check GOOGLE_SERVICE_ACCOUNT (a file) or GOOGLE_SERVICE_ACCOUNT_KEY and who may use the bucket",
+    "az": "check AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and who may use the container",
+    "": "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and who may use the bucket",
+}
+"""How an address begins -> what opens such a store; S3 otherwise."""
+_ENDPOINTS = {
+    "gs": "the network",
+    "az": "the network and AZURE_STORAGE_ENDPOINT",
+    "": "the network and AWS_ENDPOINT_URL",
+}
 _FAULTS = (
     (r"no space left|quota ?exceeded|disk full|storage ?full|os error 28", "there is no room left", _ROOM),
     (r"NoSuchBucket|bucket.{0,40}does not exist", "there is no such bucket", "make it, or name another with --library"),
     (
         r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|ExpiredToken|Forbidden|Unauthorized"
-        r"|PermissionDenied|status: 40[13]|169\.254\.169\.254|credential",
+        r"|PermissionDenied|status: 40[13]|169\.254\.169\.254|credential|Invalid Access Key|no storage account",
         "access was refused",
-        _KEYS,
+        "{keys}",
     ),
     (r"permission denied|read-only file system", "it cannot be written or read", "choose another one with --library"),
+    (r"resolve region", "it is not known in which region the bucket is", "set AWS_REGION, and check the network"),
     (
         r"ConnectError|kind: Connect|dns error|timed? ?out|TimedOut|connection (refused|reset|closed)|RetryError"
         r"|error sending",
         "the object store cannot be reached",
-        f"check the network and AWS_ENDPOINT_URL; {_AGAIN}",
+        f"check {{endpoint}}; {_AGAIN}",
     ),
     (r"commit conflict|concurrent|conflict", "another process changed it at the same moment", _AGAIN),
 )
-"""Pattern in what LanceDB says, problem, cure."""
+"""Pattern in what LanceDB says, problem, cure; {keys} and {endpoint} are those of the store."""
 
 
 def check_installed() -> None:
@@ -68,7 +79,9 @@ def told(address: Address) -> Iterator[None]:
         said = without_places(text, address)
         for pattern, problem, cure in _FAULTS:
             if re.search(pattern, said, re.IGNORECASE):
-                raise (OutputError if cure == _ROOM else LibraryError)(address, problem, cure) from error
+                store = str(address).partition("://")[0]
+                mend = cure.format(keys=_KEYS.get(store, _KEYS[""]), endpoint=_ENDPOINTS.get(store, _ENDPOINTS[""]))
+                raise (OutputError if cure == _ROOM else LibraryError)(address, problem, mend) from error
         check = command_line("spikemba", "library", "check", "--library", address)
         raise LibraryError(address, f"LanceDB says: {text[:200]}", f"run `{check}`") from error
 

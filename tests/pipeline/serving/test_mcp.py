@@ -284,7 +284,7 @@ def test_without_a_folder_for_cuts_no_file_is_written(service):
 
     none, said = anyio.run(run)
     assert none == {"videos": [], "n_videos": 0}
-    assert said == "this server writes no files; start `spikemba mcp` with --cuts DIR"
+    assert said == "this server writes no files; start it with `spikemba mcp VIDEOS --cuts DIR`"
 
 
 def test_a_client_that_gives_up_stops_the_reading(service):

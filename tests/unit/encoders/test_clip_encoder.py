@@ -171,7 +171,9 @@ def test_bfloat16_stays_close_where_the_machine_has_it(weights, encoder):
 
 
 def test_an_unknown_device_is_refused_in_a_line(weights):
-    with pytest.raises(SpikeMbaError, match=r"device is 'abacus'; expected auto, cpu, cuda or one of several, as cuda:1"):
+    with pytest.raises(
+        SpikeMbaError, match=r"device is 'abacus'; expected auto, cpu, cuda or one of several, as cuda:1"
+    ):
         load_encoder("clip:tiny", EncoderOptions(weights=weights, device="abacus"))
 
 

@@ -269,3 +269,20 @@ def test_what_lancedb_raises_is_one_line(said, expected):
         raise RuntimeError(f"lance error: {said}\nat line 7")
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "expected"),
+    [
+        ("gs://b/l", "GCP credential error: Unable to open service account", "refused; check GOOGLE_SERVICE_ACCOUNT"),
+        ("az://c/l", "no Azure account name in URI, and no storage account configured.", "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://c/l", "Invalid Access Key: Invalid padding", "refused; check AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://c/l", "kind: Connect, source: tcp", "cannot be reached; check the network and AZURE_STORAGE_ENDPOINT;"),
+        ("gs://b/l", "kind: Connect, source: tcp", "cannot be reached; check the network; nothing was lost"),
+        ("s3://b/l", "Generic S3 error: Failed to resolve region for bucket 'b'", "set AWS_REGION, and check the net"),
+    ],
+)
+def test_of_each_object_store_its_own_variables_are_named(address, said, expected):
+    with pytest.raises(LibraryError, match=f"^library {address}: ") as raised, told(address):
+        raise RuntimeError(said)
+    assert expected in str(raised.value)

@@ -57,6 +57,12 @@ def openmp_threads(request):
 
 
 @pytest.fixture
+def own_kernels(monkeypatch, tmp_path):
+    """A cache without kernels: those that all tests share are not to be damaged, and processes have them mapped."""
+    monkeypatch.setenv("SPIKEMBA_CACHE", str(tmp_path / "own"))
+
+
+@pytest.fixture
 def forgotten():
     """Lets a test load the library anew, and the tests after it too."""
     library.forget()
@@ -138,7 +144,7 @@ def test_the_variable_forbids_and_forces(monkeypatch, forgotten):
 
 @needs_kernels
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"x" * len(data), lambda _: b""])
-def test_a_damaged_library_is_built_again(damage):
+def test_a_damaged_library_is_built_again(own_kernels, damage):
     path = build.find_or_build()
     whole = path.read_bytes()
     path.chmod(0o700)
@@ -150,7 +156,7 @@ def test_a_damaged_library_is_built_again(damage):
 
 
 @needs_kernels
-def test_a_library_is_built_once_and_only_for_its_owner():
+def test_a_library_is_built_once_and_only_for_its_owner(own_kernels):
     path = build.find_or_build()
     built = path.stat().st_mtime_ns
     assert build.find_or_build() == path
@@ -159,7 +165,7 @@ def test_a_library_is_built_once_and_only_for_its_owner():
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_a_folder_that_others_can_write_is_refused():
+def test_a_folder_that_others_can_write_is_refused(own_kernels):
     folder = build.kernels_folder()
     folder.mkdir(parents=True)
     folder.chmod(0o777)
@@ -200,7 +206,7 @@ def test_another_compiler_flag_processor_or_source_is_another_library(monkeypatc
 
 @needs_kernels
 def test_a_compiler_without_openmp_or_native_code_builds_what_scans_on_one_thread(
-    monkeypatch, forgotten, openmp_threads
+    monkeypatch, own_kernels, forgotten, openmp_threads
 ):
     monkeypatch.setattr(build, "FLAG_SETS", (("-fno-such-flag",), ()))
     assert not hasattr(library.load().library, "omp_get_max_threads")

@@ -1,0 +1,127 @@
+"""The compiled kernels as another processor computes them, in place of this one's.
+
+    SPIKEMBA_TEST_PROCESSOR=aarch64 PYTHONPATH=tests python -m pytest -p emulated.processor tests/unit/ops
+
+The kernels are compiled for it into a program of its own, which QEMU runs where this machine cannot. Every call takes
+its arrays there and back, so that the tests of the kernels are tests of that processor.
+"""
+
+import ctypes
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from spikemba.ops.native import library
+from spikemba.ops.native.build import BASE_FLAGS, SOURCES
+from spikemba.ops.native.kernels import FOLLOWING, KERNELS, LIMITS
+
+
+class Processor(NamedTuple):
+    """What compiles for it, and what runs that."""
+
+    compiler: tuple[str, ...]
+    runner: tuple[str, ...]
+
+    @property
+    def lacks(self):
+        """Programs that are not here."""
+        return [one for one in (self.compiler[0], *self.runner[:1]) if shutil.which(one) is None]
+
+
+PROCESSORS = {
+    "aarch64": Processor(("aarch64-linux-gnu-gcc", "-march=armv8-a"), ("qemu-aarch64",)),
+    "x86-64": Processor(("gcc", "-march=x86-64"), ()),  # neither AVX nor fused products
+    "x86-64 of clang": Processor(("clang", "-march=x86-64-v3"), ()),  # as clang-cl and Apple's compiler read them
+}
+"""All of 64 bits, low bytes first: addresses and numbers lie in a structure as they do here."""
+
+
+class Emulated:
+    """Stands in place of the loaded library: its functions run elsewhere."""
+
+    def __init__(self, processor):
+        self._program = Path(tempfile.mkdtemp(prefix="spikemba-emulated-")) / "driver"
+        names = [f"size_of_{name}" for name in KERNELS] + [f"limit_{name}" for name in LIMITS]
+        called = " ".join(f"{'F' if one.fallible else 'S'}({name})" for name, one in KERNELS.items())
+        flags = [one for one in BASE_FLAGS if one not in ("-shared", "-fPIC")]
+        table = [f"-DCALLED={called}", f"-DCONSTANTS={' '.join(f'C({name})' for name in names)}"]
+        sources = os.environ.get("SPIKEMBA_TEST_SOURCES", SOURCES)
+        source = [f"-I{sources}", str(Path(__file__).with_name("driver.c")), "-o", str(self._program), "-lm"]
+        subprocess.run([*processor.compiler, *flags, "-static", *table, *source], check=True)
+        self.n_calls = 0
+        self._process = subprocess.Popen(
+            [*processor.runner, str(self._program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        (count,) = struct.unpack("<q", self._read(8))
+        self.constants = dict(zip(names, struct.unpack(f"<{count}q", self._read(8 * count)), strict=True))
+
+    def __getattr__(self, name):
+        if name not in KERNELS:
+            raise AttributeError(name)
+        return lambda pointer: self._call(KERNELS[name], pointer._obj)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(60)
+        shutil.rmtree(self._program.parent)
+
+    def _call(self, kernel, structure):
+        arrays = [(one, size) for one in kernel.arrays if (size := extent(kernel, one, structure)) is not None]
+        name, body = kernel.name.encode(), bytes(structure)
+        parts = [struct.pack("<q", len(name)), name, struct.pack("<q", len(body)), body, struct.pack("<q", len(arrays))]
+        for array, size in arrays:
+            place = getattr(kernel.structure, array.name).offset
+            parts.append(struct.pack("<3q", place, size, array.aligned))
+            parts.append(ctypes.string_at(getattr(structure, array.name), size))
+        self._process.stdin.write(b"".join(parts))
+        self._process.stdin.flush()
+        (returned,) = struct.unpack("<q", self._read(8))
+        self.n_calls += 1
+        for array, size in arrays:
+            ctypes.memmove(getattr(structure, array.name), self._read(size), size)
+        return returned
+
+    def _read(self, size):
+        found = self._process.stdout.read(size)
+        if len(found) != size:
+            raise RuntimeError(f"the emulated kernels ended with {self._process.wait(60)}")
+        return found
+
+
+def extent(kernel, array, structure):
+    """Bytes from an array's first number to behind its last; None where there is none."""
+    if not getattr(structure, array.name):
+        return None
+    given = {one.name: getattr(structure, one.name) for one in kernel.numbers}
+    given |= {name: FOLLOWING[name](given) for name in kernel.following}
+    shape = [given[axis] for axis in array.axes]
+    numbers = 1
+    for size in shape[:-1] if array.rows else shape:
+        numbers *= size
+    if array.rows and numbers:
+        numbers = (numbers - 1) * given["row_stride"] + shape[-1]
+    return numbers * array.dtype.itemsize
+
+
+_EMULATED = pytest.StashKey()
+
+
+def pytest_configure(config):
+    config.stash[_EMULATED] = emulated = Emulated(PROCESSORS[os.environ["SPIKEMBA_TEST_PROCESSOR"]])
+    config.add_cleanup(emulated.close)
+    for name, kernel in KERNELS.items():
+        assert emulated.constants[f"size_of_{name}"] == ctypes.sizeof(kernel.structure)
+    assert {name: emulated.constants[f"limit_{name}"] for name in LIMITS} == LIMITS
+    library._self_test(emulated)
+    library._loaded = library.Native(emulated, f"compiled for {os.environ['SPIKEMBA_TEST_PROCESSOR']}")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    name, n = os.environ["SPIKEMBA_TEST_PROCESSOR"], config.stash[_EMULATED].n_calls
+    terminalreporter.line(f"{n} calls of kernels ran as on {name}")

@@ -1,0 +1,53 @@
+"""The kernels on processors that this machine has not: their own tests, with every call of C run as there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from emulated.processor import PROCESSORS
+
+from spikemba.ops.native.build import SOURCES
+
+TESTS = Path(__file__).parents[2]
+OF_KERNELS = (
+    *("selective_scan", "official_scan", "causal_conv", "spiking", "spiking_attention", "streaming"),
+    "axes_of_one",
+)
+
+
+def run_as_on(name, *of_kernels, **environment):
+    """The tests of some kernels, run as on a processor."""
+    files = [str(TESTS / "unit" / "ops" / f"test_{one}.py") for one in of_kernels]
+    paths = os.pathsep.join([str(TESTS), *sys.path])
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-qx", "-p", "emulated.processor", "-p", "no:cacheprovider", *files],
+        env={**os.environ, "SPIKEMBA_TEST_PROCESSOR": name, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_the_tests_of_the_kernels_hold_there(name):
+    if lacking := PROCESSORS[name].lacks:
+        pytest.skip(
+            f"no {' and no '.join(lacking)} here; Debian's qemu-user, gcc-aarch64-linux-gnu and clang bring them"
+        )
+    done = run_as_on(name, *OF_KERNELS)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    (calls,) = re.findall(rf"(\d+) calls of kernels ran as on {name}", done.stdout)
+    assert int(calls) > 1000
+
+
+@pytest.mark.skipif(bool(PROCESSORS["x86-64"].lacks), reason="no gcc here")
+def test_a_kernel_that_computes_something_else_there_is_noticed(tmp_path):
+    for path in SOURCES.glob("*.[ch]"):
+        (tmp_path / path.name).write_text(path.read_text("utf-8").replace("#define LN_2 0.69", "#define LN_2 0.59"))
+    done = run_as_on("x86-64", "selective_scan", SPIKEMBA_TEST_SOURCES=str(tmp_path))
+    assert done.returncode == 1
+    assert "recurrence" in done.stdout.partition("FAILURES")[2]  # whose gradients are compared
