@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
@@ -61,8 +62,8 @@ def main() -> None:
         video, tokens = (torch.randn(1, n, width) for n, width in zip((n_clips, N_TOKENS), widths, strict=True))
         masks = [torch.ones(z.shape[:2], dtype=torch.bool) for z in (video, tokens)]
         batch = Batch(video, masks[0], tokens, masks[1])
-        inputs = {"video": video.numpy(), "query_tokens": tokens.numpy()}
-        ours, others, ratio = in_turn(lambda: model(batch), lambda: session.run(None, inputs), arguments.repeats)
+        theirs = partial(session.run, None, {"video": video.numpy(), "query_tokens": tokens.numpy()})
+        ours, others, ratio = in_turn(partial(model, batch), theirs, arguments.repeats)
         figures = {"ours_ms": round(ours, 2), "onnxruntime_ms": round(others, 2), "onnxruntime/ours": round(ratio, 2)}
         case = f"{arguments.checkpoint}, {n_clips} clips"
         print(json.dumps({"case": case, **figures}), flush=True)

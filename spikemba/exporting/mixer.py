@@ -13,6 +13,14 @@ from spikemba.model.mamba_block import MambaMixer
 class MixerGraph(nn.Module):
     """What a MambaMixer gives for one sequence whose positions are all real, from the same numbers."""
 
+    taps: Tensor  # (G, K, E)
+    tap_bias: Tensor  # (G, 1, E)
+    update: Tensor  # (G, E, rank + 2 N)
+    step: Tensor  # (G, rank, E)
+    step_bias: Tensor  # (G, 1, E)
+    a: Tensor  # (G, N, E)
+    skip: Tensor  # (G, 1, E)
+
     def __init__(self, mixer: MambaMixer) -> None:
         super().__init__()
         scans = [one for one in (mixer.forward_scan, mixer.backward_scan) if one is not None]
@@ -20,12 +28,12 @@ class MixerGraph(nn.Module):
         self.n_directions, self.rank = len(scans), scans[0].dt_proj.in_features
         self.n_states, self.n_taps = scans[0].A_log.shape[1], scans[0].conv1d.weight.shape[-1]
         parts = {
-            "taps": [scan.convolution[0][:, 0].t() for scan in scans],  # (K, E)
+            "taps": [scan.convolution[0][:, 0].t() for scan in scans],
             "tap_bias": [scan.convolution[1][None] for scan in scans],
-            "update": [scan.x_proj.weight.t() for scan in scans],  # (E, rank + 2 N)
+            "update": [scan.x_proj.weight.t() for scan in scans],
             "step": [scan.dt_proj.weight.t() for scan in scans],
             "step_bias": [scan.dt_proj.bias[None] for scan in scans],
-            "a": [-scan.A_log.float().exp().t() for scan in scans],  # (N, E)
+            "a": [-scan.A_log.float().exp().t() for scan in scans],
             "skip": [scan.D[None] for scan in scans],
         }
         for name, tensors in parts.items():

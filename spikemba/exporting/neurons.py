@@ -79,6 +79,9 @@ class ProposalGraph(nn.Module):
 class _Affine(nn.Module):
     """A batch norm by its running statistics, as one multiplication and one sum."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, norm: MaskedBatchNorm) -> None:
         super().__init__()
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)

@@ -25,7 +25,8 @@ def chunked_scan(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> T
     Returns y: (G, L, E).
     """
     (n_directions, _, width), n = x.shape, a.shape[1]
-    # two chunks at least, since an axis of length 1 is special to torch.export; ONNX divides towards zero: nothing negative
+    # Two chunks at least, since an axis of length 1 is special to torch.export. Nothing negative is divided, since ONNX
+    # rounds towards zero.
     missing = (x.shape[1] // CHUNK + 2) * CHUNK - x.shape[1]
     delta_k, drive_k, b_k, c_k = (_chunks(z, missing) for z in (delta, delta * x, b, c))
     decays = [torch.exp(delta_k[:, :, k, None] * a[:, None]) for k in range(CHUNK)]  # each (G, C, N, E)
