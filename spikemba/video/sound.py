@@ -58,23 +58,30 @@ class SoundReader:
 
     joins: what `timed_frames` fills while the pictures are read: where the clock of the file changes.
     one_clock: that it changes nowhere is known; then what comes long before is passed over where it cannot be sought.
+    mono_hz: one channel at this rate, into which all are mixed; None: as a cut carries it.
     Close it after use.
     """
 
     rate_hz: int = 0
     """Of what is read; 0 where there is no sound."""
     layout: str = "mono"
+    n_damaged: int = 0
+    """Packets that could not be decoded so far."""
 
-    def __init__(self, path: Path, from_s: Fraction, joins: list[Join], *, one_clock: bool = False) -> None:
+    def __init__(
+        self, path: Path, from_s: Fraction, joins: list[Join], *, one_clock: bool = False, mono_hz: int | None = None
+    ) -> None:
         self._stack = ExitStack()
         self._container, video = self._stack.enter_context(opened(path, "NONE"))
         self.track = default_track(self._container, video)
         self.note = tracks_note(self._container, self.track)
         self._joins, self._origin, self._one_clock = joins, start_of(self._container), one_clock
+        self._mono_hz = mono_hz
         self._resampler: tuple[object, Any] | None = None
         self._firsts = False
         self._stamps: tuple[int, Fraction] = (0, Fraction(0))
         self._due: Fraction | None = None
+        self._next = Fraction(0)  # when the next sample of the resampler is heard, which holds some back
         self._waiting: tuple[int, Fraction, Any] | None = None
         self._frames: Iterator[tuple[int, Any]] = iter(())
         self._join = -1
@@ -104,6 +111,7 @@ class SoundReader:
                 return
             self._waiting, self._when, self._stamps = None, None, (place, raw)
             yield from self._resampled(at, frame)
+        yield from self._held_back()
 
     def _peek(self) -> bool:
         """Whether there is another frame; the first decides on rate and layout."""
@@ -112,9 +120,9 @@ class SoundReader:
             return False
         raw = self._stamps[1] if frame.pts is None else frame.pts * frame.time_base - self._origin
         if not self.rate_hz:
-            self.rate_hz = aac_rate(frame.sample_rate)
+            self.rate_hz = self._mono_hz or aac_rate(frame.sample_rate)
             several = max(frame.layout.nb_channels, getattr(self.track, "channels", 1)) > 1
-            self.layout = "stereo" if several else "mono"
+            self.layout = "stereo" if several and not self._mono_hz else "mono"
             self._stamps = (place, raw)
         self._waiting = (place, raw, frame)
         return True
@@ -146,14 +154,19 @@ class SoundReader:
 
     def _resampled(self, at: Fraction, frame: Any) -> Iterator[Chunk]:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or self._resampler[0] != kind:
-            if self._resampler is not None and self._due is not None:
-                with suppress(av.FFmpegError):
-                    yield from self._chunks(self._resampler[1].resample(None), self._due)
-            self._resampler = (kind, self._new_resampler())
+        if self._resampler is None or self._resampler[0] != kind or at != self._due:
+            yield from self._held_back()
+            self._resampler, self._next = (kind, self._new_resampler()), at
         frame.pts = None
-        yield from self._chunks(self._through(self._resampler[1], frame), at)
+        yield from self._chunks(self._through(self._resampler[1], frame))
         self._due = at + Fraction(frame.samples, frame.sample_rate)
+
+    def _held_back(self) -> Iterator[Chunk]:
+        """What the resampler still has of the sound before a gap, or before the end."""
+        last, self._resampler = self._resampler, None
+        if last is not None:
+            with suppress(av.FFmpegError):
+                yield from self._chunks(last[1].resample(None))
 
     def _new_resampler(self) -> Any:
         self._firsts = False
@@ -171,11 +184,11 @@ class SoundReader:
         self.note = "its sound cannot be converted, and its cuts are silent"
         return []
 
-    def _chunks(self, parts: Any, at: Fraction) -> Iterator[Chunk]:
+    def _chunks(self, parts: Any) -> Iterator[Chunk]:
         for part in parts:
             samples = part.to_ndarray()
+            at, self._next = self._next, self._next + Fraction(samples.shape[1], self.rate_hz)
             yield Chunk(at, samples)
-            at += Fraction(samples.shape[1], self.rate_hz)
 
     def _decoded(self, from_s: Fraction) -> Iterator[tuple[int, Any]]:
         """(place of its packet in the file, frame), from a little before a time on where the file can be sought."""
@@ -196,7 +209,7 @@ class SoundReader:
             try:
                 frames = self.track.decode(packet) if self.track is not None else []
             except av.FFmpegError:
-                frames = []  # damaged sound costs its own time, not the rest
+                frames, self.n_damaged = [], self.n_damaged + 1  # damaged sound costs its own time, not the rest
             for frame in frames:
                 yield place, frame
 
