@@ -16,9 +16,9 @@ from pipelines.library.candidates import Candidate, by_ranks, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment
 from pipelines.library.search import SearchSettings, asked_about, clips_of, compared, left_out, near, problems
 from pipelines.library.space import search_space
-from spikemba.encoders import VideoEncoder
-from spikemba.encoding.videos import encode_video
-from spikemba.errors import FeaturesMissing, QueryError, VideoError
+from spikemba.encoders import ClipEncoder, VideoEncoder
+from spikemba.encoding.videos import encode_video, what_it_takes
+from spikemba.errors import FeaturesMissing, QueryError, VideoError, command_line
 from spikemba.features import row_length_s
 from spikemba.grounder.grounder import Grounder
 from spikemba.library import Library, StoredVideo
@@ -63,6 +63,9 @@ def search_image(
 ) -> LibraryAnswer:
     """What looks like a picture. Raises VideoError when it cannot be read, LibraryError as `search` does."""
     space = search_space(library, grounder)
+    if not isinstance(space, VideoEncoder):
+        takes, part = what_it_takes(space), command_line("spikemba", "search", "--like", "VIDEO@START-END")
+        raise QueryError(f"{space.name} takes {takes} and no pictures; ask with a part of a video: `{part}`")
     _must_exist(image)
     (rows,) = encode_video(image, [space], grounder.clip_s).features
     return _search(library, grounder, space, rows.mean(0), str(image), settings or SearchSettings(), None)
@@ -115,7 +118,7 @@ def _unchanged(library: Library, path: Path) -> StoredVideo | None:
 def _search(
     library: Library,
     grounder: Grounder,
-    space: VideoEncoder,
+    space: ClipEncoder,
     vector: np.ndarray,
     asked: str,
     settings: SearchSettings,

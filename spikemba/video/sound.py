@@ -58,7 +58,7 @@ class SoundReader:
 
     joins: what `timed_frames` fills while the pictures are read: where the clock of the file changes.
     one_clock: that it changes nowhere is known; then what comes long before is passed over where it cannot be sought.
-    mono_hz: one channel at this rate, into which all are mixed; None: as a cut carries it.
+    mono_hz: one channel at this rate, the mean of all; None: as a cut carries it.
     Close it after use.
     """
 
@@ -156,7 +156,7 @@ class SoundReader:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or self._resampler[0] != kind or at != self._due:
             yield from self._held_back()
-            self._resampler, self._next = (kind, self._new_resampler()), at
+            self._resampler, self._next = (kind, self._new_resampler(frame)), at
         frame.pts = None
         yield from self._chunks(self._through(self._resampler[1], frame))
         self._due = at + Fraction(frame.samples, frame.sample_rate)
@@ -168,16 +168,18 @@ class SoundReader:
             with suppress(av.FFmpegError):
                 yield from self._chunks(last[1].resample(None))
 
-    def _new_resampler(self) -> Any:
+    def _new_resampler(self, frame: Any) -> Any:
         self._firsts = False
+        if self._mono_hz:  # libav's own mix is louder than its parts in some formats; packed: PyAV fails on many planes
+            return av.AudioResampler(format="flt", layout=frame.layout, rate=self.rate_hz)
         return av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
 
     def _through(self, resampler: Any, frame: Any) -> list[Any]:
         """A frame in rate and layout. Where libav cannot mix its channels, the first of them; else nothing is heard."""
         with suppress(av.FFmpegError, ValueError):
             return list(resampler.resample(_first_channels(frame, self.layout) if self._firsts else frame))
-        if not self._firsts and self._resampler is not None:
-            self._resampler, self._firsts = (self._resampler[0], self._new_resampler()), True
+        if not self._firsts and self._resampler is not None and not self._mono_hz:
+            self._resampler, self._firsts = (self._resampler[0], self._new_resampler(frame)), True
             kept = "first two" if self.layout == "stereo" else "first"
             self.note = f"of its {frame.layout.nb_channels} channels, which no player can place, the {kept} are heard"
             return self._through(self._resampler[1], frame)
@@ -187,6 +189,8 @@ class SoundReader:
     def _chunks(self, parts: Any) -> Iterator[Chunk]:
         for part in parts:
             samples = part.to_ndarray()
+            if self._mono_hz:
+                samples = samples.reshape(-1, part.layout.nb_channels).mean(1)[None]
             at, self._next = self._next, self._next + Fraction(samples.shape[1], self.rate_hz)
             yield Chunk(at, samples)
 
@@ -209,7 +213,8 @@ class SoundReader:
             try:
                 frames = self.track.decode(packet) if self.track is not None else []
             except av.FFmpegError:
-                frames, self.n_damaged = [], self.n_damaged + 1  # damaged sound costs its own time, not the rest
+                frames = []  # damaged sound costs its own time, not the rest
+                self.n_damaged += packet is not None and packet.size > 0
             for frame in frames:
                 yield place, frame
 

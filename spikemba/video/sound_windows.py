@@ -42,6 +42,11 @@ class SoundWindows:
         self._reader = SoundReader(path, Fraction(0), joins, mono_hz=rate_hz)
         self._waiting: deque[tuple[int, Samples]] = deque()
 
+    @property
+    def can_be_heard(self) -> bool:
+        """Whether there is a track of which anything decodes."""
+        return self._reader.rate_hz > 0
+
     def cut(self, clip_s: float, n: int) -> Iterator[Samples]:
         """n windows of (S,) samples in [-1, 1], S = clip_s * rate_hz to the nearest; they can be taken once.
 
