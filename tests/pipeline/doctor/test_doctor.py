@@ -23,8 +23,8 @@ from spikemba.ops.selective_scan import BACKENDS
 from spikemba.user_folders import settings_folder, weights_folder
 from spikemba_cli.main import app
 
-WITHOUT = {"mini", "transformers"}
-"""One comes with the package, the other has no model of its own."""
+WITHOUT = {"mini", "transformers", "subtitles"}
+"""One comes with the package, the others have no model of their own."""
 
 
 @pytest.fixture
