@@ -41,15 +41,17 @@ def write_sound_video(
         video = file.add_stream("mpeg4", rate=fps)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         sound = None if samples is None else file.add_stream(codec, rate=rate_hz, layout=layout)
+        packets = []
         if sound is not None:
             for frame in _frames(samples, rate_hz, layout, form, sound_at_s, gap):
-                file.mux(sound.encode(frame))
-            file.mux(sound.encode(None))
+                packets += sound.encode(frame)
+            packets += sound.encode(None)
         image = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 128, np.uint8))
         for k in range(round(seconds * fps)):
             image.pts, image.time_base = k + round(picture_at_s * fps), Fraction(1, fps)
-            file.mux(video.encode(image))
-        file.mux(video.encode(None))
+            packets += video.encode(image)
+        packets += video.encode(None)
+        file.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
     return path
 
 
