@@ -8,6 +8,7 @@ from sound_files import tone, write_sound_video
 import spikemba
 from pipelines.extraction.extract import extract
 from pipelines.extraction.job import RunOptions
+from pipelines.extraction.show_features import show_features
 from pipelines.tasks.grounding.config import load_config
 from pipelines.tasks.grounding.evaluate import evaluate
 from pipelines.tasks.train import train
@@ -80,3 +81,11 @@ def test_streams_that_are_encoded_together_or_alone_are_the_same(heard):
     np.testing.assert_array_equal(rows, FeatureFolder(out / "features/clap").video("v1"))
     (silent,) = encode_video(out / f"videos/{SILENT}.mov", [clap], 2.0).features
     np.testing.assert_array_equal(silent, np.zeros((6, clap.dim), np.float32))
+
+
+def test_features_show_tells_silent_videos_from_damaged_ones(heard):
+    out, _ = heard
+    found = show_features(out / "features/clap", [out / "rows.jsonl"])
+    assert [(one.stops, one.what, one.cure) for one in found.findings] == [
+        (False, f"1 of 4 have no sound: {SILENT}", "")
+    ]
