@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikemba.datasets.annotations import Annotation, read_annotations
 from spikemba.datasets.row_fit import VideoRows
 from spikemba.errors import FeaturesMismatch, SpikeMbaError
-from spikemba.features import NOTHING_KEY, FeatureFolder
+from spikemba.features import NOTHING_KEY, SOUND, SUBTITLES, FeatureFolder
 from spikemba.packs.known import KNOWN, KnownPack, guesses
 from spikemba.packs.opening import EXPECTED, pack_place
 from spikemba.packs.pack import digest_of
@@ -227,7 +227,7 @@ def _of_arrays(seen: _Seen, folder: FeatureFolder) -> Iterator[Finding]:
     if seen.empty:
         yield Finding(False, f"nothing but zeros: {_listed(seen.empty)}", again)
     if seen.nothing:
-        what = "sound" if folder.manifest.is_sound else "subtitles"
+        what = SOUND if (folder.manifest.frames or "").startswith(SOUND) else SUBTITLES
         yield Finding(False, f"{len(seen.nothing)} of {len(seen.lengths)} have no {what}: {_listed(seen.nothing)}", "")
     if seen.alike:
         yield Finding(
