@@ -46,8 +46,8 @@ DRAWN = "no pictures"
 """How `Manifest.frames` begins for features that were drawn without any video."""
 
 
-SOUND = "sound"
-"""How it begins for features of sound."""
+SOUND, SUBTITLES = "sound", "subtitles"
+"""How it begins for features of what is heard, and of what is said."""
 
 
 class Manifest(Config):
@@ -68,11 +68,6 @@ class Manifest(Config):
     """Type of the stored numbers."""
     content: dict[str, str] | None = None
     """Of a pack without a manifest: a few of its items, each with a mark of its numbers, by which it is known."""
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether they are known to be of sound, which not every video has."""
-        return (self.frames or "").startswith(SOUND)
 
 
 class FeatureSpec(Config):

@@ -2,7 +2,7 @@
 
 from spikemba.encoders import ClipEncoder, SoundEncoder, TextEncoder, VideoEncoder
 from spikemba.encoders.base import EncoderOptions
-from spikemba.features import SOUND, Dtype, Manifest
+from spikemba.features import SOUND, SUBTITLES, Dtype, Manifest
 
 
 def video_manifest(encoder: ClipEncoder, clip_s: float, dtype: Dtype) -> Manifest:
@@ -13,7 +13,7 @@ def video_manifest(encoder: ClipEncoder, clip_s: float, dtype: Dtype) -> Manifes
     elif isinstance(encoder, SoundEncoder):
         frames = f"{SOUND}, {encoder.rate_hz} Hz, the mean of its channels"
     else:
-        frames = "subtitles, the mean of those of a clip"
+        frames = f"{SUBTITLES}, the mean of those of a clip"
     if options is not None and options.precision != "float32":
         frames += f", {options.precision}"
     return Manifest(

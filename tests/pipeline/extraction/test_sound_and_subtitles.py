@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import spikemba
 from pipelines.extraction.extract import extract
+from pipelines.extraction.show_features import show_features
 from spikemba.encoders import load_encoder
 from spikemba.encoding.videos import encode_video, encode_videos
 from spikemba.features import NOTHING_KEY, FeatureFolder, read_manifest
@@ -115,6 +116,8 @@ def test_extract_flags_and_counts_what_has_no_subtitles(videos, tmp_path):
     manifest = read_manifest(out / "subtitles_mini")
     assert (manifest.encoder, manifest.dim, manifest.clip_s) == ("subtitles:mini", mini.dim, 2.0)
     assert (manifest.weights, manifest.frames) == (mini.weights, "subtitles, the mean of those of a clip")
+    (finding,) = show_features(out / "subtitles_mini").findings
+    assert (finding.what, finding.cure, finding.stops) == ("1 of 2 have no subtitles: b", "", False)
     again = extract([videos], "mini+subtitles:mini", out)
     assert (sorted(again.kept), again.lacking) == (["a", "b"], {"subtitles": ["b"]})
 
