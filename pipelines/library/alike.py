@@ -82,7 +82,8 @@ def search_like(
 
     report: counts the clips of a video that has to be read first.
 
-    Raises QueryError for a part behind the video's end, VideoError, LibraryError as `search` does.
+    Raises QueryError for a part behind the video's end, or without sound where that is compared, VideoError,
+    LibraryError as `search` does.
     """
     space = search_space(library, grounder)
     _must_exist(part.path)
@@ -98,6 +99,8 @@ def search_like(
     row_s = row_length_s(len(rows), encoded.duration_s, grounder.clip_s)
     first, last = int(part.start_s / row_s), max(int(np.ceil(part.end_s / row_s)), int(part.start_s / row_s) + 1)
     vector = rows[first:last].mean(0)
+    if not vector.any() and not isinstance(space, VideoEncoder):
+        raise QueryError(f"{part} has no {what_it_takes(space)}, so nothing is like it; name another part")
     settings = settings or SearchSettings()
     return _search(library, grounder, space, vector, str(part), settings, (own, first, last) if own else None)
 

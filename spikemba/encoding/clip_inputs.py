@@ -3,6 +3,7 @@
 # Shapes: L clips, T frames of a clip, H, Wd pixels, S samples of a clip's sound.
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -52,11 +53,11 @@ def clip_inputs(reader: VideoReader, encoders: Sequence[ClipEncoder], clip_s: fl
     n = clips_in(reader.timed(), clip_s)
     for i, encoder in enumerate(encoders):
         if isinstance(encoder, SoundEncoder):
-            sound = SoundWindows(reader.path, encoder.rate_hz, reader.joins)
-            if sound.can_be_heard:
-                yield from (ClipInput(i, window) for window in sound.cut(clip_s, n))
-            if not sound.heard:
-                yield Nothing(i, n)
+            with closing(SoundWindows(reader.path, encoder.rate_hz, reader.joins)) as sound:
+                if sound.can_be_heard:
+                    yield from (ClipInput(i, window) for window in sound.cut(clip_s, n))
+                if not sound.heard:
+                    yield Nothing(i, n)
         elif isinstance(encoder, SubtitleEncoder):
             clips = in_clips(subtitles_of(reader.path), clip_s, n)
             yield Cues(i, clips) if any(clips) else Nothing(i, n)

@@ -290,6 +290,7 @@ class Grounder:
 def _known_of(name: str) -> str:
     """What the entry of an encoder says that it alone knows; empty for one that no registry names."""
     try:
-        return find_encoder(name).knows
+        entry, inner = find_encoder(name), name.partition(":")[2]
+        return _known_of(inner) if entry.of_another is not None and inner else entry.knows
     except SpikeMbaError:
         return ""

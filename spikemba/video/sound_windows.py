@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spikemba.reading.printable import counted
 from spikemba.video.decoding import Join
 from spikemba.video.sampling import exact
 from spikemba.video.sound import SoundReader
@@ -24,7 +25,7 @@ _AHEAD_S = Fraction(1, 10)  # a resampler holds back a few milliseconds until th
 
 
 class SoundWindows:
-    """The default sound track of a file, mixed to one channel and resampled, window by window as it is decoded.
+    """The default sound track of a file, the mean of its channels, resampled, window by window as it is decoded.
 
     What is not there is silence: before sound that begins late, behind sound that ends early, in gaps of its times, in
     place of packets that are damaged (which a warning counts).
@@ -36,11 +37,21 @@ class SoundWindows:
     def __init__(self, path: Path, rate_hz: int, joins: list[Join]) -> None:
         """rate_hz: of the windows.  joins: where the clock changes, as `VideoReader.joins` has it behind a whole pass.
 
-        Raises VideoError when the file cannot be read as a video.
+        Close it after use. Raises VideoError when the file cannot be read as a video.
         """
         self.path, self.rate_hz = path, rate_hz
         self._reader = SoundReader(path, Fraction(0), joins, mono_hz=rate_hz)
         self._waiting: deque[tuple[int, Samples]] = deque()
+
+    def close(self) -> None:
+        """Close the file, and say what of its sound was damaged."""
+        self._reader.close()
+        if self.heard and self._reader.n_damaged:
+            _log.warning(
+                "%s: %s of its sound cannot be decoded; silence stands in their place",
+                self.path,
+                counted(self._reader.n_damaged, "packet", "packets"),
+            )
 
     @property
     def can_be_heard(self) -> bool:
@@ -54,20 +65,11 @@ class SoundWindows:
         """
         length = exact(clip_s)
         size = max(1, self._place(length))
-        try:
-            for k in range(n):
-                first = self._place(k * length)
-                self._read_until(Fraction(first + size, self.rate_hz) + _AHEAD_S)
-                yield self._window(first, size)
-                self._forget(self._place((k + 1) * length))
-        finally:
-            self._reader.close()
-            if self.heard and self._reader.n_damaged:
-                _log.warning(
-                    "%s: %d packets of its sound cannot be decoded; silence stands in their place",
-                    self.path,
-                    self._reader.n_damaged,
-                )
+        for k in range(n):
+            first = self._place(k * length)
+            self._read_until(Fraction(first + size, self.rate_hz) + _AHEAD_S)
+            yield self._window(first, size)
+            self._forget(self._place((k + 1) * length))
 
     def _place(self, time: Fraction) -> int:
         """The number of the sample that is heard at a time; a half goes up, so that neighbours stay neighbours."""

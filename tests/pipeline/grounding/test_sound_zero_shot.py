@@ -118,6 +118,9 @@ def test_a_library_of_sound_is_searched_by_sentence_and_by_sound(tones, tmp_path
         assert alike.video == loud
         assert 12 <= alike.start_s < alike.end_s <= 18
         assert search(library, tones, "a whistle").n_videos == 3
+        silent = VideoPart(tmp_path / "videos/silent.mov", 0, 2)
+        with pytest.raises(QueryError, match=r"silent\.mov@0-2 has no sound, so nothing is like it"):
+            search_like(library, tones, silent)
 
 
 def test_clap_is_indexed_and_searched_and_asked_for_no_picture(clap, tmp_path):
@@ -143,7 +146,9 @@ def test_what_is_said_is_found_in_the_subtitles(tmp_path):
         "00:00:10,000 --> 00:00:14,000\na red circle enters",
     )
     (tmp_path / "said.srt").write_text(f"1\n{spins}\n\n2\n{enters}\n")
-    best = spikemba.load(encoder="subtitles:mini").ground(video, "a red circle enters").moments[0]
+    grounder = spikemba.load(encoder="subtitles:mini")
+    assert grounder.limits.startswith("subtitles:mini knows drawn shapes that move, and nothing else")
+    best = grounder.ground(video, "a red circle enters").moments[0]
     assert (best.start_s, best.end_s) == pytest.approx((10, 14), abs=2)
 
 

@@ -1,6 +1,7 @@
 """The sound of a clip is what is heard while it lasts, whatever the file's rate, form, channels and times."""
 
 import logging
+from contextlib import closing
 
 import av
 import numpy as np
@@ -19,8 +20,8 @@ def windows_of(path, clip_s=1.0, rate_hz=RATE):
     """(L, S) and whether anything was heard."""
     reader = VideoReader(path)
     n = clips_in(reader.timed(), clip_s)
-    sound = SoundWindows(path, rate_hz, reader.joins)
-    return np.stack(list(sound.cut(clip_s, n))), sound.heard
+    with closing(SoundWindows(path, rate_hz, reader.joins)) as sound:
+        return np.stack(list(sound.cut(clip_s, n))), sound.heard
 
 
 def check_tone(path, start_s, end_s, *, rate_hz=RATE, seconds=8, tolerance=1e-3, phase_s=0.0):
