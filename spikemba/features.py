@@ -34,6 +34,8 @@ Array = NDArray[np.float32]
 Dtype = Literal["float16", "float32"]
 
 MANIFEST = "manifest.json"
+NOTHING_KEY = "nothing"
+"""Beside features of sound or subtitles: 1 where the video has none, so that its rows are zeros, else 0."""
 
 
 ClipLength = Annotated[float, Field(ge=0.01, le=3600)]
@@ -42,6 +44,10 @@ ClipLength = Annotated[float, Field(ge=0.01, le=3600)]
 
 DRAWN = "no pictures"
 """How `Manifest.frames` begins for features that were drawn without any video."""
+
+
+SOUND, SUBTITLES = "sound", "subtitles"
+"""How it begins for features of what is heard, and of what is said."""
 
 
 class Manifest(Config):
@@ -274,6 +280,14 @@ class FeatureFolder:
         """Whether the query's features are there."""
         return self.pack.item(checked_query_id(query_id)) is not None
 
+    def has_nothing(self, video_id: str) -> bool:
+        """Whether the video's file says that it has no sound, or no subtitles, so that its rows are zeros.
+
+        Raises FeaturesMissing, FeaturesMismatch.
+        """
+        found = self.pack.array(self._item(video_id, "video"), NOTHING_KEY)
+        return found is not None and bool(found.any())
+
     def files(self, *, videos: Iterable[str] = (), queries: Iterable[str | int] = ()) -> list[Path]:
         """The files of these, in their order and each once, without those that are not there."""
         items = (self.pack.item(identifier) for identifier in (*videos, *queries))
@@ -327,10 +341,18 @@ def query_file(folder: Path, query_id: str | int) -> Path:
     return folder / f"qid{checked_query_id(query_id)}.npz"
 
 
-def write_video_features(folder: Path, video_id: str, features: Array, dtype: str = "float32") -> None:
-    """Store (L, F) clip features, whole or not at all. Raises OutputError."""
+def write_video_features(
+    folder: Path, video_id: str, features: Array, dtype: str = "float32", nothing: bool | None = None
+) -> None:
+    """Store (L, F) clip features, whole or not at all. Raises OutputError.
+
+    nothing: of sound and subtitles, whether the video has none.
+    """
+    arrays = {"features": features.astype(dtype)}
+    if nothing is not None:
+        arrays[NOTHING_KEY] = np.array([nothing], np.uint8)
     with writing(file_about(folder, video_id, ".npz")) as temporary:
-        np.savez(temporary, features=features.astype(dtype))
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def write_query_features(

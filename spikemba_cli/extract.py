@@ -91,9 +91,13 @@ def _print(result: "ExtractResult", as_json: bool, *, asked: bool) -> None:
     if as_json:
         failed = {str(path): problem for path, problem in result.failed.items()}
         document = {"out": str(result.out), "encoded": result.encoded, "kept": result.kept, "failed": failed}
-        print_json({**document, "queries": result.n_queries})
+        lacking = {f"without_{what}": ids for what, ids in result.lacking.items()}
+        print_json({**document, **lacking, "queries": result.n_queries})
         return
     queries = f", {counted(result.n_queries, 'query', 'queries')}" if asked else ""
     kept = f", {len(result.kept)} were there already" if result.kept else ""
+    silent = "".join(f", {len(ids)} without {what}" for what, ids in result.lacking.items() if ids)
     failures = f", {len(result.failed)} failed" if result.failed else ""
-    err.print(f"{counted(len(result.encoded), 'video', 'videos')} encoded{kept}{failures}{queries} -> {result.out}")
+    err.print(
+        f"{counted(len(result.encoded), 'video', 'videos')} encoded{kept}{silent}{failures}{queries} -> {result.out}"
+    )

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.doctor.processes import Absent, Blamed
-from spikemba.encoders.base import EncoderOptions, TextEncoder, VideoEncoder
+from spikemba.encoders.base import (
+    Array,
+    ClipEncoder,
+    EncoderOptions,
+    SoundEncoder,
+    SubtitleEncoder,
+    TextEncoder,
+    VideoEncoder,
+)
 from spikemba.encoders.registry import find_encoder, load_encoder
 from spikemba.errors import SpikeMbaError
 
@@ -26,7 +34,7 @@ def run_tiny(name: str) -> str:
         raise Blamed(entry.library) from error
 
 
-def load_tiny(name: str, folder: Path) -> VideoEncoder:
+def load_tiny(name: str, folder: Path) -> ClipEncoder:
     """A small random model of that encoder, on the CPU; where it needs no weights from outside, the encoder itself.
 
     folder: an empty one, where the model is put. Raises Absent when the encoder's entry makes none.
@@ -38,12 +46,24 @@ def load_tiny(name: str, folder: Path) -> VideoEncoder:
     return load_encoder(asked, EncoderOptions(weights=weights, device="cpu"))
 
 
-def _run(encoder: VideoEncoder) -> str:
-    px = encoder.frame_rule(2.0).size_px
-    frames = np.random.default_rng(0).integers(0, 255, (1, encoder.frames_per_clip, px, px, 3), dtype=np.uint8)
-    clip = encoder.encode_clips(frames)
+def _run(encoder: ClipEncoder) -> str:
+    clip, of_what = _clip(encoder)
     words = encoder.encode_texts(["a dog enters"])[0].tokens if isinstance(encoder, TextEncoder) else None
     if not np.isfinite(clip).all() or (words is not None and not np.isfinite(words).all()):
         raise ArithmeticError("features are not finite")
     reads = "" if words is None else f", a sentence to {words.shape}"
-    return f"a clip of {encoder.frames_per_clip} frames to {clip.shape}{reads}"
+    return f"a clip of {of_what} to {clip.shape}{reads}"
+
+
+def _clip(encoder: ClipEncoder) -> tuple[Array, str]:
+    """The row of one clip, and what the clip was."""
+    chance = np.random.default_rng(0)
+    if isinstance(encoder, SoundEncoder):
+        sound = chance.uniform(-1, 1, (1, 2 * encoder.rate_hz)).astype(np.float32)
+        return encoder.encode_sounds(sound), "2 s of sound"
+    if isinstance(encoder, SubtitleEncoder):
+        return encoder.encode_cues([["a dog enters"]]), "one subtitle"
+    assert isinstance(encoder, VideoEncoder)
+    px = encoder.frame_rule(2.0).size_px
+    frames = chance.integers(0, 255, (1, encoder.frames_per_clip, px, px, 3), dtype=np.uint8)
+    return encoder.encode_clips(frames), f"{encoder.frames_per_clip} frames"

@@ -9,14 +9,16 @@ from pipelines.extraction.failures import Failures
 from pipelines.extraction.job import Engine, ExtractEvents, Job, RunOptions, prepare_folder
 from pipelines.extraction.sources import Sources
 from spikemba.datasets.annotations import Annotation, read_annotations
-from spikemba.encoders import TextEncoder, VideoEncoder
+from spikemba.encoders import ClipEncoder, SubtitleEncoder, TextEncoder, VideoEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
 from spikemba.encoding.manifests import text_manifest
+from spikemba.encoding.videos import what_it_takes
 from spikemba.errors import AnnotationError, QueryError
-from spikemba.features import Dtype, write_query_features
+from spikemba.features import Dtype, FeatureFolder, write_query_features
 from spikemba.progress import Report, silent
 from spikemba.video.names import named_videos
+from spikemba.video.subtitles import files_beside
 
 ENGINES = {
     "local": "pipelines.extraction.job:encode_here",
@@ -38,6 +40,8 @@ class ExtractResult:
     """Videos that could not be read, and why."""
     n_queries: int = 0
     """Queries encoded now."""
+    lacking: dict[str, list[str]] = field(default_factory=dict)
+    """`sound` or `subtitles` -> identifiers of videos without, of those encoded now or before; their rows are zeros."""
 
 
 def extract(
@@ -81,7 +85,18 @@ def extract(
             events.failed(path, problem)
         events.videos(done, len(videos))
     events.videos(len(videos), len(videos))
+    result.lacking = _lacking(job, encoders, [*result.encoded, *result.kept])
     return result
+
+
+def _lacking(job: Job, encoders: Sequence[ClipEncoder], video_ids: Sequence[str]) -> dict[str, list[str]]:
+    """What is asked for and not there, as the files of features say."""
+    found: dict[str, list[str]] = {}
+    for encoder, folder in zip(encoders, job.prepare(encoders), strict=True):
+        if not isinstance(encoder, VideoEncoder):
+            silent = [video_id for video_id in video_ids if folder.has_nothing(video_id)]
+            found.setdefault(what_it_takes(encoder), []).extend(silent)
+    return {what: sorted(set(silent)) for what, silent in found.items()}
 
 
 def _engine(name: str) -> Engine:
@@ -91,7 +106,7 @@ def _engine(name: str) -> Engine:
 
 
 def _choose(
-    videos: Mapping[str, Path], job: Job, encoders: Sequence[VideoEncoder], result: ExtractResult, events: ExtractEvents
+    videos: Mapping[str, Path], job: Job, encoders: Sequence[ClipEncoder], result: ExtractResult, events: ExtractEvents
 ) -> dict[str, Path]:
     """This process's videos that still have to be done; the others are noted in the result."""
     folders, failures, sources, todo = job.prepare(encoders), Failures(job.out), Sources(job.out), {}
@@ -103,7 +118,7 @@ def _choose(
         if other := sources.other(video_id, path):
             result.failed[path] = other
             events.failed(path, other)
-        elif there and not sources.changed(video_id, path):
+        elif there and not sources.changed(video_id, path) and not _said_anew(encoders, folders, video_id, path):
             result.kept.append(video_id)
         elif problem is not None:
             result.failed[path] = f"{problem} (it failed before; --retry-failed tries it again)"
@@ -111,6 +126,17 @@ def _choose(
         else:
             todo[video_id] = path
     return todo
+
+
+def _said_anew(encoders: Sequence[ClipEncoder], folders: Sequence[FeatureFolder], video_id: str, path: Path) -> bool:
+    """Whether subtitles were written after the features that were made of them."""
+    made = [
+        file.stat().st_mtime
+        for encoder, folder in zip(encoders, folders, strict=True)
+        if isinstance(encoder, SubtitleEncoder)
+        for file in folder.files(videos=[video_id])
+    ]
+    return bool(made) and any(file.stat().st_mtime > min(made) for file in files_beside(path))
 
 
 def extract_queries(

@@ -13,7 +13,7 @@ from pipelines.extraction.failures import Failures
 from pipelines.extraction.sources import Sources
 from pipelines.shards import Shard
 from spikemba import features
-from spikemba.encoders import VideoEncoder
+from spikemba.encoders import ClipEncoder
 from spikemba.encoders.base import EncoderOptions, folder_name
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
@@ -61,7 +61,7 @@ class Engine(Protocol):
     """Encodes and stores videos, and yields each with what became of it."""
 
     def __call__(
-        self, job: "Job", todo: Mapping[str, Path], encoders: Sequence[VideoEncoder], events: ExtractEvents
+        self, job: "Job", todo: Mapping[str, Path], encoders: Sequence[ClipEncoder], events: ExtractEvents
     ) -> Iterator[Outcome]: ...
 
 
@@ -75,24 +75,35 @@ class Job:
     dtype: Dtype
     run: RunOptions
 
-    def encoders(self) -> list[VideoEncoder]:
+    def encoders(self) -> list[ClipEncoder]:
         """Load them. Raises UnknownName, WeightsMissing."""
         return load_encoders_here(self.encoder, self.run.options, self.run.weights)
 
-    def prepare(self, encoders: Sequence[VideoEncoder]) -> list[FeatureFolder]:
+    def prepare(self, encoders: Sequence[ClipEncoder]) -> list[FeatureFolder]:
         """The folders, with their manifests. Raises FeaturesMismatch, OutputError."""
         return [
             prepare_folder(self.out / folder_name(one.name), video_manifest(one, self.clip_s, self.dtype))
             for one in encoders
         ]
 
-    def write(self, folder: Path, video_id: str, path: Path, rows: Array, duration_s: float) -> None:  # noqa: ARG002
-        """Store what an encoder made of a video, whole or not at all. Raises OutputError, VideoError."""
-        features.write_video_features(folder, video_id, rows, self.dtype)
+    def write(
+        self,
+        folder: Path,
+        video_id: str,
+        path: Path,  # noqa: ARG002
+        rows: Array,
+        duration_s: float,  # noqa: ARG002
+        nothing: bool | None,
+    ) -> None:
+        """Store what an encoder made of a video, whole or not at all; `nothing` as in `EncodedVideo`.
+
+        Raises OutputError, VideoError.
+        """
+        features.write_video_features(folder, video_id, rows, self.dtype, nothing)
 
 
 def encode_here(
-    job: Job, todo: Mapping[str, Path], encoders: Sequence[VideoEncoder], events: ExtractEvents
+    job: Job, todo: Mapping[str, Path], encoders: Sequence[ClipEncoder], events: ExtractEvents
 ) -> Iterator[Outcome]:
     """Encode and store videos in this process. Every engine ends here."""
     folders = job.prepare(encoders)
@@ -121,8 +132,8 @@ def _stored(
 ) -> EncodedVideo | OutputError | VideoError:
     """The video with its features written, or why its name cannot be. Raises OutputError where nothing can."""
     try:
-        for folder, rows in zip(folders, encoded.features, strict=True):
-            job.write(folder.folder, video_id, path, rows, encoded.duration_s)
+        for folder, rows, nothing in zip(folders, encoded.features, encoded.nothing, strict=True):
+            job.write(folder.folder, video_id, path, rows, encoded.duration_s, nothing)
     except VideoError as error:
         return error
     except OutputError as error:

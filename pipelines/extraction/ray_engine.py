@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.extraction.job import ExtractEvents, Job, Outcome, encode_here
-from spikemba.encoders import VideoEncoder
+from spikemba.encoders import ClipEncoder
 from spikemba.errors import PackageMissing
 from spikemba.libraries import is_installed, library
 from spikemba.user_folders import load_settings, weights_folder
@@ -20,7 +20,7 @@ RETRIES = 5
 def encode_on_ray(
     job: Job,
     todo: Mapping[str, Path],
-    encoders: Sequence[VideoEncoder],  # noqa: ARG001  # each worker loads its own
+    encoders: Sequence[ClipEncoder],  # noqa: ARG001  # each worker loads its own
     events: ExtractEvents,  # noqa: ARG001
 ) -> Iterator[Outcome]:
     """Encode and store videos, a few per task; what a dying worker had not stored yet is done by another.
@@ -59,7 +59,7 @@ def _encode_part(job: Job, part: Mapping[str, Path]) -> list[tuple[str, str | No
 
 
 @functools.lru_cache(maxsize=1)
-def _encoders(names: str, options: Any, weights: tuple[tuple[str, Path], ...]) -> list[VideoEncoder]:
+def _encoders(names: str, options: Any, weights: tuple[tuple[str, Path], ...]) -> list[ClipEncoder]:
     """The worker's encoders, loaded once."""
     from spikemba.encoders import load_encoders
 

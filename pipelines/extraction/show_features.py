@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikemba.datasets.annotations import Annotation, read_annotations
 from spikemba.datasets.row_fit import VideoRows
 from spikemba.errors import FeaturesMismatch, SpikeMbaError
-from spikemba.features import FeatureFolder
+from spikemba.features import NOTHING_KEY, SOUND, SUBTITLES, FeatureFolder
 from spikemba.packs.known import KNOWN, KnownPack, guesses
 from spikemba.packs.opening import EXPECTED, pack_place
 from spikemba.packs.pack import digest_of
@@ -80,6 +80,8 @@ class _Seen:
     types: Counter[str] = field(default_factory=Counter)
     faults: dict[str, str] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
+    nothing: list[str] = field(default_factory=list)
+    """Videos whose files say that they have no sound, or no subtitles."""
     alike: list[str] = field(default_factory=list)
     zero_rows: list[str] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
@@ -175,22 +177,29 @@ def _read_all(folder: FeatureFolder, report: Report) -> _Seen:
         except FeaturesMismatch as fault:
             seen.faults[name] = str(fault)
         else:
-            _note(seen, name, rows)
+            _note(seen, name, rows, nothing=_nothing(folder, name))
             if pack.is_turned(name):
                 seen.turned.append(name)
         report(done, len(names))
     return seen
 
 
-def _note(seen: _Seen, name: str, rows: NDArray[Any]) -> None:
+def _nothing(folder: FeatureFolder, name: str) -> bool | None:
+    """Whether a video's file says that there is no sound, or nothing said, in it; None where it does not tell."""
+    tells = folder.pack.kind == "video" and NOTHING_KEY in folder.pack.shapes(name)
+    return folder.has_nothing(name) if tells else None
+
+
+def _note(seen: _Seen, name: str, rows: NDArray[Any], nothing: bool | None) -> None:
+    """nothing: as `_nothing` says; where it tells, rows of zeros are clips in which nothing is said."""
     seen.lengths[name] = len(rows)
     seen.types[rows.dtype.name] += 1
     seen.marks.setdefault(digest_of(rows), []).append(name)
     if not rows.any():
-        seen.empty.append(name)
+        (seen.nothing if nothing else seen.empty).append(name)
     elif len(rows) > 1 and (rows == rows[0]).all():
         seen.alike.append(name)
-    elif (~rows.any(axis=1)).any():
+    elif nothing is None and (~rows.any(axis=1)).any():
         seen.zero_rows.append(name)
 
 
@@ -217,11 +226,14 @@ def _of_arrays(seen: _Seen, folder: FeatureFolder) -> Iterator[Finding]:
         yield Finding(True, f"{len(seen.faults) - SHOWN} more of {_listed([*seen.faults][SHOWN:])}", again)
     if seen.empty:
         yield Finding(False, f"nothing but zeros: {_listed(seen.empty)}", again)
+    if seen.nothing:
+        what = SOUND if (folder.manifest.frames or "").startswith(SOUND) else SUBTITLES
+        yield Finding(False, f"{len(seen.nothing)} of {len(seen.lengths)} have no {what}: {_listed(seen.nothing)}", "")
     if seen.alike:
         yield Finding(
             False, f"all rows are alike: {_listed(seen.alike)}", "look whether the video is a still; else " + again
         )
-    if seen.zero_rows:
+    if seen.zero_rows and not (folder.manifest.frames or "").startswith(SUBTITLES):  # nobody speaks all the time
         yield Finding(
             False, f"rows of zeros among others: {_listed(seen.zero_rows)}", "look whether all is black there"
         )
@@ -229,7 +241,7 @@ def _of_arrays(seen: _Seen, folder: FeatureFolder) -> Iterator[Finding]:
         share = "all" if len(seen.turned) == len(seen.lengths) else f"{len(seen.turned)} of {len(seen.lengths)}"
         yield Finding(False, f"stored as (F, n): {share}, as {seen.turned[0]}", "")
     for names in seen.marks.values():
-        if len(names) > 1 and folder.pack.kind == "video" and names[0] not in seen.empty:
+        if len(names) > 1 and folder.pack.kind == "video" and names[0] not in (*seen.empty, *seen.nothing):
             yield Finding(
                 False, f"the same numbers: {_listed(names)}", "fetch them again, if they are different videos"
             )

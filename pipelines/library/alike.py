@@ -16,9 +16,9 @@ from pipelines.library.candidates import Candidate, by_ranks, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment
 from pipelines.library.search import SearchSettings, asked_about, clips_of, compared, left_out, near, problems
 from pipelines.library.space import search_space
-from spikemba.encoders import VideoEncoder
-from spikemba.encoding.videos import encode_video
-from spikemba.errors import FeaturesMissing, QueryError, VideoError
+from spikemba.encoders import ClipEncoder, VideoEncoder
+from spikemba.encoding.videos import encode_video, what_it_takes
+from spikemba.errors import FeaturesMissing, QueryError, VideoError, command_line
 from spikemba.features import row_length_s
 from spikemba.grounder.grounder import Grounder
 from spikemba.library import Library, StoredVideo
@@ -63,6 +63,9 @@ def search_image(
 ) -> LibraryAnswer:
     """What looks like a picture. Raises VideoError when it cannot be read, LibraryError as `search` does."""
     space = search_space(library, grounder)
+    if not isinstance(space, VideoEncoder):
+        takes, part = what_it_takes(space), command_line("spikemba", "search", "--like", "VIDEO@START-END")
+        raise QueryError(f"{space.name} takes {takes} and no pictures; ask with a part of a video: `{part}`")
     _must_exist(image)
     (rows,) = encode_video(image, [space], grounder.clip_s).features
     return _search(library, grounder, space, rows.mean(0), str(image), settings or SearchSettings(), None)
@@ -79,7 +82,8 @@ def search_like(
 
     report: counts the clips of a video that has to be read first.
 
-    Raises QueryError for a part behind the video's end, VideoError, LibraryError as `search` does.
+    Raises QueryError for a part behind the video's end, or without sound where that is compared, VideoError,
+    LibraryError as `search` does.
     """
     space = search_space(library, grounder)
     _must_exist(part.path)
@@ -95,6 +99,8 @@ def search_like(
     row_s = row_length_s(len(rows), encoded.duration_s, grounder.clip_s)
     first, last = int(part.start_s / row_s), max(int(np.ceil(part.end_s / row_s)), int(part.start_s / row_s) + 1)
     vector = rows[first:last].mean(0)
+    if not vector.any() and not isinstance(space, VideoEncoder):
+        raise QueryError(f"{part} has no {what_it_takes(space)}, so nothing is like it; name another part")
     settings = settings or SearchSettings()
     return _search(library, grounder, space, vector, str(part), settings, (own, first, last) if own else None)
 
@@ -115,7 +121,7 @@ def _unchanged(library: Library, path: Path) -> StoredVideo | None:
 def _search(
     library: Library,
     grounder: Grounder,
-    space: VideoEncoder,
+    space: ClipEncoder,
     vector: np.ndarray,
     asked: str,
     settings: SearchSettings,

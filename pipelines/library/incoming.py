@@ -39,7 +39,15 @@ BATCH_BYTES = 32 << 20
 class IndexJob(Job):
     """An extraction whose files say themselves what they are of."""
 
-    def write(self, folder: Path, video_id: str, path: Path, rows: Array, duration_s: float) -> None:
+    def write(
+        self,
+        folder: Path,
+        video_id: str,
+        path: Path,
+        rows: Array,
+        duration_s: float,
+        nothing: bool | None,  # noqa: ARG002
+    ) -> None:
         """Store what an encoder made of a video. Raises OutputError, and VideoError for what float16 cannot hold."""
         try:
             half = stored(rows)

@@ -15,7 +15,7 @@ from pipelines.library.incoming import IndexJob, key_of, take_in
 from pipelines.library.plan import Known, Plan, Task, look_for, make_plan
 from pipelines.library.staging import INCOMING, staging
 from pipelines.library.written import bring_in_texts
-from spikemba.encoders import VideoEncoder
+from spikemba.encoders import ClipEncoder
 from spikemba.encoders.base import folder_name
 from spikemba.encoding.manifests import video_manifest
 from spikemba.errors import ConfigError, OutputError, SpikeMbaError, command_line
@@ -110,7 +110,7 @@ class _Indexing:
     def __init__(self, job: IndexJob, library: Address, form: Form, events: ExtractEvents) -> None:
         self.job, self.library, self.form, self.events = job, library, form, events
         self.result = IndexResult(library)
-        self.encoders: list[VideoEncoder] = []
+        self.encoders: list[ClipEncoder] = []
         self.digests: dict[str, str] = {}
         self.problems: list[tuple[FileState, str]] = []
         self.before: set[Path] = set()

@@ -20,7 +20,7 @@ from pipelines.grounding.answer_order import MAX_IOU
 from pipelines.library.candidates import Candidate, by_ranks, candidate, distinct
 from pipelines.library.results import CLIPS, LibraryAnswer, LibraryMoment, Order
 from pipelines.library.space import search_space
-from spikemba.encoders import TextFeatures, VideoEncoder
+from spikemba.encoders import ClipEncoder, TextFeatures
 from spikemba.errors import FeaturesMissing, LibraryError, SpikeMbaError, command_line
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
@@ -237,7 +237,7 @@ def near(
     return library.clip_scores(encoder, vector, among=among)  # each is levelled beside the clips of all
 
 
-def compared(library: Library, encoder: VideoEncoder, among: Collection[int] | None) -> int:
+def compared(library: Library, encoder: ClipEncoder, among: Collection[int] | None) -> int:
     """How many of the videos that were asked about have clips to compare."""
     with library.reading() as connection:
         rows = connection.execute(
@@ -266,7 +266,7 @@ def clips_of(found: ClipScores, one: Candidate) -> np.ndarray:
     return found.of(int(place))
 
 
-def left_out(library: Library, encoder: VideoEncoder) -> list[str]:
+def left_out(library: Library, encoder: ClipEncoder) -> list[str]:
     """Says how many videos have no rows to compare."""
     name = encoder.name
     with library.reading() as connection:

@@ -1,6 +1,6 @@
 """Whether a library's rows are those that a model needs, and which of them sentences can be compared with."""
 
-from spikemba.encoders import TextFeatures, VideoEncoder
+from spikemba.encoders import ClipEncoder, TextFeatures
 from spikemba.encoders.base import EncoderOptions
 from spikemba.encoding.encoders_here import load_encoders_here
 from spikemba.encoding.manifests import video_manifest
@@ -12,7 +12,7 @@ from spikemba.library.rows import StoredEncoder
 from spikemba.library.writer import check_encoder
 
 
-def search_space(library: Library, grounder: Grounder, text: TextFeatures | None = None) -> VideoEncoder:
+def search_space(library: Library, grounder: Grounder, text: TextFeatures | None = None) -> ClipEncoder:
     """The encoder by which clips are found, once its rows and all others that the model reads are those of the library.
 
     text: a sentence that is to be compared with them. Raises LibraryError that names the command that makes them:
@@ -21,10 +21,10 @@ def search_space(library: Library, grounder: Grounder, text: TextFeatures | None
     encoder = grounder.text
     names = dict.fromkeys(one.name for one in grounder.encoders)
     wanted = {one.name: one for one in grounder.encoders}
-    if isinstance(encoder, VideoEncoder):
+    if isinstance(encoder, ClipEncoder):
         wanted.setdefault(encoder.name, encoder)
     _check_rows(library, wanted, grounder)
-    if not isinstance(encoder, VideoEncoder) or (text is not None and len(text.pooled) != encoder.dim):
+    if not isinstance(encoder, ClipEncoder) or (text is not None and len(text.pooled) != encoder.dim):
         raise LibraryError(
             library.folder,
             f"{grounder.name} reads sentences with {encoder.name}, which does not compare them with clips of "
@@ -34,7 +34,7 @@ def search_space(library: Library, grounder: Grounder, text: TextFeatures | None
     return encoder
 
 
-def _check_rows(library: Library, wanted: dict[str, VideoEncoder], grounder: Grounder) -> None:
+def _check_rows(library: Library, wanted: dict[str, ClipEncoder], grounder: Grounder) -> None:
     stored = library.encoders()
     if missing := [name for name in wanted if name not in stored]:
         there = "it has those of " + ", ".join(stored) if stored else "it has none"
@@ -54,7 +54,7 @@ def _check_rows(library: Library, wanted: dict[str, VideoEncoder], grounder: Gro
         check_encoder(library.folder, stored[name], mine)
 
 
-def _grew(stored: StoredEncoder, encoder: VideoEncoder) -> bool:
+def _grew(stored: StoredEncoder, encoder: ClipEncoder) -> bool:
     """Whether the rows were made by an encoder that grew from this one, and sees clips as it did."""
     if stored.manifest.weights == encoder.weights or not hasattr(encoder, "as_of"):
         return False

@@ -21,7 +21,7 @@ def of_split(data: DataConfig, rows: Sequence[Annotation], called: str) -> dict[
     marks = {called: of_rows(json.dumps(replace(one, kind=None).to_row()) for one in rows)}
     videos = list(dict.fromkeys(one.video_id for one in rows))
     clips = {one.video_id: one.duration_s / data.clip_s for one in rows}
-    for folder in data.video_features:
+    for folder in (*data.video_features, *data.sound_features):
         marks[f"features in {folder}"] = of_files(FeatureFolder(folder, "video", clips).files(videos=videos))
     if data.text_features is not None:
         text = data.text_features

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from numpy.typing import NDArray
 from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
 from spikemba.datasets.annotations import Annotation, QueryId
+from spikemba.datasets.clip_streams import ClipStream, sound_packs
 from spikemba.datasets.raw_rows import read_checked
 from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
 from spikemba.datasets.row_fit import check_rows, videos_with_rows
@@ -29,7 +29,7 @@ from spikemba.errors import (
     extract_command,
     names_like,
 )
-from spikemba.features import RULES, Array, ClipLength, FeatureFolder, FeatureSpec, Manifest, row_length_s
+from spikemba.features import RULES, Array, ClipLength, FeatureFolder, FeatureSpec, row_length_s
 from spikemba.packs.opening import is_pack_file
 from spikemba.progress import Report, silent
 
@@ -69,6 +69,8 @@ class DataConfig(Config):
     """The same for the test split."""
     video_features: tuple[Path, ...] = ()
     """Packs of clip features, in the order in which they are joined: folders, or files whose keys are video ids."""
+    sound_features: tuple[Path, ...] = ()
+    """More packs, of the videos' sound, joined behind those: a video that one lacks is silent, and has zeros in it."""
     text_features: Path | None = None
     """Pack of query features, or a text file of word vectors such as glove.6B.300d.txt."""
     clip_s: ClipLength = 2.0
@@ -123,25 +125,6 @@ class Pair:
     """Relevance levels of the data set."""
 
 
-class ClipStream(Protocol):
-    """Where rows of clips come from: a folder of features, or what stands in its place."""
-
-    folder: Path
-    manifest: Manifest
-
-    def video(self, video_id: str) -> NDArray[Any]:
-        """(L, F) rows of a video's clips."""
-        ...
-
-    def n_rows(self, video_id: str) -> int | None:
-        """L, or None where that is not known before the video is read."""
-        ...
-
-    def has_video(self, video_id: str) -> bool:
-        """Whether the video is there."""
-        ...
-
-
 class _Sized(Protocol):
     @property
     def nbytes(self) -> int:
@@ -168,6 +151,7 @@ class GroundingDataset(Dataset[Pair]):
         clips = {one.video_id: one.duration_s / config.clip_s for one in self.annotations}
         folders = (FeatureFolder(folder, "video", clips) for folder in config.video_features)
         self._streams: list[ClipStream] = [*folders] if streams is None else [*streams]
+        self._streams += sound_packs(config.sound_features, self._streams, clips, clips, f"split {split!r}")
         self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
         _check_clip_length(self._streams, config)

@@ -1,6 +1,6 @@
 """Encoders: frames and sentences to features. None reads video files or writes any.
 
-In:    frames of clips, uint8; sentences.
+In:    frames of clips, uint8; sound of clips, float32; subtitles; sentences.
 Out:   a row of numbers per clip, and per token.
 First: base.py, what an encoder is; registry.py finds one by its name, and each module declares its own entry.
 
@@ -11,10 +11,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikemba.encoders.base import TextEncoder, TextFeatures, VideoEncoder
+    from spikemba.encoders.base import (
+        ClipEncoder,
+        SoundEncoder,
+        SubtitleEncoder,
+        TextEncoder,
+        TextFeatures,
+        VideoEncoder,
+    )
     from spikemba.encoders.registry import load_encoder, load_encoders
 
-__all__ = ["TextEncoder", "TextFeatures", "VideoEncoder", "load_encoder", "load_encoders"]
+__all__ = [
+    "ClipEncoder",
+    "SoundEncoder",
+    "SubtitleEncoder",
+    "TextEncoder",
+    "TextFeatures",
+    "VideoEncoder",
+    "load_encoder",
+    "load_encoders",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -54,8 +54,19 @@ class EncoderOptions:
 
 
 @runtime_checkable
+class ClipEncoder(Protocol):
+    """What all encoders of videos have: they give a row per clip. Of what, `VideoEncoder` and the two below it say."""
+
+    name: str
+    dim: int
+    """F of a clip."""
+    weights: str
+    """SHA-256 of the weights."""
+
+
+@runtime_checkable
 class VideoEncoder(Protocol):
-    """Turns clips into features."""
+    """Turns clips of frames into features."""
 
     name: str
     dim: int
@@ -74,6 +85,39 @@ class VideoEncoder(Protocol):
 
         Raises ShapeError for anything else; without a clip the result is (0, F).
         """
+        ...
+
+
+@runtime_checkable
+class SoundEncoder(Protocol):
+    """Turns the sound of clips into features."""
+
+    name: str
+    dim: int
+    """F of a clip."""
+    weights: str
+    rate_hz: int
+    """Samples per second that it hears, of one channel."""
+
+    def encode_sounds(self, windows: NDArray[np.float32]) -> Array:
+        """windows: (n, S) float32 samples in [-1, 1], a clip each -> (n, F). A row does not depend on other windows.
+
+        Raises ShapeError for anything else; without a window the result is (0, F).
+        """
+        ...
+
+
+@runtime_checkable
+class SubtitleEncoder(Protocol):
+    """Turns what is said in clips, as the subtitles have it, into features."""
+
+    name: str
+    dim: int
+    """F of a clip."""
+    weights: str
+
+    def encode_cues(self, cues: Sequence[Sequence[str]]) -> Array:
+        """cues: of each of n clips, the subtitles that stand while it lasts -> (n, F); zeros where there are none."""
         ...
 
 
@@ -134,6 +178,12 @@ def check_clips(frames: NDArray[np.uint8], frames_per_clip: int, encoder: str) -
     if len(shape) != 5 or (shape[1], shape[4]) != (frames_per_clip, 3) or frames.dtype != np.uint8:
         wanted = f"(n, {frames_per_clip}, height, width, 3) uint8"
         raise ShapeError(f"clips for {encoder} are {shape} {frames.dtype}; expected {wanted}")
+
+
+def check_windows(windows: NDArray[np.float32], encoder: str) -> None:
+    """Raise ShapeError for anything but (n, S) float32 samples."""
+    if windows.ndim != 2 or not windows.shape[1] or windows.dtype != np.float32:
+        raise ShapeError(f"sounds for {encoder} are {windows.shape} {windows.dtype}; expected (n, samples) float32")
 
 
 def check_query(sentence: str, max_words: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spikemba.encoders.base import EncoderOptions, VideoEncoder
+    from spikemba.encoders.base import ClipEncoder, EncoderOptions
     from spikemba.encoders.weights import Source
 
 
@@ -18,13 +18,15 @@ class EncoderEntry:
     """As `--encoder` and `--weights` call it."""
     what: str
     """What it is, in a few words."""
-    load: Callable[[str, str | None, "EncoderOptions"], "VideoEncoder"]
+    load: Callable[[str, str | None, "EncoderOptions"], "ClipEncoder"]
     """The encoder, of its whole name, what follows the colon in it, and the options.
 
     Raises WeightsMissing, CheckpointError, and UnknownName for a model that it does not have.
     """
     models: tuple[str, ...] = ()
     """What may follow the colon in NAME:MODEL, for the user to read; empty: nothing may."""
+    of_another: Callable[[str, "ClipEncoder"], "ClipEncoder"] | None = None
+    """Makes it, of its whole name, from the encoder that follows the colon, where one must; then `load` only raises."""
     reads_text: bool = False
     """Whether what `load` gives is a TextEncoder too."""
     source: Callable[[], "Source"] | None = None

@@ -23,7 +23,7 @@ from spikemba.libraries import cause
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from spikemba.encoders.base import EncoderOptions, VideoEncoder
+    from spikemba.encoders.base import ClipEncoder, EncoderOptions
 
 GROUP = "spikemba.encoders"
 """Group of the entry points."""
@@ -40,6 +40,8 @@ OWN = {
     "videomae": "spikemba.encoders.motion:VIDEOMAE_ENTRY",
     "videomamba": "spikemba.encoders.video_mamba:ENTRY",
     "vjepa2": "spikemba.encoders.motion:VJEPA2_ENTRY",
+    "clap": "spikemba.encoders.clap:ENTRY",
+    "subtitles": "spikemba.encoders.subtitles:ENTRY",
 }
 """Name -> the entry, imported when it is asked for."""
 
@@ -81,14 +83,14 @@ def find_encoder(name: str) -> EncoderEntry:
     return found
 
 
-def load_encoder(name: str, options: "EncoderOptions | None" = None) -> "VideoEncoder":
+def load_encoder(name: str, options: "EncoderOptions | None" = None) -> "ClipEncoder":
     """The encoder of that name: `clip`, or with the model it shall use, as in `clip:ViT-L-14`.
 
     Raises as `find_encoder`, SpikeMbaError when this machine has not the device, and WeightsMissing when its weights
     are neither on this machine nor to be had.
     """
     from spikemba.device import device_named
-    from spikemba.encoders.base import EncoderOptions, VideoEncoder
+    from spikemba.encoders.base import EncoderOptions, SoundEncoder, SubtitleEncoder, VideoEncoder
 
     entry = find_encoder(name)
     model = name.partition(":")[2] or None
@@ -96,15 +98,18 @@ def load_encoder(name: str, options: "EncoderOptions | None" = None) -> "VideoEn
         raise SpikeMbaError(f"{entry.name} has no choice of models, so nothing can follow it; write {entry.name}")
     options = options or EncoderOptions()
     device_named(options.device)  # also where the encoder has no network to put there
-    encoder = entry.load(name, model, options)
-    if not isinstance(encoder, VideoEncoder):
+    if entry.of_another is not None and model:
+        encoder = entry.of_another(name, load_encoder(model, options))
+    else:
+        encoder = entry.load(name, model, options)
+    if not isinstance(encoder, VideoEncoder | SoundEncoder | SubtitleEncoder):
         raise _unusable(entry.name, f"loads {type(encoder).__name__}, which lacks attributes of a VideoEncoder")
     return encoder
 
 
 def load_encoders(
     names: str, options: "EncoderOptions | None" = None, weights: Mapping[str, Path] | None = None
-) -> "list[VideoEncoder]":
+) -> "list[ClipEncoder]":
     """Several encoders, as in `clip+slowfast`; features are joined in this order.
 
     weights: files or folders by encoder, for those that are not to be looked for.
@@ -112,10 +117,14 @@ def load_encoders(
     from spikemba.encoders.base import EncoderOptions
 
     options, weights = options or EncoderOptions(), weights or {}
-    return [
-        load_encoder(name, replace(options, weights=weights.get(name, weights.get(name.partition(":")[0]))))
-        for name in names.split("+")
-    ]
+    return [load_encoder(name, replace(options, weights=_weights_of(name, weights))) for name in names.split("+")]
+
+
+def _weights_of(name: str, weights: Mapping[str, Path]) -> Path | None:
+    """What is named for an encoder, with its model or without, or for the one that it is made of."""
+    kind, _, inner = name.partition(":")
+    found = weights.get(name, weights.get(kind))
+    return _weights_of(inner, weights) if found is None and inner and find_encoder(kind).of_another else found
 
 
 def _outside(name: str | None = None) -> "list[EntryPoint]":

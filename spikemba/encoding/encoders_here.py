@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spikemba.encoders import TextEncoder, VideoEncoder, load_encoders
+from spikemba.encoders import ClipEncoder, TextEncoder, load_encoders
 from spikemba.encoders.base import EncoderOptions
 from spikemba.errors import SpikeMbaError
 from spikemba.user_folders import load_settings, weights_folder
 
 
-def load_encoders_here(names: str, options: EncoderOptions, weights: Mapping[str, Path]) -> list[VideoEncoder]:
+def load_encoders_here(names: str, options: EncoderOptions, weights: Mapping[str, Path]) -> list[ClipEncoder]:
     """Encoders, with weights from the files named, the user's settings, the weights folder, or the hub.
 
     Raises UnknownName, WeightsMissing, CheckpointError.
@@ -19,7 +19,7 @@ def load_encoders_here(names: str, options: EncoderOptions, weights: Mapping[str
     return load_encoders(names, options, {**load_settings().weights, **weights})
 
 
-def text_encoder(encoders: Sequence[VideoEncoder]) -> TextEncoder:
+def text_encoder(encoders: Sequence[ClipEncoder]) -> TextEncoder:
     """The first of the encoders that reads text. Raises SpikeMbaError when none does."""
     for encoder in encoders:
         if isinstance(encoder, TextEncoder):

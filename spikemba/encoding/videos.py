@@ -2,24 +2,25 @@
 video is decoded once for all encoders, and what stands in memory does not grow with the length of a video.
 """
 
-# Shapes: L clips, T frames of a clip, H, Wd pixels, F feature width.
+# Shapes: L clips, F feature width.
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikemba.encoders import VideoEncoder
-from spikemba.encoders.base import BATCH_CLIPS, clip_rule
-from spikemba.features import SHORT_VIDEO_S, Array
+from spikemba.encoders import ClipEncoder, SoundEncoder, SubtitleEncoder, VideoEncoder
+from spikemba.encoders.base import BATCH_CLIPS
+from spikemba.encoding.clip_inputs import ClipInput, Cues, Input, clip_inputs
+from spikemba.features import Array
 from spikemba.progress import Report, silent
-from spikemba.video.clips import Clip, ClipCutter
-from spikemba.video.sampling import FrameRule, VideoReader
+from spikemba.video.sampling import VideoReader
 
 WAITING_CLIPS = 16
 """Decoded clips that wait for an encoder, at most; one of SlowFast has 5 MB."""
@@ -33,9 +34,16 @@ class EncodedVideo:
     """(L, F) per encoder, in their order."""
     duration_s: float
     """End of the last frame that decoded."""
+    nothing: tuple[bool | None, ...] = ()
+    """Per encoder, whether the video has no sound, or no subtitles, and so rows of zeros; None of pictures."""
+
+    def lacks(self, encoders: Sequence[ClipEncoder]) -> tuple[str, ...]:
+        """What it has nothing of, in words: `sound`, `subtitles`, as these encoders found."""
+        found = (what_it_takes(one) for one, nothing in zip(encoders, self.nothing, strict=False) if nothing)
+        return tuple(dict.fromkeys(found))
 
 
-def encode_video(path: Path, encoders: Sequence[VideoEncoder], clip_s: float, report: Report = silent) -> EncodedVideo:
+def encode_video(path: Path, encoders: Sequence[ClipEncoder], clip_s: float, report: Report = silent) -> EncodedVideo:
     """Decode the video once and encode its clips. Raises VideoError when it cannot be read to its end.
 
     report counts clips; their number is that of the declared duration, where the file declares one.
@@ -48,7 +56,7 @@ def encode_video(path: Path, encoders: Sequence[VideoEncoder], clip_s: float, re
 
 def encode_videos(
     paths: Iterable[Path],
-    encoders: Sequence[VideoEncoder],
+    encoders: Sequence[ClipEncoder],
     clip_s: float,
     *,
     decoders: int = 1,
@@ -63,24 +71,21 @@ def encode_videos(
     Every call of an encoder gets a full batch, so a video's features are the same whatever is encoded with it.
     """
     work = _Decoding(iter(paths), encoders, clip_s, decoders)
-    batches = [_Batch(encoder) for encoder in encoders]
+    batches = [_Batch(encoder) if isinstance(encoder, VideoEncoder | SoundEncoder) else None for encoder in encoders]
     pending: dict[int, _Pending] = {}
     n_clips = 0
     try:
         for message in work.messages():
-            video = pending.setdefault(message.video, _Pending(message.path, len(encoders)))
+            video = pending.setdefault(message.video, _Pending(message.path, encoders))
             if isinstance(message, _Decoded):
-                i = message.encoder
-                video.n_given[i] += 1
-                n_clips += i == 0
-                batches[i].add(video, i, message.clip)
+                n_clips += video.take(message.given, batches)
                 report(n_clips, message.expected if decoders == 1 else None)
             else:
                 video.end = message.end
             for key in [key for key, one in pending.items() if one.complete]:
                 done = pending.pop(key)
                 yield done.path, done.result()
-        for batch in batches:
+        for batch in filter(None, batches):
             batch.flush()
         for done in pending.values():
             yield done.path, done.result()
@@ -89,13 +94,19 @@ def encode_videos(
         work.stop()
 
 
+def what_it_takes(encoder: ClipEncoder) -> str:
+    """`pictures`, `sound` or `subtitles`."""
+    if isinstance(encoder, SoundEncoder):
+        return "sound"
+    return "subtitles" if isinstance(encoder, SubtitleEncoder) else "pictures"
+
+
 class _Decoded(NamedTuple):
-    """A clip for one of the encoders."""
+    """Something for one of the encoders."""
 
     video: int
     path: Path
-    encoder: int
-    clip: Clip
+    given: Input
     expected: int | None
 
 
@@ -110,7 +121,7 @@ class _Ended(NamedTuple):
 class _Decoding:
     """Threads that take videos one after the other and hand over their clips, as fast as these are taken."""
 
-    def __init__(self, paths: Iterator[Path], encoders: Sequence[VideoEncoder], clip_s: float, n: int) -> None:
+    def __init__(self, paths: Iterator[Path], encoders: Sequence[ClipEncoder], clip_s: float, n: int) -> None:
         self.encoders, self.clip_s = encoders, clip_s
         self._paths, self._lock, self._stopped = enumerate(paths), threading.Lock(), threading.Event()
         self._queue: queue.Queue[_Decoded | _Ended | None] = queue.Queue(WAITING_CLIPS)
@@ -153,19 +164,13 @@ class _Decoding:
     def _decode(self, video: int, path: Path) -> float:
         """Hand over the clips of one video; returns its duration."""
         reader = VideoReader(path, threads="NONE" if self._several else "AUTO")
-        source = replace(reader.info, duration_s=_true_duration(reader, self.clip_s))
-        rules = [clip_rule(encoder, self.clip_s, source) for encoder in self.encoders]
-        cutters = [ClipCutter(rule.n_frames) for rule in rules]
         declared = reader.info.duration_s
         expected = max(1, round(declared / self.clip_s)) if declared else None
-        for i, frame in reader.frames_for([rule.frames for rule in rules]):
-            for images in cutters[i].add(frame.image):
-                self._put(_Decoded(video, path, i, rules[i].arrange(images), expected))
-            if self._stopped.is_set():
-                return 0.0
-        for i, cutter in enumerate(cutters):
-            for images in cutter.finish():
-                self._put(_Decoded(video, path, i, rules[i].arrange(images), expected))
+        with closing(clip_inputs(reader, self.encoders, self.clip_s)) as inputs:
+            for given in inputs:
+                self._put(_Decoded(video, path, given, expected))
+                if self._stopped.is_set():
+                    return 0.0
         assert reader.duration_s is not None
         return reader.duration_s
 
@@ -176,32 +181,36 @@ class _Decoding:
                 return
 
 
-def _true_duration(reader: VideoReader, clip_s: float) -> float | None:
-    """What the file declares, or what decodes where it declares a very short video that is none.
-
-    Very short videos are read by rules of their own; those of a long one would give it rows of another length.
-    """
-    declared = reader.info.duration_s
-    if declared is None or declared >= clip_s + SHORT_VIDEO_S:
-        return declared
-    for _ in reader.frames(FrameRule(fps=1 / clip_s, size_px=16)):
-        pass
-    assert reader.duration_s is not None
-    return declared if reader.duration_s < clip_s + SHORT_VIDEO_S else reader.duration_s
-
-
 @dataclass
 class _Pending:
     """A video on its way through the encoders."""
 
     path: Path
-    n_encoders: int
+    encoders: Sequence[ClipEncoder]
     end: float | Exception | None = None
     rows: list[list[Array]] = field(default_factory=list)
     n_given: list[int] = field(default_factory=list)
+    nothing: dict[int, int] = field(default_factory=dict)
+    """Encoder -> clips of a video that has nothing for it."""
 
     def __post_init__(self) -> None:
-        self.rows, self.n_given = [[] for _ in range(self.n_encoders)], [0] * self.n_encoders
+        self.rows, self.n_given = [[] for _ in self.encoders], [0] * len(self.encoders)
+
+    def take(self, given: Input, batches: Sequence["_Batch | None"]) -> int:
+        """Bring what a video gives to its encoder; returns how many clips of the first encoder that is."""
+        i, n, encoder = given.encoder, 1, self.encoders[given.encoder]
+        if isinstance(given, ClipInput):
+            batch = batches[i]
+            assert batch is not None
+            self.n_given[i] += 1
+            batch.add(self, i, given.values)
+        elif isinstance(given, Cues):
+            assert isinstance(encoder, SubtitleEncoder)
+            self.rows[i], n = list(encoder.encode_cues(given.clips)), len(given.clips)
+            self.n_given[i] = n
+        else:
+            self.nothing[i] = n = given.n_clips
+        return n if i == 0 else 0
 
     @property
     def complete(self) -> bool:
@@ -215,18 +224,26 @@ class _Pending:
         if isinstance(self.end, Exception):
             return self.end
         assert self.end is not None
-        return EncodedVideo(tuple(np.stack(rows) for rows in self.rows), self.end)
+        features, nothing = list[Array](), list[bool | None]()
+        for i, encoder in enumerate(self.encoders):
+            n = self.nothing.get(i)
+            features.append(np.stack(self.rows[i]) if n is None else np.zeros((n, encoder.dim), np.float32))
+            nothing.append(None if isinstance(encoder, VideoEncoder) else n is not None)
+        return EncodedVideo(tuple(features), self.end, tuple(nothing))
 
 
 class _Batch:
     """Clips on their way through one encoder."""
 
-    def __init__(self, encoder: VideoEncoder) -> None:
-        self.encoder, self.size = encoder, int(getattr(encoder, "batch_clips", BATCH_CLIPS))
-        self._clips: list[Clip] = []
+    def __init__(self, encoder: VideoEncoder | SoundEncoder) -> None:
+        self.size = int(getattr(encoder, "batch_clips", BATCH_CLIPS))
+        self._encode: Callable[[NDArray[Any]], Array] = (
+            encoder.encode_sounds if isinstance(encoder, SoundEncoder) else encoder.encode_clips
+        )
+        self._clips: list[NDArray[Any]] = []
         self._owners: list[list[Array]] = []
 
-    def add(self, video: _Pending, i: int, clip: Clip) -> None:
+    def add(self, video: _Pending, i: int, clip: NDArray[Any]) -> None:
         """Take a clip; its row goes to the video when the batch is full."""
         self._clips.append(clip)
         self._owners.append(video.rows[i])
@@ -240,7 +257,7 @@ class _Batch:
         if not self._clips:
             return
         full = self._clips + [self._clips[-1]] * (self.size - len(self._clips))
-        rows = self.encoder.encode_clips(np.stack(full))
+        rows = self._encode(np.stack(full))
         for owner, row in zip(self._owners, rows, strict=False):
             owner.append(row)
         self._clips, self._owners = [], []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikemba.encoders import VideoEncoder
+from spikemba.encoders import ClipEncoder, SubtitleEncoder
 from spikemba.encoding.manifests import video_manifest
 from spikemba.encoding.videos import EncodedVideo, encode_video
 from spikemba.errors import OutputError
@@ -18,6 +18,7 @@ from spikemba.progress import Report, silent
 from spikemba.reading.arrays import read_arrays
 from spikemba.reading.unreadable import Unreadable
 from spikemba.user_folders import cache_folder
+from spikemba.video.subtitles import files_beside
 
 FRAMES = 2
 """Raised when an encoder takes other frames of the same file than before, or they are turned another way."""
@@ -26,6 +27,8 @@ FRAMES = 2
 KEPT_BYTES = 256 * 2**20
 """Of features that the cache folder did not take, kept in memory at most: a full disk costs time, not the answer."""
 
+_TOLD = (None, False, True)
+"""`EncodedVideo.nothing` by the number that is kept of it."""
 _lock = threading.Lock()
 _unwritten: OrderedDict[Path, EncodedVideo] = OrderedDict()
 _damaged: set[tuple[Path, int, int, int, int]] = set()
@@ -33,7 +36,7 @@ _damaged: set[tuple[Path, int, int, int, int]] = set()
 
 
 def cached_features(
-    video: Path, encoders: Sequence[VideoEncoder], clip_s: float, report: Report = silent
+    video: Path, encoders: Sequence[ClipEncoder], clip_s: float, report: Report = silent
 ) -> EncodedVideo:
     """What `encode_video` gives, read where an earlier question left it, and left for the next one.
 
@@ -48,7 +51,7 @@ def cached_features(
     return found
 
 
-def is_cached(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> bool:
+def is_cached(video: Path, encoders: Sequence[ClipEncoder], clip_s: float) -> bool:
     """Whether features of the file as it is now are there. Nothing is opened, so an entry that is damaged counts until
     somebody has tried to read it.
     """
@@ -62,20 +65,23 @@ def is_cached(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> b
         return stamp is not None and stamp not in _damaged
 
 
-def _place(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> Path | None:
+def _place(video: Path, encoders: Sequence[ClipEncoder], clip_s: float) -> Path | None:
     """Where the features of a file are kept; None where there is no file now, so that nothing is kept of it."""
     key = _key(video, encoders, clip_s)
     return None if key is None else cache_folder() / "features" / f"{key}.npz"
 
 
-def _key(video: Path, encoders: Sequence[VideoEncoder], clip_s: float) -> str | None:
+def _key(video: Path, encoders: Sequence[ClipEncoder], clip_s: float) -> str | None:
     """Changes when the file changes, or anything that its features depend on."""
     try:
         status = video.stat()
+        reads = any(isinstance(encoder, SubtitleEncoder) for encoder in encoders)
+        written = [(str(file), *file_state(file.stat())) for file in files_beside(video)] if reads else []
     except OSError:
         return None  # decoding will say what is wrong
     parts: list[object] = [FRAMES, str(video.resolve()), *file_state(status)]
     parts += [video_manifest(encoder, clip_s, "float32").model_dump_json() for encoder in encoders]
+    parts += written
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -90,9 +96,10 @@ def _read(path: Path) -> EncodedVideo | None:
         return None
     try:
         arrays = read_arrays(path)
+        nothing = tuple(_TOLD[int(value)] for value in arrays.pop("nothing", ()))
         streams = tuple(arrays[f"stream{i}"] for i in range(len(arrays) - 1))
-        return EncodedVideo(streams, float(arrays["duration_s"].item()))
-    except (OSError, KeyError, ValueError, Unreadable):
+        return EncodedVideo(streams, float(arrays["duration_s"].item()), nothing)
+    except (OSError, LookupError, ValueError, Unreadable):
         with _lock:
             _damaged.add(stamp)
         return None
@@ -110,6 +117,8 @@ def _stamp(path: Path) -> tuple[Path, int, int, int, int] | None:
 def _write(path: Path, encoded: EncodedVideo) -> None:
     """Keep the features for the next question. A cache that cannot be written costs time, not the answer."""
     streams = {f"stream{i}": stream for i, stream in enumerate(encoded.features)}
+    if any(encoded.nothing):
+        streams["nothing"] = np.array([_TOLD.index(one) for one in encoded.nothing], np.uint8)
     try:
         with writing(path) as temporary:
             np.savez(temporary, duration_s=encoded.duration_s, **streams)  # type: ignore[arg-type]

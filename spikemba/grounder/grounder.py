@@ -1,5 +1,6 @@
 """Video files and sentences to moments, by a trained checkpoint or without one: `load(name).ground(file, sentence)`."""
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from spikemba.grounder.result import Grounding
 from spikemba.grounding import AnswerPrecision, check_precision
 from spikemba.progress import Report, silent
 from spikemba.user_folders import load_settings
+
+_log = logging.getLogger(__name__)
 
 _PATIENCE_S = 0.2
 """How long a thread waits for another one's video between two chances to give up."""
@@ -231,7 +234,14 @@ class Grounder:
         ends the reading.
         Raises VideoError.
         """
-        path, encode = Path(video), cached_features if cache else encode_video
+        path = Path(video)
+        found = self._read(path, cache, report)
+        for what in found.lacks(self.encoders):
+            _log.warning("%s: has no %s; its clips have zeros there", path, what)
+        return found
+
+    def _read(self, path: Path, cache: bool, report: Report) -> EncodedVideo:
+        encode = cached_features if cache else encode_video
         if cache and self.has_features(path):
             return encode(path, self.encoders, self.clip_s, report)
         while not self._decoding.acquire(timeout=_PATIENCE_S):
@@ -280,6 +290,7 @@ class Grounder:
 def _known_of(name: str) -> str:
     """What the entry of an encoder says that it alone knows; empty for one that no registry names."""
     try:
-        return find_encoder(name).knows
+        entry, inner = find_encoder(name), name.partition(":")[2]
+        return _known_of(inner) if entry.of_another is not None and inner else entry.knows
     except SpikeMbaError:
         return ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spikemba.checkpoints.grounding import Checkpoint, find_checkpoint, load_checkpoint
-from spikemba.encoders import TextEncoder, TextFeatures, VideoEncoder
+from spikemba.encoders import ClipEncoder, TextEncoder, TextFeatures
 from spikemba.encoders.base import EncoderOptions, folder_name
 from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.encoders_here import load_encoders_here, text_encoder
@@ -95,10 +95,10 @@ class TrainedModel:
         spec.check(here, "this installation")
 
 
-def as_of(encoder: VideoEncoder, weights: str | None) -> VideoEncoder:
+def as_of(encoder: ClipEncoder, weights: str | None) -> ClipEncoder:
     """The encoder as it was when it had these weights, where it can still be that; else as it is."""
     earlier = getattr(encoder, "as_of", None)
-    found: VideoEncoder | None = earlier(weights) if earlier is not None and weights is not None else None
+    found: ClipEncoder | None = earlier(weights) if earlier is not None and weights is not None else None
     return encoder if found is None else found
 
 

@@ -2,13 +2,15 @@
 
 # Shapes: T frames of a clip, H, Wd pixels.
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.video.sampling import Frame, FrameRule, Image, VideoInfo
+from spikemba.video.sampling import Frame, FrameRule, Image, VideoInfo, exact
 
 Clip = NDArray[np.uint8]  # (T, H, Wd, 3), RGB
 
@@ -42,6 +44,11 @@ def published_fps(fps: float, source: VideoInfo) -> float:
     if duration_s is not None and 0 < duration_s < 1 / fps + 0.1:
         return 2 / max(int(duration_s), 1)
     return fps
+
+
+def clips_in(duration_s: float, clip_s: float) -> int:
+    """Clips of a video: as many as a frame rule of one frame per clip takes frames, a half counting as one more."""
+    return max(1, math.floor(exact(duration_s) * exact(1 / clip_s) + Fraction(1, 2)))
 
 
 def into_clips(frames: Iterable[Frame], frames_per_clip: int) -> Iterator[Clip]:

@@ -22,6 +22,7 @@ from spikemba.video.clock import LONGEST_S, SEEK_MARGIN_S, claims_more, measured
 from spikemba.video.completeness import is_whole
 from spikemba.video.decoding import (
     AGAIN,
+    Join,
     Threads,
     TimedFrame,
     declared_end,
@@ -147,9 +148,11 @@ class VideoReader:
     info: VideoInfo
     duration_s: float | None
     """End of the last frame that decoded, in seconds; None until a pass has reached it."""
+    joins: list[Join]
+    """Where the clock of a broadcast file changes, as far as the last pass came."""
 
     def __init__(self, path: Path | str, *, threads: Threads = "AUTO") -> None:
-        self.path, self.threads, self.duration_s = Path(path), threads, None
+        self.path, self.threads, self.duration_s, self.joins = Path(path), threads, None, []
         with opened(self.path, "NONE") as (container, stream):  # threads would read ahead by several frames
             first = next(decoded(container, stream), None)
             if first is None:
@@ -167,6 +170,22 @@ class VideoReader:
         Raises VideoError when it cannot be read.
         """
         return float(measured_end(self.path)) if self.duration_s is None else self.duration_s
+
+    def timed(self) -> float:
+        """`duration_s` and `joins` as a pass over all frames leaves them, without making an image of any.
+
+        Raises VideoError as `frames_for` does.
+        """
+        if self.duration_s is None:
+            end = Fraction(0)
+            if self._seekable:
+                end = measured_end(self.path)
+            else:
+                for shown in self._from_before(Fraction(0)):
+                    end = shown.end
+            self._check_end(end)
+            self.duration_s = float(end)
+        return self.duration_s
 
     def frames(self, rule: FrameRule, *, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
         """The frames of one rule, in order; arguments and errors as for `frames_for`."""
@@ -232,7 +251,8 @@ class VideoReader:
 
     def _from_before(self, needed: Fraction) -> Iterator[TimedFrame]:
         """Source frames in order, beginning with one before `needed` (or with the first of all)."""
-        return shown_from(self.path, self.threads, needed, Fraction(_SEEK_MARGIN_S))
+        self.joins = []
+        return shown_from(self.path, self.threads, needed, Fraction(_SEEK_MARGIN_S), self.joins)
 
     def _check_end(self, end: Fraction) -> None:
         """Raise VideoError where pictures are missing. Where only the header speaks of more, the file is as it is."""

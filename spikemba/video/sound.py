@@ -58,23 +58,30 @@ class SoundReader:
 
     joins: what `timed_frames` fills while the pictures are read: where the clock of the file changes.
     one_clock: that it changes nowhere is known; then what comes long before is passed over where it cannot be sought.
+    mono_hz: one channel at this rate, the mean of all; None: as a cut carries it.
     Close it after use.
     """
 
     rate_hz: int = 0
     """Of what is read; 0 where there is no sound."""
     layout: str = "mono"
+    n_damaged: int = 0
+    """Packets that could not be decoded so far."""
 
-    def __init__(self, path: Path, from_s: Fraction, joins: list[Join], *, one_clock: bool = False) -> None:
+    def __init__(
+        self, path: Path, from_s: Fraction, joins: list[Join], *, one_clock: bool = False, mono_hz: int | None = None
+    ) -> None:
         self._stack = ExitStack()
         self._container, video = self._stack.enter_context(opened(path, "NONE"))
         self.track = default_track(self._container, video)
         self.note = tracks_note(self._container, self.track)
         self._joins, self._origin, self._one_clock = joins, start_of(self._container), one_clock
+        self._mono_hz = mono_hz
         self._resampler: tuple[object, Any] | None = None
         self._firsts = False
         self._stamps: tuple[int, Fraction] = (0, Fraction(0))
         self._due: Fraction | None = None
+        self._next = Fraction(0)  # when the next sample of the resampler is heard, which holds some back
         self._waiting: tuple[int, Fraction, Any] | None = None
         self._frames: Iterator[tuple[int, Any]] = iter(())
         self._join = -1
@@ -104,6 +111,7 @@ class SoundReader:
                 return
             self._waiting, self._when, self._stamps = None, None, (place, raw)
             yield from self._resampled(at, frame)
+        yield from self._held_back()
 
     def _peek(self) -> bool:
         """Whether there is another frame; the first decides on rate and layout."""
@@ -112,9 +120,9 @@ class SoundReader:
             return False
         raw = self._stamps[1] if frame.pts is None else frame.pts * frame.time_base - self._origin
         if not self.rate_hz:
-            self.rate_hz = aac_rate(frame.sample_rate)
+            self.rate_hz = self._mono_hz or aac_rate(frame.sample_rate)
             several = max(frame.layout.nb_channels, getattr(self.track, "channels", 1)) > 1
-            self.layout = "stereo" if several else "mono"
+            self.layout = "stereo" if several and not self._mono_hz else "mono"
             self._stamps = (place, raw)
         self._waiting = (place, raw, frame)
         return True
@@ -146,36 +154,45 @@ class SoundReader:
 
     def _resampled(self, at: Fraction, frame: Any) -> Iterator[Chunk]:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or self._resampler[0] != kind:
-            if self._resampler is not None and self._due is not None:
-                with suppress(av.FFmpegError):
-                    yield from self._chunks(self._resampler[1].resample(None), self._due)
-            self._resampler = (kind, self._new_resampler())
+        if self._resampler is None or self._resampler[0] != kind or at != self._due:
+            yield from self._held_back()
+            self._resampler, self._next = (kind, self._new_resampler(frame)), at
         frame.pts = None
-        yield from self._chunks(self._through(self._resampler[1], frame), at)
+        yield from self._chunks(self._through(self._resampler[1], frame))
         self._due = at + Fraction(frame.samples, frame.sample_rate)
 
-    def _new_resampler(self) -> Any:
+    def _held_back(self) -> Iterator[Chunk]:
+        """What the resampler still has of the sound before a gap, or before the end."""
+        last, self._resampler = self._resampler, None
+        if last is not None:
+            with suppress(av.FFmpegError):
+                yield from self._chunks(last[1].resample(None))
+
+    def _new_resampler(self, frame: Any) -> Any:
         self._firsts = False
+        if self._mono_hz:  # libav's own mix is louder than its parts in some formats; packed: PyAV fails on many planes
+            return av.AudioResampler(format="flt", layout=frame.layout, rate=self.rate_hz)
         return av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
 
     def _through(self, resampler: Any, frame: Any) -> list[Any]:
         """A frame in rate and layout. Where libav cannot mix its channels, the first of them; else nothing is heard."""
         with suppress(av.FFmpegError, ValueError):
             return list(resampler.resample(_first_channels(frame, self.layout) if self._firsts else frame))
-        if not self._firsts and self._resampler is not None:
-            self._resampler, self._firsts = (self._resampler[0], self._new_resampler()), True
+        if not self._firsts and self._resampler is not None and not self._mono_hz:
+            self._resampler, self._firsts = (self._resampler[0], self._new_resampler(frame)), True
             kept = "first two" if self.layout == "stereo" else "first"
             self.note = f"of its {frame.layout.nb_channels} channels, which no player can place, the {kept} are heard"
             return self._through(self._resampler[1], frame)
         self.note = "its sound cannot be converted, and its cuts are silent"
         return []
 
-    def _chunks(self, parts: Any, at: Fraction) -> Iterator[Chunk]:
+    def _chunks(self, parts: Any) -> Iterator[Chunk]:
         for part in parts:
             samples = part.to_ndarray()
+            if self._mono_hz:
+                samples = samples.reshape(-1, part.layout.nb_channels).mean(1)[None]
+            at, self._next = self._next, self._next + Fraction(samples.shape[1], self.rate_hz)
             yield Chunk(at, samples)
-            at += Fraction(samples.shape[1], self.rate_hz)
 
     def _decoded(self, from_s: Fraction) -> Iterator[tuple[int, Any]]:
         """(place of its packet in the file, frame), from a little before a time on where the file can be sought."""
@@ -197,6 +214,7 @@ class SoundReader:
                 frames = self.track.decode(packet) if self.track is not None else []
             except av.FFmpegError:
                 frames = []  # damaged sound costs its own time, not the rest
+                self.n_damaged += packet is not None and packet.size > 0
             for frame in frames:
                 yield place, frame
 

@@ -1,6 +1,7 @@
 """Subtitles that lie beside a video as a file of their own: SubRip and WebVTT."""
 
 import io
+import math
 import re
 from collections.abc import Iterable
 from html import unescape
@@ -12,6 +13,7 @@ import av
 from spikemba.errors import VideoError
 from spikemba.tables.fault import TableFault
 from spikemba.tables.text import decode
+from spikemba.video.sampling import exact
 
 SUFFIXES = (".srt", ".vtt")
 LARGEST_BYTES = 32 * 2**20
@@ -56,6 +58,34 @@ def _cues(content: bytes, suffix: str) -> Iterable[Subtitle]:
 def plain(text: str) -> str:
     """Words on one line: no <i>, no {\\an8}, no &amp;."""
     return " ".join(unescape(re.sub(r"<[^>]*>|\{\\[^}]*\}", " ", text)).split())
+
+
+def subtitles_of(video: Path) -> list[Subtitle]:
+    """All subtitles that lie beside a video, in the order of time; none where there is no such file.
+
+    Raises VideoError that names a file that cannot be read.
+    """
+    return sorted(cue for file in files_beside(video) for cue in read_subtitles(file))
+
+
+def in_clips(cues: Iterable[Subtitle], clip_s: float, n: int) -> list[list[str]]:
+    """What stands while each of n clips lasts, in the order of time; a text that stands twice in a clip counts once."""
+    clips: list[dict[str, None]] = [{} for _ in range(n)]
+    for cue in cues:
+        first = math.floor(exact(cue.start_s) / exact(clip_s))
+        last = max(first + 1, math.ceil(exact(cue.end_s) / exact(clip_s)))
+        for k in range(max(0, first), min(n, last)):
+            clips[k][cue.text] = None
+    return [list(clip) for clip in clips]
+
+
+def files_beside(video: Path) -> list[Path]:
+    """The files of subtitles that lie beside a video now."""
+    try:
+        names = [path.name for path in video.absolute().parent.iterdir() if path.is_file()]
+    except OSError:
+        return []
+    return beside(video, names)
 
 
 def beside(video: Path, names: Iterable[str]) -> list[Path]:

@@ -82,4 +82,4 @@ def test_the_pages_encoder_is_known_wherever_one_is_named(installed, tmp_path, m
 def test_without_its_package_the_name_is_unknown(tmp_path):
     done = spikemba(tmp_path, "extract", ROOT / "examples" / "shapes.mp4", "--encoder", "colour", "--out", tmp_path)
     assert done.returncode == 1
-    assert re.search("no encoder is called 'colour'; there are: clip, .*mini, ", " ".join(done.stderr.split()))
+    assert re.search("no encoder is called 'colour'; there are 13: clap, clip, .*mini, ", " ".join(done.stderr.split()))

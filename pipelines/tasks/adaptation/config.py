@@ -52,8 +52,9 @@ class RunConfig(GrounderConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RunConfig":
-        if self.data.video_features:
-            raise ValueError("data.video_features: the encoder makes the features here; leave it empty")
+        for name in ("video_features", "sound_features"):
+            if getattr(self.data, name):
+                raise ValueError(f"data.{name}: the encoder makes the features here; leave it empty")
         if not self.train_grounder and self.start is None:
             raise ValueError("train_grounder is false and start is not given; name a checkpoint of a grounding model")
         return self

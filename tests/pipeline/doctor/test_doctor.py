@@ -23,8 +23,8 @@ from spikemba.ops.selective_scan import BACKENDS
 from spikemba.user_folders import settings_folder, weights_folder
 from spikemba_cli.main import app
 
-WITHOUT = {"mini", "transformers"}
-"""One comes with the package, the other has no model of its own."""
+WITHOUT = {"mini", "transformers", "subtitles"}
+"""One comes with the package, the others have no model of their own."""
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_settings_that_name_weights_of_no_encoder_are_a_fault(nobody_is_asked, t
     (settings_folder() / "settings.yaml").write_text(yaml.safe_dump({"weights": places}))
     (fault,) = [finding for finding in weights() if finding.state == "fault"]
     assert fault.topic == "clp weights"
-    assert "no encoder is called so; there are: mini, clip, " in fault.detail
+    assert "no encoder is called so; did you mean 'clip' or 'clap' or " in fault.detail
 
 
 BROKEN = {

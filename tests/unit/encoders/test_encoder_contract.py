@@ -5,6 +5,7 @@ An encoder is covered by being registered. LEFT_OUT names a promise that one of 
 
 import ast
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,15 @@ import pytest
 import torch
 
 from pipelines.doctor.tiny_encoders import load_tiny
-from spikemba.encoders.base import ClipPicker, TextEncoder, VideoEncoder, clip_rule
+from spikemba.encoders.base import (
+    ClipEncoder,
+    ClipPicker,
+    SoundEncoder,
+    SubtitleEncoder,
+    TextEncoder,
+    VideoEncoder,
+    clip_rule,
+)
 from spikemba.encoders.registry import OWN, find_encoder
 from spikemba.encoding.videos import encode_video
 from spikemba.errors import QueryError, ShapeError
@@ -24,6 +33,7 @@ READERS = [name for name in NAMES if find_encoder(name).reads_text]
 
 LEFT_OUT = {
     ("mini", "random weights"): "its own are in the package, and as small",
+    ("subtitles", "clips of another form"): "a text that it cannot read is a clip without any",
 }
 """(encoder, promise) -> why."""
 
@@ -60,9 +70,21 @@ def reader(request, tiny):
 
 
 def clips(encoder, n):
+    """What an encoder takes of n clips."""
+    if isinstance(encoder, SubtitleEncoder):
+        return [["a dog"], ["dog", "a dog enters"], ["enters"]][:n]
+    if isinstance(encoder, SoundEncoder):
+        return np.random.default_rng(0).uniform(-1, 1, (n, encoder.rate_hz)).astype(np.float32)
     size_px = encoder.frame_rule(2.0).size_px
     shape = (n, encoder.frames_per_clip, size_px, size_px, 3)
     return np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+
+
+def encode(encoder, given):
+    """Its rows of these."""
+    if isinstance(encoder, SubtitleEncoder):
+        return encoder.encode_cues(given)
+    return encoder.encode_sounds(given) if isinstance(encoder, SoundEncoder) else encoder.encode_clips(given)
 
 
 def is_features(found, *shape):
@@ -81,7 +103,8 @@ def test_it_can_be_tried_with_random_weights(name):
 
 def test_it_has_the_attributes_of_what_its_entry_says(encoder):
     entry = find_encoder(encoder.name)
-    assert isinstance(encoder, VideoEncoder)
+    assert isinstance(encoder, ClipEncoder)
+    assert sum(isinstance(encoder, kind) for kind in (VideoEncoder, SoundEncoder, SubtitleEncoder)) == 1
     assert isinstance(encoder, TextEncoder) == entry.reads_text
     assert encoder.name.partition(":")[0] == entry.name
     assert re.fullmatch("[0-9a-f]{64}", encoder.weights)
@@ -100,22 +123,29 @@ def test_equal_weights_have_equal_digests_and_others_have_another(name, tmp_path
 
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_clips_become_finite_rows_of_its_width(encoder, n):
-    assert is_features(encoder.encode_clips(clips(encoder, n)), n, encoder.dim)
+    assert is_features(encode(encoder, clips(encoder, n)), n, encoder.dim)
 
 
 def test_a_clips_row_is_the_same_alone_and_among_others_and_differs_from_theirs(encoder):
     given = clips(encoder, 3)
-    before = given.copy()
-    together = encoder.encode_clips(given)
-    np.testing.assert_allclose(encoder.encode_clips(given[1:2]), together[1:2], **TOLERANCE)
-    np.testing.assert_allclose(encoder.encode_clips(given[::-1].copy()), together[::-1], **TOLERANCE)
-    np.testing.assert_array_equal(encoder.encode_clips(given), together)
-    np.testing.assert_array_equal(given, before)
+    before = deepcopy(given)
+    together = encode(encoder, given)
+    np.testing.assert_allclose(encode(encoder, given[1:2]), together[1:2], **TOLERANCE)
+    np.testing.assert_allclose(encode(encoder, given[::-1].copy()), together[::-1], **TOLERANCE)
+    np.testing.assert_array_equal(encode(encoder, given), together)
+    assert all(np.array_equal(one, other) for one, other in zip(given, before, strict=True))
     assert np.abs(together[0] - together[1]).max() > 1e-4
 
 
-def test_frames_of_another_number_or_type_are_refused(encoder):
+def test_clips_of_another_form_or_type_are_refused(encoder):
+    if (encoder.name.partition(":")[0], "clips of another form") in LEFT_OUT:
+        return
     given = clips(encoder, 2)
+    if isinstance(encoder, SoundEncoder):
+        for wrong in (given[0], given.astype(np.float64), given[:, :0], given[..., None]):
+            with pytest.raises(ShapeError, match=rf"sounds for {encoder.name} are .*; expected \(n, samples\) float32"):
+                encoder.encode_sounds(wrong)
+        return
     said = rf"clips for {encoder.name} are .*; expected \(n, {encoder.frames_per_clip}, height, width, 3\) uint8"
     for wrong in (np.concatenate([given, given[:, :1]], axis=1), given.astype(np.float32) / 255, given[0]):
         with pytest.raises(ShapeError, match=said):
@@ -124,11 +154,13 @@ def test_frames_of_another_number_or_type_are_refused(encoder):
 
 def test_a_video_of_odd_length_has_a_row_per_clip(encoder, make_video):
     images = np.random.default_rng(0).integers(0, 255, (13, 48, 50, 3), dtype=np.uint8)
-    video = make_video("odd.mp4", images, fps=5)
+    video = make_video("odd.mp4", images, fps=5, audio_s=2.6)
     found = encode_video(video, [encoder], 1.0)
     (rows,) = found.features
     n = 3  # 2.6 s: more than half of the last clip is there
     assert is_features(rows, n, encoder.dim)
+    if not isinstance(encoder, VideoEncoder):
+        return
     rule = clip_rule(encoder, 1.0, VideoReader(video).info)
     assert rule.frames.size_px == encoder.frame_rule(1.0).size_px
     assert rule.n_frames == encoder.frames_per_clip or isinstance(encoder, ClipPicker)

@@ -70,7 +70,7 @@ def test_every_entry_is_found_by_its_name_alone_or_with_a_model():
 
 
 def test_an_unknown_name_is_told_the_right_ones():
-    with pytest.raises(UnknownName, match=r"no encoder is called 'clp'; there are: clip, .*mini, .*siglip2, "):
+    with pytest.raises(UnknownName, match=r"no encoder is called 'clp'; did you mean 'cl[ai]p' or 'cl[ai]p'"):
         load_encoder("clp")
 
 
