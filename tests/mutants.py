@@ -55,7 +55,7 @@ RECOMPUTED = "pipeline/training/test_precision.py::test_recomputed_blocks_draw_t
 
 PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("spikemba/model/spikemba/heads.py", HEADS): [
-        ("centres off by half a clip", "(mask.cumsum(1) - 0.5)", "(mask.cumsum(1) - 1.0)"),
+        ("centres off by half a clip", "(mask.long().cumsum(1) - 0.5)", "(mask.long().cumsum(1) - 1.0)"),
         (
             "heads read the text's spikes",
             "spikes[-1].trains[:, :, query.shape[1] :]",

@@ -165,7 +165,7 @@ def test_a_folder_without_videos_and_an_unknown_encoder_are_one_line(tmp_path, v
         "extract", tmp_path / "bare", "--encoder", "mini", "--out", tmp_path / "f"
     )
     line = fails_in_one_line("extract", video, "--encoder", "minni", "--out", tmp_path / "f")
-    assert "no encoder is called 'minni'; there are:" in line
+    assert "no encoder is called 'minni'; did you mean 'mini'?; `spikemba config encoders` lists all" in line
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, video, corpus, tiny):
