@@ -11,6 +11,7 @@ from pipelines.timelines import edl, fcp7, fcpxml, marker_table, otio
 from pipelines.timelines.forms import TIMELINES
 from spikemba.datasets.benchmark import Benchmark, Pack
 from spikemba.datasets.registry import benchmark_names, find_benchmark
+from spikemba.encoders.entry import EncoderEntry
 from spikemba.encoders.registry import OWN, find_encoder
 
 MODULES = {"edl": edl, "xml": fcp7, "fcpxml": fcpxml, "markers.csv": marker_table, "otio": otio}
@@ -52,13 +53,20 @@ def encoders() -> str:
         facts = [
             ("asked for as", ", ".join(map(code, entry.forms))),
             ("reads sentences", "yes" if entry.reads_text else "no"),
-            ("weights", plain(source.file) if source else "in the package" if name == "mini" else "a folder"),
+            ("weights", plain(source.file) if source else _without_source(entry)),
             ("from", _linked(source.address) if source else ""),
             ("longer clips, longer vectors", "yes" if entry.length_matters else "no"),
             ("library", code(entry.library) if entry.library else ""),
         ]
         parts.append(f"\n## {name}\n\n{plain(entry.what)[:1].upper()}{plain(entry.what)[1:]}.\n{_facts(facts)}")
     return "".join(parts)
+
+
+def _without_source(entry: EncoderEntry) -> str:
+    """Where weights are that have no place of their own."""
+    if entry.of_another is not None:
+        return "those of the encoder behind the colon"
+    return "in the package" if entry.name == "mini" else "a folder"
 
 
 def benchmarks() -> str:

@@ -186,8 +186,11 @@ def _without_features(about: Benchmark, splits: dict[str, list[Annotation]], fou
     """Query id -> which features it lacks."""
     lacking: dict[Any, str] = {}
     rows = [row for of_split in splits.values() for row in of_split]
+    heard = found.video[len(found.video) - found.pack.n_sound :]
     for folder, stream in zip(found.video, _streams(about, rows, found), strict=True):
         missing = set(missing_videos(rows, stream))
+        if folder in heard and missing != {row.video_id for row in rows}:
+            continue  # what has no sound is trained on all the same
         for row in rows:
             if row.video_id in missing:
                 lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
@@ -273,8 +276,9 @@ def _write(
 
 def _feature_settings(about: Benchmark, found: Features, manifests: Sequence[Manifest]) -> Tree:
     """The data section's keys about features: folders, and what their manifests say of clips."""
-    data: Tree = {"video_features": [str(path) for path in found.video], "text_features": str(found.text)}
-    data |= found.pack.settings
+    paths, n = [str(path) for path in found.video], len(found.video) - found.pack.n_sound
+    data: Tree = {"video_features": paths[:n], "text_features": str(found.text)}
+    data |= ({"sound_features": paths[n:]} if paths[n:] else {}) | found.pack.settings
     lengths = {manifest.clip_s for manifest in manifests if manifest.clip_s}
     if len(lengths) == 1:
         (data["clip_s"],) = lengths

@@ -37,6 +37,14 @@ class Pack:
     settings: Tree = field(default_factory=dict)
     """Keys of the data section that this pack wants otherwise than the benchmark's configuration."""
 
+    @property
+    def n_sound(self) -> int:
+        """How many of the last streams are sound, which not every video has; there is another one before them."""
+        n = 0
+        while n < len(self.video) - 1 and set(self.video[-1 - n]) <= set(PANNS):
+            n += 1
+        return n
+
 
 @dataclass(frozen=True)
 class Download:

@@ -128,6 +128,32 @@ def test_features_of_every_pack_make_pairs(about, pack, tmp_path):
     assert not pair.targets.foreground.all()
 
 
+@pytest.mark.parametrize(
+    ("about", "pack"),
+    [(a, pack) for a in ENTRIES for pack in a.packs if pack.n_sound and a.name != "na_vmr"],  # has one video here
+    ids=lambda x: x.name,
+)
+def test_a_video_without_sound_is_trained_on_all_the_same(about, pack, tmp_path):
+    dataset = prepared_with(about, pack, load_config(config_path(about.name)).data.clip_s, tmp_path)
+    (sound,) = dataset.config.sound_features
+    assert sound.name == pack.video[-1][0]
+    assert len(dataset.config.video_features) == len(pack.video) - 1
+    silent = dataset.annotations[0].video_id
+    (sound / f"{silent}.npz").unlink()
+    options = "--features", tmp_path / "features", "--pack", pack.name
+    prepared = printed("prepare", about.name, "--source", tmp_path / "raw", "--out", tmp_path / "again", *options)
+    assert prepared["left_out"] == []
+    again = GroundingDataset(load_config(config_path(about.name), prepared=Path(prepared["config"])).data, "train")
+    assert len(again) == len(dataset)
+    assert not again[0].video[:, -WIDTH:].any()
+    assert (again[0].video[:, :-WIDTH] == dataset[0].video[:, :-WIDTH]).all()
+    for left in sound.glob("*.npz"):
+        left.unlink()
+    result = run("prepare", about.name, "--source", tmp_path / "raw", "--out", tmp_path / "none", *options)
+    assert result.exit_code == 1
+    assert sound.name in "".join(result.stderr.split())
+
+
 @every_benchmark
 def test_features_made_here_make_pairs_too(about, tmp_path):
     config = load_config(config_path(about.name))

@@ -10,10 +10,14 @@ from typer.testing import CliRunner
 
 import spikemba
 from pipelines.extraction.extract import extract
+from pipelines.extraction.job import RunOptions
 from pipelines.extraction.show_features import show_features
+from spikemba.datasets.annotations import Annotation, write_annotations
 from spikemba.encoders import load_encoder
+from spikemba.encoders.registry import find_encoder
 from spikemba.encoding.videos import encode_video, encode_videos
 from spikemba.features import NOTHING_KEY, FeatureFolder, read_manifest
+from spikemba.moments import Window
 from spikemba.video.clips import clips_in
 from spikemba_cli.main import app
 
@@ -140,6 +144,20 @@ def test_subtitles_that_cannot_be_read_are_named_and_stop_no_other_video(videos,
     ((path, problem),) = result.failed.items()
     assert path.name == "a.mov"
     assert str(videos / "a.srt") in problem
+
+
+def test_clap_reads_the_queries_into_the_space_of_its_clips(videos, tmp_path):
+    name, folder = find_encoder("clap").tiny(tmp_path)
+    rows = tmp_path / "rows.jsonl"
+    write_annotations(rows, [Annotation(7, "a dog enters", "a", 7.0, (Window(2, 4),))])
+    run = RunOptions(weights={name: folder})
+    result = extract([videos / "b.mov"], "clap", tmp_path / "features", queries=[rows], run=run)
+    assert (result.encoded, result.n_queries, result.lacking) == (["b"], 1, {"sound": ["b"]})
+    text = FeatureFolder(tmp_path / "features/clap_text")
+    clip, sentence = FeatureFolder(tmp_path / "features/clap").video("b"), text.sentence(7)
+    assert (clip.shape, sentence.shape, text.text(7).shape) == ((4, 16), (16,), (5, 32))
+    assert np.linalg.norm(sentence) == pytest.approx(1, abs=1e-5)
+    assert read_manifest(tmp_path / "features/clap").frames == "sound, 48000 Hz, the mean of its channels"
 
 
 def test_the_command_says_how_many_have_none(videos, tmp_path):
