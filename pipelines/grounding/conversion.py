@@ -91,7 +91,7 @@ def _checked(found: Predictions, how: ConversionOptions, done: Conversion) -> Pr
     """The same without what no file should hold. Raises AnnotationError unless it is to be left out."""
     faults = found.faults()
     if faults and not how.drop_faulty:
-        raise AnnotationError(found.source, [*faults, "--drop-faulty leaves such moments out"])
+        raise AnnotationError(found.source, [f"{faults[0]}; --drop-faulty leaves such moments out", *faults[1:]])
     if faults:
         done.notes.append(f"{counted(len(faults), 'moment', 'moments')} left out, as {faults[0]}")
     return found.without_faults() if faults else found

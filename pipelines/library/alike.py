@@ -136,7 +136,7 @@ def _search(
         found = _without(library, found, *without)
     hits = _hits(library, found, settings.top, among)
     moments = tuple(_moment(plain, *hit) for hit in hits)
-    notes = (ONLY_CLIPS, *left_out(library, space), *problems(library.folder, [one for one, *_ in hits]))
+    notes = (ONLY_CLIPS, *left_out(library, space), *problems(library, [one for one, *_ in hits]))
     model = f"clips of {space.name}"
     n_videos = compared(library, space, among)
     return LibraryAnswer(asked, moments, "similarity", model, n_videos, notes=notes)

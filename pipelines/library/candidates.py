@@ -6,7 +6,6 @@ from pathlib import Path
 
 from spikemba.errors import command_line
 from spikemba.library import Library, StoredVideo
-from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.fusion import fused
 from spikemba.library.rows import videos_by_id
@@ -36,10 +35,13 @@ class Candidate:
         """Of the other files."""
         return tuple(one.path for one in self.copies)
 
-    def problem(self, folder: Address) -> str | None:
+    def problem(self, library: Library) -> str | None:
         """What happened to the file since it was taken in, if anything did."""
-        again = command_line("spikemba", "index", self.path.parent, "--library", folder)
-        cure = f"run `{again}` once more"
+        encoders = library.encoders()
+        lengths = {one.manifest.clip_s for one in encoders.values()} - {None, 2.0}
+        clips = ["--clip-length", f"{lengths.pop():g}"] if len(lengths) == 1 else []
+        how = ["--encoder", "+".join(encoders), *clips, "--library", library.folder]
+        cure = f"run `{command_line('spikemba', 'index', self.path.parent, *how)}` once more"
         try:
             status = self.path.stat()
         except OSError:

@@ -25,7 +25,6 @@ from spikemba.errors import FeaturesMissing, LibraryError, SpikeMbaError, comman
 from spikemba.grounder.grounder import Grounder
 from spikemba.grounder.result import Grounding
 from spikemba.library import Library
-from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores, Level
 from spikemba.library.fusion import fused
 from spikemba.library.texts import TextHit, search_texts
@@ -97,7 +96,7 @@ def search(
     notes = [*left_out(library, space), *missing]
     moments, order = _in_order(library, grounder, seen, hits, settings, among)
     shown = tuple(moment for moment, _ in moments[: settings.top])
-    notes += problems(library.folder, [one for _, one in moments[: settings.top]])
+    notes += problems(library, [one for _, one in moments[: settings.top]])
     groundings = tuple(one.grounding for one in seen)
     return LibraryAnswer(query, shown, order, grounder.name, compared(library, space, among), groundings, tuple(notes))
 
@@ -287,7 +286,7 @@ def left_out(library: Library, encoder: ClipEncoder) -> list[str]:
     return [f"{said}; run `{cure}`", *notes]
 
 
-def problems(folder: Address, shown: Sequence[Candidate]) -> list[str]:
+def problems(library: Library, shown: Sequence[Candidate]) -> list[str]:
     """What happened to the files of the answers since they were taken in, each once."""
     every = {one.rows.digest: one for one in shown}.values()
-    return [problem for one in every if (problem := one.problem(folder)) is not None]
+    return [problem for one in every if (problem := one.problem(library)) is not None]

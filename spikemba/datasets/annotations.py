@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.datasets.row_values import (
+    LATEST,
     BadRow,
     all_finite,
     collect_rows,
     number_lists,
     number_of,
     read_rows,
+    text_of,
     value_of,
 )
 from spikemba.files import write_jsonl
@@ -229,8 +231,8 @@ def parse_prediction(row: Mapping[str, Any]) -> PredictedRow:
         raise BadRow("has 'pred_corpus_moments', so it is about all videos of a corpus; give --corpus to `evaluate`")
     return PredictedRow(
         query_id=value_of(row, "qid", (int, str)),
-        video_id=str(row.get("vid", "")),
-        query=str(row.get("query", "")),
+        video_id=text_of(row, "vid"),
+        query=text_of(row, "query"),
         **parse_answer(row),
     )
 
@@ -241,9 +243,13 @@ def parse_answer(row: Mapping[str, Any]) -> dict[str, Any]:
     saliency = row.get("pred_saliency_scores") or []
     if not isinstance(saliency, list) or not all_finite(saliency):
         raise BadRow("pred_saliency_scores holds something that is not a finite number")
+    if late := next((one for one in windows if max(map(abs, one[:2])) > LATEST), None):
+        raise BadRow(f"pred_relevant_windows holds {late!r}; expected times of at most {LATEST:g}")
+    if (duration_s := number_of(row, "duration")) is not None and duration_s < 0:
+        raise BadRow(f"duration is {duration_s:g}; expected a positive number")
     return {
         "moments": tuple(Moment(float(a), float(b), float(c)) for a, b, c in windows),
         "saliency": tuple(map(float, saliency)),
         "exist_score": number_of(row, "pred_exist_score"),
-        "duration_s": number_of(row, "duration"),
+        "duration_s": duration_s,
     }

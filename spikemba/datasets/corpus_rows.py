@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from spikemba.datasets.row_values import BadRow, all_finite, number_lists, read_rows, value_of
+from spikemba.datasets.row_values import BadRow, all_finite, number_lists, read_rows, text_of, value_of
 from spikemba.files import write_jsonl
 from spikemba.metrics.corpus import HIGHEST_GRADE, CorpusMoment, TrueMoment
 from spikemba.metrics.retrieval import QueryId
@@ -123,7 +123,7 @@ def _answer(row: Mapping[str, Any]) -> CorpusAnswer:
         raise BadRow(f"pred_exist_score is {exist_score!r}; expected a finite number")
     return CorpusAnswer(
         query_id=value_of(row, "qid", (int, str)),
-        query=str(row.get("query", "")),
+        query=text_of(row, "query"),
         moments=tuple(map(_moment, value_of(row, "pred_corpus_moments", (list,)))),
         exist_score=None if exist_score is None else float(exist_score),
     )

@@ -78,6 +78,15 @@ def value_of(row: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
     return row[key]
 
 
+LATEST = 1e12
+"""Of times in any unit: no video is as long, and beyond it clocks cannot be written."""
+
+
+def text_of(row: Mapping[str, Any], key: str) -> str:
+    """The text under a key, a number as it is written; empty where there is none, or null. Raises BadRow."""
+    return "" if row.get(key) is None else str(value_of(row, key, (str, int)))
+
+
 def number_of(row: Mapping[str, Any], key: str) -> float | None:
     """The finite number under a key; None where there is none. Raises BadRow."""
     if row.get(key) is None:

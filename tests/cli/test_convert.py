@@ -141,7 +141,8 @@ def test_what_cannot_be_converted_is_refused_in_a_line(here, arguments, said):
 
 def test_moments_that_end_before_they_begin_are_refused_or_left_out(here):
     write(here / "b.jsonl", [ROWS[0] | {"pred_relevant_windows": [[4, 1, 0.9], [3, 5, 0.5]]}])
-    assert "line 1: moment [4, 1] ends before it begins" in fails("b.jsonl", "--to", "json", "--out", "x.json")
+    said = fails("b.jsonl", "--to", "json", "--out", "x.json")
+    assert "1 bad row: line 1: moment [4, 1] ends before it begins" in said
     assert not (here / "x.json").exists()
     result = converted("b.jsonl", "--to", "json", "--drop-faulty", "--out", "x.json")
     assert "1 moment left out, as line 1" in result.stderr

@@ -12,7 +12,7 @@ from typing import Any
 
 from spikemba.datasets.annotations import PredictedRow, parse_answer, parse_prediction
 from spikemba.datasets.predictions.form import NO_ID, Form
-from spikemba.datasets.row_values import value_of
+from spikemba.datasets.row_values import text_of, value_of
 
 _ANSWERS = {"pred_relevant_windows", "pred_saliency_scores", "pred_exist_score", "pred_corpus_moments"}
 
@@ -20,7 +20,7 @@ _ANSWERS = {"pred_relevant_windows", "pred_saliency_scores", "pred_exist_score",
 def _bare(row: Mapping[str, Any]) -> PredictedRow:
     return PredictedRow(
         query_id=value_of(row, "qid", (int, str)) if "qid" in row else NO_ID,
-        video_id=str(row.get("vid", "")),
+        video_id=text_of(row, "vid"),
         query=value_of(row, "query", (str,)),
         **parse_answer(row),
     )

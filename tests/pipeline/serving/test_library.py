@@ -268,7 +268,7 @@ def test_files_that_are_gone_or_changed_are_told_of_and_not_opened(client, folde
         ("again.mp4", False),
         ("wood.mp4", True),
     ]
-    again = command_line("spikemba", "index", folder / "films", "--library", folder / "lib")
+    again = command_line("spikemba", "index", folder / "films", "--encoder", "colour", "--library", folder / "lib")
     assert red["notes"] == [f"wood.mp4 is not there any more; run `{again}` once more"]
     assert blue["moments"][0]["video_id"] is None
     assert blue["notes"][0].startswith("sea.mp4 has changed since it was taken in")
@@ -374,7 +374,7 @@ def test_other_machines_are_not_told_where_the_library_lies(folder, name):
     for client in serving(ServiceOptions(library=folder / name, full_addresses=False)):
         assert client.get("/api/state").json()["library"]["given"] == name
         found = asked(client, query="red")
-        cure = "run `spikemba index FOLDER --library DIR` once more"
+        cure = "run `spikemba index FOLDER --encoder colour --library DIR` once more"
         assert found["found"]["notes"] == [f"wood.mp4 is not there any more; {cure}"]
         shutil.rmtree(folder / name)
         lost = asked(client, query="red")

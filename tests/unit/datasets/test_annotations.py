@@ -96,3 +96,28 @@ def test_a_row_may_say_of_what_kind_its_query_is(tmp_path):
     assert read_annotations(tmp_path / "again.jsonl") == [without, named]
     with pytest.raises(AnnotationError, match="kind is 3; expected str"):
         read_annotations(file_of(tmp_path, {**ROW, "kind": 3}))
+
+
+def test_a_prediction_without_a_name_has_none(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"qid": 1, "vid": null, "query": null, "pred_relevant_windows": [[0, 2, 0.5]]}\n')
+    (row,) = read_predictions(path)
+    assert (row.video_id, row.query) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('"vid": ["v"]', r"vid is \['v'\]; expected str or int"),
+        (
+            '"pred_relevant_windows": [[1e300, 1e308, 0.9]]',
+            r"holds \[1e\+300, 1e\+308, 0.9\]; expected times of at most",
+        ),
+        ('"duration": -5', "duration is -5; expected a positive number"),
+    ],
+)
+def test_a_prediction_with_what_cannot_be_is_refused_by_its_line(tmp_path, value, said):
+    path = tmp_path / "p.jsonl"
+    path.write_text(f'{{"qid": 1, {value}}}\n')
+    with pytest.raises(AnnotationError, match=rf"line 1: .*{said}"):
+        read_predictions(path)
