@@ -34,17 +34,20 @@ class GatedNorm(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor | None, z: Tensor) -> Tensor:
         """x, z: (B, L, E).  other: (B, L, E), added to x.  Returns (B, L, E), normalised in float32."""
-        if not self.norm_first:
-            return self._norm(gated_sum(x, other, z))
-        return gated_sum(self._norm(x if other is None else x + other), None, z)
+        with in_full_precision(x):
+            wide, z = at_least_float32(x), at_least_float32(z)
+            other = None if other is None else at_least_float32(other)
+            if self.norm_first:
+                found = gated_sum(self._norm(wide if other is None else wide + other), None, z)
+            else:
+                found = self._norm(gated_sum(wide, other, z))
+        return found.to(x.dtype)
 
     def _norm(self, x: Tensor) -> Tensor:
-        with in_full_precision(x):
-            wide = at_least_float32(x)
-            if self.n_groups == 1:
-                return F.rms_norm(wide, self.weight.shape, self.weight.to(wide.dtype), self.eps).to(x.dtype)
-            parts = wide.unflatten(-1, (self.n_groups, -1))
-            return (F.rms_norm(parts, parts.shape[-1:], None, self.eps).flatten(-2) * self.weight).to(x.dtype)
+        if self.n_groups == 1:
+            return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        parts = x.unflatten(-1, (self.n_groups, -1))
+        return F.rms_norm(parts, parts.shape[-1:], None, self.eps).flatten(-2) * self.weight
 
 
 class Mamba2Direction(nn.Module):
@@ -97,9 +100,7 @@ class Mamba2Direction(nn.Module):
         y, scan = dual_scan_from(x, self._delta(dt, None, None), self._rates(), b, c, scan)
         return (y + self.D[:, None] * x).flatten(2), MixerState(conv, scan)
 
-    def _scan(
-        self, xbc: Tensor, dt: Tensor, mask: Tensor | None, step_offset: Tensor | None, reverse: bool
-    ) -> Tensor:
+    def _scan(self, xbc: Tensor, dt: Tensor, mask: Tensor | None, step_offset: Tensor | None, reverse: bool) -> Tensor:
         x, b, c = self._apart(xbc)
         y = dual_scan(x, self._delta(dt, mask, step_offset), self._rates(), b, c, reverse=reverse)
         return torch.addcmul(y, x, self.D[:, None].to(y.dtype)).flatten(2)

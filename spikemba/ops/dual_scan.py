@@ -96,7 +96,7 @@ def _scan(
         # in float64: behind many positions the sums are large, and what they differ by from one to the next is small
         log_decay = (delta.double() * a.double()).transpose(1, 2)
         total = _sums(log_decay, reverse)  # (B K, H, Q)
-        y: Tensor = _Within.apply(x, delta, total, b, c, reverse)
+        y: Tensor = _Within.apply(x, delta, log_decay, total.detach(), b, c, reverse)
         if n_chunks > 1 or state is not None:
             between, state = _between(x, delta, total, b, c, state, batch, reverse)
             y = y + between
@@ -126,8 +126,10 @@ class _Within(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, delta: Tensor, total: Tensor, b: Tensor, c: Tensor, reverse: bool) -> Tensor:
-        """x: (B K, Q, H, P) ... -> (B K, H, Q, P)."""
+    def forward(
+        ctx: Any, x: Tensor, delta: Tensor, log_decay: Tensor, total: Tensor, b: Tensor, c: Tensor, reverse: bool
+    ) -> Tensor:
+        """x: (B K, Q, H, P), log_decay: (B K, H, Q), total: its sums, without a gradient -> (B K, H, Q, P)."""
         batch, size, heads, width = x.shape
         driven = x.new_empty(batch, heads, size, width)
         torch.mul(x.transpose(1, 2), delta.transpose(1, 2)[..., None], out=driven)
@@ -135,15 +137,15 @@ class _Within(torch.autograd.Function):
         decay = decay.triu_() if reverse else decay.tril_()  # what overflows is on the other side
         likeness = torch.matmul(_of_groups(c), _of_groups(b).mT)  # (B K, G, Q, Q)
         weights = _per_group(decay, likeness) * likeness[:, :, None]
-        y = torch.matmul(weights.view(decay.shape), driven)
-        ctx.save_for_backward(x, delta, b, c, driven, decay, likeness, y)
-        return y
+        ctx.save_for_backward(x, delta, b, c, driven, decay, likeness)
+        ctx.reverse, ctx.wide = reverse, log_decay.dtype
+        return torch.matmul(weights.view(decay.shape), driven)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of x, delta, total, b and c."""
-        x, delta, b, c, driven, decay, likeness, y = ctx.saved_tensors
+        """The gradients of x, delta, log_decay, b and c."""
+        x, delta, b, c, driven, decay, likeness = ctx.saved_tensors
         with in_full_precision(x):
             grad = grads[0].contiguous()
             weights = (_per_group(decay, likeness) * likeness[:, :, None]).view(decay.shape)
@@ -152,13 +154,24 @@ class _Within(torch.autograd.Function):
             grad_x = torch.empty_like(x)
             torch.mul(grad_driven, delta[..., None], out=grad_x)
             grad_delta = torch.linalg.vecdot(grad_driven, x)
-            # of exp(total[t] - total[s]), summed over s and over t: no matrix is needed
-            of_rows, of_columns = torch.linalg.vecdot(grad, y), (delta * grad_delta).transpose(1, 2)
-            of_likeness = torch.matmul(grad, driven.mT).mul_(decay)
-            of_likeness = _per_group(of_likeness, likeness).sum(2)
+            grad_weights = torch.matmul(grad, driven.mT).mul_(decay)
+            of_likeness = _per_group(grad_weights, likeness).sum(2)
+            of_decay = _per_group(grad_weights, likeness).mul_(likeness[:, :, None]).view(decay.shape)
+            grad_log_decay = _passed(of_decay, ctx.reverse).to(ctx.wide)
             grad_c = torch.matmul(of_likeness, _of_groups(b)).transpose(1, 2)
             grad_b = torch.matmul(of_likeness.mT, _of_groups(c)).transpose(1, 2)
-        return grad_x, grad_delta, of_rows.double() - of_columns.double(), grad_b, grad_c, None
+        return grad_x, grad_delta, grad_log_decay, None, grad_b, grad_c, None
+
+
+def _passed(of_decay: Tensor, reverse: bool) -> Tensor:
+    """For every position the sum over the pairs (t, s) that pass it, s < position <= t. of_decay: (B K, H, Q, Q).
+
+    Row sums less column sums, added up, are the same, but what a position gives to itself, often most of all, is in
+    both and leaves its rounding behind: too much for a gradient of head decays in float32.
+    """
+    ones = torch.ones_like(of_decay[0, 0])
+    from_here = torch.matmul(ones.tril() if reverse else ones.triu(), of_decay)
+    return (from_here.triu_(1) if reverse else from_here.tril_(-1)).sum(3)
 
 
 def _of_groups(x: Tensor) -> Tensor:

@@ -81,7 +81,10 @@ def test_step_sizes_are_those_of_both_directions():
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ({"directions": "forward"}, "hydra reads both directions at once; expected directions 'both', or kind 'mamba2'"),
+        (
+            {"directions": "forward"},
+            "hydra reads both directions at once; expected directions 'both', or kind 'mamba2'",
+        ),
         ({"conv_width": 4}, "hydra's convolution is centred; conv_width is 4, expected an odd number"),
     ],
 )
