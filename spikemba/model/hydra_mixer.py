@@ -30,7 +30,7 @@ class HydraMixer(nn.Module):
         """Raises ConfigError when heads do not divide the inner width, or groups the heads."""
         super().__init__()
         inner, heads = config.expand * width, n_heads(width, config)
-        self.inner, self.n_groups, self.head_width = inner, config.n_groups, config.head_width
+        self.inner, self.n_groups = inner, config.n_groups
         channels = inner + 4 * config.n_groups * config.state_size
         self.sizes = [inner if gate == "input" else 0, channels, 2 * heads]
         self.in_proj = nn.Linear(width, sum(self.sizes), bias=False)
@@ -96,7 +96,7 @@ class HydraMixer(nn.Module):
         x, *of_scans = xbc.split([self.inner, n, n, n, n], dim=-1)
         b, c, b_back, c_back = (one.unflatten(-1, (self.n_groups, -1)) for one in of_scans)
         itself = F.linear(x, self.fc_D.weight) + self.D
-        x = x.unflatten(-1, (-1, self.head_width))
+        x = x.unflatten(-1, (len(self.D), -1))
         ahead, behind = delta.chunk(2, dim=-1)
         a = -at_least_float32(self.A_log).exp()
         y = dual_scan(x, ahead, a, b, c)

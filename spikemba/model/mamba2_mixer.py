@@ -58,7 +58,7 @@ class Mamba2Direction(nn.Module):
         super().__init__()
         heads = n_heads(width, config)
         self.reverse = reverse
-        self.inner, self.n_groups, self.head_width = config.expand * width, config.n_groups, config.head_width
+        self.inner, self.n_groups = config.expand * width, config.n_groups
         channels = self.inner + 2 * config.n_groups * config.state_size
         self.conv1d = nn.Conv1d(channels, channels, config.conv_width, groups=channels)
         self.dt_bias = nn.Parameter(spread_steps(heads))
@@ -110,7 +110,7 @@ class Mamba2Direction(nn.Module):
         n = (xbc.shape[-1] - self.inner) // 2
         x, b, c = xbc.split([self.inner, n, n], dim=-1)
         groups = (self.n_groups, -1)
-        return x.unflatten(-1, (-1, self.head_width)), b.unflatten(-1, groups), c.unflatten(-1, groups)
+        return x.unflatten(-1, (len(self.D), -1)), b.unflatten(-1, groups), c.unflatten(-1, groups)
 
     def _delta(self, dt: Tensor, mask: Tensor | None, step_offset: Tensor | None) -> Tensor:
         return positive_steps(dt if step_offset is None else dt + step_offset[..., None], self.dt_bias, mask)
@@ -202,6 +202,6 @@ def positive_steps(dt: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 def n_heads(width: int, config: MixerConfig) -> int:
     """H. Raises ConfigError when the configuration's heads and groups do not fit the width."""
     try:
-        return config.heads_in(width)
+        return config.n_dual_heads(width)
     except ValueError as fault:
         raise ConfigError("mixer", [str(fault)]) from None

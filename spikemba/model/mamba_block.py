@@ -51,8 +51,9 @@ class MixerConfig(Config):
     """Taps of the convolution, in positions; odd for `hydra`, whose position sees as many before it as after it."""
     step_rank: PositiveInt | None = None
     """Rank of the step size's projection; by default width / 16, rounded up. For `scan` only."""
-    head_width: PositiveInt = 64
-    """P, inner channels that share one decay, for `mamba2` and `hydra` only."""
+    head_width: PositiveInt | None = None
+    """P, inner channels that share one decay, for `mamba2` and `hydra` only; by default 64, or the largest power of two
+    below it that divides E."""
     n_groups: PositiveInt = 1
     """G, groups of heads that share what they write and read by (B and C), for `mamba2` and `hydra` only."""
     n_heads: PositiveInt = 8
@@ -72,16 +73,17 @@ class MixerConfig(Config):
             raise ValueError(f"hydra's convolution is centred; conv_width is {self.conv_width}, expected an odd number")
         return self
 
-    def heads_in(self, width: int) -> int:
+    def n_dual_heads(self, width: int) -> int:
         """H, how many heads `mamba2` and `hydra` have at a width; 0 for others. Raises ValueError where none fit."""
         if self.kind not in _DUAL:
             return 0
         inner = self.expand * width
-        if inner % self.head_width:
+        head_width = self.head_width or math.gcd(inner, 64)
+        if inner % head_width:
             raise ValueError(
-                f"mixer.head_width is {self.head_width}; expected a divisor of the inner width {inner} (expand x width)"
+                f"mixer.head_width is {head_width}; expected a divisor of the inner width {inner} (expand x width)"
             )
-        heads = inner // self.head_width
+        heads = inner // head_width
         if heads % self.n_groups:
             raise ValueError(f"mixer.n_groups is {self.n_groups}; expected a divisor of the {heads} heads")
         return heads

@@ -95,7 +95,7 @@ def test_what_hydra_cannot_be_is_refused_in_one_line(settings, fault):
 
 def test_it_begins_as_published_and_refuses_streams_and_orders():
     config = MixerConfig(kind="hydra")
-    assert (config.state_size, config.conv_width, config.head_width) == (64, 7, 64)
+    assert (config.state_size, config.conv_width, config.n_dual_heads(96)) == (64, 7, 3)
     assert MixerConfig(kind="hydra", state_size=8).state_size == 8
     mixer = small()
     with pytest.raises(ConfigError, match="'hydra' reads the future; a stream needs 'scan' or 'mamba2'"):
