@@ -70,13 +70,19 @@ class HydraMixer(nn.Module):
         """
         return self._steps(F.linear(x, self.in_proj.weight[-2 * len(self.D) :]), None, None).mean(-1)
 
-    def step(self, x: Tensor, state: MixerState | None, gate: Tensor | None = None) -> tuple[Tensor, MixerState]:
+    def step(
+        self,
+        x: Tensor,  # noqa: ARG002
+        state: MixerState | None,  # noqa: ARG002
+        gate: Tensor | None = None,  # noqa: ARG002
+    ) -> tuple[Tensor, MixerState]:
         """Raises ConfigError: half of the matrix is the future, which a stream does not have."""
         raise ConfigError("mixer", ["kind: 'hydra' reads the future; a stream needs 'scan' or 'mamba2', 'forward'"])
 
     def _convolved(self, xbc: Tensor, mask: Tensor | None) -> Tensor:
-        """silu of the convolution that sees as many positions before as after, (B, L, E + 4 G N); not cleared at padding,
-        which steps of 0 leave out.
+        """silu of the convolution that sees as many positions before as after, (B, L, E + 4 G N).
+
+        Not cleared at padding, which steps of 0 leave out.
         """
         length, half = xbc.shape[1], self.conv1d.kernel_size[0] // 2
         if mask is not None:

@@ -1,4 +1,4 @@
-"""The Mamba-2 mixer: projection, causal convolution, scan by matrix products in one or two directions, norm, projection.
+"""The Mamba-2 mixer: projection, causal convolution, scan by matrix products in one or two directions, gated norm.
 
 Parameters keep Mamba-2's names (`in_proj`, `conv1d`, `dt_bias`, `A_log`, `D`, `norm`, `out_proj`), so that published
 weights of one direction load as they are; a second direction has its own below `backward_scan`.
@@ -193,7 +193,7 @@ class Mamba2Mixer(Mamba2Direction):
 
 
 def positive_steps(dt: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """softplus(dt + bias), in float32 also for half precision, and 0 where the mask is, so that padding does nothing."""
+    """softplus(dt + bias), in float32 also for half precision; 0 where the mask is, so that padding does nothing."""
     with in_full_precision(dt):
         delta = F.softplus(at_least_float32(dt) + bias)
         return delta if mask is None else delta * mask[..., None]

@@ -1,4 +1,4 @@
-"""Single Mamba-2 and Hydra mixers from published files: their sizes read off the tensors, the tensors under their names.
+"""Single Mamba-2 and Hydra mixers from published files: sizes read off the tensors, tensors under their names.
 
 Public models keep a mixer below a prefix, `backbone.layers.3.mixer.` of the authors' language models; a file of one
 mixer alone has none. Nothing that a file holds is run.

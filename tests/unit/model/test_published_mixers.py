@@ -52,7 +52,9 @@ def test_half_precision_becomes_float32(tmp_path):
 def test_what_does_not_fit_is_named(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"layers.0.mixer." + name: value for name, value in public("mamba2").items()}, path)
-    with pytest.raises(CheckpointError, match=r"no tensor in_proj.weight of a mixer; its mixers stand below 'layers\.0"):
+    with pytest.raises(
+        CheckpointError, match=r"no tensor in_proj.weight of a mixer; its mixers stand below 'layers\.0"
+    ):
         load_mixer(path)
     with pytest.raises(CheckpointError, match="mixer.n_groups is 4; expected a divisor of the 6 heads"):
         load_mixer(path, "layers.0.mixer.", n_groups=4)
