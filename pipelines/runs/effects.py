@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikemba.config import Config, flat, parse_overrides
+from spikemba.model.mamba_block import STATE_SPACES
 
 Settings = Mapping[str, Any]
 """`section.key` -> value, of a whole configuration."""
@@ -53,14 +54,20 @@ TABLE = (
     ),
     Unless(_all("model.slots", "per_block", "carry"), lambda s: s["model.n_blocks"] > 1, "model.n_blocks is above 1"),
     Unless(
-        ["model.slots.step_offset", *_all("model.mixer", "state_size", "step_rank")],
-        lambda s: s["model.mixer.kind"] == "scan",
-        "model.mixer.kind is scan",
+        ["model.slots.step_offset", "model.mixer.state_size"],
+        lambda s: s["model.mixer.kind"] in STATE_SPACES,
+        "model.mixer.kind is scan, mamba2 or hydra",
+    ),
+    Unless(["model.mixer.step_rank"], lambda s: s["model.mixer.kind"] == "scan", "model.mixer.kind is scan"),
+    Unless(
+        _all("model.mixer", "head_width", "n_groups"),
+        lambda s: s["model.mixer.kind"] in STATE_SPACES and s["model.mixer.kind"] != "scan",
+        "model.mixer.kind is mamba2 or hydra",
     ),
     Unless(
         _all("model.mixer", "directions", "conv_width"),
         lambda s: s["model.mixer.kind"] != "attention",
-        "model.mixer.kind is scan, conv or attention_conv",
+        "model.mixer.kind is another than attention",
     ),
     Unless(
         ["model.mixer.n_heads"],

@@ -38,8 +38,12 @@ ABLATIONS: dict[str, dict[str, str]] = {
         "closed": "model.relevant_mamba.gate_bias=0.0",
     },
     "spike_gate": {value: f"model.relevant_mamba.spike_norm={value}" for value in ("layer", "none")},
-    # the source compares with a transformer of the same width; the others tell the scan from its convolution
-    "mixer": {value: f"model.mixer.kind={value}" for value in ("scan", "conv", "attention", "attention_conv")},
+    # newer state spaces; the source compares with a transformer of the same width; the others tell the scan from its
+    # convolution
+    "mixer": {
+        value: f"model.mixer.kind={value}"
+        for value in ("scan", "mamba2", "hydra", "conv", "attention", "attention_conv")
+    },
     "position": {value: f"model.moment_reasoner.position={value}" for value in ("sine", "once", "read", "none")},
     "heads": {value: f"model.heads.reads={value}" for value in ("states", "spikes", "both")},
     "negatives": {value: f"loss.negative_pair={value}" for value in ("0.0", "1.0")},

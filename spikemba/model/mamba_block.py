@@ -7,15 +7,16 @@ names (`in_proj`, `conv1d`, `x_proj`, `dt_proj`, `A_log`, `D`, `out_proj`).
 # Shapes: B pairs, L positions, D width, E inner width, N state size.
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from spikemba.config import Config
+from spikemba.config import Config, Tree, merge
 from spikemba.errors import ConfigError
 from spikemba.ops.causal_conv import causal_conv_silu, causal_conv_silu_both, causal_conv_silu_from, gated_sum
 from spikemba.ops.selective_scan import scan_block, scan_from
@@ -26,12 +27,20 @@ OPEN_GATE_BIAS = 1.2784645427610738
 GateSource = Literal["input", "other"]
 
 
-class MixerConfig(Config):
-    """The layers that mix positions, in the moment reasoner and in the relevant Mamba."""
+_DUAL: dict[str, Tree] = {"mamba2": {"state_size": 64}, "hydra": {"state_size": 64, "conv_width": 7}}
+"""What kinds whose heads share a decay begin with."""
+STATE_SPACES = ("scan", *_DUAL)
+"""Kinds with states, and so with steps."""
 
-    kind: Literal["scan", "conv", "attention", "attention_conv"] = "scan"
-    """Ablations: `conv` keeps the convolution and leaves out the scan; `attention` puts softmax attention of the same
-    width in place of both, `attention_conv` in place of the scan alone."""
+
+class MixerConfig(Config):
+    """The layers that mix positions: of the moment reasoner, of the relevant Mamba, of VideoMamba."""
+
+    kind: Literal["scan", "mamba2", "hydra", "conv", "attention", "attention_conv"] = "scan"
+    """`scan`: Mamba. `mamba2`: Mamba-2, whose states decay by one number per head, so that it runs as matrix products
+    and affords more of them; state_size is then 64. `hydra`: its two-way form, with one centred convolution;
+    state_size is then 64, conv_width 7. Ablations: `conv` keeps the convolution and leaves out the scan; `attention`
+    puts softmax attention of the same width in place of both, `attention_conv` in place of the scan alone."""
     directions: Literal["both", "forward"] = "both"
     """Scan directions. The source names none; a forward scan alone leaves trailing slots without influence."""
     expand: PositiveInt = 2
@@ -39,11 +48,45 @@ class MixerConfig(Config):
     state_size: PositiveInt = 16
     """N, numbers kept per inner channel."""
     conv_width: PositiveInt = 4
-    """Taps of the causal convolution, in positions."""
+    """Taps of the convolution, in positions; odd for `hydra`, whose position sees as many before it as after it."""
     step_rank: PositiveInt | None = None
-    """Rank of the step size's projection; by default width / 16, rounded up."""
+    """Rank of the step size's projection; by default width / 16, rounded up. For `scan` only."""
+    head_width: PositiveInt | None = None
+    """P, inner channels that share one decay, for `mamba2` and `hydra` only; by default 64, or the largest power of two
+    below it that divides E."""
+    n_groups: PositiveInt = 1
+    """G, groups of heads that share what they write and read by (B and C), for `mamba2` and `hydra` only."""
     n_heads: PositiveInt = 8
     """Heads, for `attention` and `attention_conv` only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_kind(cls, tree: Any) -> Any:
+        """State size and taps as the kind was published with, where they are not given."""
+        return merge(_DUAL.get(str(tree.get("kind")), {}), tree) if isinstance(tree, Mapping) else tree
+
+    @model_validator(mode="after")
+    def _hydra_has_two_sides(self) -> Self:
+        if self.kind == "hydra" and self.directions != "both":
+            raise ValueError("hydra reads both directions at once; expected directions 'both', or kind 'mamba2'")
+        if self.kind == "hydra" and self.conv_width % 2 == 0:
+            raise ValueError(f"hydra's convolution is centred; conv_width is {self.conv_width}, expected an odd number")
+        return self
+
+    def n_dual_heads(self, width: int) -> int:
+        """H, how many heads `mamba2` and `hydra` have at a width; 0 for others. Raises ValueError where none fit."""
+        if self.kind not in _DUAL:
+            return 0
+        inner = self.expand * width
+        head_width = self.head_width or math.gcd(inner, 64)
+        if inner % head_width:
+            raise ValueError(
+                f"mixer.head_width is {head_width}; expected a divisor of the inner width {inner} (expand x width)"
+            )
+        heads = inner // head_width
+        if heads % self.n_groups:
+            raise ValueError(f"mixer.n_groups is {self.n_groups}; expected a divisor of the {heads} heads")
+        return heads
 
 
 @dataclass(frozen=True)
@@ -51,9 +94,9 @@ class MixerState:
     """What a stream carries from one call to the next."""
 
     conv: Tensor
-    """(B, K - 1, E): the convolution's last inputs."""
+    """(B, K - 1, E): the convolution's last inputs; of Mamba-2 those of b and c too, (B, K - 1, E + 2 G N)."""
     scan: Tensor
-    """(B, E, N): the scan's state."""
+    """(B, E, N), of Mamba-2 (B, H, P, N): the scan's state."""
 
 
 class DirectionalScan(nn.Module):
@@ -146,7 +189,7 @@ class MambaMixer(nn.Module):
         super().__init__()
         inner = config.expand * width
         self.in_proj = nn.Linear(width, 2 * inner if gate == "input" else inner, bias=False)
-        self.gate_proj = _gate_projection(width, inner, gate_bias) if gate == "other" else None
+        self.gate_proj = gate_projection(width, inner, gate_bias) if gate == "other" else None
         self.forward_scan = DirectionalScan(width, config, reverse=False)
         self.backward_scan = DirectionalScan(width, config, reverse=True) if config.directions == "both" else None
         self.out_proj = nn.Linear(inner, width, bias=False)
@@ -249,7 +292,7 @@ class ConvMixer(nn.Module):
         super().__init__()
         inner = config.expand * width
         self.in_proj = nn.Linear(width, 2 * inner if gate == "input" else inner, bias=False)
-        self.gate_proj = _gate_projection(width, inner, gate_bias) if gate == "other" else None
+        self.gate_proj = gate_projection(width, inner, gate_bias) if gate == "other" else None
         self.conv = Convolutions(inner, config)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
@@ -275,7 +318,7 @@ class AttentionMixer(nn.Module):
         self.n_heads = config.n_heads
         self.conv = Convolutions(width, config) if config.kind == "attention_conv" else None
         self.qkv_proj = nn.Linear(width, 3 * inner)
-        self.gate_proj = _gate_projection(width, inner, gate_bias)
+        self.gate_proj = gate_projection(width, inner, gate_bias)
         self.reads_other = gate == "other"
         self.out_proj = nn.Linear(inner, width, bias=False)
 
@@ -289,32 +332,23 @@ class AttentionMixer(nn.Module):
         return out
 
 
-Mixer = MambaMixer | ConvMixer | AttentionMixer
-
-_MIXERS: dict[str, type[Mixer]] = {
-    "scan": MambaMixer,
-    "conv": ConvMixer,
-    "attention": AttentionMixer,
-    "attention_conv": AttentionMixer,
-}
-
-
-def make_mixer(width: int, config: MixerConfig, *, gate: GateSource = "input", gate_bias: float = 0.0) -> Mixer:
-    """The mixer that `config.kind` names."""
-    return _MIXERS[config.kind](width, config, gate=gate, gate_bias=gate_bias)
-
-
-def _gate_projection(width: int, inner: int, bias: float) -> nn.Linear:
+def gate_projection(width: int, inner: int, bias: float) -> nn.Linear:
+    """What makes a gate of another sequence; bias: its initial one."""
     projection = nn.Linear(width, inner)
     nn.init.constant_(projection.bias, bias)
     return projection
 
 
 @torch.no_grad()
-def _initial_step_size(dt_proj: nn.Linear, smallest: float = 1e-3, largest: float = 0.1, floor: float = 1e-4) -> None:
-    """Spread softplus(bias) log-uniformly over [smallest, largest] seconds of state time, as Mamba does."""
+def _initial_step_size(dt_proj: nn.Linear) -> None:
+    """A bias of `spread_steps`, and weights that keep the variance of what they read, as Mamba does."""
     bound = dt_proj.in_features**-0.5
     nn.init.uniform_(dt_proj.weight, -bound, bound)
-    spread = torch.rand(dt_proj.out_features) * math.log(largest / smallest) + math.log(smallest)
+    dt_proj.bias.copy_(spread_steps(dt_proj.out_features))
+
+
+def spread_steps(n: int, smallest: float = 1e-3, largest: float = 0.1, floor: float = 1e-4) -> Tensor:
+    """(n,) whose softplus is spread log-uniformly over [smallest, largest] seconds of state time."""
+    spread = torch.rand(n) * math.log(largest / smallest) + math.log(smallest)
     step = spread.exp().clamp(min=floor)
-    dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
+    return step + torch.log(-torch.expm1(-step))  # the inverse of softplus

@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.model.mamba_block import MixerConfig, make_mixer
+from spikemba.model.mamba_block import STATE_SPACES, MixerConfig
+from spikemba.model.mixers import make_mixer
 from spikemba.model.spikemba.packing import Packing, Side
 
 
@@ -62,7 +63,7 @@ class MomentReasoner(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mixer = make_mixer(width, mixer)
         self.slot_step = None
-        if slots.step_offset is not None and slots.n_slots and mixer.kind == "scan":
+        if slots.step_offset is not None and slots.n_slots and mixer.kind in STATE_SPACES:
             self.slot_step = nn.Parameter(torch.full((slots.n_slots,), float(slots.step_offset)))
 
     def forward(self, x: Tensor, mask: Tensor, slots: Tensor, position: Tensor | None) -> tuple[Tensor, Tensor]:

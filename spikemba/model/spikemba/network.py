@@ -101,6 +101,7 @@ class SpikeMbaConfig(Config):
         for name, n_heads in {"spiking_saliency": self.spiking_saliency.n_heads, "mixer": self.mixer.n_heads}.items():
             if self.width % n_heads:
                 raise ValueError(f"width {self.width} is not a multiple of {name}.n_heads {n_heads}")
+        self.mixer.n_dual_heads(self.width)  # refuses those that do not fit
         return self
 
 

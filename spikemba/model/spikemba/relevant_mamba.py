@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from spikemba.config import Config
-from spikemba.model.mamba_block import OPEN_GATE_BIAS, MixerConfig, make_mixer
+from spikemba.model.mamba_block import OPEN_GATE_BIAS, MixerConfig
+from spikemba.model.mixers import make_mixer
 
 
 class RelevantMambaConfig(Config):

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from spikemba.config import Config, Tree, from_preset
 from spikemba.errors import ShapeError
-from spikemba.model.mamba_block import MambaMixer, MixerConfig
+from spikemba.model.mamba_block import STATE_SPACES, MixerConfig
+from spikemba.model.mixers import state_space_mixer
 from spikemba.model.video_mamba.token_grid import Reversal, TokenGrid
 from spikemba.ops.recompute import recomputed
 
@@ -79,8 +80,14 @@ class VideoMambaConfig(Config):
             )
         if self.readout == "class" and not self.class_token:
             raise ValueError("readout is 'class' and class_token is false; choose readout 'mean'")
-        if self.mixer.kind != "scan" or self.mixer.directions != "both":
-            raise ValueError("mixer: VideoMamba scans in both directions; expected kind 'scan' and directions 'both'")
+        if self.mixer.kind not in STATE_SPACES or self.mixer.directions != "both":
+            kinds = " or ".join(map(repr, STATE_SPACES))
+            raise ValueError(f"mixer: VideoMamba scans in both directions; expected kind {kinds}, directions 'both'")
+        if self.mixer.kind == "hydra" and self.reversal != "spatio_temporal":
+            raise ValueError(
+                f"reversal is {self.reversal!r}, and hydra reads one order from both ends; expected 'spatio_temporal'"
+            )
+        self.mixer.n_dual_heads(self.width)  # refuses those that do not fit
         return self
 
     @property
@@ -122,7 +129,7 @@ class VideoMambaBlock(nn.Module):
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()
         self.norm = make_norm(config)
-        self.mixer = MambaMixer(config.width, config.mixer)
+        self.mixer = state_space_mixer(config.width, config.mixer)
 
     def forward(self, residual: Tensor, order: Tensor | None) -> Tensor:
         """residual: (B, L, D) -> what is to be added to it."""

@@ -49,7 +49,7 @@ def test_there_is_a_variant_for_every_ablation_of_the_methods():
     assert list(ABLATIONS["slots"]) == ["0", "4", "8", "16", "32", "none_wider", "reaching"]
     assert list(ABLATIONS["spike_steps"]) == ["1", "2", "4", "8", "10"]
     assert list(ABLATIONS["blocks"]) == ["2", "4", "6", "8"]
-    assert list(ABLATIONS["mixer"]) == ["scan", "conv", "attention", "attention_conv"]
+    assert list(ABLATIONS["mixer"]) == ["scan", "mamba2", "hydra", "conv", "attention", "attention_conv"]
     more = {"scan", "gate", "spike_gate", "slots_place", "slots_carry", "position", "heads", "negatives", "preset"}
     assert more < set(ABLATIONS)
 
@@ -72,6 +72,7 @@ def test_every_variant_differs_as_its_name_says(corpus):
     assert named["blocks=8"].model.n_blocks == 8
     assert named["gate=closed"].model.relevant_mamba.gate_bias == 0
     assert named["preset=paper"].loss.foreground == 0
+    assert named["mixer=mamba2"].model.mixer.state_size == named["mixer=hydra"].model.mixer.state_size == 64
     assert named["mixer=attention_conv"].model.mixer.kind == "attention_conv"
 
 

@@ -4,15 +4,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spikemba.model.mamba_block import MixerConfig, make_mixer
+from spikemba.model.mamba_block import MixerConfig
+from spikemba.model.mixers import make_mixer
 
 WIDTH, LENGTH, TAPS = 16, 12, 4
-KINDS = ("scan", "conv", "attention", "attention_conv")
+KINDS = ("scan", "mamba2", "hydra", "conv", "attention", "attention_conv")
 
 
 def mixer_of(kind, gate="input", **more):
     torch.manual_seed(0)
-    return make_mixer(WIDTH, MixerConfig(kind=kind, conv_width=TAPS, n_heads=4, **more), gate=gate)
+    sizes = {"n_heads": 4, "head_width": 8, "conv_width": TAPS - (kind == "hydra"), **more}
+    return make_mixer(WIDTH, MixerConfig(kind=kind, **sizes), gate=gate)
 
 
 def sees(mixer, position):
@@ -25,7 +27,7 @@ def sees(mixer, position):
 def test_without_a_scan_a_position_sees_as_far_as_the_convolutions_reach():
     assert sees(mixer_of("conv"), 5) == [2, 3, 4, 5, 6, 7, 8]  # K - 1 = 3 to each side
     assert sees(mixer_of("conv", directions="forward"), 5) == [2, 3, 4, 5]
-    for kind in ("scan", "attention", "attention_conv"):
+    for kind in ("scan", "mamba2", "hydra", "attention", "attention_conv"):
         assert sees(mixer_of(kind), 5) == list(range(LENGTH))
 
 

@@ -26,6 +26,16 @@ VARIANTS = {
     "attention behind the convolution": {"mixer": {"kind": "attention_conv"}},
     "convolution without scan": {"mixer": {"kind": "conv"}},
     "forward only": {"mixer": {"directions": "forward"}},
+    "mamba2": {"mixer": {"kind": "mamba2", "state_size": 8}},
+    "mamba2, long slots on both sides": {
+        "slots": {"n_slots": 5, "place": "both", "step_offset": 8.0},
+        "mixer": {"kind": "mamba2", "head_width": 16, "n_groups": 2},
+    },
+    "hydra": {"mixer": {"kind": "hydra", "state_size": 8}},
+    "hydra, long slots as the source": {
+        "slots": {"n_slots": 4, "place": "source", "step_offset": 8.0},
+        "mixer": {"kind": "hydra", "head_width": 16, "n_groups": 4},
+    },
     "no slots": {"slots": {"n_slots": 0}},
     "slots as the source": {"slots": {"n_slots": 4, "place": "source"}},
     "slots per block": {"slots": {"n_slots": 4, "per_block": True}},

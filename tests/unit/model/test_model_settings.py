@@ -15,6 +15,7 @@ TINY = {
     "mixer": {"n_heads": 4},
 }
 ATTENTION = {"mixer": {"kind": "attention"}}
+MAMBA2 = {"mixer": {"kind": "mamba2", "head_width": 16}}
 NEURONS = {"spiking_saliency": {"attention_neurons": True}}
 
 PARAMETERS = {
@@ -32,6 +33,8 @@ PARAMETERS = {
     "mixer.state_size": 8,
     "mixer.conv_width": 3,
     "mixer.step_rank": 5,
+    "mixer.head_width": 8,
+    "mixer.n_groups": 2,
     "slots.n_slots": 0,
     "slots.per_block": True,
     "slots.step_offset": 8.0,
@@ -137,7 +140,8 @@ def test_settings_of_the_structure_change_the_parameters(name):
 
 
 def trees(name, value):
-    return TINY, merge(TINY, setting(name, value))
+    base = merge(TINY, MAMBA2 if name in ("mixer.head_width", "mixer.n_groups") else {})
+    return base, merge(base, setting(name, value))
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

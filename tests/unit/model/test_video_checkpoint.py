@@ -51,6 +51,16 @@ def adapt(base, folder, method="ssp", **how):
     return adapted.eval()
 
 
+@pytest.mark.parametrize("kind", ["mamba2", "hydra"])
+def test_a_checkpoint_keeps_its_kind_of_mixer(kind, tmp_path):
+    model = new_model(mixer={"kind": kind})
+    save_video_checkpoint(tmp_path, VideoCheckpoint(model))
+    found = load_video_checkpoint(tmp_path).model
+    assert found.config.mixer.kind == kind
+    with torch.no_grad():
+        torch.testing.assert_close(found(video()), model(video()), rtol=0, atol=0)
+
+
 def test_a_checkpoint_gives_the_model_back(base):
     found = load_video_checkpoint(base)
     with torch.no_grad():

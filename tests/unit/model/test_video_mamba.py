@@ -160,3 +160,20 @@ def test_what_does_not_fit_is_refused():
         VideoMambaConfig.parse({"n_frames": 1})
     with pytest.raises(ConfigError, match="scans in both directions"):
         VideoMambaConfig.parse({"mixer": {"directions": "forward"}})
+    with pytest.raises(ConfigError, match="reversal is 'spatial', and hydra reads one order from both ends"):
+        VideoMambaConfig.parse({"mixer": {"kind": "hydra"}, "reversal": "spatial"})
+    with pytest.raises(ConfigError, match="mixer.head_width is 48; expected a divisor of the inner width 800"):
+        VideoMambaConfig.parse({"mixer": {"kind": "mamba2", "head_width": 48, "expand": 2}, "width": 400})
+
+
+@pytest.mark.parametrize("kind", ["mamba2", "hydra"])
+def test_blocks_of_other_state_spaces_read_everything_and_learn(kind):
+    model = make(mixer={"kind": kind, "state_size": 4}).train()
+    video = torch.randn(2, 3, 4, 16, 16, requires_grad=True)
+    model(video)[0].square().sum().backward()
+    assert video.grad[0].abs().amax((0, 2, 3)).all()
+    assert not video.grad[1].any()
+    assert all(parameter.grad is not None for parameter in model.layers.parameters())
+    maps = model.step_maps(video.detach())
+    assert maps.shape == (2, 2, 2, 2, 2)
+    assert (maps > 0).all()
