@@ -194,7 +194,9 @@ def _between(
     kept = delta * (whole - total).exp().to(dtype).transpose(1, 2)
     driven = (x * kept[..., None]).transpose(1, 2).unflatten(1, (groups, -1))  # (B K, G, H / G, Q, P)
     added = torch.matmul(driven.mT, _of_groups(b)[:, :, None]).flatten(1, 2)  # (B K, H, P, N)
-    added, decay = (one.unflatten(0, (len(one) // n_chunks, n_chunks)) for one in (added, whole.exp().to(dtype)[..., None]))
+    added, decay = (
+        one.unflatten(0, (len(one) // n_chunks, n_chunks)) for one in (added, whole.exp().to(dtype)[..., None])
+    )
     h = torch.zeros_like(added[:, 0]) if state is None else state
     before = []
     for k in reversed(range(n_chunks)) if reverse else range(n_chunks):
