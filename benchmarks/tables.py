@@ -372,6 +372,27 @@ BLOCKS = Table(
     ],
     note="32 pairs, 107 positions, width 256, 8 steps, 8 heads; forward / forward and backward.",
 )
+MIXERS = Table(
+    "mixers",
+    "Whole mixers on a CPU, one thread",
+    ("", "forward, ms", "forward and backward, ms", "x the scan's", "peak MiB"),
+    [
+        (
+            name,
+            *(Cell(f"(32,75,256) {name}", key, "1") for key in ("forward_ms", "both_ms")),
+            Cell(f"(32,75,256) {name}", "times_the_scan", "1", Shown(2)) if beside else None,
+            Cell(f"(32,75,256) {name}", "peak_mb", "1", Shown(0)),
+        )
+        for name, beside in {
+            "scan, both": False,
+            "mamba2, both": True,
+            "hydra": True,
+            "scan, forward": False,
+            "mamba2, forward": True,
+        }.items()
+    ],
+    note="32 pairs, 75 clips, width 256; the scan has 16 states, the others 64; the ratio is to the same directions.",
+)
 _RATES = ("train_pairs_per_s", "train_with_negatives_pairs_per_s")
 NETWORK = Table(
     "network",
@@ -548,7 +569,7 @@ THEMES = {
     "Parts of the network": [CLAIMS, LEFT],
     "Libraries and words": [SEARCH, WORDS],
     "Encoders and recognition": [ENCODER, MOTIONS, ADAPTED],
-    "Speed of the network": [SCAN, SCAN_ONE, BLOCKS, NETWORK, ROOFLINE, GROWTH, PEER],
+    "Speed of the network": [SCAN, SCAN_ONE, MIXERS, BLOCKS, NETWORK, ROOFLINE, GROWTH, PEER],
     "Speed of the rest": [LIBRARY, LANCE, SERVE, EXTRACTION, FRAMES],
 }
 """The page, theme by theme."""

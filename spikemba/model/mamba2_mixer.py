@@ -87,7 +87,7 @@ class Mamba2Direction(nn.Module):
         xbc = causal_conv_silu(xbc[:, order], *self.convolution, mask)
         return self._scan(xbc, dt[:, order], mask, None, False)[:, order.argsort()]
 
-    def step_sizes(self, dt: Tensor) -> Tensor:
+    def mean_steps(self, dt: Tensor) -> Tensor:
         """How far each position moves the state, averaged over the heads. dt: (B, L, H) -> (B, L)."""
         return self._delta(dt, None, None).mean(-1)
 
@@ -169,8 +169,8 @@ class Mamba2Mixer(Mamba2Direction):
         x: (B, L, D).  order: as in forward; a position's step does not depend on it here.
         """
         dt = F.linear(x, self.in_proj.weight[-len(self.D) :])
-        found = super().step_sizes(dt)
-        return found if self.backward_scan is None else (found + self.backward_scan.step_sizes(dt)) / 2
+        found = self.mean_steps(dt)
+        return found if self.backward_scan is None else (found + self.backward_scan.mean_steps(dt)) / 2
 
     @torch.no_grad()
     def step(self, x: Tensor, state: MixerState | None, gate: Tensor | None = None) -> tuple[Tensor, MixerState]:

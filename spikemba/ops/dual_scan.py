@@ -98,7 +98,7 @@ def _scan(
         total = _sums(log_decay, reverse)  # (B K, H, Q)
         y: Tensor = _Within.apply(x, delta, log_decay, total.detach(), b, c, reverse)
         if n_chunks > 1 or state is not None:
-            between, state = _between(x, delta, total, b, c, state, batch, reverse)
+            between, state = _between(x, delta, total, b, c, state, n_chunks, reverse)
             y = y + between
         y = y.transpose(1, 2).reshape(batch, n_chunks * size, *x.shape[2:])[:, :length]
         return y, state
@@ -109,7 +109,7 @@ def _in_chunks(x: Tensor, n_chunks: int, size: int) -> Tensor:
     missing = n_chunks * size - x.shape[1]
     if missing:
         x = F.pad(x, [0, 0] * (x.dim() - 2) + [0, missing])
-    return x.reshape(-1, size, *x.shape[2:]) if n_chunks > 1 else x
+    return x.reshape(len(x) * n_chunks, size, *x.shape[2:]) if n_chunks > 1 else x
 
 
 def _sums(log_decay: Tensor, reverse: bool) -> Tensor:
@@ -142,7 +142,7 @@ class _Within(torch.autograd.Function):
         return torch.matmul(weights.view(decay.shape), driven)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of x, delta, log_decay, b and c."""
         x, delta, b, c, driven, decay, likeness = ctx.saved_tensors
@@ -169,7 +169,7 @@ def _passed(of_decay: Tensor, reverse: bool) -> Tensor:
     Row sums less column sums, added up, are the same, but what a position gives to itself, often most of all, is in
     both and leaves its rounding behind: too much for a gradient of head decays in float32.
     """
-    ones = torch.ones_like(of_decay[0, 0])
+    ones = of_decay.new_ones(of_decay.shape[2:])
     from_here = torch.matmul(ones.tril() if reverse else ones.triu(), of_decay)
     return (from_here.triu_(1) if reverse else from_here.tril_(-1)).sum(3)
 
@@ -181,11 +181,12 @@ def _of_groups(x: Tensor) -> Tensor:
 
 def _per_group(of_heads: Tensor, of_groups: Tensor) -> Tensor:
     """(B K, H, ...) -> (B K, G, H / G, ...); the heads of a group stand together."""
-    return of_heads.unflatten(1, (of_groups.shape[1], -1))
+    found: Tensor = of_heads.unflatten(1, (of_groups.shape[1], -1))
+    return found
 
 
 def _between(
-    x: Tensor, delta: Tensor, total: Tensor, b: Tensor, c: Tensor, state: Tensor | None, batch: int, reverse: bool
+    x: Tensor, delta: Tensor, total: Tensor, b: Tensor, c: Tensor, state: Tensor | None, n_chunks: int, reverse: bool
 ) -> tuple[Tensor, Tensor]:
     """What the positions of a chunk get from those before it, (B K, H, Q, P), and the state behind the last chunk."""
     groups, dtype = b.shape[2], x.dtype
@@ -193,8 +194,9 @@ def _between(
     kept = delta * (whole - total).exp().to(dtype).transpose(1, 2)
     driven = (x * kept[..., None]).transpose(1, 2).unflatten(1, (groups, -1))  # (B K, G, H / G, Q, P)
     added = torch.matmul(driven.mT, _of_groups(b)[:, :, None]).flatten(1, 2)  # (B K, H, P, N)
-    added, decay = (one.unflatten(0, (batch, -1)) for one in (added, whole.exp().to(dtype)[..., None]))
-    n_chunks = added.shape[1]
+    added, decay = (
+        one.unflatten(0, (len(one) // n_chunks, n_chunks)) for one in (added, whole.exp().to(dtype)[..., None])
+    )
     h = torch.zeros_like(added[:, 0]) if state is None else state
     before = []
     for k in reversed(range(n_chunks)) if reverse else range(n_chunks):

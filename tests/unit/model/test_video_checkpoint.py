@@ -53,12 +53,15 @@ def adapt(base, folder, method="ssp", **how):
 
 @pytest.mark.parametrize("kind", ["mamba2", "hydra"])
 def test_a_checkpoint_keeps_its_kind_of_mixer(kind, tmp_path):
-    model = new_model(mixer={"kind": kind})
-    save_video_checkpoint(tmp_path, VideoCheckpoint(model))
-    found = load_video_checkpoint(tmp_path).model
+    model, base = new_model(mixer={"kind": kind}), tmp_path / "base"
+    save_video_checkpoint(base, VideoCheckpoint(model))
+    found = load_video_checkpoint(base).model
     assert found.config.mixer.kind == kind
+    adapted = adapt(base, tmp_path / "adapted")
+    again = load_video_checkpoint(tmp_path / "adapted").model.eval()
     with torch.no_grad():
         torch.testing.assert_close(found(video()), model(video()), rtol=0, atol=0)
+        torch.testing.assert_close(again(video()), adapted(video()), rtol=0, atol=0)
 
 
 def test_a_checkpoint_gives_the_model_back(base):

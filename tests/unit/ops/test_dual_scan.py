@@ -115,6 +115,15 @@ def test_it_equals_the_scan_of_transformers(length, chunk):
     assert relative(state, last) < 1e-5
 
 
+@pytest.mark.parametrize("length", [5, 40])
+def test_a_batch_without_rows_gives_none(length):
+    tensors = inputs(0, length, 4, 3, 2, 5)
+    y = dual_scan(*tensors, chunk=8)
+    y.sum().backward()
+    assert y.shape == (0, length, 4, 3)
+    assert not tensors[2].grad.any()
+
+
 def test_half_precision_at_the_door_is_computed_in_float32():
     tensors = [tensor.detach().bfloat16() for tensor in inputs(2, 40, 4, 8, 1, 4)]
     with torch.autocast("cpu", torch.bfloat16):
