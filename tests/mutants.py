@@ -140,6 +140,19 @@ PLANTED: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("all states forget alike", "torch.arange(1, n + 1, dtype=torch.float32).log()", "torch.zeros(n)"),
         ("step sizes begin anywhere", "        _initial_step_size(self.dt_proj)\n", ""),
     ],
+    ("spikemba/model/hydra_mixer.py", "unit/model/test_hydra_mixer.py"): [
+        ("hydra counts a position twice", "F.pad(y[:, :-1], (0, 0, 0, 0, 1, 0))", "y"),
+    ],
+    ("spikemba/model/mamba2_mixer.py", "unit/model/test_mamba2_mixer.py"): [
+        ("a norm takes the spikes' amount away", 'norm_first=gate == "other"', "norm_first=False"),
+    ],
+    ("spikemba/model/mamba2_mixer.py", "unit/model/test_mixer_kinds.py"): [
+        (
+            "padding moves the states of heads",
+            "return delta if mask is None else delta * mask[..., None]",
+            "return delta",
+        ),
+    ],
     ("spikemba/model/spikemba/relevant_mamba.py", DETECTOR): [
         ("the spikes' norm has torch's floor", "nn.LayerNorm(width, eps=config.spike_norm_eps)", "nn.LayerNorm(width)"),
     ],
