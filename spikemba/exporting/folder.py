@@ -49,7 +49,7 @@ def export(source: str | Path, form: str = "onnx", out: Path | None = None) -> E
     if form not in WRITERS:
         raise UnknownName("export format", form, sorted(WRITERS))
     check_form(form)
-    checkpoint, folder = load_checkpoint(source), out or Path(f"export-{Path(str(source)).name}")
+    checkpoint, folder = load_checkpoint(source), out or Path(f"export-{Path(source).absolute().name}")
     _check_target(folder)
     encoder = mini_encoder(checkpoint)
     graphs = graphs_of(checkpoint, encoder)

@@ -28,11 +28,6 @@ class Graph:
     lengths: Mapping[str, Mapping[int, str]]
     """Input or output -> axis -> the name of its length, where that may be any from 1 on (in the form torch from 2)."""
 
-    @property
-    def file(self) -> str:
-        """Its file's name in ONNX."""
-        return f"{self.name}{SUFFIX['onnx']}"
-
 
 def check_form(form: str) -> None:
     """Raises PackageMissing for what the form needs."""
