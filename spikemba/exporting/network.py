@@ -35,12 +35,11 @@ class GrounderGraph(nn.Module):
     """
 
     def __init__(self, model: SpikeMba) -> None:
-        """Raises CheckpointError for a mixer that is an ablation and no scan."""
+        """Raises CheckpointError for a mixer that is no scan."""
         super().__init__()
-        if model.config.mixer.kind != "scan":
+        if (kind := model.config.mixer.kind) != "scan":
             raise CheckpointError(
-                f"its model.mixer.kind is {model.config.mixer.kind!r}, an ablation; expected 'scan', the network that "
-                "graphs are written of"
+                f"its model.mixer.kind is {kind!r}; expected 'scan', of which alone graphs are written"
             )
         self.model = in_plain_operations(model)
         heads = self.model.config.heads

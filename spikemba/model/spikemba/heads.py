@@ -184,7 +184,7 @@ class GroundingHeads(nn.Module):
             saliency = torch.einsum("bld,bd->bl", self.saliency_clip(clips), pooled) / math.sqrt(video.shape[-1])
         trains = spikes[-1].trains[:, :, query.shape[1] :] if spikes else video[None]
         proposal_spikes, proposal_current = self.proposal_neuron(trains, video_mask)
-        foreground = self.foreground(clips, video_mask).squeeze(-1)
+        foreground = self.foreground(clips, video_mask).flatten(1)  # squeeze is a branch in ONNX
         exists = None
         if self.existence is not None:
             rates = spikes[-1].rates[:, query.shape[1] :] if spikes else None
@@ -198,7 +198,7 @@ class GroundingHeads(nn.Module):
             clip_embeddings=self.contrast_clip(trains.mean(0)),
             query_embedding=self.contrast_query(masked_mean(query, query_mask)),
             spikes=spikes,
-            quality_logits=None if self.quality is None else self.quality(clips, video_mask).squeeze(-1),
+            quality_logits=None if self.quality is None else self.quality(clips, video_mask).flatten(1),
             edge_logits=edge_logits,
             exists_logits=exists,
         )

@@ -7,6 +7,7 @@ from spikemba.batch import Batch
 from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.encoders import mini
 from spikemba.errors import CheckpointError
+from spikemba.exporting.forms import Graph, write_onnx
 from spikemba.exporting.network import GrounderGraph
 from spikemba.exporting.scan import CHUNK, chunked_scan
 from spikemba.exporting.towers import TextGraph
@@ -61,9 +62,31 @@ def test_the_graph_says_what_the_network_says(variant):
             torch.testing.assert_close(found, getattr(expected, name), atol=1e-4, rtol=0, msg=name)
 
 
-def test_a_network_without_scans_is_refused():
-    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "mixer": {"kind": "conv"}}), 12, 10)
-    with pytest.raises(CheckpointError, match="model.mixer.kind is 'conv', an ablation; expected 'scan'"):
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: "+".join(one) or "default")
+@torch.inference_mode()
+def test_onnxruntime_says_what_the_network_says(variant, tmp_path):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, **variant}), 12, 10).eval()
+    graph = GrounderGraph(model)
+    inputs = {"video": torch.zeros(1, 75, 12), "query_tokens": torch.zeros(1, 40, 10)}
+    lengths = {"video": {1: "clips"}, "query_tokens": {1: "tokens"}}
+    write_onnx(Graph("grounder", graph, inputs, graph.outputs, lengths), tmp_path / "grounder.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "grounder.onnx", providers=["CPUExecutionProvider"])
+    for n_clips, n_tokens in ((1, 1), (7, 3), (40, 9)):
+        video, tokens = torch.randn(1, n_clips, 12), torch.randn(1, n_tokens, 10)
+        expected = predicted(model, video, tokens)
+        found = session.run(None, {"video": video.numpy(), "query_tokens": tokens.numpy()})
+        for name, array in zip(graph.outputs, found, strict=True):
+            torch.testing.assert_close(torch.from_numpy(array), getattr(expected, name), atol=1e-4, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["mamba2", "hydra", "conv", "attention"])
+def test_a_network_of_another_mixer_is_refused(kind):
+    model = SpikeMba(SpikeMbaConfig.parse({"width": 16, "mixer": {"kind": kind}}), 12, 10)
+    with pytest.raises(CheckpointError, match=f"model.mixer.kind is '{kind}'; expected 'scan'"):
         GrounderGraph(model)
 
 
