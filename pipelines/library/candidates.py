@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikemba.errors import command_line
 from spikemba.library import Library, StoredVideo
 from spikemba.library.clip_scores import ClipScores
 from spikemba.library.fusion import fused
@@ -37,18 +36,13 @@ class Candidate:
 
     def problem(self, library: Library) -> str | None:
         """What happened to the file since it was taken in, if anything did."""
-        encoders = library.encoders()
-        lengths = {one.manifest.clip_s for one in encoders.values()} - {None, 2.0}
-        clips = ["--clip-length", f"{lengths.pop():g}"] if len(lengths) == 1 else []
-        how = ["--encoder", "+".join(encoders), *clips, "--library", library.folder]
-        cure = f"run `{command_line('spikemba', 'index', self.path.parent, *how)}` once more"
         try:
-            status = self.path.stat()
+            if self.shown.is_as_it_was(self.path.stat()):
+                return None
+            what = "has changed since it was taken in, and this is of what it was"
         except OSError:
-            return f"{self.path} is not there any more; {cure}"
-        if not self.shown.is_as_it_was(status):
-            return f"{self.path} has changed since it was taken in, and this is of what it was; {cure}"
-        return None
+            what = "is not there any more"
+        return f"{self.path} {what}; run `{library.index_command(videos=self.path.parent)}` once more"
 
 
 def by_ranks(found: ClipScores, also: Sequence[int] = ()) -> list[int]:

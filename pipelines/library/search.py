@@ -282,8 +282,7 @@ def left_out(library: Library, encoder: ClipEncoder) -> list[str]:
     if not n:
         return notes
     said = f"{counted(n, 'video', 'videos')} without rows of {name} {'was' if n == 1 else 'were'} not looked at"
-    cure = command_line("spikemba", "index", "VIDEOS", "--encoder", name, "--library", library.folder)
-    return [f"{said}; run `{cure}`", *notes]
+    return [f"{said}; run `{library.index_command([name])}`", *notes]
 
 
 def problems(library: Library, shown: Sequence[Candidate]) -> list[str]:

@@ -61,6 +61,10 @@ class VideoHit:
     n_clips: int
 
 
+USUAL_CLIP_S = 2.0
+"""What `index` takes where no clip length is given."""
+
+
 @dataclass(frozen=True)
 class _Layout:
     """An encoder's matrix, and whose its rows are; runs in the order of their rows."""
@@ -194,7 +198,7 @@ class Library:
 
         known = video if isinstance(video, StoredVideo) else self.video(video)
         if known is None or known.duration_s is None:
-            raise FeaturesMissing(f"video {known.path if known else video}", self.folder, self._command(encoders))
+            raise FeaturesMissing(f"video {known.path if known else video}", self.folder, self.index_command(encoders))
         layouts = [self._layout(name) for name in encoders]
         streams = (layout.matrix.rows[self._part(layout, known)].astype(np.float32) for layout in layouts)
         return EncodedVideo(tuple(streams), known.duration_s)
@@ -266,15 +270,22 @@ class Library:
         run = layout.run(id_)
         if run is None:
             shown = f"video {id_}" if isinstance(video, int) else f"video {video.path}"
-            raise FeaturesMissing(shown, self.folder, self._command([layout.encoder.name]))
+            raise FeaturesMissing(shown, self.folder, self.index_command([layout.encoder.name]))
         return slice(int(layout.first[run]), int(layout.first[run] + layout.n_rows[run]))
 
     def _check(self, encoder: StoredEncoder, vector: Vector) -> None:
         if vector.shape != (encoder.dim,):
             raise ShapeError(f"the vector is {vector.shape}; rows of {encoder.name} expect ({encoder.dim},)")
 
-    def _command(self, encoders: Sequence[str]) -> str:
-        return command_line("spikemba", "index", "VIDEOS", "--encoder", "+".join(encoders), "--library", self.folder)
+    def index_command(self, encoders: Sequence[str] | None = None, videos: str | Path = "VIDEOS") -> str:
+        """What makes rows of these encoders, or of all that the library was seen to have, of its clip length."""
+        with self._state() as connection:
+            stored = read_encoders(connection)
+        names = [*stored] if encoders is None else encoders
+        lengths = {stored[name].manifest.clip_s for name in names if name in stored} - {None, USUAL_CLIP_S}
+        clips = ["--clip-length", f"{lengths.pop():g}"] if len(lengths) == 1 else []
+        how = ["--encoder", "+".join(names), *clips, "--library", self.folder]
+        return command_line("spikemba", "index", videos, *how)
 
     def _layout(self, name: str) -> _Layout:
         """The encoder's rows as they are now. Raises UnknownName, LibraryError."""
@@ -314,9 +325,8 @@ class Library:
 
 def mended_by(library: Library) -> str:
     """What makes damaged rows anew: an indexing alone keeps videos that are there."""
-    place, names = ("--library", library.folder), "+".join(library.encoders())
-    drop = command_line("spikemba", "library", "drop", "--damaged", *place)
-    return f"run `{drop}`, then `{command_line('spikemba', 'index', 'VIDEOS', '--encoder', names, *place)}`"
+    drop = command_line("spikemba", "library", "drop", "--damaged", "--library", library.folder)
+    return f"run `{drop}`, then `{library.index_command()}`"
 
 
 def _read_layout(folder: Path, connection: sqlite3.Connection, name: str) -> _Layout:

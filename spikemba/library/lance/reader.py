@@ -111,7 +111,7 @@ class LanceLibrary(Library):
         runs = self._runs(stored, ids)
         for id_, one in zip(ids, videos, strict=True):
             if id_ not in runs:
-                raise FeaturesMissing(f"video {_shown(one)}", self.folder, self._command([encoder]))
+                raise FeaturesMissing(f"video {_shown(one)}", self.folder, self.index_command([encoder]))
         found = self._scores_of(stored, vector, [runs[id_] for id_ in dict.fromkeys(ids)])
         places = {int(video): i for i, video in enumerate(found.videos)}
         for id_, one in zip(ids, videos, strict=True):
@@ -125,14 +125,14 @@ class LanceLibrary(Library):
 
         known = video if isinstance(video, StoredVideo) else self.video(video)
         if known is None or known.duration_s is None:
-            raise FeaturesMissing(f"video {_shown(video)}", self.folder, self._command(encoders))
+            raise FeaturesMissing(f"video {_shown(video)}", self.folder, self.index_command(encoders))
         streams = []
         for name in encoders:
             stored = self._known(name)
             run = self._runs(stored, [known.id]).get(known.id)
             rows = self._fetched(stored, [run]).get(run.first_row) if run else None
             if run is None:
-                raise FeaturesMissing(f"video {known.path}", self.folder, self._command([name]))
+                raise FeaturesMissing(f"video {known.path}", self.folder, self.index_command([name]))
             if rows is None:
                 raise self._lost(known)
             streams.append(rows.astype(np.float32))

@@ -267,3 +267,20 @@ def test_texts_are_found_by_their_words(tmp_path):
         writer.drop([first])
     with Library.open(tmp_path) as library, library.reading() as connection:
         assert connection.execute(question, ("cafe",)).fetchall() == []
+
+
+def test_the_command_that_indexes_again_names_encoders_and_a_clip_length_that_is_not_the_usual(tmp_path):
+    with changing(tmp_path / "two") as writer:
+        writer.add_encoder(manifest())
+        writer.add_encoder(manifest("mini"))
+    with changing(tmp_path / "four") as writer:
+        writer.add_encoder(manifest(clip_s=4.0))
+    with Library.open(tmp_path / "two") as library:
+        place = f"--library {tmp_path / 'two'}"
+        assert library.index_command() == f"spikemba index VIDEOS --encoder clip+mini {place}"
+        assert library.index_command(["mini"], Path("a b")) == f"spikemba index 'a b' --encoder mini {place}"
+    with Library.open(tmp_path / "four") as library:
+        how = f"--encoder clip --clip-length 4 --library {tmp_path / 'four'}"
+        assert library.index_command() == f"spikemba index VIDEOS {how}"
+        with pytest.raises(FeaturesMissing, match=f"spikemba index VIDEOS {how}"):
+            library.features(17, ["clip"])
