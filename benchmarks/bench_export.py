@@ -10,13 +10,13 @@ times of the processor in ms, and the middle of onnxruntime's time over ours, pa
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import onnxruntime
 import torch
+from bench_packs import seconds
 from record import Record, options
 
 from spikemba.batch import Batch
@@ -24,13 +24,6 @@ from spikemba.checkpoints.grounding import load_checkpoint
 from spikemba.exporting.folder import export
 
 N_TOKENS = 12
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Time of the processor that one call takes."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 @torch.inference_mode()

@@ -92,10 +92,10 @@ def extract(
 def _lacking(job: Job, encoders: Sequence[ClipEncoder], video_ids: Sequence[str]) -> dict[str, list[str]]:
     """What is asked for and not there, as the files of features say."""
     found: dict[str, list[str]] = {}
-    for encoder, folder in zip(encoders, job.prepare(encoders), strict=True):
-        if not isinstance(encoder, VideoEncoder):
-            silent = [video_id for video_id in video_ids if folder.has_nothing(video_id)]
-            found.setdefault(what_it_takes(encoder), []).extend(silent)
+    others = [encoder for encoder in encoders if not isinstance(encoder, VideoEncoder)]
+    for encoder, folder in zip(others, job.prepare(others), strict=True):
+        silent = [video_id for video_id in video_ids if folder.has_nothing(video_id)]
+        found.setdefault(what_it_takes(encoder), []).extend(silent)
     return {what: sorted(set(silent)) for what, silent in found.items()}
 
 

@@ -61,7 +61,7 @@ TABLE = (
     Unless(["model.mixer.step_rank"], lambda s: s["model.mixer.kind"] == "scan", "model.mixer.kind is scan"),
     Unless(
         _all("model.mixer", "head_width", "n_groups"),
-        lambda s: s["model.mixer.kind"] in STATE_SPACES and s["model.mixer.kind"] != "scan",
+        lambda s: s["model.mixer.kind"] in ("mamba2", "hydra"),
         "model.mixer.kind is mamba2 or hydra",
     ),
     Unless(

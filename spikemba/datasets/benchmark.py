@@ -5,6 +5,7 @@ Everything that handles benchmarks asks such an entry: preparing, downloading, s
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from spikemba.config import Tree
@@ -40,10 +41,7 @@ class Pack:
     @property
     def n_sound(self) -> int:
         """How many of the last streams are sound, which not every video has; there is another one before them."""
-        n = 0
-        while n < len(self.video) - 1 and set(self.video[-1 - n]) <= set(PANNS):
-            n += 1
-        return n
+        return sum(1 for _ in takewhile(set(PANNS).issuperset, reversed(self.video[1:])))
 
 
 @dataclass(frozen=True)

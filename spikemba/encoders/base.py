@@ -65,14 +65,9 @@ class ClipEncoder(Protocol):
 
 
 @runtime_checkable
-class VideoEncoder(Protocol):
+class VideoEncoder(ClipEncoder, Protocol):
     """Turns clips of frames into features."""
 
-    name: str
-    dim: int
-    """F of a clip."""
-    weights: str
-    """SHA-256 of the weights."""
     frames_per_clip: int
     """T."""
 
@@ -89,13 +84,9 @@ class VideoEncoder(Protocol):
 
 
 @runtime_checkable
-class SoundEncoder(Protocol):
+class SoundEncoder(ClipEncoder, Protocol):
     """Turns the sound of clips into features."""
 
-    name: str
-    dim: int
-    """F of a clip."""
-    weights: str
     rate_hz: int
     """Samples per second that it hears, of one channel."""
 
@@ -108,13 +99,8 @@ class SoundEncoder(Protocol):
 
 
 @runtime_checkable
-class SubtitleEncoder(Protocol):
+class SubtitleEncoder(ClipEncoder, Protocol):
     """Turns what is said in clips, as the subtitles have it, into features."""
-
-    name: str
-    dim: int
-    """F of a clip."""
-    weights: str
 
     def encode_cues(self, cues: Sequence[Sequence[str]]) -> Array:
         """cues: of each of n clips, the subtitles that stand while it lasts -> (n, F); zeros where there are none."""

@@ -37,6 +37,8 @@ from spikemba.weight_files import built, load_state, read_state
 FOLDER = Path(__file__).parents[1] / "weights" / "mini"
 UNKNOWN = "<unknown>"
 MAX_WORDS = 64
+WORD = r"[a-z0-9']+"
+"""What is a word, in lower case."""
 
 
 class MiniConfig(Config):
@@ -276,7 +278,7 @@ class MiniEncoder:
 
 def split_words(sentence: str) -> list[str]:
     """Lower-case words, without punctuation."""
-    return re.findall(r"[a-z0-9']+", sentence.lower())
+    return re.findall(WORD, sentence.lower())
 
 
 def load(folder: Path = FOLDER) -> MiniEncoder:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spikemba.encoders import ClipEncoder, SoundEncoder, SubtitleEncoder, VideoEncoder
 from spikemba.encoders.base import BATCH_CLIPS
 from spikemba.encoding.clip_inputs import ClipInput, Cues, Input, clip_inputs
-from spikemba.features import Array
+from spikemba.features import SOUND, SUBTITLES, Array
 from spikemba.progress import Report, silent
 from spikemba.video.sampling import VideoReader
 
@@ -97,8 +97,8 @@ def encode_videos(
 def what_it_takes(encoder: ClipEncoder) -> str:
     """`pictures`, `sound` or `subtitles`."""
     if isinstance(encoder, SoundEncoder):
-        return "sound"
-    return "subtitles" if isinstance(encoder, SubtitleEncoder) else "pictures"
+        return SOUND
+    return SUBTITLES if isinstance(encoder, SubtitleEncoder) else "pictures"
 
 
 class _Decoded(NamedTuple):

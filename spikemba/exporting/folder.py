@@ -143,7 +143,7 @@ def _encoder(encoder: MiniEncoder, clip_s: float) -> dict[str, Any]:
         "frames_per_clip": encoder.frames_per_clip,
         "size_px": rule.size_px,
         "filters": [[name, options.format(size=rule.size_px)] for name, options in RESIZES[rule.resize]],
-        "words": "[a-z0-9']+",
+        "words": mini.WORD,
         "max_words": encoder.max_words,
         "vocabulary": list(encoder.model.config.vocabulary),
     }

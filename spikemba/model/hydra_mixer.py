@@ -93,8 +93,7 @@ class HydraMixer(nn.Module):
 
     def _steps(self, dt: Tensor, mask: Tensor | None, step_offset: Tensor | None) -> Tensor:
         """(B, L, 2 H): of the forward scan's heads, then of the backward one's."""
-        dt = dt if step_offset is None else dt + step_offset[..., None]
-        return positive_steps(dt, self.dt_bias.repeat(2), mask)
+        return positive_steps(dt, self.dt_bias.repeat(2), mask, step_offset)
 
     def _mixed(self, xbc: Tensor, delta: Tensor) -> Tensor:
         """xbc: (B, L, E + 4 G N), behind the convolution.  delta: (B, L, 2 H).  Returns (B, L, E)."""

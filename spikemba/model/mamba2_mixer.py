@@ -113,7 +113,7 @@ class Mamba2Direction(nn.Module):
         return x.unflatten(-1, (len(self.D), -1)), b.unflatten(-1, groups), c.unflatten(-1, groups)
 
     def _delta(self, dt: Tensor, mask: Tensor | None, step_offset: Tensor | None) -> Tensor:
-        return positive_steps(dt if step_offset is None else dt + step_offset[..., None], self.dt_bias, mask)
+        return positive_steps(dt, self.dt_bias, mask, step_offset)
 
     def _rates(self) -> Tensor:
         return -at_least_float32(self.A_log).exp()
@@ -192,8 +192,12 @@ class Mamba2Mixer(Mamba2Direction):
         return z if self.gate_proj is None else self.gate_proj(gate), xbc, dt
 
 
-def positive_steps(dt: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """softplus(dt + bias), in float32 also for half precision; 0 where the mask is, so that padding does nothing."""
+def positive_steps(dt: Tensor, bias: Tensor, mask: Tensor | None, offset: Tensor | None) -> Tensor:
+    """softplus(dt + offset + bias), in float32 also for half precision; 0 at padding, so that it does nothing.
+
+    dt: (B, L, H).  bias: (H,).  mask: (B, L) bool.  offset: (B, L).
+    """
+    dt = dt if offset is None else dt + offset[..., None]
     with in_full_precision(dt):
         delta = F.softplus(at_least_float32(dt) + bias)
         return delta if mask is None else delta * mask[..., None]
