@@ -44,7 +44,8 @@ def _forward(  # type: ignore[no-untyped-def]
     N: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
-    pair, block = tl.program_id(0), tl.program_id(1)
+    # 64 bits: with 32, every offset below would wrap in an array of more than 2^31 numbers
+    pair, block = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     e, n = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
     real_e, real_n = e < width, n < states
     both = real_e[:, None] & real_n[None, :]
@@ -70,7 +71,7 @@ def _backward(  # type: ignore[no-untyped-def]
     x, delta, rate, b, c, grad_y, starts, scratch, grad_x, grad_delta, grad_rate, grad_b, grad_c,
     batch, length, width, states, n_chunks, n_blocks, BLOCK: tl.constexpr, N: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    pair, block = tl.program_id(0), tl.program_id(1)
+    pair, block = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     e, n = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
     real_e, real_n = e < width, n < states
     both = real_e[:, None] & real_n[None, :]

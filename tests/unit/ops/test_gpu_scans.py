@@ -31,13 +31,57 @@ print("equal")
 """
 
 
-def test_the_triton_kernels_equal_the_reference_in_the_interpreter():
+BEYOND_32_BITS = """
+import torch
+from spikemba.ops import triton_scan
+from spikemba.ops.selective_scan import selective_scan_reference
+LENGTH, WIDTH, USED, BLOCK, CHUNK = 9, 2**28, 32, triton_scan.BLOCK, triton_scan.CHUNK  # row 8 begins at number 2^31
+g = torch.Generator().manual_seed(0)
+x, delta = torch.randn(1, LENGTH, USED, generator=g), torch.rand(1, LENGTH, USED, generator=g)
+a, (b, c) = -torch.rand(USED, 1, generator=g), torch.randn(2, 1, LENGTH, 1, generator=g)
+inputs = [tensor.requires_grad_() for tensor in (x, delta, a, b, c)]
+expected = selective_scan_reference(*inputs)
+expected.sum().backward()
+try:
+    wide = [torch.empty(1, LENGTH, WIDTH) for _ in range(6)]  # pages that nobody writes take no memory
+except RuntimeError:
+    print("no room")
+    raise SystemExit
+with torch.no_grad():
+    far_x, far_delta, y, grad_y, grad_x, grad_delta = wide
+    for far, near in ((far_x, x), (far_delta, delta), (grad_y, torch.ones_like(x))):
+        far[..., :USED] = near
+    rate, starts, scratch = torch.empty(WIDTH, 1), torch.empty(1, 1, WIDTH, 1), torch.empty(CHUNK + 1, BLOCK, 1)
+    rate[:USED] = a * triton_scan.LOG2_E
+    grad_rate, (grad_b, grad_c) = torch.empty(1, WIDTH, 1), torch.empty(2, 1, LENGTH, 1)
+    ends = BLOCK, 1, CHUNK
+    triton_scan._forward[(1, 1)](far_x, far_delta, rate, b, c, y, starts, LENGTH, WIDTH, 1, 1, *ends)
+    inside = far_x, far_delta, rate, b, c, grad_y, starts, scratch, grad_x, grad_delta, grad_rate, grad_b, grad_c
+    triton_scan._backward[(1, 1)](*inside, 1, LENGTH, WIDTH, 1, 1, 1, *ends)
+torch.testing.assert_close(y[..., :USED], expected.detach(), rtol=1e-5, atol=1e-5)
+torch.testing.assert_close(grad_x[..., :USED], x.grad, rtol=1e-4, atol=1e-4)
+torch.testing.assert_close(grad_delta[..., :USED], delta.grad, rtol=1e-4, atol=1e-4)
+torch.testing.assert_close(grad_rate[0, :USED], a.grad, rtol=1e-4, atol=1e-4)
+print("equal")
+"""
+
+
+def in_the_interpreter(program):
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", IN_THE_INTERPRETER], env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_triton_kernels_equal_the_reference_in_the_interpreter():
+    done = in_the_interpreter(IN_THE_INTERPRETER)
     assert done.stdout.strip() == "equal", done.stderr[-2000:]
+
+
+def test_the_triton_kernels_reach_numbers_that_32_bits_do_not():
+    done = in_the_interpreter(BEYOND_32_BITS)
+    if done.stdout.strip() == "no room":
+        pytest.skip("this machine does not promise 60 GB of addresses")
+    assert done.stdout.strip() == "equal", f"ended with {done.returncode}: {done.stderr[-2000:]}"
 
 
 @pytest.fixture
