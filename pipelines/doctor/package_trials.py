@@ -245,25 +245,32 @@ def try_lancedb() -> str:
 
 def try_mamba_ssm() -> str:
     """Run its scan on the GPU."""
-    from spikemba.ops.cuda_kernels import find_scan
-
-    return _official(find_scan())
+    return _official("mamba_ssm")
 
 
 def try_causal_conv1d() -> str:
     """Run its convolution on the GPU."""
-    from spikemba.ops.cuda_kernels import find_conv
-
-    return _official(find_conv())
+    return _official("causal_conv1d")
 
 
-def _official(found: Any) -> str:
+def try_kernels() -> str:
+    """Run the scan and the convolution that it brings on the GPU."""
+    return _official("kernels")
+
+
+def _official(package: str) -> str:
+    """Run the official kernels of one package."""
     import torch
+
+    from spikemba.ops.official_kernels import CONVOLUTION, SCAN, find
 
     if not torch.cuda.is_available():
         raise Absent("torch sees no GPU, without which it does not run")
-    if found.kernel is None:
-        anew = command_line("pip", "install", "--force-reinstall", "--no-build-isolation", "spikemba[cuda]")
-        mend = "" if "`" in found.problem else f"; run `{anew}`"
-        raise LibraryBroken(f"{found.problem}{mend}")
-    return f"ran on {torch.cuda.get_device_name()}"
+    brought = [kernel for kernel in (SCAN, CONVOLUTION) if any(place.package == package for place in kernel.places)]
+    found = [find(kernel, package) for kernel in brought]
+    if problems := [one.problem for one in found if one.function is None]:
+        how = ["spikemba[kernels]"] if package == "kernels" else ["--no-build-isolation", "spikemba[cuda]"]
+        anew = command_line("pip", "install", "--force-reinstall", *how)
+        mend = "" if "`" in problems[0] else f"; run `{anew}`"
+        raise LibraryBroken(f"{problems[0]}{mend}")
+    return f"ran {', '.join(one.place for one in found)} on {torch.cuda.get_device_name()}"

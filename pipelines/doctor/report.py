@@ -23,6 +23,7 @@ from spikemba.progress import Report, silent
 
 if TYPE_CHECKING:
     from spikemba.encoders.weights import Source
+    from spikemba.ops.official_kernels import Found
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def examine(only: Sequence[str] = (), limit_s: float = LIMIT_S, report: Report =
         if topic not in known and topic not in SECTIONS:
             raise UnknownName("line of the report", topic, [*known, *SECTIONS])
     wanted = [known[topic] for topic in only or known if topic in known]
-    there = [probe for probe in wanted if not probe.optional or is_installed(probe.package)]
+    there = [probe for probe in wanted if not probe.optional or any(map(is_installed, _brings(probe)))]
     sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only or name in only}
     apart = [place for name, place in sections.items() if name not in OF_NO_LIBRARY]
     outcomes = try_all([*(probe.place for probe in there), *apart], limit_s, report)
@@ -64,6 +65,11 @@ def _processors() -> Finding:
 def section(name: str) -> str:
     """The findings of a section as JSON, for the process that asked."""
     return json.dumps([asdict(finding) for finding in SECTIONS[name]()])
+
+
+def _brings(probe: Probe) -> list[str]:
+    """Import names of the packages with any of which a probe can be tried."""
+    return [name for name in (probe.package, probe.instead) if name]
 
 
 def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
@@ -114,7 +120,6 @@ def scan() -> Iterator[Finding]:
     """Which scan runs here, and why."""
     import torch
 
-    from spikemba.ops.cuda_kernels import find_scan, official_conv
     from spikemba.ops.native.library import ENVIRONMENT, load
     from spikemba.ops.selective_scan import BACKENDS, best_backend
 
@@ -130,11 +135,26 @@ def scan() -> Iterator[Finding]:
             return
     yield Finding("scan", "ok", f"{best_backend(torch.empty(1), 16)} on this CPU; backends: {', '.join(BACKENDS)}")
     if torch.cuda.is_available():
-        convolution = "causal-conv1d" if official_conv() is not None else "plain PyTorch"
-        problem = find_scan().problem
-        reason = f"; mamba-ssm is not used: {problem}" if problem else ""
-        detail = f"{best_backend(torch.empty(1, device='cuda'), 16)}, convolution: {convolution}{reason}"
-        yield Finding("scan on gpu", "ok", detail)
+        yield from on_gpu()
+
+
+def on_gpu() -> Iterator[Finding]:
+    """Which kernels really run on the GPU, of which package, and why not others."""
+    import torch
+
+    from spikemba.ops.official_kernels import CONVOLUTION, SCAN, find
+    from spikemba.ops.selective_scan import best_backend
+
+    backend, official = best_backend(torch.empty(1, device="cuda"), 16), find(SCAN)
+    scan = official.place if backend == "mamba_ssm" else f"{backend}, in this package"
+    convolution = find(CONVOLUTION)
+    yield Finding("scan on gpu", "ok", scan + _not_used(official))
+    yield Finding("convolution on gpu", "ok", (convolution.place or "plain PyTorch") + _not_used(convolution))
+
+
+def _not_used(found: "Found") -> str:
+    """Why the official kernel that goes first is not the one."""
+    return f"; the official kernel is not used: {found.problem}" if found.problem else ""
 
 
 def bundled() -> Iterator[Finding]:

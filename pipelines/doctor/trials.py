@@ -23,6 +23,8 @@ class Probe:
     """Import name, or pip's, of the package that is installed again when the process dies."""
     optional: str = ""
     """What an optional package is for, without which it is not tried; empty: the base installation promises it."""
+    instead: str = ""
+    """Import name of a package that can stand in for an optional one."""
 
     @property
     def is_package(self) -> bool:
@@ -93,8 +95,10 @@ def _package(topic: str, work: Callable[[], str], package: str, optional: str = 
     return Probe(topic, f"{work.__module__}:{work.__name__}", package, optional)
 
 
-def _built(topic: str, work: Callable[[str], str], argument: str, package: str, optional: str = "") -> Probe:
-    return Probe(f"{topic} {argument}", f"{work.__module__}:{work.__name__}({argument})", package, optional)
+def _built(
+    topic: str, work: Callable[[str], str], argument: str, package: str, optional: str = "", instead: str = ""
+) -> Probe:
+    return Probe(f"{topic} {argument}", f"{work.__module__}:{work.__name__}({argument})", package, optional, instead)
 
 
 PACKAGES = (
@@ -129,6 +133,7 @@ PACKAGES = (
     ),
     _package("mamba-ssm", packages.try_mamba_ssm, "mamba_ssm", "the scan on a GPU; spikemba[cuda]"),
     _package("causal-conv1d", packages.try_causal_conv1d, "causal_conv1d", "the convolution on a GPU; spikemba[cuda]"),
+    _package("kernels", packages.try_kernels, "kernels", "both of these ready-made; spikemba[kernels]"),
 )
 BUILT = (
     _built("neurons", run_neurons, "fused", "torch"),
@@ -138,7 +143,7 @@ BUILT = (
     _built("scan", run_scan, "chunked", "torch"),
     _built("scan", run_scan, "native", "torch"),
     _built("scan", run_scan, "triton", "triton", "the scan on a GPU; torch's builds for GPUs bring it"),
-    _built("scan", run_scan, "mamba_ssm", "mamba_ssm", "the scan on a GPU; spikemba[cuda]"),
+    _built("scan", run_scan, "mamba_ssm", "mamba_ssm", "the scan on a GPU; spikemba[cuda] or [kernels]", "kernels"),
 )
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from spikemba.errors import PackageMissing
+from spikemba.errors import LibraryBroken, PackageMissing
 from spikemba.ops import cuda_kernels, selective_scan_fn
 from spikemba.ops.causal_conv import causal_conv_silu
 from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
@@ -120,9 +120,14 @@ def test_the_official_convolution_gets_what_it_expects(official, reverse):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_the_official_scan_says_what_it_needs():
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [(False, r"needs mamba-ssm, .* `pip install 'spikemba\[cuda\]'`"), (True, "cannot run: torch sees no GPU")],
+)
+def test_without_a_gpu_the_official_scan_says_what_it_needs(installed, expected, monkeypatch):
+    monkeypatch.setattr(cuda_kernels, "is_installed", lambda name: installed)
     ones = torch.ones(1, 1, 1)
-    with pytest.raises(PackageMissing, match=r"pip install 'spikemba\[cuda\]'"):
+    with pytest.raises((PackageMissing, LibraryBroken), match=expected):
         selective_scan(ones, ones, -ones[0], ones, ones, backend="mamba_ssm")
 
 
