@@ -60,11 +60,11 @@ def features(n_pairs: int, n_clips: int) -> tuple[Tensor, Tensor]:
 class Ours:
     """SpikeMba with configs/qvhighlights.yaml."""
 
-    def __init__(self, settings: list[str]) -> None:
-        data = ["data.train=none", "data.video_features=[none]", "data.text_features=none", "train.device=cpu"]
-        self.config = load_config(config_path("qvhighlights"), [*data, *settings])
+    def __init__(self, settings: list[str], device: str = "cpu") -> None:
+        data = ["data.train=none", "data.video_features=[none]", "data.text_features=none", f"train.device={device}"]
+        self.config, self.device = load_config(config_path("qvhighlights"), [*data, *settings]), torch.device(device)
         torch.manual_seed(0)
-        self.model = SpikeMba(self.config.model, VIDEO, QUERY)
+        self.model = SpikeMba(self.config.model, VIDEO, QUERY).to(self.device)
         groups = decay_groups(self.model, self.config.train.weight_decay)
         self.optimizer = make_optimizer(groups, self.config.train)
         clips, tokens = features(PAIRS, CLIPS)
@@ -75,29 +75,32 @@ class Ours:
         targets = Targets(foreground, window, 6.0 * foreground, one, pairs, pairs, 12)
         self.batch = self._batch(clips, tokens, targets)
 
-    @staticmethod
-    def _batch(clips: Tensor, tokens: Tensor, targets: Targets | None = None) -> Batch:
+    def _batch(self, clips: Tensor, tokens: Tensor, targets: Targets | None = None) -> Batch:
         masks = (torch.ones(x.shape[:2], dtype=torch.bool) for x in (clips, tokens))
-        return Batch(clips, next(masks), tokens, next(masks), targets)
+        return Batch(clips, next(masks), tokens, next(masks), targets).to(self.device)
+
+    def loss(self) -> Tensor:
+        """Of the batch, as a number."""
+        with autocast(self.device, self.config.train.precision):
+            return grounding_loss(self.model(self.batch), self.batch, self.config.loss)[0]
 
     def step(self) -> None:
         """As pipelines.training.loop does it."""
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(torch.device("cpu"), self.config.train.precision):
-            loss, _ = grounding_loss(self.model(self.batch), self.batch, self.config.loss)
-        loss.backward()
+        self.loss().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
         self.optimizer.step()
 
     def answer(self, n_clips: int, n_sentences: int) -> Callable[[], object]:
         """The network's prediction."""
         clips, tokens = features(n_sentences, n_clips)
-        batch = replace(self._batch(clips[:1], tokens), video_of=torch.zeros(n_sentences, dtype=torch.int64))
+        batch = self._batch(clips[:1], tokens)
+        batch = replace(batch, video_of=torch.zeros(n_sentences, dtype=torch.int64, device=self.device))
         model, precision = in_precision(self.model.eval(), self.config.train.precision)
 
         def run() -> object:
-            with torch.inference_mode(), autocast(torch.device("cpu"), precision):
+            with torch.inference_mode(), autocast(self.device, precision):
                 return model(batch)
 
         return run

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Puts what tests/gpu/check.sh uses besides torch into .whl/, as wheels for a machine that can fetch none:
+#
+#     tests/gpu/carry.sh 3.12        that machine's Python; 64-bit Linux on x86
+#
+# Git ignores the folder. Two megabytes of it are pydantic's; nothing in it is built for one torch.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+python=${PYTHON:-python3}
+rm -rf "$root/.whl"
+"$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	--python-version "$1" --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
+	--platform manylinux2014_x86_64 --dest "$root/.whl" --constraint "$root/constraints.txt" \
+	pydantic pydantic-core annotated-types typing-inspection typing-extensions pyyaml safetensors spikingjelly loguru tqdm
+ls "$root/.whl"

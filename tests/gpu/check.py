@@ -1,0 +1,159 @@
+"""Runs the checks of this folder, each kind in a process of its own, and writes one JSON document.
+
+    tests/gpu/check.sh [--out gpu.json] [--only kernels] [--minutes 8] [--device cpu]
+
+A process that dies, as after an illegal address on a GPU, ends its own kind of checks alone. Exits with 1 when a check
+fails, with 2 when none can be made.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+SECTIONS = ("kernels", "networks", "far", "trainings", "times")
+"""Modules of this folder, in the order in which they run."""
+NEEDED = {"torch": "torch", "pydantic": "pydantic", "yaml": "pyyaml", "numpy": "numpy"}
+"""Import name -> distribution, without which nothing of spikemba can be imported."""
+LOOKED_FOR = ("triton", "mamba-ssm", "causal-conv1d", "kernels", "spikingjelly", "safetensors", "numpy")
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="where the JSON goes (default: %(default)s)")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="this kind of check; can be given again")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu tries the checks themselves")
+    parser.add_argument("--minutes", type=float, default=8, help="after which nothing is begun (default: %(default)s)")
+    parser.add_argument("--section", choices=SECTIONS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.section:
+        return of_section(arguments.section, arguments.device)
+    if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
+        sys.exit(
+            f"error: {', '.join(missing)} missing; install it, or carry it: run tests/gpu/carry.sh where pip works"
+        )
+    return of_all(arguments)
+
+
+def of_all(arguments: argparse.Namespace) -> None:
+    """Every section in a process; its lines as they come, and all of them in the document."""
+    import torch
+
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("error: torch sees no GPU; --device cpu tries the checks themselves", file=sys.stderr)
+        sys.exit(2)
+    started, found = time.monotonic(), []
+    end = started + 60 * arguments.minutes
+    for section in arguments.only or SECTIONS:
+        for line in in_a_process(section, arguments.device, end):
+            found.append({"section": section, **line})
+            show(found[-1])
+    document = {"machine": machine(arguments.device), "seconds": round(time.monotonic() - started, 1), "checks": found}
+    write(arguments.out, document)
+    counts = {state: sum(one["state"] == state for one in found) for state in ("ok", "failed", "skipped")}
+    print(f"{', '.join(f'{n} {state}' for state, n in counts.items())} -> {arguments.out}")
+    sys.exit(1 if counts["failed"] else 0 if counts["ok"] else 2)
+
+
+def in_a_process(section: str, device: str, end: float) -> Iterator[dict[str, Any]]:
+    """What a section says, until the time is up."""
+    left = end - time.monotonic()
+    if left <= 0:
+        yield {"name": section, "state": "skipped", "detail": "the time is up; --minutes gives more, --only less to do"}
+        return
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if device == "cpu":
+        environment["TRITON_INTERPRET"] = "1"
+    command = [sys.executable, "-m", "gpu.check", "--section", section, "--device", device]
+    try:
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=left, check=False)
+        lines, ended = done.stdout, f"its process ended with {done.returncode}" if done.returncode else ""
+    except subprocess.TimeoutExpired as stopped:
+        lines, ended = (stopped.stdout or b"").decode(), "the time is up"
+    for line in lines.splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+    if ended:
+        yield {"name": section, "state": "skipped" if ended == "the time is up" else "failed", "detail": ended}
+
+
+def of_section(section: str, device: str) -> None:
+    """Run one, and print a line of JSON for each of its checks."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False  # ten bits are no float32
+    with told({"name": section}) as line:
+        module = importlib.import_module(f"gpu.{section}")
+    if line["state"] != "ok":
+        print(json.dumps(line))
+        return
+    for check in module.checks(torch.device(device)):
+        started = time.monotonic()
+        with told({"name": check.name}) as line:
+            line |= check.run()
+        print(json.dumps({**line, "seconds": round(time.monotonic() - started, 2)}), flush=True)
+
+
+@contextmanager
+def told(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Put into a line how what is done within ended: nothing is raised, and what is not installed is no failure."""
+    from gpu.checking import Skipped
+    from spikemba.errors import LibraryBroken, PackageMissing
+
+    try:
+        yield line
+    except Exception as fault:
+        own = isinstance(fault, Skipped | PackageMissing | ModuleNotFoundError)
+        absent = own or (isinstance(fault, LibraryBroken) and "is not installed" in str(fault))
+        message = " ".join(str(fault).split())[:600]
+        detail = message if absent else f"{type(fault).__name__}: {message}"
+        line |= {"state": "skipped" if absent else "failed", "detail": detail}
+    else:
+        line |= {"state": "ok"}
+
+
+def show(line: dict[str, Any]) -> None:
+    """One check as a person reads it."""
+    told = ("name", "state", "seconds", "section", "detail")
+    figures = [f"{name} {value:.3g}" for name, value in line.items() if name not in told and value is not None]
+    print(f"{line['state']:8}{line['name']}: {line.get('detail') or ', '.join(figures)}", flush=True)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """On what the figures were measured."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    about = {"gpu": gpu, "cuda": torch.version.cuda, "python": platform.python_version(), "processors": os.cpu_count()}
+    others = {name: found for name in LOOKED_FOR if (found := installed(name))}
+    return about | {"packages": {"torch": str(torch.__version__), **others}}
+
+
+def installed(name: str) -> str | None:
+    """Its version, if it is there."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main()

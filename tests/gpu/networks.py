@@ -1,0 +1,76 @@
+"""Whole networks: what a device computes of one batch, and its gradients, beside the CPU in float32."""
+
+import os
+from collections.abc import Callable
+from unittest import mock
+
+import torch
+from bench_peer import Ours
+from torch import Tensor, nn
+
+from gpu.checking import Check, Checks, Figures, error, held
+from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+
+BACKENDS = {"the backends that are chosen": {}, "Triton's scan": {"SPIKEMBA_TRITON": "1"}}
+SPIKING = 3e-2
+"""Share of a gradient's length that a few spikes may be worth, which fire on one side of a rounding."""
+PLAIN = 2e-3
+"""The same where nothing fires."""
+
+
+def checks(device: torch.device) -> Checks:
+    """The grounding network with each kind of mixer, and VideoMamba."""
+    for kind in ("scan", "mamba2", "hydra"):
+        for called, environment in BACKENDS.items():
+            if kind == "scan" or not environment:
+                yield Check(f"SpikeMba, {kind}: {called}", lambda k=kind, e=environment: grounder(k, e, device))
+        yield Check(f"VideoMamba, {kind}", lambda k=kind: video_mamba(k, device))
+
+
+def grounder(kind: str, environment: dict[str, str], device: torch.device) -> Figures:
+    """A training step's loss and gradients, of the batch and the network that are timed."""
+    settings = ["train.precision=fp32", f"model.mixer.kind={kind}", "model.dropout=0", "model.input_dropout=0"]
+    if kind == "hydra":
+        settings.append("model.mixer.conv_width=7")
+
+    def run(where: str) -> dict[str, Tensor]:
+        ours = Ours(settings, where)
+        loss = ours.loss()
+        loss.backward()
+        return {"loss": loss, **lengths(ours.model)}
+
+    with mock.patch.dict(os.environ, environment):
+        found = run(device.type)
+    return beside(found, run("cpu"), SPIKING)
+
+
+def video_mamba(kind: str, device: torch.device) -> Figures:
+    """Logits and gradients of a small one, with drawn weights."""
+    config = VideoMambaConfig(width=96, n_blocks=3, n_frames=4, size_px=64, n_classes=10, drop_path=0.0).model_dump()
+    config["mixer"] |= {"kind": kind, **({"conv_width": 7} if kind == "hydra" else {})}
+    draw = torch.Generator().manual_seed(0)
+    video = torch.randn(2, 3, 4, 64, 64, generator=draw)
+
+    def run(where: torch.device) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        network = VideoMamba(VideoMambaConfig(**config)).to(where)
+        logits = network(video.to(where))
+        logits.square().sum().backward()
+        return {"logits": logits, **lengths(network)}
+
+    return beside(run(device), run(torch.device("cpu")), PLAIN)
+
+
+def lengths(network: nn.Module) -> dict[str, Tensor]:
+    """The gradient as one vector."""
+    grads = [one.grad.flatten() for one in network.parameters() if one.grad is not None]
+    return {"gradient": torch.cat(grads)}
+
+
+def beside(found: dict[str, Tensor], right: dict[str, Tensor], most: float) -> Figures:
+    """How far apart they are: of a number or of logits the largest error, of the gradient the length."""
+    errors = {name: error(found[name], right[name]) for name in right if name != "gradient"}
+    apart: Callable[[Tensor], Tensor] = lambda one: one.detach().double().cpu()  # noqa: E731
+    mine, theirs = apart(found["gradient"]), apart(right["gradient"])
+    errors["gradient"] = float((mine - theirs).norm() / theirs.norm())
+    return held(errors, most)
