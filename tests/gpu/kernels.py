@@ -46,16 +46,17 @@ def scan(backend: str, dtype: torch.dtype, device: torch.device) -> Figures:
     interpreted = backend == "triton" and device.type == "cpu"
     errors: dict[str, float] = {}
     for shape, reverse in product(IN_AN_INTERPRETER if interpreted else SHAPES, (False, True)):
-        given = scan_inputs(*shape)
-        flipped = (0, 1, 3, 4) if reverse else ()
 
-        def right(*x: Tensor, flipped: Sequence[int] = flipped) -> Tensor:
-            turned = [one.flip(1) if i in flipped else one for i, one in enumerate(x)]
-            y = selective_scan_reference(*turned)
-            return y.flip(1) if flipped else y
+        def right(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, reverse: bool = reverse) -> Tensor:
+            if not reverse:
+                return selective_scan_reference(x, delta, a, b, c)
+            return selective_scan_reference(x.flip(1), delta.flip(1), a, b.flip(1), c.flip(1)).flip(1)
 
-        ours = lambda *x, r=reverse: selective_scan(*x, reverse=r, backend=backend)  # noqa: E731
-        keep_worst(errors, compared(ours, right, given, dtype, device, ("x", "delta", "a", "b", "c")))
+        def ours(*given: Tensor, reverse: bool = reverse) -> Tensor:
+            return selective_scan(*given, reverse=reverse, backend=backend)
+
+        names = "x", "delta", "a", "b", "c"
+        keep_worst(errors, compared(ours, right, scan_inputs(*shape), dtype, device, names))
     return held(errors, RTOL[dtype])
 
 

@@ -1,7 +1,6 @@
 """Whole networks: what a device computes of one batch, and its gradients, beside the CPU in float32."""
 
 import os
-from collections.abc import Callable
 from unittest import mock
 
 import torch
@@ -37,7 +36,7 @@ def grounder(kind: str, environment: dict[str, str], device: torch.device) -> Fi
         ours = Ours(settings, where)
         loss = ours.loss()
         loss.backward()
-        return {"loss": loss, **lengths(ours.model)}
+        return {"loss": loss, "gradient": gradient(ours.model)}
 
     with mock.patch.dict(os.environ, environment):
         found = run(device.type)
@@ -56,21 +55,19 @@ def video_mamba(kind: str, device: torch.device) -> Figures:
         network = VideoMamba(VideoMambaConfig(**config)).to(where)
         logits = network(video.to(where))
         logits.square().sum().backward()
-        return {"logits": logits, **lengths(network)}
+        return {"logits": logits, "gradient": gradient(network)}
 
     return beside(run(device), run(torch.device("cpu")), PLAIN)
 
 
-def lengths(network: nn.Module) -> dict[str, Tensor]:
-    """The gradient as one vector."""
-    grads = [one.grad.flatten() for one in network.parameters() if one.grad is not None]
-    return {"gradient": torch.cat(grads)}
+def gradient(network: nn.Module) -> Tensor:
+    """Of all weights, as one vector."""
+    return torch.cat([one.grad.flatten() for one in network.parameters() if one.grad is not None])
 
 
 def beside(found: dict[str, Tensor], right: dict[str, Tensor], most: float) -> Figures:
     """How far apart they are: of a number or of logits the largest error, of the gradient the length."""
     errors = {name: error(found[name], right[name]) for name in right if name != "gradient"}
-    apart: Callable[[Tensor], Tensor] = lambda one: one.detach().double().cpu()  # noqa: E731
-    mine, theirs = apart(found["gradient"]), apart(right["gradient"])
+    mine, theirs = (one["gradient"].detach().double().cpu() for one in (found, right))
     errors["gradient"] = float((mine - theirs).norm() / theirs.norm())
     return held(errors, most)
