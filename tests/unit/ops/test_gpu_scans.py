@@ -84,6 +84,33 @@ def test_the_triton_kernels_reach_numbers_that_32_bits_do_not():
     assert done.stdout.strip() == "equal", f"ended with {done.returncode}: {done.stderr[-2000:]}"
 
 
+POINTERS = {
+    "_forward": "x delta rate b c y starts",
+    "_backward": "x delta rate b c grad_y starts scratch grad_x grad_delta grad_rate grad_b grad_c",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [75, 80, 90, 100])
+@pytest.mark.parametrize("states", [1, 16, 64])
+def test_the_triton_kernels_are_compiled_for_gpus_that_are_not_here(capability, states, tmp_path, monkeypatch):
+    triton = pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from spikemba.ops import triton_scan
+
+    fixed = {"BLOCK": triton_scan.BLOCK, "N": states, "CHUNK": triton_scan.CHUNK}
+    for name, pointers in POINTERS.items():
+        kernel = getattr(triton_scan, name)
+        kinds = dict.fromkeys(kernel.arg_names, "i32") | dict.fromkeys(pointers.split(), "*fp32")
+        source = ASTSource(kernel, kinds | dict.fromkeys(fixed, "constexpr"), fixed)
+        compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32))
+        assert f".target sm_{capability}" in compiled.asm["ptx"]
+        assert compiled.asm["cubin"].startswith(b"\x7fELF")
+
+
 @pytest.fixture
 def official(monkeypatch):
     """Stands in for mamba-ssm and causal-conv1d: their arguments and shapes, on a CPU."""
