@@ -3,7 +3,8 @@
     SPIKEMBA_TEST_PROCESSOR=aarch64 PYTHONPATH=tests python -m pytest -p emulated.processor tests/unit/ops
 
 The kernels are compiled for it into a program of its own, which QEMU runs where this machine cannot. Every call takes
-its arrays there and back, so that the tests of the kernels are tests of that processor.
+its arrays there and back, so that the tests of the kernels are tests of that processor. For Windows they are compiled
+into a library, as they are there, which the program loads, and Wine runs it.
 """
 
 import ctypes
@@ -18,7 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from spikemba.ops.native import library
-from spikemba.ops.native.build import BASE_FLAGS, SOURCES
+from spikemba.ops.native.build import SOURCES
+from spikemba.ops.native.compilers import OPTIMISED, Plan, command
 from spikemba.ops.native.kernels import FOLLOWING, KERNELS, LIMITS
 
 
@@ -27,6 +29,8 @@ class Processor(NamedTuple):
 
     compiler: tuple[str, ...]
     runner: tuple[str, ...]
+    library: Plan | None = None
+    """How that system compiles the library that the program loads; None: the kernels are a part of the program."""
 
     @property
     def lacks(self):
@@ -34,10 +38,23 @@ class Processor(NamedTuple):
         return [one for one in (self.compiler[0], *self.runner[:1]) if shutil.which(one) is None]
 
 
+def _mingw():
+    """Flags with which clang compiles for Windows, with the headers and libraries of MinGW."""
+    asked = ["x86_64-w64-mingw32-gcc", "-print-libgcc-file-name"]
+    if shutil.which(asked[0]) is None:
+        return ("--target=x86_64-w64-mingw32",)
+    folder = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()).parent
+    return "--target=x86_64-w64-mingw32", f"-L{folder}", "-static-libgcc"
+
+
 PROCESSORS = {
     "aarch64": Processor(("aarch64-linux-gnu-gcc", "-march=armv8-a"), ("qemu-aarch64",)),
     "x86-64": Processor(("gcc", "-march=x86-64"), ()),  # neither AVX nor fused products
     "x86-64 of clang": Processor(("clang", "-march=x86-64-v3"), ()),  # as clang-cl and Apple's compiler read them
+    "Windows": Processor(("clang", *_mingw()), ("wine",), Plan(("-march=x86-64-v3", *_mingw()))),
+    "Windows with gcc": Processor(
+        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", "-mno-avx", "-static-libgcc"))
+    ),
 }
 """All of 64 bits, low bytes first: addresses and numbers lie in a structure as they do here."""
 
@@ -46,17 +63,25 @@ class Emulated:
     """Stands in place of the loaded library: its functions run elsewhere."""
 
     def __init__(self, processor):
-        self._program = Path(tempfile.mkdtemp(prefix="spikemba-emulated-")) / "driver"
+        folder = Path(tempfile.mkdtemp(prefix="spikemba-emulated-"))
+        self._program = folder / "driver.exe"
         names = [f"size_of_{name}" for name in KERNELS] + [f"limit_{name}" for name in LIMITS]
         called = " ".join(f"{'F' if one.fallible else 'S'}({name})" for name, one in KERNELS.items())
-        flags = [one for one in BASE_FLAGS if one not in ("-shared", "-fPIC")]
         table = [f"-DCALLED={called}", f"-DCONSTANTS={' '.join(f'C({name})' for name in names)}"]
         sources = os.environ.get("SPIKEMBA_TEST_SOURCES", SOURCES)
         source = [f"-I{sources}", str(Path(__file__).with_name("driver.c")), "-o", str(self._program), "-lm"]
-        subprocess.run([*processor.compiler, *flags, "-static", *table, *source], check=True)
+        subprocess.run([*processor.compiler, *OPTIMISED, "-static", *table, *source], check=True)
+        loaded = []
+        if processor.library:
+            kernels, library = f"{sources}/kernels.c", str(folder / "kernels.dll")
+            subprocess.run(command("win32", processor.compiler[0], processor.library, kernels, library), check=True)
+            loaded = [f"Z:{library}"]  # where Wine has the root of this machine
         self.n_calls = 0
         self._process = subprocess.Popen(
-            [*processor.runner, str(self._program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*processor.runner, str(self._program), *loaded],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"WINEDEBUG": "-all", "WINEPREFIX": str(folder / "wine"), **os.environ},
         )
         (count,) = struct.unpack("<q", self._read(8))
         self.constants = dict(zip(names, struct.unpack(f"<{count}q", self._read(8 * count)), strict=True))
@@ -69,7 +94,7 @@ class Emulated:
     def close(self):
         self._process.stdin.close()
         self._process.wait(60)
-        shutil.rmtree(self._program.parent)
+        shutil.rmtree(self._program.parent, ignore_errors=True)  # Wine's server still writes into it for a while
 
     def _call(self, kernel, structure):
         arrays = [(one, size) for one in kernel.arrays if (size := extent(kernel, one, structure)) is not None]

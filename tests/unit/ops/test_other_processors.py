@@ -36,7 +36,8 @@ def run_as_on(name, *of_kernels, **environment):
 def test_the_tests_of_the_kernels_hold_there(name):
     if lacking := PROCESSORS[name].lacks:
         pytest.skip(
-            f"no {' and no '.join(lacking)} here; Debian's qemu-user, gcc-aarch64-linux-gnu and clang bring them"
+            f"no {' and no '.join(lacking)} here; Debian's qemu-user, gcc-aarch64-linux-gnu, clang, wine, wine64 and"
+            " gcc-mingw-w64-x86-64-win32 bring them"
         )
     done = run_as_on(name, *OF_KERNELS)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
