@@ -1,6 +1,6 @@
 """The library that came with the wheel, compiled for any processor of a kind; most wheels bring none.
 
-`bundled/` holds it and `built.json`, which tells what it was built from and what it needs. Who can write there can
+`compiled/` holds it and `built.json`, which tells what it was built from and what it needs. Who can write there can
 change the code as well, so what is asked is whether they belong together.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from spikemba.ops.native import compilers
 from spikemba.ops.native.build import SOURCES, BuildError, openmp_runtime
 
-FOLDER = SOURCES / "bundled"
+FOLDER = SOURCES / "compiled"
 
 
 def find_bundled() -> Path:
