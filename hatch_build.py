@@ -2,8 +2,8 @@
 
     SPIKEMBA_WHEEL_KERNELS=1 python -m build --wheel
 
-makes a wheel for this system and kind of processor and any Python, py3-none-<platform>. Without the variable the wheel is
-for every machine, py3-none-any, and holds their sources alone.
+makes a wheel for this system and kind of processor and any Python, py3-none-<platform>. Without the variable the wheel
+is for every machine, py3-none-any, and holds their sources alone.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
     """Compiles the kernels for any processor of this kind and takes them into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Raises RuntimeError when they are wanted and cannot be compiled, since a wheel without them has another name."""
+        """Raises RuntimeError when they are wanted and cannot be compiled: a wheel without them has another name."""
         self._folder: str | None = None
         if os.environ.get(WANTED, "") in ("", "0") or version == "editable":
             return

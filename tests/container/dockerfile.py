@@ -47,7 +47,7 @@ def stages_of(text):
 
 
 def ignored(path, patterns):
-    """Whether .dockerignore keeps a path out of the context; the last pattern that it or a folder above it fits counts."""
+    """Whether .dockerignore keeps a path out of the context; the last pattern that it or a folder above fits rules."""
     parts = PurePosixPath(path).parts
     ways = ["/".join(parts[: n + 1]) for n in range(len(parts))]
     out = False

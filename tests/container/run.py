@@ -2,8 +2,8 @@
 
     python tests/container/run.py FOLDER       as root on Debian, with debootstrap; the folder takes some 8 GB
 
-The lines are read from the Dockerfile, not repeated here. What `debian:bookworm-slim` holds is what debootstrap installs.
-Packages come from where apt and pip of this machine take them.
+The lines are read from the Dockerfile, not repeated here. What `debian:bookworm-slim` holds, debootstrap installs;
+packages come from where apt and pip of this machine take them.
 """
 
 import os
