@@ -23,7 +23,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 # Where PyTorch publishes its builds without CUDA. That index holds little else, so what they need comes with the rest.
 ARG TORCH_CPU=https://download.pytorch.org/whl/cpu
-ENV PATH=/opt/spikemba/bin:/usr/local/bin:/usr/bin:/bin
+ENV PATH=/opt/spikemba/bin:$PATH
 COPY constraints.txt /opt/constraints.txt
 RUN python3 -m venv /opt/spikemba \
     && (pip install --no-cache-dir --constraint /opt/constraints.txt --index-url "$TORCH_CPU" --no-deps --retries 1 \

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from string import Template
 
 from dockerfile import context_of, stages_of
 
@@ -68,7 +69,8 @@ def carry_out(stage, steps, others, work):
             key, _, value = rest.partition("=")
             stage.arguments[key] = value
         elif name == "ENV":
-            stage.environment |= dict(word.split("=", 1) for word in step.words)
+            known = {**stage.arguments, **stage.environment}
+            stage.environment |= dict(Template(word).substitute(known).split("=", 1) for word in step.words)
         elif name == "RUN":
             command = ["/bin/sh", "-c", rest]
             sys.stdout.write(stage.call(command, environment={**stage.arguments, **of_this_machine()}).stdout)

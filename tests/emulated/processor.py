@@ -31,11 +31,14 @@ class Processor(NamedTuple):
     runner: tuple[str, ...]
     library: Plan | None = None
     """How that system compiles the library that the program loads; None: the kernels are a part of the program."""
+    linker: tuple[str, ...] = ()
+    """What makes a library of the object that the plan compiles; nothing where the plan makes the library itself."""
 
     @property
     def lacks(self):
         """Programs that are not here."""
-        return [one for one in (self.compiler[0], *self.runner[:1]) if shutil.which(one) is None]
+        needed = (self.compiler[0], *self.runner[:1], *(("clang",) if self.linker else ()))
+        return [one for one in needed if shutil.which(one) is None]
 
 
 def _mingw():
@@ -47,11 +50,19 @@ def _mingw():
     return "--target=x86_64-w64-mingw32", f"-L{folder}", "-static-libgcc"
 
 
+_MICROSOFTS = ("--target=x86_64-pc-windows-msvc", "-ffreestanding", f"-I{Path(__file__).with_name('headers')}")
+"""Code as clang-cl and LLVM's clang for Windows make it. Microsoft's own headers are not here."""
+_LINKED = ("-shared", "-static-libgcc", "-Wl,--defsym,__chkstk=___chkstk_ms", "-Wl,--defsym,_fltused=0")
+"""Nor are its libraries, so MinGW's are linked, with what Microsoft calls the check of the stack."""
+
 PROCESSORS = {
     "aarch64": Processor(("aarch64-linux-gnu-gcc", "-march=armv8-a"), ("qemu-aarch64",)),
     "x86-64": Processor(("gcc", "-march=x86-64"), ()),  # neither AVX nor fused products
     "x86-64 of clang": Processor(("clang", "-march=x86-64-v3"), ()),  # as clang-cl and Apple's compiler read them
     "Windows": Processor(("clang", *_mingw()), ("wine",), Plan(("-march=x86-64-v3", *_mingw()))),
+    "Windows with clang-cl": Processor(
+        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *_MICROSOFTS, "-c")), _LINKED
+    ),
     "Windows with gcc": Processor(
         ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", "-mno-avx", "-static-libgcc"))
     ),
@@ -73,8 +84,8 @@ class Emulated:
         subprocess.run([*processor.compiler, *OPTIMISED, "-static", *table, *source], check=True)
         loaded = []
         if processor.library:
-            kernels, library = f"{sources}/kernels.c", str(folder / "kernels.dll")
-            subprocess.run(command("win32", processor.compiler[0], processor.library, kernels, library), check=True)
+            library = str(folder / "kernels.dll")
+            self._build_library(processor, f"{sources}/kernels.c", library)
             loaded = [f"Z:{library}"]  # where Wine has the root of this machine
         self.n_calls = 0
         self._process = subprocess.Popen(
@@ -90,6 +101,16 @@ class Emulated:
         if name not in KERNELS:
             raise AttributeError(name)
         return lambda pointer: self._call(KERNELS[name], pointer._obj)
+
+    def _build_library(self, processor, kernels, library):
+        if not processor.linker:
+            subprocess.run(command("win32", processor.compiler[0], processor.library, kernels, library), check=True)
+            return
+        program = self._program.with_name("clang-cl")  # the name alone makes clang take Microsoft's flags
+        program.symlink_to(shutil.which("clang"))
+        made = command("win32", str(program), processor.library, kernels, f"{library}.o")
+        subprocess.run([word for word in made if word != "-shared"], check=True)
+        subprocess.run([*processor.compiler, *processor.linker, f"{library}.o", "-o", library], check=True)
 
     def close(self):
         self._process.stdin.close()

@@ -60,6 +60,7 @@ def test_a_kernel_that_computes_something_else_there_is_noticed(tmp_path):
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-target")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("platform", "target", "begins"),
     [
