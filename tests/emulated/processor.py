@@ -20,7 +20,7 @@ import pytest
 
 from spikemba.ops.native import library
 from spikemba.ops.native.build import SOURCES
-from spikemba.ops.native.compilers import OPTIMISED, Plan, command
+from spikemba.ops.native.compilers import OPTIMISED, Plan, command, plans
 from spikemba.ops.native.kernels import FOLLOWING, KERNELS, LIMITS
 
 
@@ -37,7 +37,7 @@ class Processor(NamedTuple):
     @property
     def lacks(self):
         """Programs that are not here."""
-        needed = (self.compiler[0], *self.runner[:1], *(("clang",) if self.linker else ()))
+        needed = (self.compiler[0], *self.runner[:1], *(("clang", "x86_64-w64-mingw32-gcc") if self.library else ()))
         return [one for one in needed if shutil.which(one) is None]
 
 
@@ -64,7 +64,7 @@ PROCESSORS = {
         ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *_MICROSOFTS, "-c")), _LINKED
     ),
     "Windows with gcc": Processor(
-        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", "-mno-avx", "-static-libgcc"))
+        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *plans("win32", "gcc", None)[0].flags[1:]))
     ),
 }
 """All of 64 bits, low bytes first: addresses and numbers lie in a structure as they do here."""
@@ -88,11 +88,12 @@ class Emulated:
             self._build_library(processor, f"{sources}/kernels.c", library)
             loaded = [f"Z:{library}"]  # where Wine has the root of this machine
         self.n_calls = 0
+        self._environment = {"WINEDEBUG": "-all", **os.environ, "WINEPREFIX": str(folder / "wine")}
         self._process = subprocess.Popen(
             [*processor.runner, str(self._program), *loaded],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={"WINEDEBUG": "-all", "WINEPREFIX": str(folder / "wine"), **os.environ},
+            env=self._environment,
         )
         (count,) = struct.unpack("<q", self._read(8))
         self.constants = dict(zip(names, struct.unpack(f"<{count}q", self._read(8 * count)), strict=True))
@@ -115,7 +116,10 @@ class Emulated:
     def close(self):
         self._process.stdin.close()
         self._process.wait(60)
-        shutil.rmtree(self._program.parent, ignore_errors=True)  # Wine's server still writes into it for a while
+        if Path(self._environment["WINEPREFIX"]).exists():  # Wine's server still writes into it for a while
+            subprocess.run(["wineserver", "-k"], env=self._environment, check=False)
+            subprocess.run(["wineserver", "-w"], env=self._environment, check=False)
+        shutil.rmtree(self._program.parent)
 
     def _call(self, kernel, structure):
         arrays = [(one, size) for one in kernel.arrays if (size := extent(kernel, one, structure)) is not None]

@@ -92,6 +92,7 @@ def _scan_into(queue):
 
 
 @needs_kernels
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked there")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_scans_after_its_parent_did(openmp_threads):
     """OpenMP's threads do not follow into the child; a kernel that waited for them would never end."""
@@ -108,7 +109,7 @@ def test_a_forked_child_scans_after_its_parent_did(openmp_threads):
 
 def test_without_a_compiler_the_scan_runs_in_plain_pytorch(tmp_path):
     assert scan_in_a_new_process(SPIKEMBA_CACHE=str(tmp_path), CC="no-such-compiler") == "chunked"
-    assert list(tmp_path.rglob("*.so")) == []
+    assert list(tmp_path.rglob("kernels-*")) == []
 
 
 def test_a_compiler_that_fails_is_no_fault(tmp_path):
@@ -124,7 +125,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path):
     assert scan_in_a_new_process(SPIKEMBA_CACHE=str(blocked)) == "chunked"
     read_only = tmp_path / "read-only"
     read_only.mkdir(mode=0o500)
-    if os.getuid() != 0:
+    if sys.platform != "win32" and os.getuid() != 0:
         assert scan_in_a_new_process(SPIKEMBA_CACHE=str(read_only)) == "chunked"
 
 
@@ -153,7 +154,7 @@ def test_a_damaged_library_is_built_again(own_kernels, damage):
     again = build.find_or_build()
     assert build._digest(again) == again.stem.rsplit("-", 1)[1]
     assert len(again.read_bytes()) == len(whole)
-    assert len(list(again.parent.glob("*.so"))) == 1
+    assert len(list(again.parent.glob("kernels-*"))) == 1
 
 
 @needs_kernels
@@ -162,10 +163,11 @@ def test_a_library_is_built_once_and_only_for_its_owner(own_kernels):
     built = path.stat().st_mtime_ns
     assert build.find_or_build() == path
     assert path.stat().st_mtime_ns == built
-    assert path.parent.stat().st_mode & 0o077 == 0
+    assert sys.platform == "win32" or path.parent.stat().st_mode & 0o077 == 0
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes tell nothing there")
 def test_a_folder_that_others_can_write_is_refused(own_kernels):
     folder = build.kernels_folder()
     folder.mkdir(parents=True)
