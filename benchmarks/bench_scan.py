@@ -15,6 +15,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -27,7 +28,7 @@ from record import Record, options
 from torch import Tensor
 
 from pipelines.training.device_memory import rising
-from spikemba.ops.native import build, library
+from spikemba.ops.native import build, compilers, library
 from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
 
 SHAPES = ("32,512,75,16", "8,512,1000,16", "1,512,8192,16", "1,1536,1569,16")
@@ -41,10 +42,10 @@ TURN_S = 1.0
 
 FLOOR = """
 #include "vector.h"
-float exponentials(const float *x, long n, int threads) {
+EXPORT float exponentials(const float *x, int64_t n, int threads) {
     float total = 0;
 #pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : total)
-    for (long i = 0; i < n / (4 * LANES); i++) {
+    for (int64_t i = 0; i < n / (4 * LANES); i++) {
         vec z[4];
         for (int j = 0; j < 4; j++) z[j] = load(x + (4 * i * LANES) % 4096 + j * LANES);
         exp2_group(z, 4);
@@ -149,10 +150,12 @@ def exponentials() -> Callable[[int], None] | None:
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "floor.c", Path(folder) / "floor.so"
         source.write_text(FLOOR)
-        command = [build._compiler(), *build.BASE_FLAGS, *build.FLAG_SETS[0], f"-I{build.SOURCES}", str(source)]
-        subprocess.run([*command, "-o", str(out)], check=True)
+        compiler = build._compiler()
+        best = compilers.plans(sys.platform, compiler, build.openmp_runtime())[0]
+        more = [f"-I{build.SOURCES}"]
+        subprocess.run(compilers.command(sys.platform, compiler, best, str(source), str(out), more), check=True)
         function = ctypes.CDLL(str(out)).exponentials
-    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_long, ctypes.c_int], ctypes.c_float
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int], ctypes.c_float
     x = -torch.rand(8192)
     return lambda count: function(x.data_ptr(), count, torch.get_num_threads())
 

@@ -127,7 +127,8 @@ def scan() -> Iterator[Finding]:
     if wanted == "0":
         yield Finding("cpu kernels", "absent", f"{ENVIRONMENT}=0 forbids them; the scan runs in plain PyTorch")
     elif kernels.library is not None:
-        yield Finding("cpu kernels", "ok", f"compiled: {kernels.detail}")
+        instead = f"; not compiled here: {kernels.instead}" if kernels.instead else ""
+        yield Finding("cpu kernels", "ok", f"{'of the wheel' if instead else 'compiled'}: {kernels.detail}{instead}")
     else:
         state: Literal["fault", "absent"] = "fault" if wanted == "1" else "absent"
         yield Finding("cpu kernels", state, f"{kernels.detail}; the scan runs in plain PyTorch, several times slower")

@@ -1,7 +1,9 @@
 """The package as people install it: built, installed without the checkout, used from an empty folder."""
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -64,7 +66,8 @@ def test_the_wheel_holds_the_code_the_configurations_and_what_is_bundled(built):
         assert {name for name in wanted if "__pycache__" not in name} <= names
     assert {f"pipelines/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
     assert "spikemba/weights/shapes.mp4" in names
-    assert wheel.name.startswith(f"spikemba-{__version__}-")  # one source
+    assert wheel.name == f"spikemba-{__version__}-py3-none-any.whl"  # one source of the version, and for every machine
+    assert not any(name.endswith((".so", ".dylib", ".dll")) for name in names)
     assert not any(name.startswith(("tests", "docs", "examples")) for name in names)
 
 
@@ -132,3 +135,21 @@ def test_the_module_is_the_command(python, tmp_path):
     done = run(python, "-m", "spikemba", "--version", cwd=tmp_path)
     assert done.stdout.strip() == __version__, done.stderr
     assert run(python, "-m", "spikemba", "config", "shwo", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler here")
+def test_a_wheel_with_compiled_kernels_needs_no_compiler(python, tmp_path):
+    """Installed over the other, into the same environment, as the last test of this file."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path, ROOT]
+    done = run(*command, cwd=tmp_path, SPIKEMBA_WHEEL_KERNELS="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert re.fullmatch(rf"spikemba-{re.escape(__version__)}-py3-none-(linux|macosx|win)_\w+\.whl", wheel.name)
+    force = ["install", "--no-deps", "--no-index", "--force-reinstall", wheel]
+    done = run(sys.executable, "-m", "pip", "--python", python, *force, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = {"CC": "no-such-compiler", "SPIKEMBA_CACHE": str(tmp_path / "cache"), "SPIKEMBA_NATIVE": "1"}
+    done = run(python, ROOT / "tests" / "try_wheel.py", cwd=tmp_path, **alone)
+    assert done.stdout.startswith(f"kernels of the wheel: {python.parents[1]}"), done.stdout + done.stderr
+    assert not (tmp_path / "cache").exists()

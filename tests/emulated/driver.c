@@ -3,24 +3,38 @@
 // A call: the name's length and the name, the structure's size and its bytes, the number of arrays, and of each its
 // place in the structure, its size, bytes that its address is a multiple of, and its bytes. All numbers are int64_t.
 // The answer: what the kernel returned, then the bytes of each array. It ends with its input.
-#include "kernels.c"
-
+//
+// The kernels are a part of the program; on Windows it loads them from the library that it is told, as Python does.
 #include <stdio.h>
+
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#include <stdint.h>
+#include <string.h>
+#include <windows.h>
+
+#include "system.h"
+#define ADDRESS(name) 0
+#else
+#include "kernels.c"
+#define ADDRESS(name) (const void *)&name
+#endif
 
 typedef struct {
     const char *name;
-    int (*fallible)(const void *);
-    void (*safe)(const void *);
+    int fallible;
+    const void *address;
 } Entry;
 
-#define F(kernel) {#kernel, (int (*)(const void *))kernel, 0},
-#define S(kernel) {#kernel, 0, (void (*)(const void *))kernel},
-static const Entry entries[] = {CALLED};
+#define F(kernel) {#kernel, 1, ADDRESS(kernel)},
+#define S(kernel) {#kernel, 0, ADDRESS(kernel)},
+static Entry entries[] = {CALLED};
 #undef F
 #undef S
 
-#define C(name) {#name, &name},
-static const struct { const char *name; const int64_t *value; } constants[] = {CONSTANTS};
+#define C(constant) {#constant, 0, ADDRESS(constant)},
+static Entry constants[] = {CONSTANTS};
 #undef C
 
 static void take(void *into, size_t size) {
@@ -38,25 +52,44 @@ static void give(const void *from, size_t size) {
 }
 
 static void *room(size_t aligned, size_t size) {
-    void *found;
-    if (posix_memalign(&found, aligned < 16 ? 16 : aligned, size ? size : 1)) exit(4);
+    void *found = take_aligned(size ? size : 1);
+    if (aligned > 64 || !found) exit(4);
     return found;
 }
 
 static int64_t run(const char *name, const void *structure) {
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         if (strcmp(entries[i].name, name)) continue;
-        if (entries[i].fallible) return entries[i].fallible(structure);
-        entries[i].safe(structure);
+        if (entries[i].fallible) return ((int (*)(const void *))entries[i].address)(structure);
+        ((void (*)(const void *))entries[i].address)(structure);
         return 0;
     }
     exit(5);
 }
 
-int main(void) {
+#ifdef _WIN32
+static void find(HMODULE library, Entry *entry, size_t count) {
+    for (; count--; entry++)
+        if (!(entry->address = (const void *)GetProcAddress(library, entry->name))) exit(8);
+}
+
+static void prepare(const char *path) {
+    _setmode(_fileno(stdin), _O_BINARY); // or the byte 26 would end the input, and 10 become two
+    _setmode(_fileno(stdout), _O_BINARY);
+    HMODULE library = LoadLibraryA(path);
+    if (!library) exit(9);
+    find(library, entries, sizeof entries / sizeof *entries);
+    find(library, constants, sizeof constants / sizeof *constants);
+}
+#else
+static void prepare(const char *path) { (void)path; }
+#endif
+
+int main(int given, char **arguments) {
+    prepare(given > 1 ? arguments[1] : "");
     const int64_t count = sizeof constants / sizeof *constants;
     give(&count, sizeof count);
-    for (int64_t i = 0; i < count; i++) give(constants[i].value, sizeof(int64_t));
+    for (int64_t i = 0; i < count; i++) give(constants[i].address, sizeof(int64_t));
     fflush(stdout);
     for (;;) {
         char name[64] = {0};
@@ -81,9 +114,9 @@ int main(void) {
         give(&returned, sizeof returned);
         for (int64_t i = 0; i < arrays; i++) {
             give(addresses[i], sizes[i]);
-            free(addresses[i]);
+            give_aligned(addresses[i]);
         }
-        free(structure);
+        give_aligned(structure);
         fflush(stdout);
     }
 }

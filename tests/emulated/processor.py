@@ -3,7 +3,8 @@
     SPIKEMBA_TEST_PROCESSOR=aarch64 PYTHONPATH=tests python -m pytest -p emulated.processor tests/unit/ops
 
 The kernels are compiled for it into a program of its own, which QEMU runs where this machine cannot. Every call takes
-its arrays there and back, so that the tests of the kernels are tests of that processor.
+its arrays there and back, so that the tests of the kernels are tests of that processor. For Windows they are compiled
+into a library, as they are there, which the program loads, and Wine runs it.
 """
 
 import ctypes
@@ -18,7 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from spikemba.ops.native import library
-from spikemba.ops.native.build import BASE_FLAGS, SOURCES
+from spikemba.ops.native.build import SOURCES
+from spikemba.ops.native.compilers import OPTIMISED, Plan, command, plans
 from spikemba.ops.native.kernels import FOLLOWING, KERNELS, LIMITS
 
 
@@ -27,17 +29,43 @@ class Processor(NamedTuple):
 
     compiler: tuple[str, ...]
     runner: tuple[str, ...]
+    library: Plan | None = None
+    """How that system compiles the library that the program loads; None: the kernels are a part of the program."""
+    linker: tuple[str, ...] = ()
+    """What makes a library of the object that the plan compiles; nothing where the plan makes the library itself."""
 
     @property
     def lacks(self):
         """Programs that are not here."""
-        return [one for one in (self.compiler[0], *self.runner[:1]) if shutil.which(one) is None]
+        needed = (self.compiler[0], *self.runner[:1], *(("clang", "x86_64-w64-mingw32-gcc") if self.library else ()))
+        return [one for one in needed if shutil.which(one) is None]
 
+
+def _mingw():
+    """Flags with which clang compiles for Windows, with the headers and libraries of MinGW."""
+    asked = ["x86_64-w64-mingw32-gcc", "-print-libgcc-file-name"]
+    if shutil.which(asked[0]) is None:
+        return ("--target=x86_64-w64-mingw32",)
+    folder = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()).parent
+    return "--target=x86_64-w64-mingw32", f"-L{folder}", "-static-libgcc"
+
+
+_MICROSOFTS = ("--target=x86_64-pc-windows-msvc", "-ffreestanding", f"-I{Path(__file__).with_name('headers')}")
+"""Code as clang-cl and LLVM's clang for Windows make it. Microsoft's own headers are not here."""
+_LINKED = ("-shared", "-static-libgcc", "-Wl,--defsym,__chkstk=___chkstk_ms", "-Wl,--defsym,_fltused=0")
+"""Nor are its libraries, so MinGW's are linked, with what Microsoft calls the check of the stack."""
 
 PROCESSORS = {
     "aarch64": Processor(("aarch64-linux-gnu-gcc", "-march=armv8-a"), ("qemu-aarch64",)),
     "x86-64": Processor(("gcc", "-march=x86-64"), ()),  # neither AVX nor fused products
     "x86-64 of clang": Processor(("clang", "-march=x86-64-v3"), ()),  # as clang-cl and Apple's compiler read them
+    "Windows": Processor(("clang", *_mingw()), ("wine",), Plan(("-march=x86-64-v3", *_mingw()))),
+    "Windows with clang-cl": Processor(
+        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *_MICROSOFTS, "-c")), _LINKED
+    ),
+    "Windows with gcc": Processor(
+        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *plans("win32", "gcc", None)[0].flags[1:]))
+    ),
 }
 """All of 64 bits, low bytes first: addresses and numbers lie in a structure as they do here."""
 
@@ -46,17 +74,26 @@ class Emulated:
     """Stands in place of the loaded library: its functions run elsewhere."""
 
     def __init__(self, processor):
-        self._program = Path(tempfile.mkdtemp(prefix="spikemba-emulated-")) / "driver"
+        folder = Path(tempfile.mkdtemp(prefix="spikemba-emulated-"))
+        self._program = folder / "driver.exe"
         names = [f"size_of_{name}" for name in KERNELS] + [f"limit_{name}" for name in LIMITS]
         called = " ".join(f"{'F' if one.fallible else 'S'}({name})" for name, one in KERNELS.items())
-        flags = [one for one in BASE_FLAGS if one not in ("-shared", "-fPIC")]
         table = [f"-DCALLED={called}", f"-DCONSTANTS={' '.join(f'C({name})' for name in names)}"]
         sources = os.environ.get("SPIKEMBA_TEST_SOURCES", SOURCES)
         source = [f"-I{sources}", str(Path(__file__).with_name("driver.c")), "-o", str(self._program), "-lm"]
-        subprocess.run([*processor.compiler, *flags, "-static", *table, *source], check=True)
+        subprocess.run([*processor.compiler, *OPTIMISED, "-static", *table, *source], check=True)
+        loaded = []
+        if processor.library:
+            library = str(folder / "kernels.dll")
+            self._build_library(processor, f"{sources}/kernels.c", library)
+            loaded = [f"Z:{library}"]  # where Wine has the root of this machine
         self.n_calls = 0
+        self._environment = {"WINEDEBUG": "-all", **os.environ, "WINEPREFIX": str(folder / "wine")}
         self._process = subprocess.Popen(
-            [*processor.runner, str(self._program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*processor.runner, str(self._program), *loaded],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
         )
         (count,) = struct.unpack("<q", self._read(8))
         self.constants = dict(zip(names, struct.unpack(f"<{count}q", self._read(8 * count)), strict=True))
@@ -66,9 +103,22 @@ class Emulated:
             raise AttributeError(name)
         return lambda pointer: self._call(KERNELS[name], pointer._obj)
 
+    def _build_library(self, processor, kernels, library):
+        if not processor.linker:
+            subprocess.run(command("win32", processor.compiler[0], processor.library, kernels, library), check=True)
+            return
+        program = self._program.with_name("clang-cl")  # the name alone makes clang take Microsoft's flags
+        program.symlink_to(shutil.which("clang"))
+        made = command("win32", str(program), processor.library, kernels, f"{library}.o")
+        subprocess.run([word for word in made if word != "-shared"], check=True)
+        subprocess.run([*processor.compiler, *processor.linker, f"{library}.o", "-o", library], check=True)
+
     def close(self):
         self._process.stdin.close()
         self._process.wait(60)
+        if Path(self._environment["WINEPREFIX"]).exists():  # Wine's server still writes into it for a while
+            subprocess.run(["wineserver", "-k"], env=self._environment, check=False)
+            subprocess.run(["wineserver", "-w"], env=self._environment, check=False)
         shutil.rmtree(self._program.parent)
 
     def _call(self, kernel, structure):

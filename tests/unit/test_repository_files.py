@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from container.dockerfile import context_of, stages_of, steps_of
 from packaging.version import Version
 
 import spikemba
@@ -119,6 +120,45 @@ def test_the_workflow_calls_the_two_commands_on_every_system_and_python_that_is_
     assert pythons == [f"3.{minor}" for minor in range(11, 15)]
     assert f">={pythons[0]}" == PROJECT["project"]["requires-python"]
     assert "never run" in (ROOT / "docs" / "releasing.md").read_text("utf-8")
+
+
+def test_compiled_wheels_are_built_once_for_each_kind_of_machine_and_tried():
+    how = PROJECT["tool"]["cibuildwheel"]
+    machines = [identifier.partition("-")[2] for identifier in how["build"].split()]
+    assert sorted(machines) == sorted({"manylinux_x86_64", "manylinux_aarch64", "macosx_arm64", "win_amd64"})
+    assert how["environment"] == {"SPIKEMBA_WHEEL_KERNELS": "1"}
+    (script,) = re.findall(r"\{project\}/(\S+)", how["test-command"])
+    assert (ROOT / script).is_file()
+    jobs = yaml_of(".github/workflows/wheels.yml")["jobs"]
+    assert len(jobs["compiled"]["strategy"]["matrix"]["os"]) == len(machines)
+
+
+def test_the_dockerfile_copies_what_its_context_holds_and_ends_without_a_compiler_and_without_root():
+    stages = stages_of((ROOT / "Dockerfile").read_text("utf-8"))
+    tracked = [
+        path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file() and ".git" not in path.parts
+    ]
+    context = context_of(ROOT, tracked)
+    assert not any("__pycache__" in path or path.startswith(("tests", "docs", ".venv")) for path in context)
+    for steps in stages.values():
+        for step in steps:
+            if step.name == "COPY" and not step.rest.startswith("--from"):
+                for source in step.words[:-1]:
+                    assert any(path == source or path.startswith(source.rstrip("/") + "/") for path in context), source
+    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    built, image = ({step.name: step for step in steps} for steps in stages.values())
+    copied = {word.rstrip("/") for step in stages["wheel"] if step.name == "COPY" for word in step.words[:-1]}
+    assert {*packages["packages"], *packages["force-include"], packages["hooks"]["custom"]["path"]} <= copied
+    assert built["RUN"].rest.startswith("SPIKEMBA_WHEEL_KERNELS=1 ")
+    assert not any("gcc" in step.rest for step in list(stages.values())[-1])
+    assert image["USER"].rest != "root"
+    assert image["ENTRYPOINT"].words == list(PROJECT["project"]["scripts"])
+
+
+def test_a_line_of_a_dockerfile_that_is_not_understood_is_named():
+    assert [*steps_of('# a\nRUN a \\\n  && b\nENTRYPOINT ["c"]\n')] == [("RUN", "a   && b"), ("ENTRYPOINT", '["c"]')]
+    with pytest.raises(ValueError, match="HEALTHCHECK is not one of ARG, COPY"):
+        steps_of("FROM a\nHEALTHCHECK NONE\n")
 
 
 def test_the_hooks_are_the_ruff_of_make_lint():

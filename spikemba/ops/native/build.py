@@ -1,7 +1,7 @@
 """Compiles the C kernels on first use and keeps the library in the user's cache folder.
 
 A library is loaded only from a folder that belongs to the user and that nobody else can write, and only when its bytes
-are the ones that were built: its file is called `kernels-<key>-<digest>.so`, the key over source, compiler, flags and
+are the ones that were built: its file is called `kernels-<key>-<digest>`, the key over source, compiler, flags and
 processor, the digest over its own content. It is moved into place whole, so processes may build at the same time.
 """
 
@@ -11,7 +11,6 @@ import os
 import platform
 import shlex
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -19,15 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spikemba.errors import SpikeMbaError
+from spikemba.ops.native import compilers, privacy
 from spikemba.user_folders import cache_folder
 
 SOURCES = Path(__file__).parent
-
-BASE_FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-"""Never -ffast-math: it reorders sums and would cancel the rounding trick of `exp2_of`."""
-
-FLAG_SETS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))
-"""Tried in this order; a compiler without OpenMP, as Apple's, builds a library that runs on one thread."""
 
 MORE_FLAGS = "SPIKEMBA_KERNEL_FLAGS"
 """A variable of the environment with flags that come last, as those of a sanitizer; they make another library."""
@@ -40,7 +34,7 @@ class BuildError(SpikeMbaError):
 
 
 def find_or_build() -> Path:
-    """The compiled library for this machine, built if it is not in the cache. Raises BuildError."""
+    """The library compiled for this machine, built if it is not in the cache. Raises BuildError."""
     compiler = _compiler()
     folder = _private_folder()
     key = _key(compiler)
@@ -54,14 +48,29 @@ def kernels_folder() -> Path:
     return cache_folder() / "kernels"
 
 
+def openmp_runtime() -> str | None:
+    """torch's own OpenMP, where its name is not the system's: with two of them two pools of threads compete."""
+    import torch
+
+    folder = Path(torch.__file__).parent
+    names = ("lib/libomp.dylib",) if sys.platform == "darwin" else ("lib/libgomp-*.so*", "../torch.libs/libgomp-*.so*")
+    found = [str(path.resolve()) for name in names for path in sorted(folder.glob(name))]
+    return found[0] if found else None
+
+
 def _compiler() -> str:
-    if sys.platform == "win32":
-        raise BuildError("the kernels are not built on Windows")
     wanted = os.environ.get("CC")
-    for name in (wanted,) if wanted else ("cc", "gcc", "clang"):
-        if path := shutil.which(name):
-            return path
-    raise BuildError(f"no C compiler ({wanted or 'cc, gcc or clang'}) was found")
+    names = (wanted,) if wanted else compilers.system_of(sys.platform).compilers
+    places = (None, *compilers.places_of_compilers(sys.platform, os.environ))
+    for place in places:
+        for name in names:
+            if path := shutil.which(name, path=place):
+                return path
+    raise BuildError(f"no C compiler ({wanted or _either(names)}) was found")
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join((", ".join(names[:-1]), names[-1]))
 
 
 def _private_folder() -> Path:
@@ -70,30 +79,19 @@ def _private_folder() -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = folder.resolve()
-        for path in (folder, *folder.parents):
-            _check_owner(path, path.stat(), last=path == folder)
+        problem = privacy.problem_of(folder)
     except OSError as error:
         raise BuildError(f"{folder} cannot be used ({(error.strerror or str(error)).lower()})") from None
+    if problem:
+        raise BuildError(problem)
     return folder
-
-
-def _check_owner(path: Path, status: os.stat_result, *, last: bool) -> None:
-    """The folder itself must be ours alone; those above it must not let strangers swap what is in them."""
-    others = stat.S_IWGRP | stat.S_IWOTH if last else stat.S_IWOTH
-    sticky = bool(status.st_mode & stat.S_ISVTX) and not last
-    if status.st_uid not in ((os.getuid(),) if last else (0, os.getuid())):
-        raise BuildError(f"{path} belongs to another user")
-    if status.st_mode & others and not sticky:
-        raise BuildError(f"{path} can be written by others; run `chmod go-w {path}`")
 
 
 def _key(compiler: str) -> str:
     digest = hashlib.sha256()
-    flags = repr((BASE_FLAGS, FLAG_SETS, _more_flags()))
-    for part in (_version(compiler), _processor(), flags, repr(_openmp_runtime())):
+    tried = repr(list(_commands(compiler, "kernels.c", "kernels")))
+    for part in (_version(compiler), _processor(), tried, compilers.digest_of_sources(SOURCES)):
         digest.update(part.encode() + b"\0")
-    for path in sorted(SOURCES.glob("*.[ch]")):
-        digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -106,29 +104,29 @@ def _version(compiler: str) -> str:
 
 
 def _processor() -> str:
-    """What -march=native depends on."""
+    """What flags for the native processor depend on."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return platform.machine() + "".join(sorted({x for x in lines if x.startswith(("flags", "Features", "model"))}))
+    if sys.platform == "darwin":  # where platform.processor() says "arm" of all of them
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            name = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(name, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
     return f"{platform.machine()} {platform.processor()} {platform.platform()}"
-
-
-def _openmp_runtime() -> list[str]:
-    """torch's own OpenMP library, if its name is not the system's: with two runtimes two pools of threads compete."""
-    import torch
-
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp-*.so*"))
-    return [str(path) for path in found[:1]]
 
 
 def _find(folder: Path, key: str) -> Path | None:
     """A library of that key whose content is what was built; damaged ones are removed."""
-    for path in sorted(folder.glob(f"kernels-{key}-*.so")):
-        if path.stat().st_uid == os.getuid() and path.stem.endswith(f"-{_digest(path)}"):
+    for path in sorted(folder.glob(f"kernels-{key}-*{_suffix()}")):
+        if privacy.is_ours(path) and path.stem.endswith(f"-{_digest(path)}"):
             return path
         with contextlib.suppress(OSError):
             path.unlink()
     return None
+
+
+def _suffix() -> str:
+    return compilers.system_of(sys.platform).suffix
 
 
 def _digest(path: Path) -> str:
@@ -139,23 +137,44 @@ def _build(compiler: str, folder: Path, key: str) -> Path:
     problem = ""
     try:
         with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as work:
-            for command in _commands(compiler, Path(work) / "kernels.so"):
+            built = Path(work) / f"kernels{_suffix()}"
+            for command, on_trial in _commands(compiler, str(SOURCES / "kernels.c"), str(built)):
                 done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work)
+                if done.returncode == 0 and on_trial:
+                    done = _try_apart(built)
                 if done.returncode == 0:
-                    built = Path(work) / "kernels.so"
-                    return built.replace(folder / f"kernels-{key}-{_digest(built)}.so")
+                    return _keep(built, folder / f"kernels-{key}-{_digest(built)}{_suffix()}")
                 problem = problem or (done.stderr.strip().splitlines() or ["no message"])[0]
     except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"{folder} or {compiler} failed ({error})") from None
     raise BuildError(f"{compiler} could not compile the kernels ({problem})")
 
 
-def _commands(compiler: str, out: Path) -> Iterator[list[str]]:
-    source = str(SOURCES / "kernels.c")
-    for flags in FLAG_SETS:
-        runtime = _openmp_runtime() if "-fopenmp" in flags else []
-        yield [compiler, *BASE_FLAGS, *flags, *_more_flags(), source, *runtime, "-o", str(out)]
+def _commands(compiler: str, source: str, out: str) -> Iterator[tuple[list[str], bool]]:
+    """Each with whether it is on trial."""
+    for plan in compilers.plans(sys.platform, compiler, openmp_runtime()):
+        yield compilers.command(sys.platform, compiler, plan, source, out, more_flags()), plan.on_trial
 
 
-def _more_flags() -> list[str]:
+def _try_apart(built: Path) -> "subprocess.CompletedProcess[str]":
+    """Load and use a library in another process, which it may take down with it."""
+    tried = f"from spikemba.ops.native.library import opened; opened({str(built)!r}, threads=2)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [sys.executable, "-c", tried], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment
+    )
+
+
+def _keep(built: Path, path: Path) -> Path:
+    """Move it to its name, or take what another process has put there: Windows replaces no library that is in use."""
+    try:
+        return built.replace(path)
+    except PermissionError:
+        if path.is_file() and path.read_bytes() == built.read_bytes():
+            return path
+        raise
+
+
+def more_flags() -> list[str]:
+    """Those of $SPIKEMBA_KERNEL_FLAGS."""
     return shlex.split(os.environ.get(MORE_FLAGS, ""))

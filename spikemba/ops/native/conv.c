@@ -10,7 +10,7 @@ LIMIT(TAPS)
 typedef struct {
     const float *u;
     const uint8_t *mask;
-    long batch, length, width;
+    int64_t batch, length, width;
 } Conv;
 
 typedef struct {
@@ -18,38 +18,39 @@ typedef struct {
     int reverse;
 } Filter;
 
-INLINE int is_real(const Conv *s, long pair, long t) {
+INLINE int is_real(const Conv *s, int64_t pair, int64_t t) {
     return t >= 0 && t < s->length && (!s->mask || s->mask[pair * s->length + t]);
 }
-INLINE long row_at(const Conv *s, long pair, long t) { return (pair * s->length + t) * s->width; }
+INLINE int64_t row_at(const Conv *s, int64_t pair, int64_t t) { return (pair * s->length + t) * s->width; }
 
 // Where the rows begin that a position's taps read; negative where there is nothing to read.
 typedef struct {
-    long of[TAPS];
+    int64_t of[TAPS];
 } Window;
-INLINE Window window_of(const Conv *s, const Filter *f, long pair, long t, const long taps) {
+INLINE Window window_of(const Conv *s, const Filter *f, int64_t pair, int64_t t, const int64_t taps) {
     Window w;
-    for (long k = 0; k < taps; k++) {
-        const long before = taps - 1 - k, from = f->reverse ? t + before : t - before;
+    for (int64_t k = 0; k < taps; k++) {
+        const int64_t before = taps - 1 - k, from = f->reverse ? t + before : t - before;
         w.of[k] = is_real(s, pair, from) ? row_at(s, pair, from) : -1;
     }
     return w;
 }
 
-INLINE vec before_silu(const Conv *s, const Filter *f, const Window *w, const long taps, long e, const long channels) {
+INLINE vec before_silu(const Conv *s, const Filter *f, const Window *w, const int64_t taps, int64_t e,
+                       const int64_t channels) {
     vec total = load_part(f->bias + e, channels);
-    for (long k = 0; k < taps; k++)
+    for (int64_t k = 0; k < taps; k++)
         if (w->of[k] >= 0)
             total += load_part(f->weight + k * s->width + e, channels) * load_part(s->u + w->of[k] + e, channels);
     return total;
 }
 
-INLINE void conv_at(const Conv *s, const Filter *f, const Window *w, float *out, const long taps, long e,
-                    const long channels) {
+INLINE void conv_at(const Conv *s, const Filter *f, const Window *w, float *out, const int64_t taps, int64_t e,
+                    const int64_t channels) {
     store_part(out + e, silu_of(before_silu(s, f, w, taps, e, channels)), channels);
 }
 
-INLINE void conv_row(const Conv *s, const Filter *f, float *out, long pair, long t, const long taps) {
+INLINE void conv_row(const Conv *s, const Filter *f, float *out, int64_t pair, int64_t t, const int64_t taps) {
     out += row_at(s, pair, t);
     if (!is_real(s, pair, t)) {
         memset(out, 0, sizeof(float) * s->width);
@@ -60,8 +61,8 @@ INLINE void conv_row(const Conv *s, const Filter *f, float *out, long pair, long
 }
 
 INLINE void conv_part(const Conv *s, const Filter *f, float *const *out, const int directions, const Part *part,
-                      const long taps) {
-    for (long t = part->first; t < part->last; t++)
+                      const int64_t taps) {
+    for (int64_t t = part->first; t < part->last; t++)
         for (int d = 0; d < directions; d++) conv_row(s, &f[d], out[d], part->pair, t, taps);
 }
 
@@ -75,15 +76,15 @@ typedef struct {
 } ConvForward;
 ARGUMENTS(conv_forward, ConvForward)
 
-void conv_forward(const ConvForward *given) {
-    const long batch = given->batch, length = given->length, taps = given->taps, parts = given->parts;
+EXPORT void conv_forward(const ConvForward *given) {
+    const int64_t batch = given->batch, length = given->length, taps = given->taps, parts = given->parts;
     const int threads = given->threads, directions = given->weight2 ? 2 : 1;
     const Conv s = {given->u, given->mask, batch, length, given->width};
     const Filter filters[] = {{given->weight, given->bias, given->reverse},
                               {given->weight2, given->bias2, !given->reverse}};
     float *const outs[] = {given->out, given->out2};
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long task = 0; task < batch * parts; task++) {
+    for (int64_t task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, length);
         if (taps == 4) conv_part(&s, filters, outs, directions, &part, 4);
         else conv_part(&s, filters, outs, directions, &part, taps);
@@ -98,35 +99,35 @@ typedef struct {
 } FilterGradients;
 
 INLINE void unconv_at(const Conv *s, const Filter *f, const Window *w, const float *grad_out, float *grad_u,
-                      float *grad_weight, float *grad_bias, const long taps, long e, const long channels) {
+                      float *grad_weight, float *grad_bias, const int64_t taps, int64_t e, const int64_t channels) {
     vec x = before_silu(s, f, w, taps, e, channels);
     vec g = load_part(grad_out + e, channels) * silu_slope(x, sigmoid_of(x));
     add_part(grad_bias + e, g, channels);
-    for (long k = 0; k < taps; k++) {
+    for (int64_t k = 0; k < taps; k++) {
         if (w->of[k] < 0) continue;
         add_part(grad_weight + k * s->width + e, g * load_part(s->u + w->of[k] + e, channels), channels);
         add_part(grad_u + w->of[k] + e, g * load_part(f->weight + k * s->width + e, channels), channels);
     }
 }
 
-INLINE void unconv_row(const Conv *s, const Filter *f, const FilterGradients *grad, float *grad_u, long pair, long t,
-                       long first, long last, const long taps) {
+INLINE void unconv_row(const Conv *s, const Filter *f, const FilterGradients *grad, float *grad_u, int64_t pair,
+                       int64_t t, int64_t first, int64_t last, const int64_t taps) {
     const Window w = window_of(s, f, pair, t, taps);
     const float *out = grad->out + row_at(s, pair, t);
     float *weight = grad->weight + pair * taps * s->width, *bias = grad->bias + pair * s->width;
     FOR_CHANNELS(first, last, unconv_at, s, f, &w, out, grad_u, weight, bias, taps)
 }
 
-INLINE void unconv_span(const Conv *s, const Filter *f, const FilterGradients *grad, const int directions, float *grad_u,
-                        long pair, long first, const long taps) {
-    const long last = s->width - first < SPAN ? s->width : first + SPAN;
+INLINE void unconv_span(const Conv *s, const Filter *f, const FilterGradients *grad, const int directions,
+                        float *grad_u, int64_t pair, int64_t first, const int64_t taps) {
+    const int64_t last = s->width - first < SPAN ? s->width : first + SPAN;
     const size_t bytes = sizeof(float) * (last - first);
     for (int d = 0; d < directions; d++) {
         memset(grad[d].bias + pair * s->width + first, 0, bytes);
-        for (long k = 0; k < taps; k++) memset(grad[d].weight + (pair * taps + k) * s->width + first, 0, bytes);
+        for (int64_t k = 0; k < taps; k++) memset(grad[d].weight + (pair * taps + k) * s->width + first, 0, bytes);
     }
-    long cleared = 0; // rows of grad_u, each just before a tap first reaches it
-    for (long t = 0; t < s->length; t++) {
+    int64_t cleared = 0; // rows of grad_u, each just before a tap first reaches it
+    for (int64_t t = 0; t < s->length; t++) {
         for (; cleared < s->length && cleared < t + taps; cleared++)
             memset(grad_u + row_at(s, pair, cleared) + first, 0, bytes);
         for (int d = 0; d < directions && is_real(s, pair, t); d++)
@@ -144,8 +145,8 @@ typedef struct {
 } ConvBackward;
 ARGUMENTS(conv_backward, ConvBackward)
 
-void conv_backward(const ConvBackward *given) {
-    const long batch = given->batch, width = given->width, taps = given->taps;
+EXPORT void conv_backward(const ConvBackward *given) {
+    const int64_t batch = given->batch, width = given->width, taps = given->taps;
     const int threads = given->threads, directions = given->weight2 ? 2 : 1;
     const Conv s = {given->u, given->mask, batch, given->length, width};
     const Filter filters[] = {{given->weight, given->bias, given->reverse},
@@ -154,8 +155,8 @@ void conv_backward(const ConvBackward *given) {
                                      {given->grad2, given->grad_weight2, given->grad_bias2}};
     float *grad_u = given->grad_u;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long first = 0; first < width; first += SPAN) {
+    for (int64_t pair = 0; pair < batch; pair++)
+        for (int64_t first = 0; first < width; first += SPAN) {
             if (taps == 4) unconv_span(&s, filters, grads, directions, grad_u, pair, first, 4);
             else unconv_span(&s, filters, grads, directions, grad_u, pair, first, taps);
         }
@@ -170,13 +171,13 @@ typedef struct {
 } GateForward;
 ARGUMENTS(gate_forward, GateForward)
 
-void gate_forward(const GateForward *given) {
+EXPORT void gate_forward(const GateForward *given) {
     const float *y = given->y, *y2 = given->y2, *z = given->z;
     float *out = given->out;
-    const long n = given->count;
+    const int64_t n = given->count;
     const int threads = given->threads;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long i = 0; i < n; i += LANES) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec total = load_part(y + i, n - i);
         if (y2) total += load_part(y2 + i, n - i);
         store_part(out + i, total * silu_of(load_part(z + i, n - i)), n - i);
@@ -191,13 +192,13 @@ typedef struct {
 } GateBackward;
 ARGUMENTS(gate_backward, GateBackward)
 
-void gate_backward(const GateBackward *given) {
+EXPORT void gate_backward(const GateBackward *given) {
     const float *y = given->y, *y2 = given->y2, *z = given->z, *grad = given->grad;
     float *grad_y = given->grad_y, *grad_z = given->grad_z;
-    const long n = given->count;
+    const int64_t n = given->count;
     const int threads = given->threads;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long i = 0; i < n; i += LANES) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec total = load_part(y + i, n - i), x = load_part(z + i, n - i), g = load_part(grad + i, n - i);
         if (y2) total += load_part(y2 + i, n - i);
         vec s = sigmoid_of(x);

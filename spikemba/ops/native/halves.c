@@ -40,29 +40,29 @@ INLINE vec load_halves(const uint16_t *p) {
 #endif
 }
 
-INLINE void multiply_rows(const HalfProducts *given, long row, const int together) {
-    const long width = given->width, whole = width / LANES * LANES;
+INLINE void multiply_rows(const HalfProducts *given, int64_t row, const int together) {
+    const int64_t width = given->width, whole = width / LANES * LANES;
     const uint16_t *rows = given->rows + row * width;
     vec sums[ROWS_AT_ONCE];
     for (int i = 0; i < together; i++) sums[i] = fill(0.f);
-    for (long e = 0; e < whole; e += LANES) {
+    for (int64_t e = 0; e < whole; e += LANES) {
         const vec vector = load(given->vector + e);
         for (int i = 0; i < together; i++) sums[i] += load_halves(rows + i * width + e) * vector;
     }
     for (int i = 0; i < together; i++) {
         float total = sum_of(sums[i]);
-        for (long e = whole; e < width; e++) total += half_to_float(rows[i * width + e]) * given->vector[e];
+        for (int64_t e = whole; e < width; e++) total += half_to_float(rows[i * width + e]) * given->vector[e];
         given->out[row + i] = total;
     }
 }
 
-void half_products(const HalfProducts *given) {
-    const long count = given->count;
+EXPORT void half_products(const HalfProducts *given) {
+    const int64_t count = given->count;
     const int threads = given->threads, several = threads > 1 && count > ROWS_PER_TASK;
 #pragma omp parallel for schedule(static) num_threads(threads) if (several)
-    for (long first = 0; first < count; first += ROWS_PER_TASK) {
-        const long last = count - first < ROWS_PER_TASK ? count : first + ROWS_PER_TASK;
-        long row = first;
+    for (int64_t first = 0; first < count; first += ROWS_PER_TASK) {
+        const int64_t last = count - first < ROWS_PER_TASK ? count : first + ROWS_PER_TASK;
+        int64_t row = first;
         for (; row + ROWS_AT_ONCE <= last; row += ROWS_AT_ONCE) multiply_rows(given, row, ROWS_AT_ONCE);
         for (; row < last; row++) multiply_rows(given, row, 1);
     }

@@ -1,6 +1,4 @@
 // Everything that is compiled into the one library.
-#include <stdlib.h>
-
 #include "conv.c"
 #include "halves.c"
 #include "scan.c"

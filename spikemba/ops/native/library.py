@@ -1,5 +1,8 @@
 """The compiled kernels as Python functions, or the reason why there are none.
 
+A library compiled on this machine comes first, since it has all of the processor's instructions; then the one that came
+with the wheel.
+
 $SPIKEMBA_NATIVE: `0` forbids them, `1` makes their absence an error, anything else uses them where they can be built.
 """
 
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 from spikemba.ops.native.build import BuildError, find_or_build
+from spikemba.ops.native.bundled import find_bundled
 from spikemba.ops.native.kernels import KERNELS, LIMITS
 
 ENVIRONMENT = "SPIKEMBA_NATIVE"
@@ -25,6 +29,8 @@ class Native:
     library: ctypes.CDLL | None
     detail: str
     """The library's path, or why there is none."""
+    instead: str = ""
+    """Why it is that of the wheel and none that was compiled here."""
 
 
 def native() -> ctypes.CDLL | None:
@@ -55,16 +61,28 @@ def load() -> Native:
 
 
 def _load() -> Native:
-    log = logging.getLogger("spikemba")
-    try:
-        path = find_or_build()
-        library = ctypes.CDLL(str(path))
-        _declare(library)
-        _self_test(library)
-    except (BuildError, OSError, AttributeError, ValueError) as error:  # what is not in a library is a ValueError
-        log.debug("the scan and the neurons run in plain PyTorch: %s", error)
-        return Native(None, str(error))
-    return Native(library, str(path))
+    log, problems = logging.getLogger("spikemba"), ""
+    for find in (find_or_build, find_bundled):
+        try:
+            path = find()
+            return Native(opened(str(path)), str(path), problems)
+        except (BuildError, OSError, AttributeError, ValueError) as error:  # what is not in a library is a ValueError
+            log.debug("kernels are passed over: %s", error)
+            problems += f"{'; ' if problems else ''}{error}"
+    log.debug("the scan and the neurons run in plain PyTorch: %s", problems)
+    return Native(None, problems)
+
+
+def opened(path: str, threads: int = 1) -> ctypes.CDLL:
+    """A library that has computed something right, on so many threads.
+
+    Raises OSError, AttributeError or ValueError when it cannot be loaded or lacks something, BuildError when it when it
+    computes something else.
+    """
+    library = ctypes.CDLL(path)
+    _declare(library)
+    _self_test(library, threads)
+    return library
 
 
 def forget() -> None:
@@ -130,14 +148,14 @@ def _constant(library: ctypes.CDLL, name: str) -> int:
     return ctypes.c_int64.in_dll(library, name).value
 
 
-def _self_test(library: ctypes.CDLL) -> None:
+def _self_test(library: ctypes.CDLL, threads: int = 1) -> None:
     """One position, one channel, one state, y = c (delta b x): what a miscompiled library would not give.
 
     Without torch, which may be tracing when the library is first needed: its tensors would be mere descriptions.
     """
     numbers, y = [ctypes.pointer(ctypes.c_float(value)) for value in (1, 2, 3)], ctypes.c_float()
     x, b, c = (ctypes.cast(number, ctypes.c_void_p).value for number in numbers)
-    sizes = {"batch": 1, "length": 1, "width": 1, "states": 1, "row_stride": 1, "block": 16, "threads": 1}
+    sizes = {"batch": 1, "length": 1, "width": 1, "states": 1, "row_stride": 1, "block": 16, "threads": threads}
     given = KERNELS["scan_forward"].structure(x=x, step=x, a=x, b=b, c=c, y=ctypes.addressof(y), **sizes)
     library.scan_forward(ctypes.byref(given))
     if y.value != 6.0:

@@ -23,27 +23,27 @@ LIMIT(STATES)
 typedef struct {
     const float *x, *step, *rate, *b, *c, *skip; // rate: (N, E), `rates_of`
     const uint8_t *mask;                         // (B, L) or null
-    long batch, length, width, states, row_stride, block;
+    int64_t batch, length, width, states, row_stride, block;
     int softplus, reverse;
 } Scan;
 
-INLINE long padded(long width) { return (width + 15) / 16 * 16; }
-INLINE long n_segments(const Scan *s) { return (s->length + SEGMENT - 1) / SEGMENT; }
-INLINE long left(long width, long v) { return width - v * LANES; }
+INLINE int64_t padded(int64_t width) { return (width + 15) / 16 * 16; }
+INLINE int64_t n_segments(const Scan *s) { return (s->length + SEGMENT - 1) / SEGMENT; }
+INLINE int64_t left(int64_t width, int64_t v) { return width - v * LANES; }
 
 // The rows that a segment's positions have in x, in the order of the scan. Returns how many.
-INLINE long rows_of(const Scan *s, long pair, long index, long *rows) {
-    const long position = index * SEGMENT, count = s->length - position < SEGMENT ? s->length - position : SEGMENT;
-    for (long i = 0; i < count; i++)
+INLINE int64_t rows_of(const Scan *s, int64_t pair, int64_t index, int64_t *rows) {
+    const int64_t position = index * SEGMENT, count = s->length - position < SEGMENT ? s->length - position : SEGMENT;
+    for (int64_t i = 0; i < count; i++)
         rows[i] = pair * s->length + (s->reverse ? s->length - 1 - position - i : position + i);
     return count;
 }
 
 // a log2(e), one row for each state; null when there is no memory.
-static float *rates_of(const float *a, long width, long states) {
+static float *rates_of(const float *a, int64_t width, int64_t states) {
     float *rate = malloc(sizeof(float) * width * states + 1); // not of nothing, which may be null too
-    for (long e = 0; rate && e < width; e++)
-        for (long n = 0; n < states; n++) rate[n * width + e] = a[e * states + n] * LOG2_E;
+    for (int64_t e = 0; rate && e < width; e++)
+        for (int64_t n = 0; n < states; n++) rate[n * width + e] = a[e * states + n] * LOG2_E;
     return rate;
 }
 
@@ -55,11 +55,11 @@ typedef struct {
     vec delta[SEGMENT], drive[SEGMENT], y[SEGMENT];
 } Lane;
 
-INLINE void forward_group(const Scan *s, const long *rows, long count, Lane *l, long n, const int group, vec *state,
-                          const vec *rate) {
+INLINE void forward_group(const Scan *s, const int64_t *rows, int64_t count, Lane *l, int64_t n, const int group,
+                          vec *state, const vec *rate) {
     vec h[GROUP], a[GROUP];
     for (int j = 0; j < group; j++) h[j] = state[n + j], a[j] = rate[n + j];
-    for (long i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const float *b = s->b + rows[i] * s->row_stride + n, *c = s->c + rows[i] * s->row_stride + n;
         vec delta = l->delta[i], drive = l->drive[i], total = l->y[i];
         vec decay[GROUP];
@@ -73,10 +73,10 @@ INLINE void forward_group(const Scan *s, const long *rows, long count, Lane *l, 
 }
 
 // One vector of channels through one segment; `ahead`: floats from a row to the one a segment later, 0 in the last.
-static void forward_lane(const Scan *s, const long *rows, long count, long channel, long width, long ahead, vec skip,
-                         vec *state, const vec *rate, float *y) {
+static void forward_lane(const Scan *s, const int64_t *rows, int64_t count, int64_t channel, int64_t width,
+                         int64_t ahead, vec skip, vec *state, const vec *rate, float *y) {
     Lane l;
-    for (long i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const float *x = s->x + rows[i] * s->width + channel, *step = s->step + rows[i] * s->width + channel;
         fetch(x + ahead);
         fetch(step + ahead);
@@ -86,57 +86,57 @@ static void forward_lane(const Scan *s, const long *rows, long count, long chann
         l.delta[i] = d, l.drive[i] = d * xv, l.y[i] = s->skip ? skip * xv : fill(0.f);
         if (s->mask && !s->mask[rows[i]]) l.delta[i] = l.drive[i] = fill(0.f); // not a product: padding may hold anything
     }
-    long n = 0;
+    int64_t n = 0;
     for (; n + GROUP <= s->states; n += GROUP) forward_group(s, rows, count, &l, n, GROUP, state, rate);
     for (; n < s->states; n++) forward_group(s, rows, count, &l, n, 1, state, rate);
-    for (long i = 0; i < count; i++) store_part(y + rows[i] * s->width + channel, l.y[i], width);
+    for (int64_t i = 0; i < count; i++) store_part(y + rows[i] * s->width + channel, l.y[i], width);
 }
 
-static void forward_task(const Scan *s, long pair, long first, const float *initial, float *y, float *starts,
+static void forward_task(const Scan *s, int64_t pair, int64_t first, const float *initial, float *y, float *starts,
                          float *final) {
-    const long block = s->width - first < s->block ? s->width - first : s->block, vecs = (block + LANES - 1) / LANES;
-    const long pitch = padded(s->width), segments = n_segments(s), states = s->states;
+    const int64_t block = s->width - first < s->block ? s->width - first : s->block, vecs = (block + LANES - 1) / LANES;
+    const int64_t pitch = padded(s->width), segments = n_segments(s), states = s->states;
     vec rate[vecs][states], state[vecs][states], skip[vecs];
-    for (long v = 0; v < vecs; v++) {
-        const long channel = first + v * LANES, width = left(block, v);
+    for (int64_t v = 0; v < vecs; v++) {
+        const int64_t channel = first + v * LANES, width = left(block, v);
         skip[v] = s->skip ? load_part(s->skip + channel, width) : fill(0.f);
-        for (long n = 0; n < states; n++) {
+        for (int64_t n = 0; n < states; n++) {
             rate[v][n] = load_part(s->rate + n * s->width + channel, width);
             state[v][n] = initial ? load(initial + (pair * states + n) * pitch + channel) : fill(0.f);
         }
     }
-    for (long index = 0; index < segments; index++) {
-        long rows[SEGMENT], count = rows_of(s, pair, index, rows);
-        const long ahead = index + 1 < segments ? (s->reverse ? -SEGMENT : SEGMENT) * s->width : 0;
-        for (long v = 0; v < vecs; v++) {
-            const long channel = first + v * LANES;
+    for (int64_t index = 0; index < segments; index++) {
+        int64_t rows[SEGMENT], count = rows_of(s, pair, index, rows);
+        const int64_t ahead = index + 1 < segments ? (s->reverse ? -SEGMENT : SEGMENT) * s->width : 0;
+        for (int64_t v = 0; v < vecs; v++) {
+            const int64_t channel = first + v * LANES;
             if (starts)
-                for (long n = 0; n < states; n++)
+                for (int64_t n = 0; n < states; n++)
                     store_past(starts + ((pair * segments + index) * states + n) * pitch + channel, state[v][n]);
             forward_lane(s, rows, count, channel, left(block, v), ahead, skip[v], state[v], rate[v], y);
         }
     }
     settle();
     if (final)
-        for (long v = 0; v < vecs; v++)
-            for (long n = 0; n < states; n++)
+        for (int64_t v = 0; v < vecs; v++)
+            for (int64_t n = 0; n < states; n++)
                 store(final + (pair * states + n) * pitch + first + v * LANES, state[v][n]);
 }
 
 typedef struct {
-    long first, width, vecs, count;
-    long rows[SEGMENT];
+    int64_t first, width, vecs, count;
+    int64_t rows[SEGMENT];
     vec delta[VECS][PITCH], drive[VECS][PITCH], x[VECS][PITCH], slope[VECS][PITCH];
 } Segment;
 
-INLINE void begin_segment(const Scan *s, Segment *g, long pair, long index) {
+INLINE void begin_segment(const Scan *s, Segment *g, int64_t pair, int64_t index) {
     g->count = rows_of(s, pair, index, g->rows);
-    const long ahead = index > 0 ? (s->reverse ? SEGMENT : -SEGMENT) * s->width : 0;
-    for (long i = 0; i < g->count; i++) {
-        const long row = g->rows[i];
+    const int64_t ahead = index > 0 ? (s->reverse ? SEGMENT : -SEGMENT) * s->width : 0;
+    for (int64_t i = 0; i < g->count; i++) {
+        const int64_t row = g->rows[i];
         const float *x = s->x + row * s->width + g->first, *step = s->step + row * s->width + g->first;
         const float real = !s->mask || s->mask[row];
-        for (long v = 0; v < g->vecs; v++) {
+        for (int64_t v = 0; v < g->vecs; v++) {
             fetch(x + ahead + v * LANES);
             fetch(step + ahead + v * LANES);
             vec xv = load_part(x + v * LANES, left(g->width, v)), d = load_part(step + v * LANES, left(g->width, v));
@@ -159,19 +159,19 @@ typedef struct {
 } Scratch;
 
 INLINE void load_rates(const Scan *s, const Segment *g, vec rate[][VECS]) {
-    for (long n = 0; n < s->states; n++)
-        for (long v = 0; v < g->vecs; v++)
+    for (int64_t n = 0; n < s->states; n++)
+        for (int64_t v = 0; v < g->vecs; v++)
             rate[n][v] = load_part(s->rate + n * s->width + g->first + v * LANES, left(g->width, v));
 }
 
-INLINE void backward_group(const Scan *s, const Segment *g, long n, const int group, long v, const float *start,
-                           long pitch, Scratch *w) {
+INLINE void backward_group(const Scan *s, const Segment *g, int64_t n, const int group, int64_t v, const float *start,
+                           int64_t pitch, Scratch *w) {
     vec h[GROUP], a[GROUP], carry[GROUP], grad_rate[GROUP];
     for (int j = 0; j < group; j++) {
         a[j] = w->rate[n + j][v], carry[j] = w->carry[n + j][v], grad_rate[j] = w->grad_rate[n + j][v];
         h[j] = w->states[0][j] = load(start + (n + j) * pitch + v * LANES);
     }
-    for (long i = 0; i < g->count; i++) {
+    for (int64_t i = 0; i < g->count; i++) {
         const float *b = s->b + g->rows[i] * s->row_stride + n;
         vec delta = g->delta[v][i], drive = g->drive[v][i];
         vec decay[GROUP];
@@ -180,7 +180,7 @@ INLINE void backward_group(const Scan *s, const Segment *g, long n, const int gr
         for (int j = 0; j < group; j++) w->decays[i][j] = decay[j];
         for (int j = 0; j < group; j++) h[j] = w->states[i + 1][j] = decay[j] * h[j] + drive * b[j];
     }
-    for (long i = g->count - 1; i >= 0; i--) {
+    for (int64_t i = g->count - 1; i >= 0; i--) {
         const float *b = s->b + g->rows[i] * s->row_stride + n, *c = s->c + g->rows[i] * s->row_stride + n;
         vec delta = g->delta[v][i], drive = g->drive[v][i], grad_y = w->grad_y[v][i];
         vec by_b = w->by_b[v][i], by_rate = w->by_rate[v][i];
@@ -199,12 +199,12 @@ INLINE void backward_group(const Scan *s, const Segment *g, long n, const int gr
     for (int j = 0; j < group; j++) w->carry[n + j][v] = carry[j], w->grad_rate[n + j][v] = grad_rate[j];
 }
 
-INLINE void backward_states(const Scan *s, const Segment *g, long n, const int group, const float *start, long pitch,
-                            Scratch *w, float *grad_b, float *grad_c) {
+INLINE void backward_states(const Scan *s, const Segment *g, int64_t n, const int group, const float *start,
+                            int64_t pitch, Scratch *w, float *grad_b, float *grad_c) {
     memset(w->sum_b, 0, sizeof w->sum_b);
     memset(w->sum_c, 0, sizeof w->sum_c);
-    for (long v = 0; v < g->vecs; v++) backward_group(s, g, n, group, v, start, pitch, w);
-    for (long i = 0; i < g->count; i++)
+    for (int64_t v = 0; v < g->vecs; v++) backward_group(s, g, n, group, v, start, pitch, w);
+    for (int64_t i = 0; i < g->count; i++)
         for (int j = 0; j < group; j++) {
             grad_b[g->rows[i] * s->states + n + j] = sum_of(w->sum_b[i][j]);
             grad_c[g->rows[i] * s->states + n + j] = sum_of(w->sum_c[i][j]);
@@ -215,36 +215,36 @@ typedef struct {
     float *x, *step, *rate, *b, *c, *skip; // rate: (B, N, pitch); b, c: (blocks, B, L, N); skip: (B, pitch)
 } Gradients;
 
-static void backward_task(const Scan *s, long pair, long block, const float *grad_y, const float *starts,
+static void backward_task(const Scan *s, int64_t pair, int64_t block, const float *grad_y, const float *starts,
                           const Gradients *out, Scratch *w) {
     Segment g = {.first = block * s->block};
     g.width = s->width - g.first < s->block ? s->width - g.first : s->block;
     g.vecs = (g.width + LANES - 1) / LANES;
-    const long pitch = padded(s->width), bc = block * s->batch * s->length * s->states;
+    const int64_t pitch = padded(s->width), bc = block * s->batch * s->length * s->states;
     vec skip[VECS], grad_skip[VECS];
     load_rates(s, &g, w->rate);
     memset(w->carry, 0, sizeof(vec) * VECS * s->states);
     memset(w->grad_rate, 0, sizeof(vec) * VECS * s->states);
-    for (long v = 0; v < g.vecs; v++) {
+    for (int64_t v = 0; v < g.vecs; v++) {
         skip[v] = s->skip ? load_part(s->skip + g.first + v * LANES, left(g.width, v)) : fill(0.f);
         grad_skip[v] = fill(0.f);
     }
-    for (long index = n_segments(s) - 1; index >= 0; index--) {
+    for (int64_t index = n_segments(s) - 1; index >= 0; index--) {
         begin_segment(s, &g, pair, index);
-        for (long i = 0; i < g.count; i++)
-            for (long v = 0; v < g.vecs; v++) {
+        for (int64_t i = 0; i < g.count; i++)
+            for (int64_t v = 0; v < g.vecs; v++) {
                 const float *row = grad_y + g.rows[i] * s->width + g.first + v * LANES;
                 w->grad_y[v][i] = load_part(row, left(g.width, v));
                 w->by_b[v][i] = w->by_rate[v][i] = fill(0.f);
             }
         const float *start = starts + (pair * n_segments(s) + index) * s->states * pitch + g.first;
-        long n = 0;
+        int64_t n = 0;
         for (; n + GROUP <= s->states; n += GROUP)
             backward_states(s, &g, n, GROUP, start, pitch, w, out->b + bc, out->c + bc);
         for (; n < s->states; n++) backward_states(s, &g, n, 1, start, pitch, w, out->b + bc, out->c + bc);
-        for (long i = 0; i < g.count; i++)
-            for (long v = 0; v < g.vecs; v++) {
-                long at = g.rows[i] * s->width + g.first + v * LANES, width = left(g.width, v);
+        for (int64_t i = 0; i < g.count; i++)
+            for (int64_t v = 0; v < g.vecs; v++) {
+                int64_t at = g.rows[i] * s->width + g.first + v * LANES, width = left(g.width, v);
                 vec grad_y_v = w->grad_y[v][i], by_b = w->by_b[v][i];
                 vec grad_delta = by_b * g.x[v][i] + w->by_rate[v][i] * LN_2;
                 grad_skip[v] += grad_y_v * g.x[v][i];
@@ -252,8 +252,8 @@ static void backward_task(const Scan *s, long pair, long block, const float *gra
                 store_part(out->step + at, grad_delta * g.slope[v][i], width);
             }
     }
-    for (long v = 0; v < g.vecs; v++) {
-        for (long n = 0; n < s->states; n++)
+    for (int64_t v = 0; v < g.vecs; v++) {
+        for (int64_t n = 0; n < s->states; n++)
             store(out->rate + (pair * s->states + n) * pitch + g.first + v * LANES, w->grad_rate[n][v]);
         store(out->skip + pair * pitch + g.first + v * LANES, grad_skip[v]);
     }
@@ -272,18 +272,18 @@ typedef struct {
 ARGUMENTS(scan_forward, ScanForward)
 
 // Returns 0, or 1 when there is no memory.
-int scan_forward(const ScanForward *given) {
-    const long batch = given->batch, width = given->width;
+EXPORT int scan_forward(const ScanForward *given) {
+    const int64_t batch = given->batch, width = given->width;
     const int threads = given->threads;
     float *rate = rates_of(given->a, width, given->states);
     if (!rate) return 1;
     const Scan s = {given->x,      given->step,       rate,         given->b,        given->c,
                     given->skip,   given->mask,       batch,        given->length,   width,
                     given->states, given->row_stride, given->block, given->softplus, given->reverse};
-    const long blocks = (width + s.block - 1) / s.block;
+    const int64_t blocks = (width + s.block - 1) / s.block;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long block = 0; block < blocks; block++)
+    for (int64_t pair = 0; pair < batch; pair++)
+        for (int64_t block = 0; block < blocks; block++)
             forward_task(&s, pair, block * s.block, given->initial, given->y, given->starts, given->final);
     free(rate);
     return 0;
@@ -302,8 +302,8 @@ typedef struct {
 ARGUMENTS(scan_backward, ScanBackward)
 
 // Returns 0, or 1 when there is no memory.
-int scan_backward(const ScanBackward *given) {
-    const long batch = given->batch, width = given->width;
+EXPORT int scan_backward(const ScanBackward *given) {
+    const int64_t batch = given->batch, width = given->width;
     const int threads = given->threads;
     float *rate = rates_of(given->a, width, given->states);
     if (!rate) return 1;
@@ -312,17 +312,17 @@ int scan_backward(const ScanBackward *given) {
                     given->states, given->row_stride, given->block, given->softplus, given->reverse};
     const Gradients out = {given->grad_x, given->grad_step, given->grad_rate,
                            given->grad_b, given->grad_c,    given->grad_skip};
-    const long blocks = (width + s.block - 1) / s.block;
+    const int64_t blocks = (width + s.block - 1) / s.block;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
-        Scratch *scratch = aligned_alloc(64, sizeof(Scratch));
+        Scratch *scratch = take_aligned(sizeof(Scratch));
         failed = !scratch;
 #pragma omp for collapse(2) schedule(static)
-        for (long pair = 0; pair < batch; pair++)
-            for (long block = 0; block < blocks; block++)
+        for (int64_t pair = 0; pair < batch; pair++)
+            for (int64_t block = 0; block < blocks; block++)
                 if (scratch) backward_task(&s, pair, block, given->grad_y, given->starts, &out, scratch);
-        free(scratch);
+        give_aligned(scratch);
     }
     free(rate);
     return failed;

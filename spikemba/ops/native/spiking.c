@@ -68,26 +68,26 @@ INLINE vec discharge(const Neuron *n, vec *rest, vec u, vec grad_spike) {
 typedef struct {
     const float *x, *scale, *shift; // x: (S, B, M, D), or (B, M, D) when it is the same at every step
     const uint8_t *mask;            // (B, M) or null
-    long steps, batch, positions, width;
+    int64_t steps, batch, positions, width;
     int constant;
 } Input;
 
-INLINE vec affine(const Input *s, vec x, long channel, long width) {
+INLINE vec affine(const Input *s, vec x, int64_t channel, int64_t width) {
     if (!s->scale) return x;
     return x * load_part(s->scale + channel, width) + load_part(s->shift + channel, width);
 }
-INLINE long offset(const Input *s, long step, long pair, long position) {
+INLINE int64_t offset(const Input *s, int64_t step, int64_t pair, int64_t position) {
     return ((step * s->batch + pair) * s->positions + position) * s->width;
 }
-INLINE int masked(const Input *s, long pair, long position) {
+INLINE int masked(const Input *s, int64_t pair, int64_t position) {
     return s->mask && !s->mask[pair * s->positions + position];
 }
 
-INLINE void fire_at(const Input *s, const Neuron *n, float *trains, float *rates, float *counts, long pair, long m,
-                    long e, const long channels) {
+INLINE void fire_at(const Input *s, const Neuron *n, float *trains, float *rates, float *counts, int64_t pair,
+                    int64_t m, int64_t e, const int64_t channels) {
     const int real = !masked(s, pair, m);
     vec rest = fill(0.f), total = fill(0.f);
-    for (long t = 0; t < s->steps; t++) {
+    for (int64_t t = 0; t < s->steps; t++) {
         vec spike = fill(0.f);
         if (real) {
             vec in = load_part(s->x + offset(s, s->constant ? 0 : t, pair, m) + e, channels);
@@ -111,18 +111,18 @@ typedef struct {
 } LifForward;
 ARGUMENTS(lif_forward, LifForward)
 
-void lif_forward(const LifForward *given) {
-    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
-    const long parts = given->parts;
+EXPORT void lif_forward(const LifForward *given) {
+    const int64_t steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const int64_t parts = given->parts;
     const int threads = given->threads;
     float *trains = given->trains, *rates = given->rates, *counts = given->counts;
     const Input s = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, width, given->constant};
     const Neuron n = given->neuron;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long task = 0; task < batch * parts; task++) {
+    for (int64_t task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, positions);
         float *count = memset(counts + task * width, 0, sizeof(float) * width);
-        for (long m = part.first; m < part.last; m++)
+        for (int64_t m = part.first; m < part.last; m++)
             FOR_CHANNELS(0, width, fire_at, &s, &n, trains, rates, count, part.pair, m)
     }
 }
@@ -132,9 +132,9 @@ typedef struct {
 } SpikeGradients;
 
 INLINE void unfire_at(const Input *s, const Neuron *n, const SpikeGradients *grad, float *grad_in, float *sum,
-                      float *product, long pair, long m, long e, const long channels) {
+                      float *product, int64_t pair, int64_t m, int64_t e, const int64_t channels) {
     if (masked(s, pair, m)) {
-        for (long t = 0; t < (s->constant ? 1 : s->steps); t++)
+        for (int64_t t = 0; t < (s->constant ? 1 : s->steps); t++)
             store_part(grad_in + offset(s, t, pair, m) + e, fill(0.f), channels);
         return;
     }
@@ -142,11 +142,11 @@ INLINE void unfire_at(const Input *s, const Neuron *n, const SpikeGradients *gra
     vec u[STEPS], in[STEPS];
     if (grad->rates) every += load_part(grad->rates + offset(s, 0, pair, m) + e, channels) / (float)s->steps;
     if (grad->counts) every += load_part(grad->counts + e, channels);
-    for (long t = 0; t < s->steps; t++) {
+    for (int64_t t = 0; t < s->steps; t++) {
         in[t] = load_part(s->x + offset(s, s->constant ? 0 : t, pair, m) + e, channels);
         u[t] = charge(n, &rest, affine(s, in[t], e, channels));
     }
-    for (long t = s->steps - 1; t >= 0; t--) {
+    for (int64_t t = s->steps - 1; t >= 0; t--) {
         vec g = every;
         if (grad->trains) g += load_part(grad->trains + offset(s, t, pair, m) + e, channels);
         g = discharge(n, &grad_rest, u[t], g);
@@ -172,20 +172,20 @@ typedef struct {
 } LifBackward;
 ARGUMENTS(lif_backward, LifBackward)
 
-void lif_backward(const LifBackward *given) {
-    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
-    const long parts = given->parts;
+EXPORT void lif_backward(const LifBackward *given) {
+    const int64_t steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const int64_t parts = given->parts;
     const int threads = given->threads;
     float *grad_in = given->grad_in, *sums = given->sums;
     const Input s = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, width, given->constant};
     const SpikeGradients grad = {given->grad_trains, given->grad_rates, given->grad_counts};
     const Neuron n = given->neuron;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long task = 0; task < batch * parts; task++) {
+    for (int64_t task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, positions);
         float *sum = memset(sums + task * width, 0, sizeof(float) * width);
         float *product = memset(sums + (batch * parts + task) * width, 0, sizeof(float) * width);
-        for (long m = part.first; m < part.last; m++)
+        for (int64_t m = part.first; m < part.last; m++)
             FOR_CHANNELS(0, width, unfire_at, &s, &n, &grad, grad_in, sum, product, part.pair, m)
     }
 }
@@ -193,21 +193,21 @@ void lif_backward(const LifBackward *given) {
 // Spikes of one head as bits: (3, S, B, H, M), query, key, value. A head has at most 64 channels.
 typedef struct {
     Input in; // x: (B, M, 3 D)
-    long heads, size, vecs;
+    int64_t heads, size, vecs;
     const float *factor; // (B)
 } Attention;
 
 // Where the words of one head begin.
-INLINE long bits_at(const Attention *a, long which, long step, long pair, long head) {
+INLINE int64_t bits_at(const Attention *a, int64_t which, int64_t step, int64_t pair, int64_t head) {
     return (((which * a->in.steps + step) * a->in.batch + pair) * a->heads + head) * a->in.positions;
 }
-INLINE vec spread(uint64_t bits, long v) {
+INLINE vec spread(uint64_t bits, int64_t v) {
     ivec lane;
     for (int i = 0; i < LANES; i++) lane[i] = 1 << i;
     ivec word = (int32_t)(bits >> (v * LANES)) - (ivec){0};
     return choose((word & lane) != 0, fill(1.f), fill(0.f));
 }
-INLINE uint64_t gather(vec spikes, long v) {
+INLINE uint64_t gather(vec spikes, int64_t v) {
 #if LANES == 16
     return (uint64_t)_mm512_cmp_ps_mask((__m512)spikes, _mm512_setzero_ps(), _CMP_NEQ_OQ) << (v * LANES);
 #else
@@ -223,40 +223,41 @@ LIMIT(HEAD)
 typedef vec Table[HEAD * HEAD_VECS]; // one row of a head's vectors after the other
 
 // Adds `row` to the rows of `table` that `bits` names.
-INLINE void add_to_rows(vec *table, uint64_t bits, const vec *row, const long vecs) {
+INLINE void add_to_rows(vec *table, uint64_t bits, const vec *row, const int64_t vecs) {
     for (; bits; bits &= bits - 1) {
         vec *to = table + __builtin_ctzll(bits) * vecs;
-        for (long v = 0; v < vecs; v++) to[v] += row[v];
+        for (int64_t v = 0; v < vecs; v++) to[v] += row[v];
     }
 }
 // The same with a row of spikes.
-INLINE void add_spikes(vec *table, uint64_t bits, uint64_t spikes, const long vecs) {
+INLINE void add_spikes(vec *table, uint64_t bits, uint64_t spikes, const int64_t vecs) {
     vec row[HEAD_VECS];
-    for (long v = 0; v < vecs; v++) row[v] = spread(spikes, v);
+    for (int64_t v = 0; v < vecs; v++) row[v] = spread(spikes, v);
     add_to_rows(table, bits, row, vecs);
 }
 // The sum of the rows of `table` that `bits` names.
-INLINE void sum_rows(const vec *table, uint64_t bits, const long vecs, vec *out) {
-    for (long v = 0; v < vecs; v++) out[v] = fill(0.f);
+INLINE void sum_rows(const vec *table, uint64_t bits, const int64_t vecs, vec *out) {
+    for (int64_t v = 0; v < vecs; v++) out[v] = fill(0.f);
     for (; bits; bits &= bits - 1) {
         const vec *row = table + __builtin_ctzll(bits) * vecs;
-        for (long v = 0; v < vecs; v++) out[v] += row[v];
+        for (int64_t v = 0; v < vecs; v++) out[v] += row[v];
     }
 }
 
-INLINE void fire_head(const Attention *a, const Neuron *neuron, long pair, long head, uint64_t *bits, float *counts) {
+INLINE void fire_head(const Attention *a, const Neuron *neuron, int64_t pair, int64_t head, uint64_t *bits,
+                      float *counts) {
     const Input *s = &a->in;
-    const long width = s->width / 3;
-    for (long which = 0; which < 3; which++)
-        for (long v = 0; v < a->vecs; v++) {
-            const long channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
+    const int64_t width = s->width / 3;
+    for (int64_t which = 0; which < 3; which++)
+        for (int64_t v = 0; v < a->vecs; v++) {
+            const int64_t channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
             const uint64_t inside = part >= LANES ? ~0ull : ~(~0ull << (v * LANES + part));
             vec count = fill(0.f);
-            for (long m = 0; m < s->positions; m++) {
+            for (int64_t m = 0; m < s->positions; m++) {
                 vec rest = fill(0.f), in = fill(0.f);
                 const int real = !masked(s, pair, m);
                 if (real) in = affine(s, load_part(s->x + offset(s, 0, pair, m) + channel, part), channel, part);
-                for (long t = 0; t < s->steps; t++) {
+                for (int64_t t = 0; t < s->steps; t++) {
                     vec spike = real ? fires(neuron, charge(neuron, &rest, in)) : fill(0.f);
                     count += spike;
                     uint64_t *word = bits + bits_at(a, which, t, pair, head) + m;
@@ -267,21 +268,23 @@ INLINE void fire_head(const Attention *a, const Neuron *neuron, long pair, long 
         }
 }
 
-INLINE void attend_head(const Attention *a, float *out, const uint64_t *bits, long pair, long head, const long vecs) {
+INLINE void attend_head(const Attention *a, float *out, const uint64_t *bits, int64_t pair, int64_t head,
+                        const int64_t vecs) {
     const Input *s = &a->in;
-    const long width = s->width / 3;
-    for (long t = 0; t < s->steps; t++) {
+    const int64_t width = s->width / 3;
+    for (int64_t t = 0; t < s->steps; t++) {
         const uint64_t *q = bits + bits_at(a, 0, t, pair, head), *k = bits + bits_at(a, 1, t, pair, head);
         const uint64_t *val = bits + bits_at(a, 2, t, pair, head);
         vec row[HEAD_VECS];
         Table table;
         memset(table, 0, sizeof(vec) * a->size * vecs);
-        for (long m = 0; m < s->positions; m++)
+        for (int64_t m = 0; m < s->positions; m++)
             if (val[m]) add_spikes(table, k[m], val[m], vecs);
-        for (long m = 0; m < s->positions; m++) {
+        for (int64_t m = 0; m < s->positions; m++) {
             float *to = out + ((t * s->batch + pair) * s->positions + m) * width + head * a->size;
             sum_rows(table, q[m], vecs, row);
-            for (long v = 0; v < vecs; v++) store_part(to + v * LANES, row[v] * a->factor[pair], a->size - v * LANES);
+            for (int64_t v = 0; v < vecs; v++)
+                store_part(to + v * LANES, row[v] * a->factor[pair], a->size - v * LANES);
         }
     }
 }
@@ -309,9 +312,9 @@ typedef struct {
 } AttentionForward;
 ARGUMENTS(attention_forward, AttentionForward)
 
-void attention_forward(const AttentionForward *given) {
-    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
-    const long heads = given->heads, size = width / heads, vecs = (size + LANES - 1) / LANES;
+EXPORT void attention_forward(const AttentionForward *given) {
+    const int64_t steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const int64_t heads = given->heads, size = width / heads, vecs = (size + LANES - 1) / LANES;
     const int threads = given->threads;
     const Input in = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, 3 * width, 1};
     const Attention a = {in, heads, size, vecs, given->factor};
@@ -319,8 +322,8 @@ void attention_forward(const AttentionForward *given) {
     float *out = given->out, *counts = given->counts;
     uint64_t *bits = given->bits;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long pair = 0; pair < batch; pair++)
-        for (long head = 0; head < heads; head++) {
+    for (int64_t pair = 0; pair < batch; pair++)
+        for (int64_t head = 0; head < heads; head++) {
             fire_head(&a, &n, pair, head, bits, counts);
             FOR_HEAD(&a, attend_head, &a, out, bits, pair, head);
         }
@@ -336,68 +339,68 @@ typedef struct {
     vec spikes[STEPS][TOGETHER][3][HEAD_VECS]; // the gradients of query, key and value
 } HeadScratch;
 
-INLINE void load_row(const Attention *a, const float *grad, long t, long pair, long head, long m, const long vecs,
-                     vec *row) {
-    const long width = a->in.width / 3;
+INLINE void load_row(const Attention *a, const float *grad, int64_t t, int64_t pair, int64_t head, int64_t m,
+                     const int64_t vecs, vec *row) {
+    const int64_t width = a->in.width / 3;
     const float *from = grad + ((t * a->in.batch + pair) * a->in.positions + m) * width + head * a->size;
-    for (long v = 0; v < vecs; v++) row[v] = load_part(from + v * LANES, a->size - v * LANES) * a->factor[pair];
+    for (int64_t v = 0; v < vecs; v++) row[v] = load_part(from + v * LANES, a->size - v * LANES) * a->factor[pair];
 }
 
-INLINE void head_tables(const Attention *a, const float *grad, const uint64_t *bits, long pair, long head, long t,
-                        const long vecs, HeadScratch *w) {
+INLINE void head_tables(const Attention *a, const float *grad, const uint64_t *bits, int64_t pair, int64_t head,
+                        int64_t t, const int64_t vecs, HeadScratch *w) {
     const uint64_t *q = bits + bits_at(a, 0, t, pair, head), *k = bits + bits_at(a, 1, t, pair, head);
     const uint64_t *val = bits + bits_at(a, 2, t, pair, head);
     const size_t bytes = sizeof(vec) * a->size * vecs;
     memset(w->by_value[t], 0, bytes);
     memset(w->grad_table[t], 0, bytes);
-    for (long m = 0; m < a->in.positions; m++) {
+    for (int64_t m = 0; m < a->in.positions; m++) {
         vec row[HEAD_VECS];
         if (k[m]) add_spikes(w->by_value[t], val[m], k[m], vecs);
         if (!q[m]) continue;
         load_row(a, grad, t, pair, head, m, vecs, row);
         add_to_rows(w->grad_table[t], q[m], row, vecs);
     }
-    const long row = vecs * LANES;
+    const int64_t row = vecs * LANES;
     float *to = memset(w->grad_by_value[t], 0, bytes), *from = (float *)w->grad_table[t];
-    for (long i = 0; i < a->size; i++)
-        for (long j = 0; j < a->size; j++) to[j * row + i] = from[i * row + j];
+    for (int64_t i = 0; i < a->size; i++)
+        for (int64_t j = 0; j < a->size; j++) to[j * row + i] = from[i * row + j];
 }
 
 // The gradients of the spikes of step t at `count` positions from m on, at most TOGETHER.
-INLINE void spike_gradients(const Attention *a, const float *grad, const uint64_t *bits, long pair, long head, long t, long m,
-                            long count, const long vecs, HeadScratch *w) {
+INLINE void spike_gradients(const Attention *a, const float *grad, const uint64_t *bits, int64_t pair, int64_t head,
+                            int64_t t, int64_t m, int64_t count, const int64_t vecs, HeadScratch *w) {
     const uint64_t *k = bits + bits_at(a, 1, t, pair, head), *val = bits + bits_at(a, 2, t, pair, head);
     vec rows[TOGETHER][HEAD_VECS], query[TOGETHER][HEAD_VECS];
-    for (long p = 0; p < TOGETHER; p++) {
+    for (int64_t p = 0; p < TOGETHER; p++) {
         load_row(a, grad, t, pair, head, p < count ? m + p : m, vecs, rows[p]);
-        for (long v = 0; v < vecs; v++) query[p][v] = fill(0.f);
+        for (int64_t v = 0; v < vecs; v++) query[p][v] = fill(0.f);
     }
-    for (long j = 0; j < a->size; j++)
-        for (long v = 0; v < vecs; v++)
-            for (long p = 0; p < TOGETHER; p++)
+    for (int64_t j = 0; j < a->size; j++)
+        for (int64_t v = 0; v < vecs; v++)
+            for (int64_t p = 0; p < TOGETHER; p++)
                 query[p][v] += ((const float *)rows[p])[j] * w->by_value[t][j * vecs + v];
-    for (long p = 0; p < count; p++) {
-        for (long v = 0; v < vecs; v++) w->spikes[t][p][0][v] = query[p][v];
+    for (int64_t p = 0; p < count; p++) {
+        for (int64_t v = 0; v < vecs; v++) w->spikes[t][p][0][v] = query[p][v];
         sum_rows(w->grad_by_value[t], val[m + p], vecs, w->spikes[t][p][1]);
         sum_rows(w->grad_table[t], k[m + p], vecs, w->spikes[t][p][2]);
     }
 }
 
 INLINE void attention_backward_head(const Attention *a, const Neuron *neuron, const float *grad, const uint64_t *bits,
-                                    const float *grad_counts, float *grad_in, float *sums, HeadScratch *w, long pair,
-                                    long head, const long vecs) {
+                                    const float *grad_counts, float *grad_in, float *sums, HeadScratch *w, int64_t pair,
+                                    int64_t head, const int64_t vecs) {
     const Input *s = &a->in;
-    const long width = s->width / 3;
+    const int64_t width = s->width / 3;
     vec sum[3][HEAD_VECS] = {0}, product[3][HEAD_VECS] = {0};
-    for (long t = 0; t < s->steps; t++) head_tables(a, grad, bits, pair, head, t, vecs, w);
-    for (long first = 0; first < s->positions; first += TOGETHER) {
-        const long count = s->positions - first < TOGETHER ? s->positions - first : TOGETHER;
-        for (long t = 0; t < s->steps; t++) spike_gradients(a, grad, bits, pair, head, t, first, count, vecs, w);
-        for (long p = 0; p < count; p++)
-            for (long which = 0; which < 3; which++)
-                for (long v = 0; v < vecs; v++) {
-                    const long m = first + p, at = offset(s, 0, pair, m), part = a->size - v * LANES;
-                    const long channel = which * width + head * a->size + v * LANES;
+    for (int64_t t = 0; t < s->steps; t++) head_tables(a, grad, bits, pair, head, t, vecs, w);
+    for (int64_t first = 0; first < s->positions; first += TOGETHER) {
+        const int64_t count = s->positions - first < TOGETHER ? s->positions - first : TOGETHER;
+        for (int64_t t = 0; t < s->steps; t++) spike_gradients(a, grad, bits, pair, head, t, first, count, vecs, w);
+        for (int64_t p = 0; p < count; p++)
+            for (int64_t which = 0; which < 3; which++)
+                for (int64_t v = 0; v < vecs; v++) {
+                    const int64_t m = first + p, at = offset(s, 0, pair, m), part = a->size - v * LANES;
+                    const int64_t channel = which * width + head * a->size + v * LANES;
                     vec u[STEPS], state = fill(0.f), rest = fill(0.f), whole = fill(0.f), every = fill(0.f);
                     if (masked(s, pair, m)) {
                         store_part(grad_in + at + channel, whole, part);
@@ -405,17 +408,17 @@ INLINE void attention_backward_head(const Attention *a, const Neuron *neuron, co
                     }
                     const vec in = load_part(s->x + at + channel, part), current = affine(s, in, channel, part);
                     if (grad_counts) every = load_part(grad_counts + channel, part);
-                    for (long t = 0; t < s->steps; t++) u[t] = charge(neuron, &state, current);
-                    for (long t = s->steps - 1; t >= 0; t--)
+                    for (int64_t t = 0; t < s->steps; t++) u[t] = charge(neuron, &state, current);
+                    for (int64_t t = s->steps - 1; t >= 0; t--)
                         whole += discharge(neuron, &rest, u[t], w->spikes[t][p][which][v] + every);
                     store_part(grad_in + at + channel, whole, part);
                     sum[which][v] += whole;
                     product[which][v] += whole * in;
                 }
     }
-    for (long which = 0; which < 3; which++)
-        for (long v = 0; v < vecs; v++) {
-            const long channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
+    for (int64_t which = 0; which < 3; which++)
+        for (int64_t v = 0; v < vecs; v++) {
+            const int64_t channel = which * width + head * a->size + v * LANES, part = a->size - v * LANES;
             store_part(sums + pair * s->width + channel, sum[which][v], part);
             store_part(sums + (s->batch + pair) * s->width + channel, product[which][v], part);
         }
@@ -437,9 +440,9 @@ typedef struct {
 ARGUMENTS(attention_backward, AttentionBackward)
 
 // Returns 0, or 1 when there is no memory for a thread's scratch.
-int attention_backward(const AttentionBackward *given) {
-    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
-    const long heads = given->heads, size = width / heads, vecs = (size + LANES - 1) / LANES;
+EXPORT int attention_backward(const AttentionBackward *given) {
+    const int64_t steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const int64_t heads = given->heads, size = width / heads, vecs = (size + LANES - 1) / LANES;
     const int threads = given->threads;
     const Input in = {given->x, given->scale, given->shift, given->mask, steps, batch, positions, 3 * width, 1};
     const Attention a = {in, heads, size, vecs, given->factor};
@@ -450,20 +453,20 @@ int attention_backward(const AttentionBackward *given) {
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
-        HeadScratch *scratch = aligned_alloc(64, sizeof(HeadScratch));
+        HeadScratch *scratch = take_aligned(sizeof(HeadScratch));
         failed = !scratch;
 #pragma omp for collapse(2) schedule(static)
-        for (long pair = 0; pair < batch; pair++)
-            for (long head = 0; head < heads; head++)
+        for (int64_t pair = 0; pair < batch; pair++)
+            for (int64_t head = 0; head < heads; head++)
                 if (scratch)
                     FOR_HEAD(&a, attention_backward_head, &a, &n, grad, bits, grad_counts, grad_in, sums, scratch, pair,
                              head);
-        free(scratch);
+        give_aligned(scratch);
     }
     return failed;
 }
 
-INLINE void sum_at(const Input *s, const float *centre, float *sum, long at, long e, const long channels) {
+INLINE void sum_at(const Input *s, const float *centre, float *sum, int64_t at, int64_t e, const int64_t channels) {
     vec value = load_part(s->x + at + e, channels);
     if (centre) {
         value -= load_part(centre + e, channels);
@@ -482,26 +485,26 @@ typedef struct {
 } MaskedSums;
 ARGUMENTS(masked_sums, MaskedSums)
 
-void masked_sums(const MaskedSums *given) {
-    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
-    const long parts = given->parts;
+EXPORT void masked_sums(const MaskedSums *given) {
+    const int64_t steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+    const int64_t parts = given->parts;
     const int threads = given->threads;
     const float *centre = given->centre;
     float *sums = given->sums;
     const Input s = {given->x, 0, 0, given->mask, steps, batch, positions, width, 0};
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (long task = 0; task < batch * parts; task++) {
+    for (int64_t task = 0; task < batch * parts; task++) {
         const Part part = part_of(task, parts, positions);
         float *sum = memset(sums + task * width, 0, sizeof(float) * width);
-        for (long t = 0; t < steps; t++)
-            for (long m = part.first; m < part.last; m++)
+        for (int64_t t = 0; t < steps; t++)
+            for (int64_t m = part.first; m < part.last; m++)
                 if (!masked(&s, part.pair, m))
                     FOR_CHANNELS(0, width, sum_at, &s, centre, sum, offset(&s, t, part.pair, m))
     }
 }
 
-INLINE void unnormalise_at(const Input *s, float *grad, const float *constant, const float *slope, long at, long e,
-                           const long channels) {
+INLINE void unnormalise_at(const Input *s, float *grad, const float *constant, const float *slope, int64_t at,
+                           int64_t e, const int64_t channels) {
     vec g = load_part(grad + at + e, channels) * load_part(s->scale + e, channels);
     if (constant) {
         g += load_part(constant + e, channels);
@@ -522,17 +525,17 @@ typedef struct {
 } NormBackward;
 ARGUMENTS(norm_backward, NormBackward)
 
-void norm_backward(const NormBackward *given) {
-    const long steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
+EXPORT void norm_backward(const NormBackward *given) {
+    const int64_t steps = given->steps, batch = given->batch, positions = given->positions, width = given->width;
     const int threads = given->threads;
     float *grad = given->grad;
     const float *constant = given->constant, *slope = given->slope;
     const Input s = {given->x, given->scale, 0, given->mask, steps, batch, positions, width, 0};
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (threads > 1)
-    for (long t = 0; t < steps; t++)
-        for (long pair = 0; pair < batch; pair++)
-            for (long m = 0; m < positions; m++) {
-                const long at = offset(&s, t, pair, m);
+    for (int64_t t = 0; t < steps; t++)
+        for (int64_t pair = 0; pair < batch; pair++)
+            for (int64_t m = 0; m < positions; m++) {
+                const int64_t at = offset(&s, t, pair, m);
                 if (masked(&s, pair, m)) memset(grad + at, 0, sizeof(float) * width);
                 else FOR_CHANNELS(0, width, unnormalise_at, &s, grad, constant, slope, at)
             }

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "system.h"
+
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #include <immintrin.h>
 #define LANES 16
@@ -19,8 +21,8 @@
 #define INLINE static inline __attribute__((always_inline))
 
 // What Python checks when it loads the library: how large each kernel's arguments are, and the limits it must keep to.
-#define ARGUMENTS(kernel, type) const int64_t size_of_##kernel = sizeof(type);
-#define LIMIT(name) const int64_t limit_##name = name;
+#define ARGUMENTS(kernel, type) EXPORT const int64_t size_of_##kernel = sizeof(type);
+#define LIMIT(name) EXPORT const int64_t limit_##name = name;
 
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
@@ -48,32 +50,32 @@ INLINE vec fill(float value) { return value - (vec){0}; }
 INLINE vec choose(ivec condition, vec yes, vec no) { return (vec)((condition & (ivec)yes) | (~condition & (ivec)no)); }
 
 // The first `width` floats of a row, the other lanes zero; and back.
-INLINE vec load_part(const float *p, long width) {
+INLINE vec load_part(const float *p, int64_t width) {
     if (width >= LANES) return load(p);
     float part[LANES] = {0};
     memcpy(part, p, sizeof(float) * width);
     return load(part);
 }
-INLINE void store_part(float *p, vec v, long width) {
+INLINE void store_part(float *p, vec v, int64_t width) {
     if (width >= LANES) store(p, v);
     else memcpy(p, &v, sizeof(float) * width);
 }
-INLINE void add_part(float *p, vec v, long width) { store_part(p, load_part(p, width) + v, width); }
+INLINE void add_part(float *p, vec v, int64_t width) { store_part(p, load_part(p, width) + v, width); }
 
 // Calls task(..., e, channels) for each vector of a row from channel `first` up to `last`; the number of its channels is a
 // constant but for a ragged last one.
 #define FOR_CHANNELS(first, last, task, ...) \
-    for (long e = (first); e < (last); e += LANES) { \
+    for (int64_t e = (first); e < (last); e += LANES) { \
         if ((last) - e >= LANES) task(__VA_ARGS__, e, LANES); \
         else task(__VA_ARGS__, e, (last) - e); \
     }
 
 // Rows are read from end to end where they can be: a task is then a part of one pair's positions.
 typedef struct {
-    long pair, first, last;
+    int64_t pair, first, last;
 } Part;
-INLINE Part part_of(long task, long parts, long positions) {
-    const long part = task % parts;
+INLINE Part part_of(int64_t task, int64_t parts, int64_t positions) {
+    const int64_t part = task % parts;
     return (Part){task / parts, part * positions / parts, (part + 1) * positions / parts};
 }
 

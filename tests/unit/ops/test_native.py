@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PureWindowsPath
 
 import pytest
 import torch
 
 from pipelines.doctor.report import machine
-from spikemba.ops.native import build, library
+from spikemba.ops.native import build, compilers, library, privacy
 from spikemba.ops.native.build import BuildError
 from spikemba.ops.selective_scan import best_backend, selective_scan, selective_scan_reference
 
@@ -91,6 +92,7 @@ def _scan_into(queue):
 
 
 @needs_kernels
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked there")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_scans_after_its_parent_did(openmp_threads):
     """OpenMP's threads do not follow into the child; a kernel that waited for them would never end."""
@@ -107,7 +109,7 @@ def test_a_forked_child_scans_after_its_parent_did(openmp_threads):
 
 def test_without_a_compiler_the_scan_runs_in_plain_pytorch(tmp_path):
     assert scan_in_a_new_process(SPIKEMBA_CACHE=str(tmp_path), CC="no-such-compiler") == "chunked"
-    assert list(tmp_path.rglob("*.so")) == []
+    assert list(tmp_path.rglob("kernels-*")) == []
 
 
 def test_a_compiler_that_fails_is_no_fault(tmp_path):
@@ -123,7 +125,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path):
     assert scan_in_a_new_process(SPIKEMBA_CACHE=str(blocked)) == "chunked"
     read_only = tmp_path / "read-only"
     read_only.mkdir(mode=0o500)
-    if os.getuid() != 0:
+    if sys.platform != "win32" and os.getuid() != 0:
         assert scan_in_a_new_process(SPIKEMBA_CACHE=str(read_only)) == "chunked"
 
 
@@ -152,7 +154,7 @@ def test_a_damaged_library_is_built_again(own_kernels, damage):
     again = build.find_or_build()
     assert build._digest(again) == again.stem.rsplit("-", 1)[1]
     assert len(again.read_bytes()) == len(whole)
-    assert len(list(again.parent.glob("*.so"))) == 1
+    assert len(list(again.parent.glob("kernels-*"))) == 1
 
 
 @needs_kernels
@@ -161,10 +163,11 @@ def test_a_library_is_built_once_and_only_for_its_owner(own_kernels):
     built = path.stat().st_mtime_ns
     assert build.find_or_build() == path
     assert path.stat().st_mtime_ns == built
-    assert path.parent.stat().st_mode & 0o077 == 0
+    assert sys.platform == "win32" or path.parent.stat().st_mode & 0o077 == 0
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes tell nothing there")
 def test_a_folder_that_others_can_write_is_refused(own_kernels):
     folder = build.kernels_folder()
     folder.mkdir(parents=True)
@@ -190,7 +193,7 @@ def test_processes_that_build_at_the_same_time_all_get_a_library(tmp_path):
 def test_another_compiler_flag_processor_or_source_is_another_library(monkeypatch, tmp_path):
     compiler = build._compiler()
     keys = {build._key(compiler)}
-    monkeypatch.setattr(build, "BASE_FLAGS", (*build.BASE_FLAGS, "-g"))
+    monkeypatch.setattr(compilers, "OPTIMISED", (*compilers.OPTIMISED, "-g"))
     keys.add(build._key(compiler))
     monkeypatch.setattr(build, "_processor", lambda: "another processor")
     keys.add(build._key(compiler))
@@ -208,10 +211,91 @@ def test_another_compiler_flag_processor_or_source_is_another_library(monkeypatc
 def test_a_compiler_without_openmp_or_native_code_builds_what_scans_on_one_thread(
     monkeypatch, own_kernels, forgotten, openmp_threads
 ):
-    monkeypatch.setattr(build, "FLAG_SETS", (("-fno-such-flag",), ()))
+    poor = [compilers.Plan(("-fno-such-flag",)), compilers.Plan(())]
+    monkeypatch.setattr(compilers, "plans", lambda *_: poor)
     assert not hasattr(library.load().library, "omp_get_max_threads")
     found = selective_scan(*inputs(), backend="native")
     torch.testing.assert_close(found, selective_scan_reference(*inputs()), rtol=1e-5, atol=1e-5)
+
+
+@needs_kernels
+def test_what_is_on_trial_counts_only_where_another_process_can_use_it(monkeypatch, own_kernels):
+    """As on macOS, where the library of OpenMP may not be found, or be a second one that ends the process."""
+    works = compilers.plans(sys.platform, build._compiler(), None)[1:]
+    monkeypatch.setattr(compilers, "plans", lambda *_: [works[0]._replace(on_trial=True)])
+    assert library.opened(str(build.find_or_build()))
+    unloadable = compilers.Plan(("-Dscan_forward=another_name",), on_trial=True)
+    monkeypatch.setattr(compilers, "plans", lambda *_: [unloadable, works[0]])
+    assert library.opened(str(build.find_or_build()))
+    monkeypatch.setattr(compilers, "plans", lambda *_: [unloadable])
+    with pytest.raises(BuildError, match="could not compile the kernels"):
+        build.find_or_build()
+
+
+@pytest.mark.parametrize(
+    "compiler", ["/usr/bin/cc", r"C:\LLVM\bin\clang.exe", r"C:\LLVM\bin\clang-cl.exe", r"C:\bin\gcc.exe"]
+)
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_what_is_run_on_each_system(platform, compiler):
+    runtime = "/torch/lib/libomp.dylib" if platform == "darwin" else None
+    found = [
+        compilers.command(platform, compiler, plan, "kernels.c", "out", ["-g"])
+        for plan in compilers.plans(platform, compiler, runtime)
+    ]
+    for one in found:
+        assert one[0] == compiler
+        assert one[-2:] == ["-o", "out"]
+        assert {"-shared", "-O3", "-std=gnu11", "-g", "kernels.c"} <= set(one)
+        assert not {"-ffast-math", "-Ofast"} & set(one)
+        assert ("-fPIC" in one) == (platform != "win32")  # which clang for Windows refuses
+        assert ("--driver-mode=gcc" in one) == (platform == "win32" and "clang-cl" in compiler)
+        assert any(flag.startswith(("-march=", "-mcpu=")) for flag in one) or one is found[-1]
+    threads = [[flag for flag in one if "openmp" in flag] for one in found]
+    if platform == "win32":
+        assert threads == [[]] * len(found)
+    else:
+        assert threads == [["-fopenmp"]] + [[]] * (len(found) - 1)
+    if platform == "win32" and "gcc" in compiler:
+        assert "-mno-avx" in found[0]  # whose vectors it does not align on the stack
+    if platform == "darwin":
+        assert found[0][found[0].index("-fopenmp") - 1] == "-Xclang"  # Apple's refuses the flag itself
+        assert found[0][-4:-2] == [runtime, "-Wl,-rpath,/torch/lib"]
+
+
+def test_on_a_mac_without_torchs_openmp_one_thread_is_all_there_is():
+    assert not any("-fopenmp" in plan.flags for plan in compilers.plans("darwin", "cc", None))
+    assert [plan.on_trial for plan in compilers.plans("darwin", "cc", "/lib/libomp.dylib")][:2] == [True, False]
+
+
+def test_compilers_for_windows_are_looked_for_where_their_installer_puts_them():
+    environment = {"ProgramFiles": r"C:\Program Files", "ProgramW6432": r"C:\Program Files"}
+    assert compilers.places_of_compilers("win32", environment) == [r"C:\Program Files\LLVM\bin"]
+    assert compilers.places_of_compilers("linux", environment) == []
+    assert compilers.system_of("win32").suffix == ".dll"
+
+
+def test_on_windows_the_cache_must_lie_in_the_users_own_folder():
+    home = PureWindowsPath(r"C:\Users\Ana")
+    assert privacy.problem_of_place(home / ".cache" / "spikemba", home) is None
+    told = privacy.problem_of_place(PureWindowsPath(r"C:\Temp\kernels"), home)
+    assert told.startswith(
+        r"C:\Temp\kernels is outside of C:\Users\Ana, and others may write there; set SPIKEMBA_CACHE"
+    )
+
+
+@needs_kernels
+def test_a_library_that_is_in_use_is_not_replaced_and_its_equal_is_taken(monkeypatch, own_kernels, tmp_path):
+    there, built = build.find_or_build(), tmp_path / "built"
+    built.write_bytes(there.read_bytes())
+
+    def refuse(*_):
+        raise PermissionError("in use")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert build._keep(built, there) == there
+    built.write_bytes(b"another")
+    with pytest.raises(PermissionError):
+        build._keep(built, there)
 
 
 def findings():
