@@ -76,7 +76,7 @@ def _load() -> Native:
 def opened(path: str, threads: int = 1) -> ctypes.CDLL:
     """A library that has computed something right, on so many threads.
 
-    Raises OSError, AttributeError or ValueError when it cannot be loaded or lacks something, BuildError when it when it
+    Raises OSError, AttributeError or ValueError when it cannot be loaded or lacks something, BuildError when it
     computes something else.
     """
     library = ctypes.CDLL(path)
