@@ -106,6 +106,14 @@ def test_moments_behind_the_end_of_their_video_stand_in_no_subtitles(here):
     assert "left out 1 moment behind the video's end" in result.stderr
 
 
+def test_an_answer_whose_times_are_not_read_is_said_on_every_way(here):
+    rows = [{key: row[key] for key in ("qid", "query", "vid")} | {"answer": "from 5s to 9s"} for row in ROWS]
+    write(here / "w.jsonl", rows)
+    said = "2 of 2 answers hold digits and no moment: no two times are there by TimeLens' rules, as qid 7"
+    assert said in converted("w.jsonl", "--to", "jsonl").stderr
+    assert said in run("evaluate", "--predictions", "w.jsonl", "--annotations", "a.jsonl").stderr
+
+
 def test_several_files_are_one(here):
     for row in ROWS:
         write(here / f"part_{row['qid']}.jsonl", [row])
