@@ -166,6 +166,19 @@ def test_fractions_of_the_duration_are_seen_and_converted(here):
     assert windows("s.json") == [[(3, 15), (6, 7.5), (0, 30)]]
 
 
+def test_numbers_of_another_table_are_given_by_no_command(here):
+    write(here / "other.jsonl", [ROWS[0] | {"query": "a bird sings"}, ROWS[1]])
+    truth = "--annotations", "a.jsonl"
+    asked = "sentence 'a bird sings', annotated 'a dog enters.'"
+    for command in (
+        ("evaluate", "--predictions", "other.jsonl", *truth),
+        ("evaluate", "--predictions", "other.jsonl", *truth, "--check"),
+        ("compare", "p.jsonl", "other.jsonl", *truth),
+        ("convert", "other.jsonl", "--to", "json", *truth),
+    ):
+        assert asked in fails_in_one_line(*command)
+
+
 def test_a_form_that_could_be_two_is_asked_for_with_a_command_that_works(here):
     import shlex
 

@@ -284,6 +284,29 @@ def test_a_row_that_fits_no_annotation_or_two_is_refused(key, said, tmp_path):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({}, None),
+        ({"query": "A CAT sits .", "vid": "folder/w.mp4"}, None),
+        ({"query": "", "vid": None}, None),
+        ({"query": "a cat runs"}, "qid 33: sentence 'a cat runs', annotated 'a cat sits'"),
+        ({"vid": "v"}, "qid 33: video 'v', annotated 'w'"),
+    ],
+)
+def test_a_row_about_another_sentence_or_video_than_its_annotation_is_refused(said, fault, tmp_path):
+    rows = [{"qid": 31, "query": "a dog enters", "vid": "v", "pred_relevant_windows": []}]
+    rows.append({"qid": 33, "query": "a cat sits", "vid": "w", "pred_relevant_windows": []} | said)
+    found = read(tmp_path, [*rows, rows[0] | {"qid": 99}])
+    if fault is None:
+        assert [row.duration_s for row in found.matched(TRUTH)] == [30.0, 9.0, None]
+        return
+    with pytest.raises(AnnotationError) as error:
+        found.matched(TRUTH)
+    whole = "1 of 2 rows is about another sentence or video than the annotation of the same qid, as "
+    assert f"p.jsonl: {whole}{fault}; check that" in str(error.value)
+
+
 def test_moments_that_no_file_should_hold_are_named_and_can_be_left_out():
     rows = [replace(FULL[0], moments=(Moment(5, 4, 1.0), Moment(-1, 4, 0.5), Moment(3, 3, 0.2)))]
     found = Predictions(tuple(rows), ("line 9",))
