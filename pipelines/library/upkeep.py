@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.matrix import NORMS, ROWS, Matrix, norms_of
 from spikemba.library.reader import Library, mended_by
 from spikemba.library.rows import Run, StoredEncoder
+from spikemba.library.schema import damaged as database_damaged
 from spikemba.progress import Report, silent
 from spikemba.video.folders import absolute
 
@@ -126,51 +127,71 @@ def check_library(folder: Path | str, report: Report = silent) -> list[str]:
 
 def check_and_measure(folder: Path | str, report: Report = silent) -> tuple[list[str], list["Recall"]]:
     """The same, and how much of the exact answers the indices of a library of LanceDB find."""
-    faults, _, recalls = _checked(library_address(folder), report)
-    return faults, recalls
+    found = _checked(library_address(folder), report)
+    return found.faults, found.recalls
 
 
-def _checked(place: Address, report: Report) -> tuple[list[str], set[Path], list["Recall"]]:
-    """Faults, the videos whose rows are damaged, and what the indices find."""
+@dataclass
+class _Checked:
+    """What a reading of a whole library has shown."""
+
+    faults: list[str] = field(default_factory=list)
+    damaged: set[Path] = field(default_factory=set)
+    """Videos whose rows are."""
+    not_of_videos: list[str] = field(default_factory=list)
+    """Those of the faults that taking videos out does not mend."""
+    recalls: list["Recall"] = field(default_factory=list)
+    """What the indices find."""
+
+    def add(self, fault: str) -> None:
+        """A fault that is no video's."""
+        self.faults.append(fault)
+        self.not_of_videos.append(fault)
+
+
+def _checked(place: Address, report: Report) -> _Checked:
     if form_of(place) == "lance":
         from spikemba.library.lance.check import check
 
         with open_library(place) as library:
             assert isinstance(library, LanceLibrary)
             found = check(library, report)
-            return found.faults, _paths(library, found.videos), found.recalls
-    return *_check_local(Path(place), report), []
+            return _Checked(found.faults, _paths(library, found.videos), recalls=found.recalls)
+    return _check_local(Path(place), report)
 
 
 def _paths(library: Library, ids: set[int]) -> set[Path]:
     return {one.path for one in library.videos(broken=True) if one.id in ids}
 
 
-def _check_local(folder: Path, report: Report) -> tuple[list[str], set[Path]]:
+def _check_local(folder: Path, report: Report) -> _Checked:
     Library.open(folder).close() if not os.access(folder, os.W_OK) else _settle(folder)
-    damaged: set[int] = set()
+    found, damaged = _Checked(), set[int]()
     with Library.open(folder) as library:
         cure = mended_by(library)
         with library.reading() as connection:
-            faults = [text for (text,) in connection.execute("PRAGMA quick_check") if text != "ok"]
+            for (text,) in connection.execute("PRAGMA quick_check").fetchall():
+                if text != "ok":
+                    found.add(str(database_damaged(folder, " ".join(text.split()))))
         encoders = library.encoders().values()
         done, total = 0, sum(one.n_rows for one in encoders)
         for encoder in encoders:
             try:
                 runs, matrix = library.runs(encoder.name), library.matrix(encoder.name)
             except LibraryError as error:
-                faults.append(str(error))
+                found.add(str(error))
                 continue
             for fault, video in _faults_of_runs(encoder, runs):
-                faults.append(f"{fault}; {cure}")
+                found.faults.append(f"{fault}; {cure}")
                 damaged.add(video)
             for fault, n, video in _faults_of_rows(encoder, runs, matrix):
                 if fault:
-                    faults.append(f"{fault}; {cure}")
+                    found.faults.append(f"{fault}; {cure}")
                     damaged.add(video)
                 done += n
                 report(done, total)
-        return faults, _paths(library, damaged)
+        found.damaged = _paths(library, damaged)
+        return found
 
 
 def _settle(folder: Path) -> None:
@@ -258,15 +279,16 @@ def drop_below(folder: Path | str, below: Path) -> list[Path]:
     return [one.path for one in found]
 
 
-def drop_damaged(folder: Path | str, report: Report = silent) -> list[Path]:
+def drop_damaged(folder: Path | str, report: Report = silent) -> tuple[list[Path], list[str]]:
     """Take out the videos whose rows are damaged, and those that share them, for an indexing to make them anew.
 
-    Reads every row; report counts them. Raises LibraryError.
+    Returns them, and the faults that this does not mend, each with the command that does. Reads every row; report
+    counts them. Raises LibraryError.
     """
-    _, damaged, _ = _checked(library_address(folder), report)
-    if not damaged:
-        return []
+    checked = _checked(library_address(folder), report)
+    if not checked.damaged:
+        return [], checked.not_of_videos
     with changing(folder) as writer:
-        found = [one for one in writer.videos() if one.path in damaged]
+        found = [one for one in writer.videos() if one.path in checked.damaged]
         writer.drop([one.id for one in found])
-    return [one.path for one in found]
+    return [one.path for one in found], checked.not_of_videos
