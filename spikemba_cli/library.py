@@ -162,9 +162,13 @@ def copy(
         done = copy_library(library, to, form=form, report=report)
     if as_json:
         lists = {"copied": list(map(str, done.copied)), "kept": list(map(str, done.kept))}
+        lists["broken"] = list(map(str, done.broken))
         print_json({"library": library, "to": to} | lists)
     else:
-        err.print(f"{counted(len(done.copied), 'video', 'videos')} copied, {len(done.kept)} as they were -> {to}")
+        broken = f", {len(done.broken)} that could not be read" if done.broken else ""
+        err.print(
+            f"{counted(len(done.copied), 'video', 'videos')} copied, {len(done.kept)} as they were{broken} -> {to}"
+        )
 
 
 @app.command()

@@ -11,6 +11,7 @@ from spikemba.library.protocol import Writer
 from spikemba.library.reader import Library
 from spikemba.library.schema import FILE
 from spikemba.library.writer import changing as changing_local
+from spikemba.reading.printable import counted
 
 Form = Literal["local", "lance"]
 """local: library.sqlite and matrices in a folder.  lance: a database of LanceDB, in a folder or an object store."""
@@ -65,6 +66,21 @@ def changing(address: Path | str, form: Form | None = None) -> Iterator[Writer]:
     else:
         with changing_local(Path(place)) as local:
             yield local
+
+
+def check_room(place: Address) -> None:
+    """Raises LibraryError for a folder that holds other things and no library: nothing is written among them."""
+    if form_of(place) is not None or not Path(place).is_dir():
+        return
+    others = sorted(one.name for one in Path(place).iterdir() if not _may_be_ours(one.name))
+    if others:
+        held = f"{counted(len(others), 'file or folder', 'files and folders')}, as {others[0]}, and no library"
+        raise LibraryError(place, f"the folder holds {held}", "name a new or empty one with --to")
+
+
+def _may_be_ours(name: str) -> bool:
+    """What somebody who was killed while he made a library may have left, and what systems hide in every folder."""
+    return name.startswith((".", Path(FILE).stem + ".")) or name.endswith(".lance")
 
 
 def check_form(place: Address, form: Form | None) -> Form:
