@@ -157,6 +157,16 @@ def test_moments_that_end_before_they_begin_are_refused_or_left_out(here):
     assert windows("x.json") == [[(3, 5)]]
 
 
+def test_that_rows_name_no_video_is_said_where_one_should_stand(here):
+    bare = {"query": "a dog enters", "pred_relevant_windows": [[1, 2, 0.5]], "pred_saliency_scores": []}
+    write(here / "l.jsonl", [bare, bare | {"query": "a cat sits"}])
+    said = "2 rows name no video, and none stands in the field's jsonl; --annotations FILE adds it, or --video NAME"
+    assert said in converted("l.jsonl", "--to", "jsonl").stderr
+    for cured in (("--annotations", "a.jsonl"), ("--video", "v")):
+        assert "no video" not in converted("l.jsonl", "--to", "jsonl", *cured).stderr
+    assert converted("l.jsonl", "--to", "lighthouse").stderr == ""
+
+
 def test_fractions_of_the_duration_are_seen_and_converted(here):
     parts = [[0.1, 0.5, 1.0], [0.2, 0.25, 0.5], [0.0, 1.0, 0.1]]
     write(here / "f.jsonl", [ROWS[0] | {"pred_relevant_windows": parts}])
