@@ -1,6 +1,5 @@
 """`spikemba ground`."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -88,6 +87,7 @@ def ground(
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
     check_pairs(checkpoint, encoder, min_exists, show_all)
     form, video = "json" if as_json else form, example_or(video)
+    _refuse_other_files(plot, cut)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
 
@@ -98,11 +98,12 @@ def ground(
     check_timeline(form, shape, relative)
     asked, several = [text or ""] if queries is None else _read(queries), video.is_dir() or queries is not None
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
+    outputs = Outputs(_file_form(form, out), out, shape, relative, cut, cut_mode, plot)
+    outputs.check()
     grounder = spikemba.load(checkpoint, encoder=encoder, **how)
     if not grounder.trained:
         _note_untrained(named=encoder is not None, shows_best=not show_all and min_exists is None)
-    outputs = Outputs(_file_form(form, out), out, cut=cut, cut_mode=cut_mode, plot=plot)
-    outputs, limit = replace(outputs, shape=shape, relative=relative), 0.0 if show_all else min_exists
+    limit = 0.0 if show_all else min_exists
     with progress("reading", "videos", "clips") as report:
         events = AnswerEvents(report.of_unit, report, failed=_say, refused=_say)
         ask = partial(answer, grounder, [video], asked, top=top, best=best, min_exists=limit, cache=cache)
@@ -113,6 +114,13 @@ def ground(
         print_note(grounder.limits)
     if answers.failed or answers.refused:
         raise typer.Exit(1)
+
+
+def _refuse_other_files(plot: Path | None, cut: Path | None) -> None:
+    """Raises SpikeMbaError for files that cannot be made, before torch loads."""
+    from pipelines.grounding.output_names import refuse_other_files
+
+    refuse_other_files(plot, cut)
 
 
 def check_pairs(checkpoint: str | None, encoder: str | None, min_exists: float | None, show_all: bool) -> None:
