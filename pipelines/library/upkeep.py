@@ -195,8 +195,7 @@ def _check_local(folder: Path, report: Report) -> _Checked:
 
 
 def _settle(folder: Path) -> None:
-    Library.open(folder).close()  # says if there is none, rather than making one
-    with changing(folder):
+    with changing(folder, make=False):
         pass
 
 
@@ -228,9 +227,8 @@ def compact_library(folder: Path | str, report: Report = silent, *, rebuild: boo
 
     Of a library of LanceDB the index is brought up to date, too; rebuild: made anew.
     """
-    open_library(folder).close()
     width = 2 if form_of(library_address(folder)) == "local" else 4
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         before = {name: (one.n_rows, one.dim) for name, one in writer.encoders().items()}
         n_rows = writer.compact(report, rebuild=rebuild)
         freed = sum((before[name][0] - one.n_rows) * (width * one.dim + 4) for name, one in writer.encoders().items())
@@ -240,12 +238,12 @@ def compact_library(folder: Path | str, report: Report = silent, *, rebuild: boo
 def tune_library(folder: Path | str, encoder: str, **settings: Any) -> "IndexSettings":
     """Keep how the index of an encoder is made and asked; what is None stays. Raises UnknownName, LibraryError."""
     place = library_address(folder)
-    open_library(place).close()
     if form_of(place) != "lance":
+        open_library(place).close()
         raise LibraryError(place, "every clip is compared exactly; it has no index", "there is nothing to tune")
     from spikemba.library.lance.writer import changing_lance
 
-    with changing_lance(place) as writer:
+    with changing_lance(place, make=False) as writer:
         if encoder not in writer.encoders():
             raise UnknownName(f"encoder of library {place}", encoder, list(writer.encoders()))
         now = writer.store.settings(writer.encoders()[encoder].file)
@@ -257,8 +255,7 @@ def tune_library(folder: Path | str, encoder: str, **settings: Any) -> "IndexSet
 def drop_encoder(folder: Path | str, name: str) -> None:
     """Take an encoder's rows out, and what waits for them. Raises UnknownName, LibraryError."""
     place = library_address(folder)
-    open_library(place).close()
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         if name not in writer.encoders():
             raise UnknownName(f"encoder of library {folder}", name, list(writer.encoders()))
         writer.drop_encoder(name)
@@ -268,9 +265,8 @@ def drop_encoder(folder: Path | str, name: str) -> None:
 
 def drop_below(folder: Path | str, below: Path) -> list[Path]:
     """Take out the video of a path, or all below a folder, there or not. Raises LibraryError when there is none."""
-    open_library(folder).close()
     place = absolute(below)
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         found = [one for one in writer.videos() if one.path == place or place in one.path.parents]
         if not found:
             cure = f"`{command_line('spikemba', 'library', 'info', '--library', folder)}` says what it has"
@@ -288,7 +284,7 @@ def drop_damaged(folder: Path | str, report: Report = silent) -> tuple[list[Path
     checked = _checked(library_address(folder), report)
     if not checked.damaged:
         return [], checked.not_of_videos
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         found = [one for one in writer.videos() if one.path in checked.damaged]
         writer.drop([one.id for one in found])
     return [one.path for one in found], checked.not_of_videos

@@ -51,9 +51,10 @@ def open_library(address: Path | str) -> Library:
 
 
 @contextmanager
-def changing(address: Path | str, form: Form | None = None) -> Iterator[Writer]:
+def changing(address: Path | str, form: Form | None = None, *, make: bool = True) -> Iterator[Writer]:
     """Change a library of either form; it is made where there is none, local unless `form` says otherwise.
 
+    make: False where one has to be there.
     Raises LibraryError, also where it is of another form, and OutputError.
     """
     place = library_address(address)
@@ -61,9 +62,11 @@ def changing(address: Path | str, form: Form | None = None) -> Iterator[Writer]:
     if there == "lance":
         from spikemba.library.lance.writer import changing_lance
 
-        with changing_lance(place) as writer:
+        with changing_lance(place, make=make) as writer:
             yield writer
     else:
+        if not make:
+            Library.open(Path(place)).close()
         with changing_local(Path(place)) as local:
             yield local
 
