@@ -87,14 +87,12 @@ def ground(
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
     check_pairs(checkpoint, encoder, min_exists, show_all)
     form, video = "json" if as_json else form, example_or(video)
-    _refuse_other_files(plot, cut)
+    _check_files(plot, cut, cut_mode)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
-    if cut_mode != "exact" and cut is None:
-        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
     check_timeline(form, shape, relative)
     asked, several = [text or ""] if queries is None else _read(queries), video.is_dir() or queries is not None
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
@@ -116,10 +114,12 @@ def ground(
         raise typer.Exit(1)
 
 
-def _refuse_other_files(plot: Path | None, cut: Path | None) -> None:
-    """Raises SpikeMbaError for files that cannot be made, before torch loads."""
+def _check_files(plot: Path | None, cut: Path | None, cut_mode: str) -> None:
+    """Raises BadParameter for a mode of no cuts, SpikeMbaError for files that cannot be made; torch does not load."""
     from pipelines.grounding.output_names import refuse_other_files
 
+    if cut_mode != "exact" and cut is None:
+        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
     refuse_other_files(plot, cut)
 
 

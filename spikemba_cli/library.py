@@ -127,7 +127,8 @@ def drop(
         raise typer.BadParameter("give one of --encoder NAME, --below FOLDER and --damaged", param_hint="drop")
     from pipelines.library.upkeep import drop_below, drop_damaged, drop_encoder
 
-    dropped, left = [], []
+    dropped: list[Path] = []
+    left: list[str] = []
     if encoder is not None:
         drop_encoder(library, encoder)
     elif damaged:

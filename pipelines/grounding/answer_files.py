@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.events import unheard
-from pipelines.grounding.answer_order import Order, best_of, best_score_first, check_best, likeliest_first, order_of
+from pipelines.grounding.answer_order import Order, best_first, best_of, check_best, order_of
 from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
 from pipelines.grounding.moment_cuts import MomentCut, cut_moments, json_with_cuts
 from pipelines.grounding.output_names import OutputNames, is_picture, refuse_other_files
@@ -139,7 +139,7 @@ def answer(
             if best is None:  # at once, so that a run that is broken off leaves what it found
                 _write_about(video_id, path, found, outputs, names, answers, events)
     if len(files) > 1:
-        answers.found.sort(key=best_score_first if grounder.calibrated else likeliest_first)
+        answers.found.sort(key=best_first)
         answers.order = order_of(grounder, answers.found)
     if best is not None:
         answers.found = best_of(answers.found, best)
