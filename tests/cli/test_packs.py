@@ -278,7 +278,9 @@ def test_a_folder_without_features_says_what_is_expected_and_not_how_an_encoder_
     (tmp_path / "p" / "v.csv").write_text("1,2")
     said = failing("features", "show", tmp_path / "p")
     assert "the folder holds no feature files, but 1 other file, as v.csv; expected a folder of .npz" in said
-    assert "spikemba extract" not in said
+    compared = failing("features", "compare", tmp_path / "p", tmp_path / "p")
+    assert "p: the folder holds no feature files; expected a folder of .npz" in compared
+    assert "spikemba extract" not in said + compared
 
 
 def test_no_rows_and_the_name_of_one_array_are_said_as_what_they_are(tmp_path):
