@@ -189,7 +189,7 @@ class NoLibrary(LibraryError):
     """There is no library where one is to be read."""
 
     def __init__(self, folder: Path | str) -> None:
-        index = command_line("spikemba", "index", "VIDEOS", "--library", folder)
+        index = command_line("spikemba", "index", "VIDEOS", "--encoder", "ENCODER", "--library", folder)
         super().__init__(folder, "there is no library", f"run `{index}`")
 
 

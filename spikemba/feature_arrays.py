@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spikemba.errors import FeaturesMismatch, extract_command
 from spikemba.packs.rows import VIDEO_KEYS, check_finite
 from spikemba.reading.arrays import read_array
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 
 (VIDEO_KEY,) = VIDEO_KEYS
 """Name of a video's array in an npz."""
@@ -24,7 +24,8 @@ def load_array(path: Path, key: str, dim: int | None = None, n_axes: int = 2) ->
         raise FeaturesMismatch(f"{path} cannot be read ({error.strerror or error})") from None
     except Unreadable as fault:
         again = extract_command(path.parent)
-        raise FeaturesMismatch(f"{path} is damaged ({fault}); delete it and run `{again}`") from None
+        what = "of a form that is not read" if isinstance(fault, NotRead) else "damaged"
+        raise FeaturesMismatch(f"{path} is {what} ({fault}); delete it and run `{again}`") from None
     if found.dtype.kind not in "fiu":
         raise FeaturesMismatch(f"{path} holds {key} of type {found.dtype}; expected numbers")
     if found.ndim != n_axes or not len(found) or (dim is not None and found.shape[-1] != dim):

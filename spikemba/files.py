@@ -1,6 +1,7 @@
 """Files written whole or not at all, and JSON lines read with the line number of every fault."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -145,11 +146,25 @@ def folder_of_ours(kind: str) -> Path:
     """A new folder among the system's temporary ones, after those of its kind were removed that processes have left
     which are no more. Raises OSError.
     """
-    for path in Path(tempfile.gettempdir()).glob(f"{kind}.*"):
+    return _made_anew(Path(tempfile.gettempdir()), kind)
+
+
+def folder_beside(folder: Path) -> Path:
+    """A new hidden folder beside one that it will become, after those were removed that processes have left which were
+    making it and are no more. Missing parent folders are made. Raises OSError.
+    """
+    above = Path(os.path.abspath(folder)).parent  # noqa: PTH100 - a link stays one
+    above.mkdir(parents=True, exist_ok=True)
+    return _made_anew(above, f".{folder.name}")
+
+
+def _made_anew(above: Path, kind: str) -> Path:
+    """A new folder, after those of its kind were removed whose processes are no more."""
+    for path in above.glob(f"{glob.escape(kind)}.*"):
         found = _FOLDER.fullmatch(path.name.removeprefix(kind))
         if found and found["machine"] == _machine() and not _lives(int(found["pid"])) and _is_our_folder(path):
             shutil.rmtree(path, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{kind}.{_machine()}-{os.getpid()}."))
+    return Path(tempfile.mkdtemp(prefix=f"{kind}.{_machine()}-{os.getpid()}.", dir=above))
 
 
 def _is_our_folder(path: Path) -> bool:
@@ -316,7 +331,7 @@ def _umask() -> int:
 
 _FILE_NAME = re.compile(
     r"\.(html?|xml|json[l]?|csv|tsv|txt|md|pdf|png|jpe?g|gif|svg|webp|bmp|tiff?|mp4|m4v|mov|mkv|webm|avi|mp3|wav|srt|vtt"
-    r"|ya?ml|npz|pt|zip|edl|otio|fcpxml|ffmetadata|xlsx?|ods)",
+    r"|ya?ml|npz|pt|zip|edl|otio|fcpxml|ffmetadata|xlsx?|ods|e?ps)",
     re.IGNORECASE,
 )
 

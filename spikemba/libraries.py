@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 
 from spikemba.errors import LibraryBroken, SpikeMbaError, command_line
@@ -127,6 +128,24 @@ def importing(error: BaseException) -> str:
         if step.tb_frame.f_code.co_name == "<module>"
     ]
     return names[-1] if names else ""
+
+
+OWN = ("spikemba", "pipelines", "spikemba_cli")
+"""Packages that this distribution brings."""
+
+
+def at_fault(error: BaseException) -> str:
+    """The package with which an error lies that came up in an import: one that is not installed, one of ours that
+    cannot be imported, or else the one whose import raised it; empty when no import did.
+    """
+    root = root_cause(error)
+    named = (root.name or "").partition(".")[0] if isinstance(root, ImportError) else ""
+    if named in OWN or (named and isinstance(root, ModuleNotFoundError) and not is_installed(named)):
+        return named
+    if isinstance(root, SyntaxError) and root.filename:  # no module ran, so that no frame tells
+        above = Path(__file__).parents[1]
+        return next((name for name in OWN if Path(root.filename).is_relative_to(above / name)), "") or importing(error)
+    return importing(error)
 
 
 def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:

@@ -1,6 +1,5 @@
 """`spikemba ground`."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -88,21 +87,21 @@ def ground(
         raise typer.BadParameter("give either a sentence or --queries FILE", param_hint="TEXT")
     check_pairs(checkpoint, encoder, min_exists, show_all)
     form, video = "json" if as_json else form, example_or(video)
+    _check_files(plot, cut, cut_mode)
     from pipelines.grounding.answer_files import AnswerEvents, Outputs, answer  # torch loads here, not for --help
     from pipelines.grounding.formats import PER_VIDEO
 
     if form in PER_VIDEO and video.is_dir() and out is None:
         raise typer.BadParameter(f"{form} is a file per video; name a folder for them", param_hint="--out")
-    if cut_mode != "exact" and cut is None:
-        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
     check_timeline(form, shape, relative)
     asked, several = [text or ""] if queries is None else _read(queries), video.is_dir() or queries is not None
     how = asking_options(precision, device) | {"weights": parse_weights(weights)}
+    outputs = Outputs(_file_form(form, out), out, shape, relative, cut, cut_mode, plot)
+    outputs.check()
     grounder = spikemba.load(checkpoint, encoder=encoder, **how)
     if not grounder.trained:
         _note_untrained(named=encoder is not None, shows_best=not show_all and min_exists is None)
-    outputs = Outputs(_file_form(form, out), out, cut=cut, cut_mode=cut_mode, plot=plot)
-    outputs, limit = replace(outputs, shape=shape, relative=relative), 0.0 if show_all else min_exists
+    limit = 0.0 if show_all else min_exists
     with progress("reading", "videos", "clips") as report:
         events = AnswerEvents(report.of_unit, report, failed=_say, refused=_say)
         ask = partial(answer, grounder, [video], asked, top=top, best=best, min_exists=limit, cache=cache)
@@ -113,6 +112,15 @@ def ground(
         print_note(grounder.limits)
     if answers.failed or answers.refused:
         raise typer.Exit(1)
+
+
+def _check_files(plot: Path | None, cut: Path | None, cut_mode: str) -> None:
+    """Raises BadParameter for a mode of no cuts, SpikeMbaError for files that cannot be made; torch does not load."""
+    from pipelines.grounding.output_names import refuse_other_files
+
+    if cut_mode != "exact" and cut is None:
+        raise typer.BadParameter("says how moments are cut out; give --cut DIR, too", param_hint="--cut-mode")
+    refuse_other_files(plot, cut)
 
 
 def check_pairs(checkpoint: str | None, encoder: str | None, min_exists: float | None, show_all: bool) -> None:

@@ -127,18 +127,23 @@ def drop(
         raise typer.BadParameter("give one of --encoder NAME, --below FOLDER and --damaged", param_hint="drop")
     from pipelines.library.upkeep import drop_below, drop_damaged, drop_encoder
 
-    dropped = []
+    dropped: list[Path] = []
+    left: list[str] = []
     if encoder is not None:
         drop_encoder(library, encoder)
     elif damaged:
         with progress("checking", "rows") as report:
-            dropped = drop_damaged(library, report)
+            dropped, left = drop_damaged(library, report)
     elif below is not None:
         dropped = drop_below(library, below)
     if as_json:
         print_json({"library": str(library), "encoder": encoder, "videos": list(map(str, dropped))})
     else:
         err.print(f"dropped {encoder or counted(len(dropped), 'video', 'videos')}")
+    for fault in left:
+        print_error(fault)
+    if left:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -158,9 +163,13 @@ def copy(
         done = copy_library(library, to, form=form, report=report)
     if as_json:
         lists = {"copied": list(map(str, done.copied)), "kept": list(map(str, done.kept))}
+        lists["broken"] = list(map(str, done.broken))
         print_json({"library": library, "to": to} | lists)
     else:
-        err.print(f"{counted(len(done.copied), 'video', 'videos')} copied, {len(done.kept)} as they were -> {to}")
+        broken = f", {len(done.broken)} that could not be read" if done.broken else ""
+        err.print(
+            f"{counted(len(done.copied), 'video', 'videos')} copied, {len(done.kept)} as they were{broken} -> {to}"
+        )
 
 
 @app.command()

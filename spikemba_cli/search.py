@@ -1,6 +1,5 @@
 """`spikemba search`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -89,8 +88,8 @@ def search(
     from spikemba.library import open_library
 
     settings = SearchSettings(top, videos, where, 0.0 if show_all else min_exists, texts=texts)
-    outputs = Outputs("csv" if form == "table" else form, out, cut=cut, cut_mode=cut_mode)
-    outputs = replace(outputs, shape=shape, relative=relative)
+    outputs = Outputs("csv" if form == "table" else form, out, shape, relative, cut, cut_mode)
+    outputs.check()
     with open_library(library) as opened:
         how = asking_options(precision, device) | {"weights": parse_weights(weights)}
         check_asked(opened, checkpoint or encoder)

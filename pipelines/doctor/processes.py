@@ -246,12 +246,12 @@ def _outcome(place: str) -> Outcome:
         return Outcome("absent", str(reason))
     except BaseException as error:  # also SystemExit: a library that leaves is broken
         from spikemba.errors import SpikeMbaError
-        from spikemba.libraries import cause, importing
+        from spikemba.libraries import at_fault, cause
 
         if isinstance(error, SpikeMbaError):
             return Outcome("fault", str(error), said=True)
         blamed = error.library if isinstance(error, Blamed) else ""
-        return Outcome("fault", cause(error), importing(error) or blamed)
+        return Outcome("fault", cause(error), at_fault(error) or blamed)
 
 
 def _write(folder: Path, place: str, outcome: Outcome) -> None:

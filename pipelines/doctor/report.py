@@ -18,7 +18,7 @@ from pipelines.doctor.patience import LIMIT_S, busy
 from pipelines.doctor.processes import Outcome, State, try_all
 from pipelines.doctor.trials import Probe, probes
 from spikemba.errors import SpikeMbaError, UnknownName, command_line, names_like
-from spikemba.libraries import cause, cure, distribution, is_installed, version
+from spikemba.libraries import OWN, cause, cure, is_installed, version, versioned
 from spikemba.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ def _with_cure(outcome: Outcome, package: str) -> str:
     """The cause, and the command that mends it."""
     if outcome.said:
         return outcome.detail
-    culprit = outcome.broken if outcome.broken not in ("", "pipelines", "spikemba", "__main__") else package
-    return f"{distribution(culprit)} {version(culprit)}: {outcome.detail}; run `{cure(culprit)}`"
+    culprit = package if outcome.broken in ("", "__main__") else outcome.broken
+    culprit = "spikemba" if culprit in OWN else culprit
+    return f"{versioned(culprit)}: {outcome.detail}; run `{cure(culprit, absent=not is_installed(culprit))}`"
 
 
 def machine() -> Iterator[Finding]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.errors import FeaturesMissing
+from spikemba.errors import FeaturesMissing, SpikeMbaError
 from spikemba.features import MANIFEST, FeatureFolder, Manifest
 from spikemba.packs.folder_store import ENDINGS
-from spikemba.packs.opening import pack_place
+from spikemba.packs.opening import EXPECTED, pack_place
 
 Rows = NDArray[np.float64]
 
@@ -48,9 +48,13 @@ class Comparison:
 def compare_features(a: Path, b: Path) -> list[Comparison]:
     """Compare the encoders that two folders share: each a folder of one encoder's files, or of several such.
 
-    Names of published packs match ours: `clip_features` is `clip`. Raises FeaturesMissing when nothing is in both.
+    Names of published packs match ours: `clip_features` is `clip`. Raises FeaturesMissing when nothing is in both, and
+    SpikeMbaError for a folder without features.
     """
     ours, theirs = _streams(a), _streams(b)
+    for path, streams in ((a, ours), (b, theirs)):
+        if not streams:  # what would have made them is not known
+            raise SpikeMbaError(f"{path}: the folder holds no feature files; expected {EXPECTED}, or several such")
     names = [name for name in ours if name in theirs]
     if not names and len(ours) == len(theirs) == 1:  # two folders of one encoder, whatever they are called
         ((name, mine),), (other,) = ours.items(), theirs.values()

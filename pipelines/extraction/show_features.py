@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from spikemba.datasets.annotations import Annotation, read_annotations
 from spikemba.datasets.row_fit import VideoRows
-from spikemba.errors import FeaturesMismatch, SpikeMbaError
+from spikemba.errors import FeaturesMismatch, FeaturesMissing, SpikeMbaError
 from spikemba.features import NOTHING_KEY, SOUND, SUBTITLES, FeatureFolder
 from spikemba.packs.known import KNOWN, KnownPack, guesses
 from spikemba.packs.opening import EXPECTED, pack_place
 from spikemba.packs.pack import digest_of
 from spikemba.progress import Report, silent
+from spikemba.reading.printable import counted
 
 MOST_OFF = 2.0
 """Rows by which a video may miss its duration before it is said: encoders round a started clip up or down."""
@@ -95,7 +96,12 @@ def show_features(path: Path, annotations: Sequence[Path] = (), report: Report =
     """
     _check_there(path)
     rows = [row for file in annotations for row in read_annotations(file)]
-    folder = _opened(path, rows)
+    try:
+        folder = _opened(path, rows)
+    except FeaturesMissing:  # what would have made them is not known
+        others = sorted(one.name for one in pack_place(path).path.iterdir() if not one.name.startswith("."))
+        held = f"{counted(len(others), 'other file', 'other files')}, as {others[0]}" if others else "nothing"
+        raise SpikeMbaError(f"{path}: the folder holds no feature files, but {held}; expected {EXPECTED}") from None
     kind = folder.manifest.kind
     seen = _read_all(folder, report)
     lengths = sorted(seen.lengths.values()) or [0]

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.events import unheard
-from pipelines.grounding.answer_order import Order, best_of, best_score_first, check_best, likeliest_first, order_of
+from pipelines.grounding.answer_order import Order, best_first, best_of, check_best, order_of
 from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
 from pipelines.grounding.moment_cuts import MomentCut, cut_moments, json_with_cuts
-from pipelines.grounding.output_names import OutputNames
-from pipelines.grounding.timeline import SUFFIXES, draw_timeline
+from pipelines.grounding.output_names import OutputNames, is_picture, refuse_other_files
+from pipelines.grounding.timeline import draw_timeline
 from pipelines.timelines.forms import check_form
 from pipelines.timelines.plan import Layout, Shape
 from spikemba.errors import QueryError, SpikeMbaError, problem_with
@@ -55,8 +55,14 @@ class Outputs:
 
     def picture_of_all(self) -> Path | None:
         """The picture into which one video goes, where `plot` is one."""
-        is_picture = self.plot is not None and not self.plot.is_dir() and self.plot.suffix.lower() in SUFFIXES
-        return self.plot if is_picture else None
+        return self.plot if self.plot is not None and is_picture(self.plot) else None
+
+    def check(self) -> None:
+        """Raises SpikeMbaError for what cannot be written, or not here, whatever the answers are."""
+        if self.out is not None and not self.file_of_all():
+            refuse_file_name("--out", self.out, f"a file of --format {self.format}, in {self.ending}")
+        refuse_other_files(self.plot, self.cut)
+        check_form(self.format)
 
     def layout(self, folder: Path) -> Layout:
         """How a timeline is laid out that is read from a folder."""
@@ -133,7 +139,7 @@ def answer(
             if best is None:  # at once, so that a run that is broken off leaves what it found
                 _write_about(video_id, path, found, outputs, names, answers, events)
     if len(files) > 1:
-        answers.found.sort(key=best_score_first if grounder.calibrated else likeliest_first)
+        answers.found.sort(key=best_first)
         answers.order = order_of(grounder, answers.found)
     if best is not None:
         answers.found = best_of(answers.found, best)
@@ -164,15 +170,7 @@ def _check(outputs: Outputs, n_videos: int) -> None:
     if n_videos > 1 and outputs.format in PER_VIDEO and outputs.file_of_all():
         what = f"one file of {outputs.format}, which is about one video, and there are {n_videos}"
         raise SpikeMbaError(f"--out {outputs.out} is {what}; name a folder")
-    for option, path, fits in (
-        ("--out", outputs.out, outputs.file_of_all()),
-        ("--plot", outputs.plot, outputs.picture_of_all()),
-        ("--cut", outputs.cut, None),
-    ):
-        if path is not None and not fits:
-            files = {"--out": f"a file of --format {outputs.format}, in {outputs.ending}", "--plot": " ".join(SUFFIXES)}
-            refuse_file_name(option, path, files.get(option, ""))
-    check_form(outputs.format)
+    outputs.check()
 
 
 def _write_each(

@@ -25,6 +25,13 @@ def order_of(grounder: Grounder, found: Sequence[Grounding]) -> Order:
     return "exists" if any(one.exists is not None for one in found) else "name"
 
 
+def best_first(one: Grounding) -> tuple[bool, float, float]:
+    """To sort answers about several videos by, wherever they are shown: by score where that can be compared, else by
+    existence.
+    """
+    return best_score_first(one) if one.calibrated else likeliest_first(one)
+
+
 def best_score_first(one: Grounding) -> tuple[bool, float, float]:
     """To sort answers by where scores are probabilities: those with a moment first, then by the best score."""
     return not one.moments, -_best(one), -(one.exists or 0.0)

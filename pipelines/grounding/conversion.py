@@ -34,7 +34,7 @@ def convert(files: Sequence[Path], how: ConversionOptions) -> Conversion:
     done.notes += found.notes
     found = _checked(found, how, done)
     if how.to in form_names():
-        done.notes += found.left_out(how.to) + _truthless(found, how.to)
+        done.notes += found.left_out(how.to) + _truthless(found, how.to) + _videoless(found, how.to)
         _to_form(found, how, done)
     else:
         from pipelines.grounding.predicted_answers import write_format  # torch loads here
@@ -103,6 +103,15 @@ def _truthless(found: Predictions, to: str) -> list[str]:
         return []
     rows = counted(n, "row has", "rows have")
     return [f"{rows} no true window, which TimeLens' evaluation reads from the key; --annotations FILE adds it"]
+
+
+def _videoless(found: Predictions, to: str) -> list[str]:
+    n = sum(not row.video_id for row in found.rows)
+    form = FORMS[find_form(to)]
+    if not n or "videos" not in form.holds or "video" in form.needs:  # which refuses them
+        return []
+    rows = counted(n, "row names", "rows name")
+    return [f"{rows} no video, and none stands in {form.title}; --annotations FILE adds it, or --video NAME"]
 
 
 def _to_form(found: Predictions, how: ConversionOptions, done: Conversion) -> None:

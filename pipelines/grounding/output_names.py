@@ -6,11 +6,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spikemba.files import refuse_file_name
 from spikemba.video.folders import absolute
 from spikemba.video.names import digest, file_about
 
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+"""Suffixes of pictures of answers."""
 LONGEST_SLUG = 40
 """Letters of a sentence in a file's name."""
+
+
+def is_picture(plot: Path) -> bool:
+    """Whether `--plot` names one picture, and no folder."""
+    return not plot.is_dir() and plot.suffix.lower() in PICTURES
+
+
+def refuse_other_files(plot: Path | None, cut: Path | None) -> None:
+    """Raise SpikeMbaError where `--plot` or `--cut` names a file that cannot be made; needs no torch."""
+    if plot is not None and not is_picture(plot):
+        refuse_file_name("--plot", plot, " ".join(PICTURES))
+    if cut is not None:
+        refuse_file_name("--cut", cut)
 
 
 class OutputNames:

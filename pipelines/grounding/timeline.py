@@ -17,7 +17,6 @@ N_FRAMES = 10
 MOMENT, CURVE = "#2f6fde", "#c2410c"
 ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}}
 """Of words that stand over a curve."""
-SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 LONG_S = 600
 """From this length on times are read as hours, minutes and seconds."""
 

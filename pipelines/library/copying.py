@@ -9,7 +9,7 @@ import numpy as np
 from spikemba.errors import FeaturesMissing, LibraryError, command_line
 from spikemba.library import Library, StoredVideo
 from spikemba.library.address import is_same_place, library_address
-from spikemba.library.forms import Form, changing, check_form, open_library
+from spikemba.library.forms import Form, changing, check_form, check_room, open_library
 from spikemba.library.matrix import Half
 from spikemba.library.protocol import Writer
 from spikemba.library.rows import Text
@@ -28,16 +28,20 @@ class Copied:
     copied: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     """Those that were there as they are."""
+    broken: list[Path] = field(default_factory=list)
+    """Those that could not be read, which both libraries know as such; in neither of the others."""
 
 
 def copy_library(source: Path | str, to: Path | str, *, form: Form | None = None, report: Report = silent) -> Copied:
     """Bring the videos of a library, with rows and texts, into another; what else is there stays.
 
-    Broken off, it goes on where it was. Raises LibraryError, also where rows there were made otherwise, OutputError.
+    Broken off, it goes on where it was. Raises LibraryError, also where rows there were made otherwise and for a folder
+    that holds other things; OutputError.
     """
     here, there = library_address(source), library_address(to)
     if is_same_place(here, there):
         raise LibraryError(there, "it is the library itself", "name another with --to")
+    check_room(there)
     form = check_form(there, form or ("lance" if not isinstance(there, Path) else None))
     result = Copied()
     with open_library(here) as library, changing(there, form) as writer:
@@ -47,16 +51,17 @@ def copy_library(source: Path | str, to: Path | str, *, form: Form | None = None
         videos = library.videos(broken=True)
         missing = _missing(library, writer, videos)
         todo = [one for one in videos if one.id in missing]
-        result.kept = [one.path for one in videos if one.id not in missing]
-        report(len(result.kept), len(videos))
+        result.broken = [one.path for one in videos if one.problem is not None]
+        result.kept = [one.path for one in videos if one.problem is None and one.id not in missing]
+        n_before = len(videos) - len(todo)
+        report(n_before, len(videos))
         for batch in _batches(library, todo, missing):
             writer.take_in([new for _, new in batch])
             result.copied += [one.path for one, _ in batch]
-            report(len(result.kept) + len(result.copied), len(videos))
+            report(n_before + len(result.copied), len(videos))
         for one in todo:
             if one.problem is not None:
                 writer.note_problem(_state(one), one.problem)
-                result.copied.append(one.path)
         _copy_texts(library, writer)
         report(len(videos), len(videos))
     return result

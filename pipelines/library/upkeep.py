@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.matrix import NORMS, ROWS, Matrix, norms_of
 from spikemba.library.reader import Library, mended_by
 from spikemba.library.rows import Run, StoredEncoder
+from spikemba.library.schema import damaged as database_damaged
 from spikemba.progress import Report, silent
 from spikemba.video.folders import absolute
 
@@ -126,56 +127,75 @@ def check_library(folder: Path | str, report: Report = silent) -> list[str]:
 
 def check_and_measure(folder: Path | str, report: Report = silent) -> tuple[list[str], list["Recall"]]:
     """The same, and how much of the exact answers the indices of a library of LanceDB find."""
-    faults, _, recalls = _checked(library_address(folder), report)
-    return faults, recalls
+    found = _checked(library_address(folder), report)
+    return found.faults, found.recalls
 
 
-def _checked(place: Address, report: Report) -> tuple[list[str], set[Path], list["Recall"]]:
-    """Faults, the videos whose rows are damaged, and what the indices find."""
+@dataclass
+class _Checked:
+    """What a reading of a whole library has shown."""
+
+    faults: list[str] = field(default_factory=list)
+    damaged: set[Path] = field(default_factory=set)
+    """Videos whose rows are."""
+    not_of_videos: list[str] = field(default_factory=list)
+    """Those of the faults that taking videos out does not mend."""
+    recalls: list["Recall"] = field(default_factory=list)
+    """What the indices find."""
+
+    def add(self, fault: str) -> None:
+        """A fault that is no video's."""
+        self.faults.append(fault)
+        self.not_of_videos.append(fault)
+
+
+def _checked(place: Address, report: Report) -> _Checked:
     if form_of(place) == "lance":
         from spikemba.library.lance.check import check
 
         with open_library(place) as library:
             assert isinstance(library, LanceLibrary)
             found = check(library, report)
-            return found.faults, _paths(library, found.videos), found.recalls
-    return *_check_local(Path(place), report), []
+            return _Checked(found.faults, _paths(library, found.videos), recalls=found.recalls)
+    return _check_local(Path(place), report)
 
 
 def _paths(library: Library, ids: set[int]) -> set[Path]:
     return {one.path for one in library.videos(broken=True) if one.id in ids}
 
 
-def _check_local(folder: Path, report: Report) -> tuple[list[str], set[Path]]:
+def _check_local(folder: Path, report: Report) -> _Checked:
     Library.open(folder).close() if not os.access(folder, os.W_OK) else _settle(folder)
-    damaged: set[int] = set()
+    found, damaged = _Checked(), set[int]()
     with Library.open(folder) as library:
         cure = mended_by(library)
         with library.reading() as connection:
-            faults = [text for (text,) in connection.execute("PRAGMA quick_check") if text != "ok"]
+            for (text,) in connection.execute("PRAGMA quick_check").fetchall():
+                if text != "ok":
+                    found.add(str(database_damaged(folder, " ".join(text.split()))))
         encoders = library.encoders().values()
         done, total = 0, sum(one.n_rows for one in encoders)
         for encoder in encoders:
             try:
                 runs, matrix = library.runs(encoder.name), library.matrix(encoder.name)
             except LibraryError as error:
-                faults.append(str(error))
+                found.add(str(error))
                 continue
             for fault, video in _faults_of_runs(encoder, runs):
-                faults.append(f"{fault}; {cure}")
+                found.faults.append(f"{fault}; {cure}")
                 damaged.add(video)
             for fault, n, video in _faults_of_rows(encoder, runs, matrix):
                 if fault:
-                    faults.append(f"{fault}; {cure}")
+                    found.faults.append(f"{fault}; {cure}")
                     damaged.add(video)
                 done += n
                 report(done, total)
-        return faults, _paths(library, damaged)
+        found.damaged = _paths(library, damaged)
+        return found
 
 
 def _settle(folder: Path) -> None:
-    Library.open(folder).close()  # says if there is none, rather than making one
-    with changing(folder):
+    with changing(folder, make=False):
         pass
 
 
@@ -207,9 +227,8 @@ def compact_library(folder: Path | str, report: Report = silent, *, rebuild: boo
 
     Of a library of LanceDB the index is brought up to date, too; rebuild: made anew.
     """
-    open_library(folder).close()
     width = 2 if form_of(library_address(folder)) == "local" else 4
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         before = {name: (one.n_rows, one.dim) for name, one in writer.encoders().items()}
         n_rows = writer.compact(report, rebuild=rebuild)
         freed = sum((before[name][0] - one.n_rows) * (width * one.dim + 4) for name, one in writer.encoders().items())
@@ -219,12 +238,12 @@ def compact_library(folder: Path | str, report: Report = silent, *, rebuild: boo
 def tune_library(folder: Path | str, encoder: str, **settings: Any) -> "IndexSettings":
     """Keep how the index of an encoder is made and asked; what is None stays. Raises UnknownName, LibraryError."""
     place = library_address(folder)
-    open_library(place).close()
     if form_of(place) != "lance":
+        open_library(place).close()
         raise LibraryError(place, "every clip is compared exactly; it has no index", "there is nothing to tune")
     from spikemba.library.lance.writer import changing_lance
 
-    with changing_lance(place) as writer:
+    with changing_lance(place, make=False) as writer:
         if encoder not in writer.encoders():
             raise UnknownName(f"encoder of library {place}", encoder, list(writer.encoders()))
         now = writer.store.settings(writer.encoders()[encoder].file)
@@ -236,8 +255,7 @@ def tune_library(folder: Path | str, encoder: str, **settings: Any) -> "IndexSet
 def drop_encoder(folder: Path | str, name: str) -> None:
     """Take an encoder's rows out, and what waits for them. Raises UnknownName, LibraryError."""
     place = library_address(folder)
-    open_library(place).close()
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         if name not in writer.encoders():
             raise UnknownName(f"encoder of library {folder}", name, list(writer.encoders()))
         writer.drop_encoder(name)
@@ -247,9 +265,8 @@ def drop_encoder(folder: Path | str, name: str) -> None:
 
 def drop_below(folder: Path | str, below: Path) -> list[Path]:
     """Take out the video of a path, or all below a folder, there or not. Raises LibraryError when there is none."""
-    open_library(folder).close()
     place = absolute(below)
-    with changing(folder) as writer:
+    with changing(folder, make=False) as writer:
         found = [one for one in writer.videos() if one.path == place or place in one.path.parents]
         if not found:
             cure = f"`{command_line('spikemba', 'library', 'info', '--library', folder)}` says what it has"
@@ -258,15 +275,16 @@ def drop_below(folder: Path | str, below: Path) -> list[Path]:
     return [one.path for one in found]
 
 
-def drop_damaged(folder: Path | str, report: Report = silent) -> list[Path]:
+def drop_damaged(folder: Path | str, report: Report = silent) -> tuple[list[Path], list[str]]:
     """Take out the videos whose rows are damaged, and those that share them, for an indexing to make them anew.
 
-    Reads every row; report counts them. Raises LibraryError.
+    Returns them, and the faults that this does not mend, each with the command that does. Reads every row; report
+    counts them. Raises LibraryError.
     """
-    _, damaged, _ = _checked(library_address(folder), report)
-    if not damaged:
-        return []
-    with changing(folder) as writer:
-        found = [one for one in writer.videos() if one.path in damaged]
+    checked = _checked(library_address(folder), report)
+    if not checked.damaged:
+        return [], checked.not_of_videos
+    with changing(folder, make=False) as writer:
+        found = [one for one in writer.videos() if one.path in checked.damaged]
         writer.drop([one.id for one in found])
-    return [one.path for one in found]
+    return [one.path for one in found], checked.not_of_videos

@@ -59,6 +59,16 @@ class Features:
     text: Path
 
 
+@dataclass(frozen=True)
+class Opened:
+    """The same, opened: reading a pack's names and a sample of its arrays takes long for a large one."""
+
+    of: Features
+    streams: list[FeatureFolder]
+    """Read as what the durations of all rows say."""
+    text: FeatureFolder | WordVectors
+
+
 def prepare_benchmark(
     name: str,
     source: Path,
@@ -81,7 +91,8 @@ def prepare_benchmark(
     found = _features(about, features or out / "features", pack, required=features is not None or pack is not None)
     rows = {split: [row for place, row in of.rows if place not in faults.get(split, {})] for split, of in raw.items()}
     splits = _splits(about, rows)
-    lacking = _without_features(about, splits, found) if found else {}
+    opened = _opened(about, [row for of in splits.values() for row in of], found) if found else None
+    lacking = _without_features(splits, opened) if opened else {}
     lines = [f"{raw[split].path.name}, {place}: {what}" for split, of in faults.items() for place, what in of.items()]
     lines += [f"{raw[split].path.name}, {fault}" for split, of_file in raw.items() for fault in of_file.faults]
     lines += [f"qid {query_id!r}: {what}" for query_id, what in lacking.items()]
@@ -90,7 +101,7 @@ def prepare_benchmark(
     left_out = lines
     splits = {split: [row for row in of if row.query_id not in lacking] for split, of in splits.items()}
     notes = _notes(about, splits, found, out, source)
-    return _write(about, out, raw, _held_out(about, splits), found, left_out, notes)
+    return _write(about, out, raw, _held_out(about, splits), opened, left_out, notes)
 
 
 def _read(about: Benchmark, source: Path) -> dict[str, RawRows]:
@@ -174,29 +185,29 @@ def _folder(root: Path, names: Sequence[str]) -> Path | None:
     return next((path for name in names for end in ("", *FILES) if (path := root / (name + end)).exists()), None)
 
 
-def _streams(about: Benchmark, rows: Sequence[Annotation], found: Features) -> list[FeatureFolder]:
-    """The video streams, read as what the videos' durations say of their rows."""
+def _opened(about: Benchmark, rows: Sequence[Annotation], found: Features) -> Opened:
+    """The video streams, read as what the videos' durations say of their rows, and the text."""
     known = config_tree(config_path(about.name)) if about.name in config_names() else {}
     clip_s = {"clip_s": 2.0, **known.get("data", {}), **found.pack.settings}["clip_s"]
     clips = {row.video_id: row.duration_s / clip_s for row in rows}
-    return [FeatureFolder(folder, "video", clips) for folder in found.video]
+    return Opened(found, [FeatureFolder(folder, "video", clips) for folder in found.video], text_source(found.text))
 
 
-def _without_features(about: Benchmark, splits: dict[str, list[Annotation]], found: Features) -> dict[Any, str]:
+def _without_features(splits: dict[str, list[Annotation]], opened: Opened) -> dict[Any, str]:
     """Query id -> which features it lacks."""
     lacking: dict[Any, str] = {}
     rows = [row for of_split in splits.values() for row in of_split]
+    found, videos = opened.of, {row.video_id for row in rows}
     heard = found.video[len(found.video) - found.pack.n_sound :]
-    for folder, stream in zip(found.video, _streams(about, rows, found), strict=True):
+    for folder, stream in zip(found.video, opened.streams, strict=True):
         missing = set(missing_videos(rows, stream))
-        if folder in heard and missing != {row.video_id for row in rows}:
+        if folder in heard and (missing != videos or len(videos) == 1):
             continue  # what has no sound is trained on all the same
         for row in rows:
             if row.video_id in missing:
                 lacking.setdefault(row.query_id, f"video {row.video_id!r} has no features in {folder}")
-    text = text_source(found.text)
-    if isinstance(text, FeatureFolder):
-        names = set(missing_queries(rows, text))
+    if isinstance(opened.text, FeatureFolder):
+        names = set(missing_queries(rows, opened.text))
         for row in rows:
             if str(row.query_id) in names:
                 lacking.setdefault(row.query_id, f"it has no features in {found.text}")
@@ -238,7 +249,7 @@ def _write(
     out: Path,
     raw: dict[str, RawRows],
     splits: dict[str, list[Annotation]],
-    found: Features | None,
+    opened: Opened | None,
     left_out: list[str],
     notes: list[str],
 ) -> PreparedBenchmark:
@@ -248,13 +259,11 @@ def _write(
     data: Tree = {"benchmark": about.name, "name": about.title}
     data |= {split: str(out / f"{split}.jsonl") for split in ("train", "val", "test")}
     manifests: list[Manifest] = []
-    if found:
-        every = [row for of_split in splits.values() for row in of_split]
-        manifests = [stream.manifest for stream in _streams(about, every, found)]
-        data |= _feature_settings(about, found, manifests)
+    if opened:
+        manifests = [stream.manifest for stream in opened.streams]
+        data |= _feature_settings(about, opened.of, manifests)
     command = command_line("spikemba", "train", "--dataset", about.name, "--data", out)
     config = write_data_config(out, command, data, about.name)
-    text = text_source(found.text) if found else None
     write_json(
         out / "manifest.json",
         {
@@ -264,13 +273,13 @@ def _write(
             "null_queries": null_queries(splits),
             "videos": {split: len({row.video_id for row in rows}) for split, rows in splits.items()},
             "features": [manifest.model_dump(mode="json") for manifest in manifests],
-            "text": text.manifest.model_dump(mode="json") if isinstance(text, FeatureFolder | WordVectors) else None,
+            "text": opened.text.manifest.model_dump(mode="json") if opened else None,
             "held_out": {"share": about.held_out, "seed": SEED} if about.held_out else None,
             "left_out": left_out,
             "notes": notes,
         },
     )
-    pack = found.pack.name if found else None
+    pack = opened.of.pack.name if opened else None
     return PreparedBenchmark(out, about.title, counts, config, pack, left_out, notes, null_queries(splits))
 
 

@@ -10,7 +10,9 @@ from spikemba.datasets.predictions.predictions import Predictions
 def read_answers(path: Path, truth: Sequence[Annotation]) -> Predictions:
     """The predictions of a file, with the ids of the annotations where its form has none.
 
-    Raises AnnotationError that names every row that cannot be used, or that no annotation fits.
+    Raises AnnotationError that names every row that cannot be used, or that no annotation fits, or says that rows are
+    about other sentences or videos than the annotations of their ids.
     """
     found = Predictions.from_file(path)
-    return found.matched(truth) if found.numbered else found
+    matched = found.matched(truth)
+    return matched if found.numbered else found

@@ -10,6 +10,7 @@ from pipelines.scoring.evaluate_files import Evaluation
 from pipelines.scoring.prediction_faults import query_fault
 from pipelines.scoring.scores import query_faults
 from spikemba.datasets.corpus_rows import CorpusAnswer, CorpusQuery, read_corpus_answers, read_corpus_truth
+from spikemba.datasets.predictions.matching import other_questions
 from spikemba.errors import AnnotationError
 from spikemba.metrics.bootstrap import ENOUGH, Comparison, Sample, compare, interval
 from spikemba.metrics.corpus import BRIEF_IOU, MOST_ANSWERS, CorpusAnswers, corpus_document, corpus_samples
@@ -132,6 +133,9 @@ def _refused(rows: Sequence[CorpusAnswer], truth: Sequence[CorpusQuery]) -> list
     """Faults with which numbers would be of something else."""
     return [
         *query_faults({row.query_id for row in rows}, {one.query_id for one in truth}),
+        *other_questions(
+            ((row.query_id, row.query, "") for row in rows), ((one.query_id, one.query, "") for one in truth)
+        ),
         *_other_videos(rows, truth),
     ]
 

@@ -22,6 +22,7 @@ from spikemba.datasets.annotations import (
 from spikemba.datasets.protocol import ScoringProtocol
 from spikemba.datasets.registry import benchmark_names, find_benchmark
 from spikemba.errors import AnnotationError
+from spikemba.metrics import NothingToScore
 from spikemba.metrics.bootstrap import Interval
 from spikemba.progress import Report, silent
 
@@ -118,7 +119,12 @@ def evaluate_files(
     faults = prediction_faults(rows, truth, protocol)
     if only_check:
         return Evaluation(benchmark, {}, {}, faults=faults)
-    document = _document(rows, truth, protocol, str(predictions))
+    try:
+        document = _document(rows, truth, protocol, str(predictions))
+    except NothingToScore:
+        if not answers.notes:
+            raise
+        raise AnnotationError(predictions, [f"nothing to score: {'; '.join(answers.notes)}"]) from None
     found = intervals(rows, truth, protocol, resamples) if resamples else {}
     faults += too_few(truth) if resamples else []
     scored = _evaluation(benchmark, document, (rows, truth), found, faults)

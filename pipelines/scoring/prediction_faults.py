@@ -1,7 +1,7 @@
 """What is wrong with a file of predictions, beyond what its reader refuses: every fault named, the worst first."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipelines.scoring.scores import query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
@@ -23,13 +23,14 @@ def prediction_faults(
 ) -> list[str]:
     """One line per kind of fault: what it does to the score, how many queries have it, and the first of them.
 
-    Missing and unknown queries, short or absent saliency, and, where moments are scored, empty lists, windows that
-    end before they start or past the video, lists out of order or longer than the ten that are read.
+    Missing and unknown queries, short or absent saliency, existence that is no probability, and, where moments are
+    scored, empty lists, windows that end before they start or past the video, lists out of order or longer than the ten
+    that are read.
     """
     truth = {annotation.query_id: annotation for annotation in annotations}
     faults = query_faults({row.query_id for row in rows}, set(truth))
     pairs = [(row, truth[row.query_id]) for row in rows if row.query_id in truth]
-    faults += _saliency_faults(pairs)
+    faults += _saliency_faults(pairs) + existence_faults({row.query_id: row.exist_score for row, _ in pairs})
     if not protocol.highlights:
         faults += _moment_faults(pairs)
     return faults
@@ -64,6 +65,16 @@ def _saliency_faults(pairs: Pairs) -> list[str]:
             " a rated clip?",
         ),
     ]
+
+
+def existence_faults(scores: Mapping[QueryId, float | None]) -> list[str]:
+    """A line where existence scores are no probabilities: they rank, and thresholds mean nothing to them."""
+    outside = {one: f"{score:g}" for one, score in scores.items() if score is not None and not 0 <= score <= 1}
+    return query_fault(
+        outside,
+        "have a pred_exist_score that is no probability from 0 to 1; AUROC ranks by it, the thresholds 0.4 and 0.6"
+        " take it for one",
+    )
 
 
 def _moment_faults(pairs: Pairs) -> list[str]:

@@ -20,7 +20,7 @@ from mcp.server.stdio import stdio_server
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
-from pipelines.grounding.answer_order import likeliest_first
+from pipelines.grounding.answer_order import best_first
 from pipelines.serving.asking.questions import Answered, Question
 from pipelines.serving.faults import NotThere
 from pipelines.serving.footage.catalogue import ServedVideo
@@ -54,7 +54,7 @@ T = TypeVar("T")
 LISTED = 100
 """Videos of one listing, where the caller wants no other number."""
 TOLD = 20
-"""Answers of one question, where the caller wants no other number; the likeliest."""
+"""Answers of one question, where the caller wants no other number; the best."""
 
 
 class VideoList(Message):
@@ -92,7 +92,7 @@ class FoundMoments(Message):
 
 
 class FoundAnswers(Message):
-    """What was found, the likeliest video first."""
+    """What was found, the best video first: by score where scores are probabilities, else by existence."""
 
     answers: list[FoundMoments]
     n_answers: int
@@ -211,7 +211,7 @@ class _Tools:
         show_all: Annotated[bool, Field(description="Moments, too, where there is probably no such moment.")] = False,
         checkpoint: Annotated[Name | None, Field(description="Name of a checkpoint; null: the first.")] = None,
         saliency: Annotated[bool, Field(description="Also a number per clip: long for long videos.")] = False,
-        limit: Annotated[int, Field(ge=1, le=2000, description="Videos to tell of, at most, likeliest first.")] = TOLD,
+        limit: Annotated[int, Field(ge=1, le=2000, description="Videos to tell of, at most, best first.")] = TOLD,
     ) -> FoundAnswers:
         """Find the moments of videos that a sentence describes, in seconds, with scores from 0 to 1, best first.
 
@@ -232,7 +232,7 @@ class _Tools:
         finally:
             if not question.is_over:
                 self._service.cancel(question.id)
-        found = sorted(question.answers, key=lambda one: likeliest_first(one.grounding))
+        found = sorted(question.answers, key=lambda one: best_first(one.grounding))
         answers = [_told(one, saliency=saliency) for one in found[:limit]]
         if not answers and question.failed:
             raise ToolError("; ".join(one.problem for one in question.failed[:5]))

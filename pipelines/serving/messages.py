@@ -269,6 +269,8 @@ class AnswerMessage(Message):
     moments: list[MomentMessage]
     saliency: list[float]
     model: str
+    calibrated: bool
+    """Whether scores are probabilities, so that those of several videos can be compared."""
     unknown_words: list[str] = Field(default_factory=list)
     """Words that the text encoder does not know, where it can tell; missing where there are none."""
     video_id: str

@@ -4,16 +4,18 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 from torch.utils.data import Dataset
 
 from spikemba.config import Config
-from spikemba.datasets.annotations import Annotation, QueryId
+from spikemba.datasets.annotations import Annotation, QueryId, read_annotations
 from spikemba.datasets.clip_streams import ClipStream, sound_packs
 from spikemba.datasets.raw_rows import read_checked
 from spikemba.datasets.registry import OWN, benchmark_names, find_benchmark
@@ -30,6 +32,7 @@ from spikemba.errors import (
     names_like,
 )
 from spikemba.features import RULES, Array, ClipLength, FeatureFolder, FeatureSpec, row_length_s
+from spikemba.files import is_file
 from spikemba.packs.opening import is_pack_file
 from spikemba.progress import Report, silent
 
@@ -151,7 +154,9 @@ class GroundingDataset(Dataset[Pair]):
         clips = {one.video_id: one.duration_s / config.clip_s for one in self.annotations}
         folders = (FeatureFolder(folder, "video", clips) for folder in config.video_features)
         self._streams: list[ClipStream] = [*folders] if streams is None else [*streams]
-        self._streams += sound_packs(config.sound_features, self._streams, clips, clips, f"split {split!r}")
+        self._streams += sound_packs(
+            config.sound_features, self._streams, clips, f"split {split!r}", partial(_videos_of_others, config, split)
+        )
         self._text = text_source(_required(config.text_features, "text_features"))
         _check_present(self.annotations, self._streams, self._text)
         _check_clip_length(self._streams, config)
@@ -249,6 +254,15 @@ class GroundingDataset(Dataset[Pair]):
             self._memory[key] = loaded
             self._memory_bytes += loaded.nbytes
         return loaded
+
+
+def _videos_of_others(config: DataConfig, split: Split) -> Iterator[str]:
+    """The videos of the other splits, as far as their annotations are here."""
+    for other in get_args(Split):
+        path: Path | None = getattr(config, other)
+        if other != split and path is not None and is_file(path):
+            with suppress(AnnotationError):  # of a split that is not asked for
+                yield from (one.video_id for one in read_annotations(path))
 
 
 def _usable_rows(config: DataConfig, split: Split, *, to_train: bool) -> list[Annotation]:

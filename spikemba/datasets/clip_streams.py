@@ -3,7 +3,7 @@
 # Shapes: L clips, F feature width.
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,19 +65,24 @@ class SoundPack:
 
 
 def sound_packs(
-    packs: Sequence[Path], beside: Sequence[ClipStream], videos: Iterable[str], clips: Mapping[str, float], what: str
+    packs: Sequence[Path],
+    beside: Sequence[ClipStream],
+    clips: Mapping[str, float],
+    what: str,
+    others: Callable[[], Iterable[str]] = tuple,
 ) -> list[SoundPack]:
-    """Packs of the sound of these videos; says once of each how many it lacks.
+    """Packs of the sound of videos; says once of each how many it lacks.
 
-    beside: streams that have all videos.  clips: rows that videos should have by their durations.  what: whose videos
-    they are, in words.
-    Raises FeaturesMissing for a pack that is not there, or that has none of the videos: it is that of others.
+    beside: streams that have all videos.  clips: the videos, and the rows that they should have by their durations.
+    what: whose videos they are, in words.  others: videos of the same data, asked where a pack has none of these.
+    Raises FeaturesMissing for a pack that is not there, or that has none of several videos, nor of the others: it is
+    that of other data.
     """
-    names = sorted(set(videos))
+    names = sorted(clips)
     found = [SoundPack(FeatureFolder(path, "video", clips), beside[0]) for path in packs] if beside else []
     for one in found:
         silent = [name for name in names if not one.hears(name)]
-        if names and len(silent) == len(names):
+        if 1 < len(names) == len(silent) and not any(map(one.hears, others())):
             show = command_line("spikemba", "features", "show", one.folder, "--annotations", "ANNOTATIONS")
             raise FeaturesMissing(f"any of {counted(len(names), 'video', 'videos')} of {what}", one.folder, show)
         if silent:

@@ -1,9 +1,7 @@
 """What `spikemba export` writes: a folder of graphs, and export.json for whoever runs them."""
 
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from spikemba.exporting.forms import SUFFIX, WRITERS, Graph, check_form
 from spikemba.exporting.network import GrounderGraph
 from spikemba.exporting.scan import LONGEST
 from spikemba.exporting.towers import TextGraph, VideoGraph
-from spikemba.files import WEIGHTS_FILE, write_json
+from spikemba.files import WEIGHTS_FILE, folder_beside, write_json
 from spikemba.libraries import version
 from spikemba.video.sampling import RESIZES
 
@@ -158,8 +156,6 @@ def _check_target(folder: Path) -> None:
 def _part_beside(folder: Path) -> Path:
     """A new folder beside the one that it will become. Raises OutputError."""
     try:
-        parent = Path(os.path.abspath(folder)).parent  # noqa: PTH100 - a link stays one
-        parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+        return folder_beside(folder)
     except OSError as error:
         raise OutputError(folder, (error.strerror or str(error)).lower()) from error

@@ -276,7 +276,8 @@ class Grounder:
             row_s = row_length_s(min(map(len, encoded.features)), encoded.duration_s, self.clip_s)
             for sentence, answer in zip(sentences, islice(answers, len(sentences)), strict=True):
                 how = encoded.duration_s, row_s, answer, self.name, self.model.min_exists
-                found.append(Grounding(video, sentence, *how, unknown_words=unknown_words(self.text, sentence)))
+                unknown = unknown_words(self.text, sentence)
+                found.append(Grounding(video, sentence, *how, unknown_words=unknown, calibrated=self.calibrated))
         return found
 
     def _encode_texts(self, sentences: Sequence[str]) -> list[TextFeatures]:

@@ -33,6 +33,8 @@ class Grounding:
     """Where `exists` is lower, there is no such moment; None: wherever it is, the best moments are the answer."""
     unknown_words: tuple[str, ...] = ()
     """Words of the query that the text encoder does not know, where it can tell."""
+    calibrated: bool = False
+    """Whether scores are probabilities, so that those of several videos can be compared."""
 
     @property
     def exists(self) -> float | None:

@@ -11,6 +11,7 @@ from spikemba.library.protocol import Writer
 from spikemba.library.reader import Library
 from spikemba.library.schema import FILE
 from spikemba.library.writer import changing as changing_local
+from spikemba.reading.printable import counted
 
 Form = Literal["local", "lance"]
 """local: library.sqlite and matrices in a folder.  lance: a database of LanceDB, in a folder or an object store."""
@@ -50,9 +51,10 @@ def open_library(address: Path | str) -> Library:
 
 
 @contextmanager
-def changing(address: Path | str, form: Form | None = None) -> Iterator[Writer]:
+def changing(address: Path | str, form: Form | None = None, *, make: bool = True) -> Iterator[Writer]:
     """Change a library of either form; it is made where there is none, local unless `form` says otherwise.
 
+    make: False where one has to be there.
     Raises LibraryError, also where it is of another form, and OutputError.
     """
     place = library_address(address)
@@ -60,11 +62,28 @@ def changing(address: Path | str, form: Form | None = None) -> Iterator[Writer]:
     if there == "lance":
         from spikemba.library.lance.writer import changing_lance
 
-        with changing_lance(place) as writer:
+        with changing_lance(place, make=make) as writer:
             yield writer
     else:
+        if not make:
+            Library.open(Path(place)).close()
         with changing_local(Path(place)) as local:
             yield local
+
+
+def check_room(place: Address) -> None:
+    """Raises LibraryError for a folder that holds other things and no library: nothing is written among them."""
+    if form_of(place) is not None or not Path(place).is_dir():
+        return
+    others = sorted(one.name for one in Path(place).iterdir() if not _may_be_ours(one.name))
+    if others:
+        held = f"{counted(len(others), 'file or folder', 'files and folders')}, as {others[0]}, and no library"
+        raise LibraryError(place, f"the folder holds {held}", "name a new or empty one with --to")
+
+
+def _may_be_ours(name: str) -> bool:
+    """What somebody who was killed while he made a library may have left, and what systems hide in every folder."""
+    return name.startswith((".", Path(FILE).stem + ".")) or name.endswith(".lance")
 
 
 def check_form(place: Address, form: Form | None) -> Form:

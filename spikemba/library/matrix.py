@@ -51,7 +51,7 @@ class Matrix:
 
 
 def open_matrix(folder: Path, file: str, n_rows: int, dim: int) -> Matrix:
-    """The first n_rows rows. Raises LibraryError when there are fewer, FileNotFoundError when there is no file."""
+    """The first n_rows rows. Raises RowsLost when there are fewer, FileNotFoundError when there is no file."""
     rows, memory = _mapped(folder / f"{file}{ROWS}", (n_rows, dim), STORED_ROW)
     norms, _ = _mapped(folder / f"{file}{NORMS}", (n_rows,), STORED_NORM)
     return Matrix(rows, norms, memory)
@@ -60,7 +60,7 @@ def open_matrix(folder: Path, file: str, n_rows: int, dim: int) -> Matrix:
 def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArray[Any], mmap.mmap | None]:
     needed, size = int(np.prod(shape)) * dtype.itemsize, path.stat().st_size
     if size < needed:
-        raise _lost(path, size, needed)
+        raise RowsLost(path, size, needed)
     if not needed:
         return np.empty(shape, dtype), None
     with path.open("rb") as file:
@@ -72,11 +72,13 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[N
     return found, memory
 
 
-def _lost(path: Path, size: int, needed: int) -> LibraryError:
-    encoder = path.name.split(".")[0]
-    drop = command_line("spikemba", "library", "drop", "--encoder", encoder, "--library", path.parent)
-    cure = f"run `{drop}` and index again"
-    return LibraryError(path.parent, f"{path.name} has {size:,} bytes of {needed:,}: rows were lost", cure)
+class RowsLost(LibraryError):
+    """A file is shorter than the rows that library.sqlite tells of."""
+
+    def __init__(self, path: Path, size: int, needed: int) -> None:
+        self.problem = f"{path.name} has {size:,} bytes of {needed:,}: rows were lost"
+        check = command_line("spikemba", "library", "check", "--library", path.parent)
+        super().__init__(path.parent, self.problem, f"run `{check}`, which says how to mend it")
 
 
 def stored(rows: NDArray[Any]) -> Half:
@@ -124,7 +126,7 @@ def _write(path: Path, start: int, parts: Sequence[NDArray[Any]]) -> None:
     with path.open("r+b" if path.exists() else "x+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size < start:
-            raise _lost(path, size, start)
+            raise RowsLost(path, size, start)
         file.truncate(start)
         file.seek(start)
         for part in parts:

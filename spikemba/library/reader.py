@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName, command_line
 from spikemba.library.address import Address
 from spikemba.library.clip_scores import ClipScores
-from spikemba.library.matrix import Array, Matrix, open_matrix
+from spikemba.library.matrix import Array, Matrix, RowsLost, open_matrix
 from spikemba.library.rows import Run, StoredEncoder, StoredVideo, read_encoders, read_videos, videos_by_id
 from spikemba.library.scan import cosines, run_maxima, top
 from spikemba.library.schema import connect_to_read, damaged, stored_path
@@ -296,10 +296,12 @@ class Library:
                         self._layouts[name] = _read_layout(self.catalogue, connection, name)
                     return self._layouts[name]
             except FileNotFoundError as error:  # compacted since the transaction began: the next one knows
-                missing = error
+                problem = f"the rows of {name} are gone ({error.filename})"
+            except RowsLost as error:
+                problem = error.problem
+                break
         drop = command_line("spikemba", "library", "drop", "--encoder", name, "--library", self.folder)
-        cure = f"run `{drop}` and index again"
-        raise LibraryError(self.folder, f"the rows of {name} are gone ({missing.filename})", cure)
+        raise LibraryError(self.folder, problem, f"run `{drop}`, then `{self.index_command([name])}`")
 
     @contextmanager
     def _state(self, *, ours: bool = True) -> Iterator[sqlite3.Connection]:

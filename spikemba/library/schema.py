@@ -101,9 +101,9 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     return connection
 
 
-def damaged(folder: Path | str, error: Exception) -> LibraryError:
+def damaged(folder: Path | str, error: Exception | str) -> LibraryError:
     """What to say of a database that SQLite cannot read."""
-    again = command_line("spikemba", "index", "VIDEOS", "--library", folder)
+    again = command_line("spikemba", "index", "VIDEOS", "--encoder", "ENCODER", "--library", folder)
     cure = f"move {FILE} away and run `{again}`, which takes its videos in anew"
     return LibraryError(folder, f"{FILE} is damaged ({error})", cure)
 

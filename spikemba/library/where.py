@@ -36,13 +36,36 @@ def videos_where(folder: Path, condition: str, library: Address | None = None) -
         connection.set_authorizer(_authorized)
         connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
         # behind a line break, so that a comment at its end hides nothing of ours
-        rows = connection.execute(f"SELECT id FROM videos WHERE problem IS NULL AND ({condition}\n) ORDER BY id")
+        rows = connection.execute(f"SELECT id FROM videos WHERE problem IS NULL AND ({condition}{_BEHIND}")
         return [int(id_) for (id_,) in rows]
     except (sqlite3.Error, sqlite3.Warning, ValueError, UnicodeError) as error:
         late = time.monotonic() > until
-        raise _refused(shown, condition, f"it takes longer than {PATIENCE_S:g} s" if late else str(error)) from None
+        problem = f"it takes longer than {PATIENCE_S:g} s" if late else _in_its_terms(connection, condition, error)
+        raise _refused(shown, condition, problem) from None
     finally:
         connection.close()
+
+
+_BEHIND = "\n) ORDER BY id"
+"""What stands behind a condition."""
+
+
+def _in_its_terms(connection: sqlite3.Connection, condition: str, error: Exception) -> str:
+    """What SQLite says of a condition, in one line and without what stands around it."""
+    text = str(error)
+    if _BEHIND in text:
+        quote = text.partition('"')[2][:1]
+        return f"its {quote} is never closed"
+    if text.startswith("not authorized to use function: "):
+        return f"it may not call {text.rpartition(' ')[2]}"
+    if text.startswith(("not authorized", "access to ")):
+        return "it asks about more than the columns of the videos"
+    if text == 'near ")": syntax error':  # perhaps ours
+        try:
+            connection.execute(f"SELECT id FROM videos WHERE {condition}")
+        except (sqlite3.Error, sqlite3.Warning) as alone:
+            text = str(alone)
+    return "it ends too early" if text == "incomplete input" else " ".join(text.split())
 
 
 def _authorized(action: int, first: str | None, second: str | None, *_: object) -> int:

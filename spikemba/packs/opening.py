@@ -76,12 +76,16 @@ def _open_hdf5(place: Place) -> tuple[Store, str]:
     """The group that the key names, if it names one; the only group, where that is all there is."""
     store = Hdf5Store(place.path)
     names = store.names()
-    if place.key and store.has(place.key) and not store.shapes(place.key):
+    inside = store.shapes(place.key) if place.key and store.has(place.key) else None
+    if inside == {}:
         raise FeaturesMismatch(f"{place.path} holds nothing below {place.key!r}")
+    if inside is not None and ONLY in inside:
+        one = f"one array, {inside[ONLY]}, and no group of them"
+        raise FeaturesMismatch(f"{place.path}:{place.key} is {one}; name the file alone: {place.path}")
     if place.key and store.has(place.key) and len(names) <= MOST_GROUPS:
         return Hdf5Store(place.path, place.key), ""
-    inside = set(store.shapes(names[0])) if len(names) == 1 and not place.key else set()
-    if len(inside) > 1 and not inside & ARRAYS_OF_ONE:
+    only = set(store.shapes(names[0])) if len(names) == 1 and not place.key else set()
+    if len(only) > 1 and not only & ARRAYS_OF_ONE:
         return Hdf5Store(place.path, names[0]), ""
     if 1 < len(names) <= MOST_GROUPS and not place.key:
         _check_groups(store, names)

@@ -23,7 +23,7 @@ from spikemba.packs.opening import EXPECTED, FILES, open_store, pack_place
 from spikemba.packs.rows import TOKEN_KEYS, VIDEO_KEYS, as_rows, check_finite, chosen_key, squeezed
 from spikemba.packs.samples import Sample, agreed_widths
 from spikemba.packs.widths import Undecided, Width, turned
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -299,6 +299,11 @@ class Pack:
             raise FeaturesMismatch(f"{self.store.place(item)} has no {item!r}") from None
         except OSError as error:
             raise FeaturesMismatch(f"{self.store.place(item)} cannot be read ({error.strerror or error})") from None
+        except NotRead as fault:
+            cure = "save its numbers as float16 or float32, (n, F), in an .npz"
+            raise FeaturesMismatch(
+                f"{self.store.place(item)} is of a form that is not read ({fault}); {cure}"
+            ) from None
         except Unreadable as fault:
             cure = "delete it and run `spikemba extract` again, or fetch the pack again"
             raise FeaturesMismatch(f"{self.store.place(item)} is damaged; {cure} ({fault})") from None

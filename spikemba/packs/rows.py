@@ -78,7 +78,7 @@ def as_rows(found: NDArray[Any], width: Width, *, kind: str, what: str) -> tuple
     if found.dtype.kind not in "fiu":
         raise FeaturesMismatch(f"{what} of type {found.dtype}; expected numbers")
     rows = found.reshape(squeezed(found.shape))
-    exchanged = turned(rows.shape, width, kind)
+    exchanged = rows.size > 0 and turned(rows.shape, width, kind)
     rows = rows.T if exchanged else rows
     if rows.ndim != 2 or not rows.size or (width.dim and rows.shape[1] != width.dim):
         expected = f"({width.dim or 'F'}, n)" if width.said and width.transposed else f"(n, {width.dim or 'F'})"

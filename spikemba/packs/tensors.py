@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemba.packs.store import ONLY
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -30,14 +30,12 @@ def tensor_values(path: Path, key: str) -> NDArray[Any]:
     if isinstance(value, np.ndarray):
         return value
     if value.is_complex():
-        raise Unreadable("a tensor of complex numbers")
+        raise NotRead("a tensor of complex numbers")
     plain = value.detach().float() if value.dtype == torch.bfloat16 else value.detach()  # NumPy has no bfloat16
     try:
         array: NDArray[Any] = plain.contiguous().numpy()
     except TypeError:
-        raise Unreadable(
-            f"a tensor of {str(value.dtype).removeprefix('torch.')}; expected float16 or float32"
-        ) from None
+        raise NotRead(f"a tensor of {str(value.dtype).removeprefix('torch.')}; expected float16 or float32") from None
     return array
 
 
@@ -55,10 +53,10 @@ def _arrays(tree: Any) -> dict[str, Any]:
     if isinstance(tree, kinds):
         return {ONLY: tree}
     if not isinstance(tree, dict):
-        raise Unreadable(f"it holds {_what(tree)}; expected a tensor, or a dictionary of tensors")
+        raise NotRead(f"it holds {_what(tree)}; expected a tensor, or a dictionary of tensors")
     found = {str(key): value for key, value in tree.items() if isinstance(value, kinds)}
     if not found:
-        raise Unreadable("it holds a dictionary without tensors")
+        raise NotRead("it holds a dictionary without tensors")
     return found
 
 

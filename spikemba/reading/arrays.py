@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 from spikemba.reading.zips import Zip
 
 MAX_AXES = 8
@@ -19,6 +19,7 @@ PLAIN = re.compile(r"[<>|=]?[fiub][1248]")
 
 _MAGIC = b"\x93NUMPY"
 _TYPE = re.compile(rb"""['"]descr['"] *: *['"]([^'"]*)['"]""")
+_RECORDS = re.compile(rb"""['"]descr['"] *: *\[""")
 _ORDER = re.compile(rb"""['"]fortran_order['"] *: *(True|False)""")
 _SHAPE = re.compile(rb"""['"]shape['"] *: *\(([0-9L, ]*)\)""")
 
@@ -94,6 +95,8 @@ def _head(content: bytes | bytearray) -> tuple[int, str, tuple[int, ...], bool]:
     header = bytes(content[8 + width : min(start, LONGEST_HEAD)])
     kind, order, shape = (pattern.search(header) for pattern in (_TYPE, _ORDER, _SHAPE))
     if kind is None or order is None or shape is None:
+        if _RECORDS.search(header):
+            raise NotRead("an array of records; expected one of numbers")
         raise Unreadable("not an array of numbers: its header is none of NumPy's")
     numbers = shape[1].replace(b"L", b"").replace(b",", b" ").split()
     if len(numbers) > MAX_AXES or any(len(number) > 18 for number in numbers):
@@ -104,11 +107,11 @@ def _head(content: bytes | bytearray) -> tuple[int, str, tuple[int, ...], bool]:
 def shaped(content: memoryview, kind: str, axes: tuple[int, ...], *, fortran: bool = False) -> NDArray[Any]:
     """Numbers of a type such as `<f4` in that shape, sharing the memory. Raises Unreadable when there are fewer."""
     if not PLAIN.fullmatch(kind):
-        raise Unreadable(f"an array of {kind!r}; expected one of numbers")
+        raise NotRead(f"an array of {kind!r}; expected one of numbers")
     try:
         dtype = np.dtype(kind)
     except TypeError:
-        raise Unreadable(f"an array of {kind!r}; expected one of numbers") from None
+        raise NotRead(f"an array of {kind!r}; expected one of numbers") from None
     wanted = math.prod(axes)
     if wanted * dtype.itemsize > len(content) or any(not 0 <= n <= 1 << 40 for n in axes) or len(axes) > MAX_AXES:
         shape = " x ".join(map(str, axes)) or "1"

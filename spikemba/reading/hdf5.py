@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikemba.errors import SpikeMbaError
 from spikemba.libraries import library
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 from spikemba.reading.zips import ALWAYS_ALLOWED, MAX_RATIO
 
 
@@ -28,9 +28,9 @@ class Hdf5:
         """
         found = self._dataset(f"{place}/{key}" if key is not None else place)
         if found.external or found.is_virtual:
-            raise Unreadable(f"the numbers of {found.name} lie in another file")
+            raise NotRead(f"the numbers of {found.name} lie in another file")
         if found.dtype.kind not in "fiub" and self._library.check_ref_dtype(found.dtype) is not self._library.Reference:
-            raise Unreadable(f"{found.name} is an array of {found.dtype}; expected numbers")
+            raise NotRead(f"{found.name} is an array of {found.dtype}; expected numbers")
         if (
             found.name is None or found.name not in self._counted
         ):  # a file that is held open is read again in every epoch

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from spikemba.reading.arrays import shaped
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 
 MAX_STEPS = 2_000_000
 """Of one pickle: a few seconds. Checkpoints of a thousand tensors have fifty thousand."""
@@ -328,7 +328,7 @@ def _array(content: Any, kind: Any, axes: Any, fortran: bool) -> NDArray[Any]:
     if isinstance(content, str):  # a pickle of Python 2
         content = content.encode("latin1")
     if not isinstance(kind, _ArrayType) or not isinstance(axes, tuple) or not isinstance(content, (bytes, bytearray)):
-        raise Unreadable("an array of other things than numbers")
+        raise NotRead("an array of other things than numbers")
     if not all(type(n) is int for n in axes):
         raise Unreadable("an array whose shape is none")
     return shaped(memoryview(content), kind.text, axes, fortran=fortran)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from spikemba.reading.pickles import Name, PickleReader, Thing
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 from spikemba.reading.zips import Zip
 
 MAX_COPIES = 4
@@ -192,7 +192,7 @@ def _reader(stored: Storages) -> PickleReader:
             raise Unreadable("it names something outside that is no storage")
         dtype = _TYPES.get(key[1].name.removesuffix("Storage"))
         if dtype is None or not isinstance(key[2], str):
-            raise Unreadable(f"numbers of the type {key[1].name} are not read")
+            raise NotRead(f"numbers of the type {key[1].name} are not read")
         return stored(key[2], dtype)
 
     makers: dict[str, Callable[..., Any]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from spikemba.reading.unreadable import Unreadable
+from spikemba.reading.unreadable import NotRead, Unreadable
 
 ALWAYS_ALLOWED = 256 << 20
 """Bytes that packed members may unpack to, however small the archive: features of a still picture are all alike."""
@@ -48,7 +48,7 @@ class Zip:
         """All of a member. Raises KeyError for none, OSError, Unreadable when it is damaged or too large."""
         info = self._members[name]
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Unreadable(f"its {name} is packed in a way that is not read (method {info.compress_type})")
+            raise NotRead(f"its {name} is packed in a way that is not read (method {info.compress_type})")
         self._spend(info)
         if info.CRC == 0:  # torch.save can leave the sum out; a member whose sum is 0 is lost as a check, not as a file
             info.CRC = None  # type: ignore[assignment]

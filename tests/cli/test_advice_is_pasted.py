@@ -59,9 +59,9 @@ def added(command, said):
 
 def test_a_library_that_is_not_there_is_made_and_one_of_other_rows_is_begun_anew():
     search = "search", ASKED, "--checkpoint", "mini", "--library", "my library"
-    index = advised(*search, VIDEOS="my videos")
-    assert index == ["index", "my videos", "--library", "my library"]
-    works(*index, "--encoder", "mini", "--clip-length", "4")  # other rows than the checkpoint reads
+    index = advised(*search, VIDEOS="my videos", ENCODER="mini")
+    assert index == ["index", "my videos", "--encoder", "mini", "--library", "my library"]
+    works(*index, "--clip-length", "4")  # other rows than the checkpoint reads
     dropped = advised(*search)
     assert dropped[:2] == ["library", "drop"]
     works(*dropped)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import broken_packages
 import numpy as np
 import pytest
 from typed import fails_in_one_line, run
@@ -331,3 +332,11 @@ def test_a_long_error_stays_one_line_in_a_pipe(tmp_path):
 def test_square_brackets_in_a_name_are_printed_as_they_are(tmp_path):
     result = spikemba("config", "check", tmp_path / "[red]a.yaml")
     assert "[red]a.yaml" in result.stderr
+
+
+@pytest.mark.parametrize(("option", "name"), [("--plot", "x.html"), ("--plot", "x.eps"), ("--cut", "x.mp4")])
+def test_a_file_that_cannot_be_made_is_refused_before_torch_loads(option, name, tmp_path):
+    broken_packages.put_package(tmp_path, "torch", "raise ImportError('not to be loaded')")
+    done = broken_packages.spikemba(tmp_path, "ground", __file__, "a dog", option, name)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {option} {name} is named like a file that ends in {Path(name).suffix}")

@@ -106,6 +106,14 @@ def test_moments_behind_the_end_of_their_video_stand_in_no_subtitles(here):
     assert "left out 1 moment behind the video's end" in result.stderr
 
 
+def test_an_answer_whose_times_are_not_read_is_said_on_every_way(here):
+    rows = [{key: row[key] for key in ("qid", "query", "vid")} | {"answer": "from 5s to 9s"} for row in ROWS]
+    write(here / "w.jsonl", rows)
+    said = "2 of 2 answers hold digits and no moment: no two times are there by TimeLens' rules, as qid 7"
+    assert said in converted("w.jsonl", "--to", "jsonl").stderr
+    assert said in run("evaluate", "--predictions", "w.jsonl", "--annotations", "a.jsonl").stderr
+
+
 def test_several_files_are_one(here):
     for row in ROWS:
         write(here / f"part_{row['qid']}.jsonl", [row])
@@ -149,6 +157,16 @@ def test_moments_that_end_before_they_begin_are_refused_or_left_out(here):
     assert windows("x.json") == [[(3, 5)]]
 
 
+def test_that_rows_name_no_video_is_said_where_one_should_stand(here):
+    bare = {"query": "a dog enters", "pred_relevant_windows": [[1, 2, 0.5]], "pred_saliency_scores": []}
+    write(here / "l.jsonl", [bare, bare | {"query": "a cat sits"}])
+    said = "2 rows name no video, and none stands in the field's jsonl; --annotations FILE adds it, or --video NAME"
+    assert said in converted("l.jsonl", "--to", "jsonl").stderr
+    for cured in (("--annotations", "a.jsonl"), ("--video", "v")):
+        assert "no video" not in converted("l.jsonl", "--to", "jsonl", *cured).stderr
+    assert converted("l.jsonl", "--to", "lighthouse").stderr == ""
+
+
 def test_fractions_of_the_duration_are_seen_and_converted(here):
     parts = [[0.1, 0.5, 1.0], [0.2, 0.25, 0.5], [0.0, 1.0, 0.1]]
     write(here / "f.jsonl", [ROWS[0] | {"pred_relevant_windows": parts}])
@@ -156,6 +174,19 @@ def test_fractions_of_the_duration_are_seen_and_converted(here):
     how = ("--units", "fractions", "--annotations", "a.jsonl")
     converted("f.jsonl", "--to", "json", *how, "--out", "s.json")
     assert windows("s.json") == [[(3, 15), (6, 7.5), (0, 30)]]
+
+
+def test_numbers_of_another_table_are_given_by_no_command(here):
+    write(here / "other.jsonl", [ROWS[0] | {"query": "a bird sings"}, ROWS[1]])
+    truth = "--annotations", "a.jsonl"
+    asked = "sentence 'a bird sings', annotated 'a dog enters.'"
+    for command in (
+        ("evaluate", "--predictions", "other.jsonl", *truth),
+        ("evaluate", "--predictions", "other.jsonl", *truth, "--check"),
+        ("compare", "p.jsonl", "other.jsonl", *truth),
+        ("convert", "other.jsonl", "--to", "json", *truth),
+    ):
+        assert asked in fails_in_one_line(*command)
 
 
 def test_a_form_that_could_be_two_is_asked_for_with_a_command_that_works(here):

@@ -47,6 +47,26 @@ def test_a_folder_is_indexed_told_of_checked_and_compacted(videos, tmp_path):
     assert "dropped mini" in run("library", "drop", "--encoder", "mini", *library).stderr
 
 
+def test_a_copy_counts_as_info_does_and_goes_into_no_folder_of_other_things(videos, tmp_path):
+    (videos / "bad.mp4").write_text("x")
+    run("index", videos, "--encoder", "mini", "--library", tmp_path / "l")
+    copy = "library", "copy", tmp_path / "l", "--to"
+    said = fails_in_one_line(*copy, videos)
+    held = "the folder holds 3 files and folders, as 0.mp4, and no library"
+    assert f"library {videos}: {held}; name a new or empty one with --to" in said
+    assert sorted(path.name for path in videos.iterdir()) == ["0.mp4", "1.mp4", "bad.mp4"]
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "library.lock").touch()  # as of a copying that was killed
+    first = run("library", "copy", tmp_path / "l", "--to", tmp_path / "copy")
+    assert f"2 videos copied, 0 as they were, 1 that could not be read -> {tmp_path / 'copy'}" in first.stderr
+    again = json.loads(run(*copy, tmp_path / "copy", "--json").stdout)
+    assert (again["copied"], again["broken"]) == ([], [str(videos / "bad.mp4")])
+    assert again["kept"] == [str(videos / name) for name in ("0.mp4", "1.mp4")]
+    for place in (tmp_path / "l", tmp_path / "copy"):
+        told = json.loads(run("library", "info", "--library", place, "--json").stdout)
+        assert (told["videos"], [*told["broken"]]) == (2, again["broken"])
+
+
 def test_what_cannot_be_done_is_one_line(videos, tmp_path):
     assert "there is no library" in fails_in_one_line("library", "info", "--library", tmp_path / "none")
     assert "no such file or folder" in fails_in_one_line("index", tmp_path / "none", "--encoder", "mini")

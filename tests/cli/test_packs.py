@@ -254,3 +254,41 @@ def test_packs_of_two_forms_are_compared(tmp_path):
             file[name] = folder.video(name)
     found = json.loads(run("features", "compare", pack, tmp_path / "clip.h5", "--json").stdout)
     assert [(one["n_common"], one["cosine_min"] > 0.999999) for one in found] == [(8, True)]
+
+
+@pytest.mark.parametrize(
+    ("array", "why"),
+    [
+        (np.array([{"a": 1}]), "an array of '|O'; expected one of numbers"),
+        (np.ones((4, 512), np.complex64), "an array of '<c8'; expected one of numbers"),
+        (np.zeros(3, [("a", "f4")]), "an array of records; expected one of numbers"),
+    ],
+)
+def test_a_form_that_is_not_read_is_no_damage(array, why, tmp_path):
+    (tmp_path / "p").mkdir()
+    np.save(tmp_path / "p" / "v.npy", array)
+    said = failing("features", "show", tmp_path / "p")
+    cure = "save its numbers as float16 or float32, (n, F), in an .npz"
+    assert f"v.npy is of a form that is not read ({why}); {cure}" in said
+    assert "delete" not in said
+
+
+def test_a_folder_without_features_says_what_is_expected_and_not_how_an_encoder_of_its_name_would_make_them(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "v.csv").write_text("1,2")
+    said = failing("features", "show", tmp_path / "p")
+    assert "the folder holds no feature files, but 1 other file, as v.csv; expected a folder of .npz" in said
+    compared = failing("features", "compare", tmp_path / "p", tmp_path / "p")
+    assert "p: the folder holds no feature files; expected a folder of .npz" in compared
+    assert "spikemba extract" not in said + compared
+
+
+def test_no_rows_and_the_name_of_one_array_are_said_as_what_they_are(tmp_path):
+    (tmp_path / "p").mkdir()
+    np.savez(tmp_path / "p" / "v.npz", features=np.zeros((0, 512), np.float32))
+    said = failing("features", "show", tmp_path / "p")
+    assert "v.npz holds an array of shape (0, 512); expected (n, F) with n >= 1" in said
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["v0"] = file["v1"] = np.ones((3, 512), np.float32)
+    said = failing("features", "show", f"{tmp_path / 'a.h5'}:v0")
+    assert f"a.h5:v0 is one array, (3, 512), and no group of them; name the file alone: {tmp_path / 'a.h5'}" in said

@@ -2,12 +2,14 @@
 
 import json
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from spikemba.features import FeatureFolder
 from spikemba_cli.main import app
 
 FIVE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "bench_five.py"))
@@ -236,13 +238,20 @@ def test_rows_without_features_are_named_and_can_be_left_out(sources, tmp_path):
     assert "slowfast+clip: slowfast_features|vid_slowfast|slowfast, clip_features" in missing.stderr
 
 
-def test_a_pack_is_chosen_by_name_and_any_folders_will_do(sources, tmp_path):
-    source = sources("qvhighlights", 3)
+def test_a_pack_is_chosen_by_name_and_any_folders_will_do(sources, tmp_path, monkeypatch):
+    source, opened = sources("qvhighlights", 3), Counter()
+    opening = FeatureFolder.__init__
+    monkeypatch.setattr(
+        FeatureFolder,
+        "__init__",
+        lambda self, folder, *how: opened.update([folder.name]) or opening(self, folder, *how),
+    )
     (source / "features" / "clip_features").rename(source / "features" / "mine")
     (source / "features" / "clip_text_features").rename(source / "features" / "mine_text")
     options = ("--features", source / "features", "--pack")
     result = prepare("qvhighlights", source, tmp_path / "out", *options, "mine", "--json")
     assert json.loads(result.stdout)["pack"] == "mine"
+    assert opened == {"mine": 1, "mine_text": 1}
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [one["dim"] for one in manifest["features"]] == [512]
     unknown = run("prepare", "qvhighlights", "--source", source, "--out", tmp_path / "out", *options, "theirs")

@@ -79,7 +79,9 @@ def test_a_library_that_cannot_be_searched_is_said_before_any_model_is_looked_fo
         assert (result.exit_code, result.stdout) == (1, "")
         return " ".join(result.stderr.split())
 
-    missing = f"library {tmp_path}: there is no library; run `spikemba index VIDEOS --library {tmp_path}`"
+    missing = (
+        f"library {tmp_path}: there is no library; run `spikemba index VIDEOS --encoder ENCODER --library {tmp_path}`"
+    )
     assert missing in line("--checkpoint", "no such run")
     plant(tmp_path, {tmp_path / "gone.mp4": [RED]})
     assert "no checkpoint was given, and it has no rows of clip, but of colour" in line()

@@ -103,7 +103,7 @@ def test_missing_features_name_the_video_and_the_command(tmp_path):
         (lambda p: np.savez(p, other=np.zeros(6)), "has no array 'features'"),
         (lambda p: np.savez(p, features=np.zeros((2, 7))), r"shape \(2, 7\); expected \(n, 6\)"),
         (lambda p: np.savez(p, features=np.zeros((0, 6))), r"expected \(n, 6\) with n >= 1"),
-        (lambda p: np.savez(p, features=np.array([{"a": 1}])), "is damaged"),
+        (lambda p: np.savez(p, features=np.array([{"a": 1}])), "is of a form that is not read"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path, write, problem):

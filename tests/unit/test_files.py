@@ -11,6 +11,7 @@ from spikemba.errors import AnnotationError, OutputError
 from spikemba.files import (
     NotRegular,
     clear_abandoned,
+    folder_beside,
     folder_of_ours,
     open_regular,
     read_jsonl,
@@ -136,6 +137,22 @@ def test_a_temporary_folder_of_a_killed_process_is_removed_and_others_stay(tmp_p
     new = folder_of_ours("kind")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, own.name, new.name, link.name])
     assert (tmp_path / others[0] / "cut.mp4").exists()
+
+
+def test_a_folder_that_a_killed_process_was_making_is_removed_by_the_next_that_makes_it(tmp_path):
+    target = tmp_path / "a[1]" / "my.graphs"
+    own = folder_beside(target)
+    assert own.parent == target.parent
+    machine = own.name.split(".")[-2].partition("-")[0]
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = target.parent / f".my.graphs.{machine}-{dead.pid}.abcdefgh"
+    other = target.parent / f".my.graphs.more.{machine}-{dead.pid}.abcdefgh"  # of another target
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "grounder.onnx").write_bytes(b"x")
+    new = folder_beside(target)
+    assert sorted(target.parent.iterdir()) == sorted([own, other, new])
 
 
 def test_only_files_themselves_are_opened(tmp_path):

@@ -40,6 +40,7 @@ class Answered:
             "video": self.video.name,
             "video_id": self.video.id,
             "checkpoint": self.checkpoint,
+            "calibrated": self.grounding.calibrated,
             "nothing": None if self.grounding.moments else self.grounding.nothing,
             "explained": self.grounding.explained(),
         }

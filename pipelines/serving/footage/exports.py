@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from pipelines.grounding.answer_order import likeliest_first
+from pipelines.grounding.answer_order import best_first
 from pipelines.grounding.formats import FORMATS, PER_VIDEO, rendered
 from pipelines.grounding.losses import EMPTY_ALLOWED
 from pipelines.grounding.output_names import slug
@@ -85,7 +85,7 @@ def exported(name: str, form: str, text: str) -> ExportedFile:
 
 
 def _chosen(question: Question, asked: Export) -> list[Answered]:
-    """The answers that are wanted, of several videos the likeliest first, as `spikemba ground` has them."""
+    """The answers that are wanted, of several videos the best first, as `spikemba ground` has them."""
     checkpoints, wanted = question.asked.checkpoints, None if asked.videos is None else set(asked.videos)
     name = asked.checkpoint or checkpoints[0]
     if name not in checkpoints:
@@ -100,7 +100,7 @@ def _chosen(question: Question, asked: Export) -> list[Answered]:
         raise NotNow("there is no answer yet; wait for one")
     order = {video: place for place, video in enumerate(question.asked.videos)}
     found.sort(key=lambda one: order[one.video])
-    return sorted(found, key=lambda one: likeliest_first(one.grounding)) if len(found) > 1 else found
+    return sorted(found, key=lambda one: best_first(one.grounding)) if len(found) > 1 else found
 
 
 def _text(answers: Sequence[Answered], asked: Export, videos: Sequence[ServedVideo], *, absolute: bool) -> str:

@@ -2,12 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.predictions.form import NO_ID
+from spikemba.metrics.retrieval import QueryId
+from spikemba.reading.printable import counted
 
 _SUFFIX = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v)$", re.IGNORECASE)
 
@@ -21,7 +23,8 @@ def with_truth(
     """
     if by_id:
         known = {one.query_id: one for one in truth}
-        return [_told(row, known[row.query_id]) if row.query_id in known else row for _, row in rows], []
+        told = [_told(row, known[row.query_id]) if row.query_id in known else row for _, row in rows]
+        return told, other_questions(map(_asked, (row for _, row in rows)), map(_asked, truth))
     asked: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
     for one in truth:
         for video in {video_name(one.video_id), ""}:
@@ -36,6 +39,40 @@ def with_truth(
         ids = " and ".join(repr(one.query_id) for one in fits[:2])
         faults.append(f"{place}: " + (f"{about} is both qid {ids}" if fits else f"no annotation asks {about}"))
     return found, faults
+
+
+Asked = tuple[QueryId, str, str]
+"""Id of a query, its sentence, and the name of its video; where a row does not say one of these it is empty."""
+
+
+def other_questions(rows: Iterable[Asked], truth: Iterable[Asked]) -> list[str]:
+    """A line where rows are about another sentence or video than the annotation of their id: they are of another table.
+
+    Sentences are one in any case and with any space, and with or without full stops at their ends, videos with or
+    without folder and suffix. What only one side says is held against nothing.
+    """
+    known, n, others = {one[0]: one for one in truth}, 0, list[str]()
+    for row in rows:
+        if (of := known.get(row[0])) is None:
+            continue
+        n += 1
+        for what, form, said, annotated in (("sentence", _heard, row[1], of[1]), ("video", video_name, row[2], of[2])):
+            if said and annotated and form(said) != form(annotated):
+                others.append(f"qid {row[0]!r}: {what} {said!r}, annotated {annotated!r}")
+                break
+    if not others:
+        return []
+    rows_said = f"{len(others)} of {counted(n, 'row', 'rows')} {'is' if len(others) == 1 else 'are'}"
+    return [f"{rows_said} about another sentence or video than the annotation of the same qid, as {others[0]};"
+            " check that predictions and annotations are of the same split"]  # fmt: skip
+
+
+def _asked(one: PredictedRow | Annotation) -> Asked:
+    return one.query_id, one.query, one.video_id
+
+
+def _heard(query: str) -> str:
+    return sentence(query).casefold()
 
 
 def video_name(video: str) -> str:

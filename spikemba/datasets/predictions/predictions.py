@@ -11,6 +11,7 @@ from spikemba.datasets.predictions.documents import Document, read_documents
 from spikemba.datasets.predictions.form import LEFT_OUT, NO_ID
 from spikemba.datasets.predictions.forms import FORMS, find_form, fitting_forms, form_names
 from spikemba.datasets.predictions.matching import with_truth
+from spikemba.datasets.predictions.spoken import notes_of_words
 from spikemba.datasets.row_values import parsed_rows, repeated_ids
 from spikemba.errors import AnnotationError, command_line
 from spikemba.files import json_line, json_text, write_text
@@ -127,7 +128,9 @@ class Predictions:
             said.append(
                 f"{had} no time; TimeLens' evaluation puts a window behind the end for that, which overlaps nothing"
             )
-        return said
+        names = (place if self.numbered else f"qid {row.query_id!r}"
+                 for place, row in zip(self.places, self.rows, strict=True))  # fmt: skip
+        return said + notes_of_words(list(zip(names, self.rows, strict=True)))
 
     def matched(self, truth: Sequence[Annotation]) -> "Predictions":
         """The same with the ids, durations and true windows of annotations: by id, or where the form has none by video

@@ -4,19 +4,24 @@
     It starts at 18.5 seconds and ends at 23 seconds.
 
 Times with colons are read where there are any, else numbers joined by a hyphen, else those joined by `to`, else all
-numbers; they are taken in pairs, and a last one without a partner is left. Source: arXiv 2512.14698.
+numbers; they are taken in pairs, and a last one without a partner is left. Source: arXiv 2512.14698. By these rules a
+number with a letter behind it ends where a word does: `5s` is no number, and of `5.2s` only the 5 is one. Such answers
+keep the windows that TimeLens gives them, and are counted.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from spikemba.datasets.annotations import PredictedRow
 from spikemba.moments import Moment, Window
+from spikemba.reading.printable import counted, printable
 
 _CLOCK = re.compile(r"\b(?:(\d{1,2}):)?(\d{1,2}):(\d{2}(?:\.\d{1,30})?)\b")
 _TIME = r"\d{1,15}\.?\d{0,30}"
 _JOINED = [re.compile(f"({_TIME}){between}({_TIME})") for between in (r"\s*-\s*", r"\s+to\s+")]
 _NUMBER = re.compile(r"\b\d{1,15}(?:\.\d{1,30})?\b")
+_GLUED = re.compile(r"(?<=\d)(?=(?:ms|m|min|mins|minutes?|s|sec|secs|seconds?)\b)")
 LONGEST_ANSWER = 1 << 16
 """Characters of an answer that are read."""
 
@@ -31,6 +36,34 @@ def windows_in(words: str) -> list[Window]:
         if found := joined.findall(words):
             return [Window(float(start), float(end)) for start, end in found]
     return _pairs(float(number) for number in _NUMBER.findall(words))
+
+
+def notes_of_words(said: Sequence[tuple[str, PredictedRow]]) -> list[str]:
+    """A line on answers that hold digits and gave no moment, and one on those whose times were read in part.
+
+    said: of every row how a message names it, as `qid 3`, and the row.
+    """
+    spoken = [(name, row.words, [(one.start_s, one.end_s) for one in row.moments])
+              for name, row in said if row.words is not None]  # fmt: skip
+    silent = [(name, words) for name, words, got in spoken if not got and re.search(r"\d", words)]
+    glued = [(name, words) for name, words, got in spoken if got and got == windows_in(words) != _spaced(words)]
+    notes = []
+    for found, one, several, why in (
+        (silent, "holds", "hold", "digits and no moment: no two times are there by TimeLens' rules"),
+        (glued, "has", "have", "units glued to numbers, which TimeLens' rules read in part"),
+    ):
+        if found:
+            name, words = found[0]
+            shown = printable(" ".join(words[:LONGEST_ANSWER].split()))
+            shown = shown if len(shown) <= 60 else f"{shown[:56].rstrip()} ..."
+            of = f"{len(found)} of {counted(len(spoken), 'answer', 'answers')}"
+            notes.append(f"{of} {one if len(found) == 1 else several} {why}, as {name}: {shown!r}")
+    return notes
+
+
+def _spaced(words: str) -> list[Window]:
+    """The windows of an answer with a space before its units."""
+    return windows_in(_GLUED.sub(" ", words[:LONGEST_ANSWER].lower()))
 
 
 def sentence_of(moments: Iterable[Moment]) -> str:

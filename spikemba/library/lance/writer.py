@@ -24,9 +24,9 @@ _TRIES = 5
 
 
 @contextmanager
-def changing_lance(address: Address) -> Iterator["LanceWriter"]:
-    """Change a library, which is made where there is none. Raises LibraryError, OutputError, PackageMissing."""
-    store = Store(address, make=True)
+def changing_lance(address: Address, *, make: bool = True) -> Iterator["LanceWriter"]:
+    """Change a library.  make: it is made where there is none. Raises LibraryError, OutputError, PackageMissing."""
+    store = Store(address, make=make)
     try:
         yield LanceWriter(store)
     finally:

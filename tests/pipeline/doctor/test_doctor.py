@@ -2,10 +2,11 @@
 
 import importlib.metadata
 import json
+import shutil
 
 import pytest
 import yaml
-from broken_packages import put_package, spikemba
+from broken_packages import ROOT, put_package, spikemba
 from typer.testing import CliRunner
 
 from pipelines.doctor import report as doctor
@@ -140,6 +141,31 @@ def test_an_encoder_that_fails_is_put_down_to_the_library_whose_model_it_runs(tm
     assert clip["state"] == "fault"
     assert "AttributeError: module 'open_clip' has no attribute 'add_model_config'" in clip["detail"]
     assert clip["detail"].endswith("; run `pip install --force-reinstall open_clip_torch`")
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "mend"),
+    [
+        ("raise RuntimeError('half an update')", "RuntimeError: half an update", "--force-reinstall spikemba"),
+        ("def (", "SyntaxError: invalid syntax", "--force-reinstall spikemba"),
+        ("from spikemba.ops.gone import x", "No module named 'spikemba.ops.gone'", "--force-reinstall spikemba"),
+        ("import not_there_at_all", "No module named 'not_there_at_all'", "not_there_at_all"),
+    ],
+)
+def test_a_module_of_our_own_that_cannot_be_imported_is_put_down_to_no_other_package(
+    tmp_path, monkeypatch, body, said, mend
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("spikemba", "pipelines"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "spikemba" / "ops" / "spiking.py").open("a") as module:
+        module.write(f"{body}\n")
+    done = spikemba(tmp_path, "doctor", "--json", *only("neurons fused"))
+    (neurons,) = json.loads(done.stdout)
+    assert neurons["state"] == "fault"
+    assert said in neurons["detail"]
+    assert neurons["detail"].endswith(f"; run `pip install {mend}`")
+    assert "torch" not in neurons["detail"]
 
 
 def test_kernels_that_must_be_there_and_are_not_are_a_fault(monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import spikemba
 from pipelines.grounding.answer_files import answer
-from pipelines.grounding.answer_order import best_of, best_score_first, likeliest_first
+from pipelines.grounding.answer_order import best_first, best_of, best_score_first, likeliest_first
 from pipelines.grounding.formats import FORMATS
 from pipelines.grounding.timeline import draw_timeline
 from pipelines.reports.case import Case
@@ -114,6 +114,13 @@ def test_where_scores_are_probabilities_the_best_score_comes_first():
         found(0.8, 0.7, exists=0.6, name="high"),
     ]
     assert [str(one.video) for one in sorted(given, key=best_score_first)] == ["high", "low", "absent"]
+
+
+def test_the_order_is_that_of_the_best_score_where_scores_are_probabilities_and_else_of_existence():
+    given = [found(0.3, exists=0.9, name="surer"), found(0.8, exists=0.6, name="better")]
+    assert [str(one.video) for one in sorted(given, key=best_first)] == ["surer", "better"]
+    calibrated = [replace(one, calibrated=True) for one in given]
+    assert [str(one.video) for one in sorted(calibrated, key=best_first)] == ["better", "surer"]
 
 
 def test_the_best_of_all_videos_are_one_list_per_sentence_and_overlapping_ones_take_one_place():

@@ -99,6 +99,15 @@ def test_queries_that_one_file_lacks_are_refused(truth, tmp_path):
         evaluate_corpus(tmp_path / "p.jsonl", truth)
 
 
+def test_answers_to_other_sentences_are_refused(truth, tmp_path):
+    rows = [answer(i, right=True) for i in range(N)]
+    write_corpus_answers(tmp_path / "p.jsonl", [*rows, CorpusAnswer(N, "of another table", ())])
+    with pytest.raises(
+        AnnotationError, match=r"1 of 9 rows .* as qid 8: sentence 'of another table', annotated 'nothing'"
+    ):
+        evaluate_corpus(tmp_path / "p.jsonl", truth)
+
+
 def test_names_of_another_form_are_refused(truth, tmp_path):
     rows = [CorpusAnswer(i, "x", (CorpusMoment(f"videos/v{i}.mp4", 0, 10, 1),)) for i in range(N + 1)]
     write_corpus_answers(tmp_path / "p.jsonl", rows)

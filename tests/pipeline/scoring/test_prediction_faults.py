@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from pipelines.scoring.prediction_faults import prediction_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.protocol import TOP5_OF_ANNOTATORS, ScoringProtocol
@@ -33,6 +35,15 @@ def test_each_fault_of_a_row_is_named_with_what_was_seen():
         ["2 of 5", "[3, 3]", "[2, 12] in 10 s", "a better one stands behind", "13 windows"], found, strict=True
     )] == [True] * 5  # fmt: skip
     assert "no windows" in faults(row())[0]
+
+
+def test_an_existence_that_is_no_probability_is_named():
+    good = replace(row((0, 1, 1)), exist_score=1.0)
+    assert faults(good) == []
+    (said,) = faults(replace(good, exist_score=5.0))
+    assert said.startswith("1 query has a pred_exist_score that is no probability from 0 to 1;")
+    assert said.endswith("as qid 1: 5")
+    assert faults(replace(good, exist_score=-0.1))
 
 
 def test_highlight_sets_are_only_asked_for_saliency():

@@ -180,11 +180,11 @@ def test_events_resume_behind_the_last_one_that_was_seen(client):
 def test_an_answer_is_what_ground_prints_and_what_is_behind_it(client):
     (answer,) = client.question["answers"]
     printed = load("mini").ground(EXAMPLE, QUERY, top=5).to_dict()
-    same = {"video", "video_id", "checkpoint", "nothing", "explained"}
+    same = {"video", "video_id", "checkpoint", "calibrated", "nothing", "explained"}
     assert {key: value for key, value in answer.items() if key not in same} == {
         key: value for key, value in printed.items() if key != "video"
     }
-    assert (answer["video"], answer["nothing"]) == ("shapes.mp4", None)
+    assert (answer["video"], answer["nothing"], answer["calibrated"]) == ("shapes.mp4", None, True)
     assert len(answer["explained"]["spike_steps"]) == len(answer["saliency"])
 
 

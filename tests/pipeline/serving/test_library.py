@@ -379,7 +379,10 @@ def test_other_machines_are_not_told_where_the_library_lies(folder, name):
         shutil.rmtree(folder / name)
         lost = asked(client, query="red")
         assert str(folder) not in json.dumps([found, lost])
-        assert lost["problem"] == "the library: there is no library; run `spikemba index VIDEOS --library DIR`"
+        assert (
+            lost["problem"]
+            == "the library: there is no library; run `spikemba index VIDEOS --encoder ENCODER --library DIR`"
+        )
 
 
 def test_an_order_without_a_scale_is_said_to_be_fused(folder):

@@ -82,6 +82,9 @@ def test_answers_are_ordered_as_ground_orders_them():
     ]
     ids = f"{json.dumps(answers)}.sort(m.likeliestFirst).map((one) => one.id)"
     assert evaluated(ids, "results.js") == ["surer", "sure", "maybe", "nothing"]
+    answers = [answer | {"calibrated": True} for answer in answers]
+    by_score = f"{json.dumps(answers)}.sort(m.likeliestFirst).map((one) => one.id)"
+    assert evaluated(by_score, "results.js") == ["maybe", "surer", "sure", "nothing"]
 
 
 def test_answers_that_nothing_compares_stay_as_they_came():

@@ -50,7 +50,7 @@ def test_both_names_and_both_keys_of_query_features_are_read(tmp_path, rng, name
 
 def test_pickled_arrays_are_not_loaded(tmp_path):
     np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(FeaturesMismatch, match=r"v.npy is damaged"):
+    with pytest.raises(FeaturesMismatch, match=r"v.npy is of a form that is not read"):
         FeatureFolder(tmp_path)
 
 

@@ -140,6 +140,35 @@ def test_times_in_an_answer_in_words(words, expected):
     assert windows_in(words) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("from 5s to 9s", []),
+        ("5sec-9sec", []),
+        ("from 5.2s to 9.9s", [(5, 9)]),
+        ("00:05s to 00:09s", [(0, 0)]),
+        ("the 2nd dog, from 5 to 9", [(5, 9)]),
+    ],
+)
+def test_units_glued_to_numbers_are_read_as_timelens_reads_them(words, expected):
+    """Its patterns end a number where a word ends."""
+    assert windows_in(words) == expected
+
+
+def test_answers_whose_digits_are_not_read_are_counted_and_the_first_is_said(tmp_path):
+    long = "at 5s, " + "and then the dog runs on " * 9
+    said = ["from 5 to 9", long, "from 5s to 9s", "from 5.2s to 9.9s", "I do not see it", "the 2nd, from 1 to 2"]
+    rows = [{"vid": "v", "query": str(i), "answer": words, "qid": i + 3} for i, words in enumerate(said)]
+    assert read(tmp_path, rows).notes == [
+        "2 of 6 answers hold digits and no moment: no two times are there by TimeLens' rules, as qid 4:"
+        " 'at 5s, and then the dog runs on and then the dog runs on ...'",
+        "1 of 6 answers has units glued to numbers, which TimeLens' rules read in part, as qid 6: 'from 5.2s to 9.9s'",
+    ]
+    without = [{key: value for key, value in row.items() if key != "qid"} for row in rows[2:3]]
+    assert read(tmp_path, without).notes[0].endswith("as line 1: 'from 5s to 9s'")
+    assert read(tmp_path, [rows[0], rows[4], rows[5]]).notes == []
+
+
 def test_a_sentence_says_its_windows_without_losing_a_digit():
     moments = (Moment(1e-7, 1 / 3, 1.0), Moment(100.0, 12345.678, 0.5))
     assert windows_in(sentence_of(moments)) == [(one.start_s, one.end_s) for one in moments]
@@ -253,6 +282,29 @@ def test_a_row_that_fits_no_annotation_or_two_is_refused(key, said, tmp_path):
     with pytest.raises(AnnotationError) as error:
         read(tmp_path, [{key: {"timestamps": []}}]).matched(TRUTH)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({}, None),
+        ({"query": "A CAT sits .", "vid": "folder/w.mp4"}, None),
+        ({"query": "", "vid": None}, None),
+        ({"query": "a cat runs"}, "qid 33: sentence 'a cat runs', annotated 'a cat sits'"),
+        ({"vid": "v"}, "qid 33: video 'v', annotated 'w'"),
+    ],
+)
+def test_a_row_about_another_sentence_or_video_than_its_annotation_is_refused(said, fault, tmp_path):
+    rows = [{"qid": 31, "query": "a dog enters", "vid": "v", "pred_relevant_windows": []}]
+    rows.append({"qid": 33, "query": "a cat sits", "vid": "w", "pred_relevant_windows": []} | said)
+    found = read(tmp_path, [*rows, rows[0] | {"qid": 99}])
+    if fault is None:
+        assert [row.duration_s for row in found.matched(TRUTH)] == [30.0, 9.0, None]
+        return
+    with pytest.raises(AnnotationError) as error:
+        found.matched(TRUTH)
+    whole = "1 of 2 rows is about another sentence or video than the annotation of the same qid, as "
+    assert f"p.jsonl: {whole}{fault}; check that" in str(error.value)
 
 
 def test_moments_that_no_file_should_hold_are_named_and_can_be_left_out():

@@ -74,6 +74,31 @@ def test_a_pack_of_which_all_videos_lack_their_sound_is_refused(config, tmp_path
     )
 
 
+def silent_split(tmp_path, config, names):
+    """A validation split of videos of which the pack has no sound, beside the training split, of which it has some."""
+    rng = np.random.default_rng(1)
+    rows = [Annotation(f"v{name}", "a bell", name, 10.0, (Window(0, 4),)) for name in names]
+    write_annotations(tmp_path / "val.jsonl", rows)
+    for row in rows:
+        features.write_video_features(tmp_path / "mini", row.video_id, rng.normal(size=(5, 3)))
+        features.write_query_features(tmp_path / "text", row.query_id, rng.normal(size=(4, 5)), np.zeros(5))
+    return config.model_copy(update={"val": tmp_path / "val.jsonl"})
+
+
+@pytest.mark.parametrize("names", [["c"], ["d", "e"]])
+def test_a_split_of_silent_videos_alone_is_read_where_the_pack_has_others_of_the_same_data(config, tmp_path, names):
+    dataset = GroundingDataset(silent_split(tmp_path, config, names), "val")
+    assert not any(dataset[i].video[:, 3:].any() for i in range(len(names)))
+
+
+def test_of_one_video_nobody_can_tell_that_its_sound_is_missing(config, tmp_path):
+    alone = silent_split(tmp_path, config, ["d"]).model_copy(update={"train": None})
+    assert not GroundingDataset(alone, "val")[0].video[:, 3:].any()
+    two = silent_split(tmp_path, config, ["d", "e"]).model_copy(update={"train": None})
+    with pytest.raises(FeaturesMissing, match="any of 2 videos of split 'val'"):
+        GroundingDataset(two, "val")
+
+
 def test_a_pack_that_is_not_there_or_stands_alone_is_refused(config, tmp_path):
     with pytest.raises(FeaturesMissing, match="nowhere"):
         GroundingDataset(config.model_copy(update={"sound_features": (tmp_path / "nowhere",)}), "train")

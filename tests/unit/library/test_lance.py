@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from lance_library import DIM, answers, filled, manifest, new, rows_of
 
-from spikemba.errors import FeaturesMissing, LibraryError, PackageMissing, SpikeMbaError, UnknownName
+from pipelines.library.upkeep import compact_library, drop_below, drop_encoder, tune_library
+from spikemba.errors import FeaturesMissing, LibraryError, NoLibrary, PackageMissing, SpikeMbaError, UnknownName
 from spikemba.library import open_library
 from spikemba.library.forms import changing
 from spikemba.library.lance import upkeep, vector_index
@@ -14,6 +15,7 @@ from spikemba.library.lance.log import GONE, VIDEO, Record, folded
 from spikemba.library.lance.place import told
 from spikemba.library.lance.reader import LanceLibrary
 from spikemba.library.lance.rows import arrow
+from spikemba.library.lance.store import Store
 from spikemba.library.lance.vector_index import IndexSettings, index_state
 from spikemba.library.writer import FileState
 
@@ -77,6 +79,28 @@ def test_what_nothing_names_is_removed_once_nobody_can_be_about_to_name_it(tmp_p
         assert writer.encoders()["clip"].n_rows == 5
         assert len(writer.store.records) == 2  # of the videos that are left
     assert answers(tmp_path / "l") == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        compact_library,
+        lambda place: drop_below(place, Path("/videos/0.mp4")),
+        lambda place: drop_encoder(place, "clip"),
+        lambda place: tune_library(place, "clip", nprobes=2),
+    ],
+)
+def test_a_library_that_may_be_far_away_is_opened_once_and_none_is_made(tmp_path, monkeypatch, change):
+    with pytest.raises(NoLibrary):
+        change(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    opened, opening = [], Store.__init__
+    filled(tmp_path / "l")
+    monkeypatch.setattr(
+        Store, "__init__", lambda self, address, **how: opened.append(address) or opening(self, address, **how)
+    )
+    change(tmp_path / "l")
+    assert opened == [tmp_path / "l"]
 
 
 def test_an_encoder_that_was_dropped_can_be_added_with_other_weights(tmp_path):

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lance_library import answers, filled, manifest, new, rows_of
+from typed import run
 
 from pipelines.library.copying import copy_library
 from pipelines.library.search import compared, left_out
 from pipelines.library.upkeep import check_library, drop_damaged
 from pipelines.serving.faults import NotThere
 from pipelines.serving.searching.served_library import ServedLibrary
-from spikemba.errors import FeaturesMissing, LibraryError
+from spikemba.errors import FeaturesMissing, LibraryError, command_line
 from spikemba.library import open_library
 from spikemba.library.address import library_address
 from spikemba.library.forms import changing, is_library
@@ -95,14 +96,14 @@ def test_damage_is_named_left_out_aloud_and_mended_by_what_is_advised(tmp_path, 
                     ask()
         with pytest.raises(LibraryError, match="rows of clip of 2 videos are not there as they were written; run"):
             copy_library(place, tmp_path / "copy")
-    assert drop_damaged(place) == [Path("/videos/0.mp4"), Path("/videos/0b.mp4")]
+    assert drop_damaged(place) == ([Path("/videos/0.mp4"), Path("/videos/0b.mp4")], [])
     with changing(place) as writer:  # what `index` does with videos that it does not know, and with their copies
         writer.take_in([new("0.mp4", 3, 0)])
         assert writer.copy(writer.videos()[0], copied)
         if damage is lost_and_unnamed:
             writer.take_in([new("2.mp4", 4, 2)])
     assert check_library(place) == []
-    assert drop_damaged(place) == []
+    assert drop_damaged(place) == ([], [])
     assert sorted(answers(place)[0]) == sorted(right[0])
     with open_library(place) as library:
         assert left_out(library, Clip) == []
@@ -115,9 +116,26 @@ def test_damaged_rows_of_a_local_library_are_mended_by_what_is_advised(tmp_path)
     rows.write_bytes(np.float16(500).tobytes() + content[2:])
     (fault,) = check_library(place)
     assert "1 rows of video 1 are damaged; run `spikemba library drop --damaged --library" in fault
-    assert drop_damaged(place) == [Path("/videos/0.mp4")]
+    assert drop_damaged(place) == ([Path("/videos/0.mp4")], [])
     with changing(place) as writer:
         writer.take_in([new("0.mp4", 3, 0)])
+    assert check_library(place) == []
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-2]), lambda path: path.unlink()])
+def test_a_matrix_of_which_rows_are_lost_is_mended_by_what_dropping_damaged_videos_says(tmp_path, damage):
+    place = filled(tmp_path / "l", form="local")
+    damage(place / "clip.f16")
+    (fault,) = check_library(place)
+    library = "--library", place
+    cure = command_line("spikemba", "library", "drop", "--encoder", "clip", *library)
+    again = command_line("spikemba", "index", "VIDEOS", "--encoder", "clip", *library)
+    assert fault.endswith(f"; run `{cure}`, then `{again}`")
+    result = run("library", "drop", "--damaged", *library)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "dropped 0 videos" in result.stderr
+    assert fault in " ".join(result.stderr.split())
+    assert run("library", "drop", "--encoder", "clip", *library).exit_code == 0
     assert check_library(place) == []
 
 
@@ -291,5 +309,5 @@ def test_advice_quotes_paths(tmp_path):
     with pytest.raises(LibraryError, match="run `spikemba library check --library '.*/my l'`"), told(place):
         raise RuntimeError("something new")
     (tmp_path / "my half" / "log.lance").mkdir(parents=True)
-    with pytest.raises(LibraryError, match="run `spikemba index VIDEOS --library '.*/my half'`"):
+    with pytest.raises(LibraryError, match="run `spikemba index VIDEOS --encoder ENCODER --library '.*/my half'`"):
         open_library(tmp_path / "my half")

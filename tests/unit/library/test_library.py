@@ -201,7 +201,9 @@ def test_what_cannot_be_asked_is_said(tmp_path):
 
 
 def test_folders_that_hold_no_library_are_refused(tmp_path):
-    with pytest.raises(LibraryError, match=r"there is no library; run `spikemba index VIDEOS --library .*nothing`"):
+    with pytest.raises(
+        LibraryError, match=r"there is no library; run `spikemba index VIDEOS --encoder ENCODER --library .*nothing`"
+    ):
         Library.open(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
     (tmp_path / "text").mkdir()

@@ -49,7 +49,7 @@ def npy(header, content=b"", version=1):
         (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", bytes(15)), "more than the 15 bytes"),
         (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", bytes(8)), "expected one of numbers"),
         (npy("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }", bytes(16)), "expected one of numbers"),
-        (npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", bytes(8)), "header"),
+        (npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", bytes(8)), "an array of records"),
         (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", bytes(8)), "header"),
         (npy("((((", bytes(8)), "header"),
         (npy("", version=9), "not an array"),

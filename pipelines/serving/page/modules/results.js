@@ -1,5 +1,5 @@
 /**
- * Answers over several videos: a filmstrip each, likeliest first; what has no such moment and what failed at the end.
+ * Answers over several videos: a filmstrip each, best first; what has no such moment and what failed at the end.
  *
  * Nothing moves while answers arrive: new ones are appended. They are put in order when the last is there and nobody
  * points at them, or at the press of a button.
@@ -53,19 +53,20 @@ export function contextOf(app) {
 }
 
 /**
- * The order of `spikemba ground`: with a moment first, then by how sure the model is, then by the best score. Where
- * nothing tells whether a moment is there, scores of two videos cannot be compared: they stay as they came.
+ * The order of `spikemba ground`: with a moment first, then by the best score where scores are probabilities, else by
+ * how sure the model is, then by the best score. Where nothing tells whether a moment is there, scores of two videos
+ * cannot be compared: they stay as they came.
  *
  * @param {object} a an answer
  * @param {object} b
  * @returns {number} negative where a comes first
  */
 export function likeliestFirst(a, b) {
-  const [first, second] = [a, b].map(({ moments, exists }) => [
-    moments.length ? 0 : 1,
-    exists === null ? 0 : -exists,
-    exists === null ? 0 : -Math.max(0, ...moments.map(({ score }) => score)),
-  ]);
+  const [first, second] = [a, b].map(({ moments, exists, calibrated }) => {
+    const sure = -(exists ?? 0);
+    const best = calibrated || exists !== null ? -Math.max(0, ...moments.map(({ score }) => score)) : 0;
+    return [moments.length ? 0 : 1, ...(calibrated ? [best, sure] : [sure, best])];
+  });
   for (const [k, value] of first.entries()) if (value !== second[k]) return value - second[k];
   return 0;
 }
@@ -202,7 +203,7 @@ class Results {
 
 /** What came of a question: every video is in one of the numbers. */
 export function summary(found, absent, failed) {
-  const unsure = found.length > 1 ? [...new Set(found.filter(({ exists }) => exists === null).map(({ checkpoint }) => checkpoint))] : [];
+  const unsure = found.length > 1 ? [...new Set(found.filter(({ exists, calibrated }) => exists === null && !calibrated).map(({ checkpoint }) => checkpoint))] : [];
   const order = unsure.length ? `; ${unsure.join(" and ")} ${unsure.length > 1 ? "do" : "does"} not tell which is likeliest` : "";
   const videos = new Set([...found, ...absent].map((one) => one.video_id)).size;
   const models = new Set([...found, ...absent].map(({ checkpoint }) => checkpoint)).size;
