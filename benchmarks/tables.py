@@ -208,6 +208,32 @@ CLAIMS = Table(
     note="Differences to the whole network in points of R1@0.5, three seeds each, with 95 % intervals over 150 videos, "
     "on data on which similarity is of little use ([experiments.md](experiments.md)).",
 )
+_DATA = ("shapes", "far")
+MIXED = Table(
+    "mixers-learned",
+    "What the network learns with each mixer",
+    ("", *(head for data in _DATA for head in (f"`{data}`", "R1@0.5 to the scan's"))),
+    [
+        (
+            label,
+            *(
+                cell
+                for data in _DATA
+                for cell in (
+                    tuple(Cell(f"{data}: {variant}, 3 seeds", metric) for metric in (R5, R7, MAP)),
+                    Cell(f"{data}: {variant} - base", R5, shown=Shown(interval=True, signed=True)) if beside else None,
+                )
+            ),
+        )
+        for label, variant, beside in (
+            ("scan, 16 states", "base", False),
+            ("Mamba-2, 64 states", "mixer=mamba2", True),
+            ("Hydra, 64 states", "mixer=hydra", True),
+        )
+    ],
+    note="R1@0.5 / R1@0.7 / mAP of 150 test videos, means of three seeds; differences are paired, with 95 % intervals "
+    "over videos.",
+)
 LEFT = Table(
     "claims-floor",
     "What those data leave to chance and to similarity",
@@ -393,6 +419,22 @@ MIXERS = Table(
     ],
     note="32 pairs, 75 clips, width 256; the scan has 16 states, the others 64; the ratio is to the same directions.",
 )
+WHEEL = Table(
+    "wheel",
+    "Kernels of a wheel",
+    ("", "one thread: forward / and backward, ms", "two threads"),
+    [
+        (
+            name,
+            *(
+                tuple(Cell(f"(8,512,200,16) kernels {name}", way, threads) for way in ("forward_ms", "both_ms"))
+                for threads in ("1", "2")
+            ),
+        )
+        for name in ("compiled here", "of a wheel", "of a wheel without threads", "plain PyTorch")
+    ],
+    note="8 pairs, 512 channels, 200 positions, 16 states; a wheel's kernels are for any x86-64 with AVX2.",
+)
 _RATES = ("train_pairs_per_s", "train_with_negatives_pairs_per_s")
 NETWORK = Table(
     "network",
@@ -566,10 +608,10 @@ FRAMES = Table(
 
 THEMES = {
     "Moments": [SHAPES, INTERVALS, KINDS, NULLS, EXISTENCE, CALIBRATION],
-    "Parts of the network": [CLAIMS, LEFT],
+    "Parts of the network": [CLAIMS, MIXED, LEFT],
     "Libraries and words": [SEARCH, WORDS],
     "Encoders and recognition": [ENCODER, MOTIONS, ADAPTED],
-    "Speed of the network": [SCAN, SCAN_ONE, MIXERS, BLOCKS, NETWORK, ROOFLINE, GROWTH, PEER],
+    "Speed of the network": [SCAN, SCAN_ONE, WHEEL, MIXERS, BLOCKS, NETWORK, ROOFLINE, GROWTH, PEER],
     "Speed of the rest": [LIBRARY, LANCE, SERVE, EXTRACTION, FRAMES],
 }
 """The page, theme by theme."""
