@@ -231,8 +231,8 @@ MIXED = Table(
             ("Hydra, 64 states", "mixer=hydra", True),
         )
     ],
-    note="R1@0.5 / R1@0.7 / mAP of 100 test videos of `shapes` and 150 of `far`, three seeds; differences are paired, with "
-    "95 % intervals over videos.",
+    note="R1@0.5 / R1@0.7 / mAP of 100 test videos of `shapes` and 150 of `far`, three seeds; differences are paired, "
+    "with 95 % intervals over videos.",
 )
 LEFT = Table(
     "claims-floor",
