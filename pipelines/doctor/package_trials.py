@@ -268,9 +268,9 @@ def _official(package: str) -> str:
         raise Absent("torch sees no GPU, without which it does not run")
     brought = [kernel for kernel in (SCAN, CONVOLUTION) if any(place.package == package for place in kernel.places)]
     found = [find(kernel, package) for kernel in brought]
-    if problems := [one.problem for one in found if one.function is None]:
-        how = ["spikemba[kernels]"] if package == "kernels" else ["--no-build-isolation", "spikemba[cuda]"]
-        anew = command_line("pip", "install", "--force-reinstall", *how)
-        mend = "" if "`" in problems[0] else f"; run `{anew}`"
-        raise LibraryBroken(f"{problems[0]}{mend}")
+    if problems := dict.fromkeys(one.problem for one in found if one.function is None):
+        said = "; ".join(problems)
+        anew = command_line("pip", "install", "--force-reinstall", "--no-build-isolation", "spikemba[cuda]")
+        compiled = package != "kernels" and "`" not in said
+        raise LibraryBroken(said + (f"; run `{anew}`" if compiled else ""))
     return f"ran {', '.join(one.place for one in found)} on {torch.cuda.get_device_name()}"

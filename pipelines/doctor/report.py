@@ -79,7 +79,9 @@ def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
     if outcome.state == "slow":
         return _slow(probe.topic, outcome)
     if outcome.state == "fault":
-        return Finding(probe.topic, "fault", _with_cure(outcome, probe.package))
+        return Finding(
+            probe.topic, "fault", _with_cure(outcome, next(filter(is_installed, _brings(probe)), probe.package))
+        )
     number = f"{version(probe.package)}; " if probe.is_package else ""
     return Finding(probe.topic, outcome.state, f"{number}{outcome.detail}")
 

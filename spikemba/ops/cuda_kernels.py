@@ -4,7 +4,7 @@
 
 from torch import Tensor
 
-from spikemba.errors import LibraryBroken, PackageMissing, command_line
+from spikemba.errors import LibraryBroken, PackageMissing
 from spikemba.libraries import is_installed
 from spikemba.ops.official_kernels import CONVOLUTION, SCAN, Function, find
 
@@ -22,7 +22,7 @@ def official_conv() -> Function | None:
 def selective_scan_cuda(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Same arguments and result as `selective_scan_reference`, by mamba-ssm's kernel.
 
-    Raises PackageMissing, LibraryBroken when it is installed and does not run.
+    Raises PackageMissing; LibraryBroken when it is installed and does not run, as without a GPU.
     """
     scan = official_scan()
     if scan is None:
@@ -36,7 +36,7 @@ def selective_scan_cuda(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tenso
 def causal_conv_cuda(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, *, reverse: bool) -> Tensor:
     """Same arguments and result as `causal_conv_silu`, by causal-conv1d's kernel.
 
-    Raises PackageMissing, LibraryBroken when it is installed and does not run.
+    Raises PackageMissing; LibraryBroken when it is installed and does not run, as without a GPU.
     """
     conv = official_conv()
     if conv is None:
@@ -53,5 +53,5 @@ def causal_conv_cuda(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | Non
 def _unusable(package: str, purpose: str, problem: str) -> PackageMissing | LibraryBroken:
     """The error of whoever asks for a kernel that is not there."""
     if not is_installed(package) and not is_installed("kernels"):
-        return PackageMissing(package.replace("_", "-"), purpose, "cuda")
-    return LibraryBroken(f"{purpose} cannot run: {problem}; run `{command_line('spikemba', 'doctor')}`")
+        return PackageMissing(package.replace("_", "-"), purpose, "kernels")  # which brings it without a compiler
+    return LibraryBroken(f"{purpose} cannot run: {problem}")

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -17,6 +18,13 @@ from spikemba.errors import LibraryBroken
 from spikemba.libraries import cause, is_installed, library, versioned
 
 Function = Callable[..., Tensor]
+
+
+class HubUnreachable(LibraryBroken):
+    """The hub did not say who published a kernel."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place}: the hub cannot be asked; with HF_HUB_OFFLINE=1 what was fetched before is used")
 
 
 @dataclass(frozen=True)
@@ -37,13 +45,21 @@ class Place:
         """The function of that name; from the hub it is downloaded once. Raises whatever keeps it from being there."""
         with library(self.package):
             module = importlib.import_module("kernels" if self.package == "kernels" else self.module)
-        if self.package == "kernels":
-            repository, _, version = self.module.partition("@")
-            module = module.get_kernel(repository, version=int(version))
-        found: Function | None = getattr(module, name, None)
+        found: Function | None = getattr(self._of_hub(module) if self.package == "kernels" else module, name, None)
         if found is None:
             raise LibraryBroken(f"it has no {name}")
         return found
+
+    def _of_hub(self, kernels: ModuleType) -> ModuleType:
+        """What `kernels` fetches or has kept. Raises HubUnreachable, and what it raises itself."""
+        repository, _, version = self.module.partition("@")
+        try:
+            fetched: ModuleType = kernels.get_kernel(repository, version=int(version))
+        except ValueError as error:
+            if "could not verify publisher trust" in str(error):  # it advises what only its caller can do
+                raise HubUnreachable(self.called) from error
+            raise
+        return fetched
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,8 @@ def find(kernel: Kernel, package: str = "") -> Found:
             problem = problem if problem.startswith(place.called) else f"{place.called}: {problem}"
             logging.getLogger("spikemba").debug("%s is not used: %s", kernel.name, problem)
             problems.append(problem)
+            if isinstance(error, HubUnreachable):
+                break  # all that follow lie there
         else:
             return Found(function, place.called, "; ".join(problems))
     return Found(None, problem="; ".join(problems) or "it is not installed")

@@ -13,18 +13,20 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SECTIONS = ("kernels", "networks", "far", "trainings", "times")
 """Modules of this folder, in the order in which they run."""
 NEEDED = {"torch": "torch", "pydantic": "pydantic", "yaml": "pyyaml", "numpy": "numpy"}
 """Import name -> distribution, without which nothing of spikemba can be imported."""
+UP = "the time is up; --minutes gives more, --only less to do"
 LOOKED_FOR = ("triton", "mamba-ssm", "causal-conv1d", "kernels", "spikingjelly", "safetensors", "numpy")
 
 
@@ -34,58 +36,67 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="where the JSON goes (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this kind of check; can be given again")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu tries the checks themselves")
-    parser.add_argument("--minutes", type=float, default=8, help="after which nothing is begun (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=8, help="after which it stops (default: %(default)s)")
     parser.add_argument("--section", choices=SECTIONS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.section:
-        return of_section(arguments.section, arguments.device)
+        of_section(arguments.section, arguments.device)
+        return
     if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
-        sys.exit(
-            f"error: {', '.join(missing)} missing; install it, or carry it: run tests/gpu/carry.sh where pip works"
-        )
-    return of_all(arguments)
+        stop(f"{', '.join(missing)} missing; install what is, or run tests/gpu/carry.sh where pip works and bring .whl")
+    of_all(arguments)
+
+
+def stop(problem: str) -> NoReturn:
+    """End where no check can be made."""
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
 
 
 def of_all(arguments: argparse.Namespace) -> None:
-    """Every section in a process; its lines as they come, and all of them in the document."""
+    """Every section in a process; its lines as they come, and the document with all of them after each section."""
     import torch
 
     if arguments.device == "cuda" and not torch.cuda.is_available():
-        print("error: torch sees no GPU; --device cpu tries the checks themselves", file=sys.stderr)
-        sys.exit(2)
-    started, found = time.monotonic(), []
-    end = started + 60 * arguments.minutes
-    for section in arguments.only or SECTIONS:
-        for line in in_a_process(section, arguments.device, end):
+        stop("torch sees no GPU; --device cpu tries the checks themselves")
+    started, found = time.monotonic(), list[dict[str, Any]]()
+    about, end = machine(arguments.device), started + 60 * arguments.minutes
+    for section in ("", *(arguments.only or SECTIONS)):
+        for line in in_a_process(section, arguments.device, end) if section else ():
             found.append({"section": section, **line})
             show(found[-1])
-    document = {"machine": machine(arguments.device), "seconds": round(time.monotonic() - started, 1), "checks": found}
-    write(arguments.out, document)
+        try:  # the first time before anything is done
+            write(arguments.out, {"machine": about, "seconds": round(time.monotonic() - started, 1), "checks": found})
+        except OSError as error:
+            stop(f"{arguments.out} cannot be written ({error.strerror or error}); name another file with --out")
     counts = {state: sum(one["state"] == state for one in found) for state in ("ok", "failed", "skipped")}
     print(f"{', '.join(f'{n} {state}' for state, n in counts.items())} -> {arguments.out}")
     sys.exit(1 if counts["failed"] else 0 if counts["ok"] else 2)
 
 
 def in_a_process(section: str, device: str, end: float) -> Iterator[dict[str, Any]]:
-    """What a section says, until the time is up."""
+    """What a section says, line by line, until the time is up."""
     left = end - time.monotonic()
     if left <= 0:
-        yield {"name": section, "state": "skipped", "detail": "the time is up; --minutes gives more, --only less to do"}
+        yield {"name": section, "state": "skipped", "detail": UP}
         return
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if device == "cpu":
-        environment["TRITON_INTERPRET"] = "1"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **({"TRITON_INTERPRET": "1"} if device == "cpu" else {})}
     command = [sys.executable, "-m", "gpu.check", "--section", section, "--device", device]
-    try:
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=left, check=False)
-        lines, ended = done.stdout, f"its process ended with {done.returncode}" if done.returncode else ""
-    except subprocess.TimeoutExpired as stopped:
-        lines, ended = (stopped.stdout or b"").decode(), "the time is up"
-    for line in lines.splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        timer = threading.Timer(left, process.kill)
+        timer.start()
+        try:
+            yield from (
+                json.loads(line) for line in process.stdout or () if line.startswith("{") and line.endswith("}\n")
+            )
+            ended = process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
     if ended:
-        yield {"name": section, "state": "skipped" if ended == "the time is up" else "failed", "detail": ended}
+        late = time.monotonic() >= end
+        state, detail = ("skipped", UP) if late else ("failed", f"its process ended with {ended}")
+        yield {"name": section, "state": state, "detail": detail}
 
 
 def of_section(section: str, device: str) -> None:

@@ -28,9 +28,8 @@ def draw_corpus(folder: Path, widths: tuple[int, ...], query_width: int, n_clips
         features.write_manifest(one, manifest)
     meanings = [draw.standard_normal((12, width)).astype(np.float32) for width in (*widths, query_width)]
     if len(set(widths) | {query_width}) == 1:
-        meanings = [meanings[-1]] * len(
-            meanings
-        )  # one space, in which the likeness of clip and sentence means something
+        # one space, in which the likeness of clip and sentence means something
+        meanings = [meanings[-1]] * len(meanings)
     number = 0
     for split, count in SPLITS.items():
         rows = []

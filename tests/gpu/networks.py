@@ -7,10 +7,10 @@ import torch
 from bench_peer import Ours
 from torch import Tensor, nn
 
-from gpu.checking import Check, Checks, Figures, error, held
+from gpu.checking import Check, Checks, Figures, Skipped, Wrong, error, held
 from spikemba.model.video_mamba.network import VideoMamba, VideoMambaConfig
+from spikemba.ops.selective_scan import best_backend
 
-BACKENDS = {"the backends that are chosen": {}, "Triton's scan": {"SPIKEMBA_TRITON": "1"}}
 SPIKING = 3e-2
 """Share of a gradient's length that a few spikes may be worth, which fire on one side of a rounding."""
 PLAIN = 2e-3
@@ -20,13 +20,23 @@ PLAIN = 2e-3
 def checks(device: torch.device) -> Checks:
     """The grounding network with each kind of mixer, and VideoMamba."""
     for kind in ("scan", "mamba2", "hydra"):
-        for called, environment in BACKENDS.items():
-            if kind == "scan" or not environment:
-                yield Check(f"SpikeMba, {kind}: {called}", lambda k=kind, e=environment: grounder(k, e, device))
+        yield Check(f"SpikeMba, {kind}", lambda k=kind: grounder(k, device))
         yield Check(f"VideoMamba, {kind}", lambda k=kind: video_mamba(k, device))
+    yield Check("SpikeMba, Triton's scan", lambda: by_triton(device))
 
 
-def grounder(kind: str, environment: dict[str, str], device: torch.device) -> Figures:
+def by_triton(device: torch.device) -> Figures:
+    """The grounding network where Triton's scan is the one that is chosen, also beside an official one."""
+    if device.type == "cpu":
+        raise Skipped("it takes a GPU")
+    official = "spikemba.ops.selective_scan.official_scan"
+    with mock.patch.dict(os.environ, {"SPIKEMBA_TRITON": "1"}), mock.patch(official, return_value=None):
+        if (chosen := best_backend(torch.empty(1, device=device), 16)) != "triton":
+            raise Wrong(f"{chosen} is chosen where Triton's is asked for")
+        return grounder("scan", device)
+
+
+def grounder(kind: str, device: torch.device) -> Figures:
     """A training step's loss and gradients, of the batch and the network that are timed."""
     settings = ["train.precision=fp32", f"model.mixer.kind={kind}", "model.dropout=0", "model.input_dropout=0"]
     if kind == "hydra":
@@ -38,9 +48,7 @@ def grounder(kind: str, environment: dict[str, str], device: torch.device) -> Fi
         loss.backward()
         return {"loss": loss, "gradient": gradient(ours.model)}
 
-    with mock.patch.dict(os.environ, environment):
-        found = run(device.type)
-    return beside(found, run("cpu"), SPIKING)
+    return beside(run(device.type), run("cpu"), SPIKING)
 
 
 def video_mamba(kind: str, device: torch.device) -> Figures:

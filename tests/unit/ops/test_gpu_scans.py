@@ -149,7 +149,7 @@ def test_the_official_convolution_gets_what_it_expects(official, reverse):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize(
     ("installed", "expected"),
-    [(False, r"needs mamba-ssm, .* `pip install 'spikemba\[cuda\]'`"), (True, "cannot run: torch sees no GPU")],
+    [(False, r"needs mamba-ssm, .* `pip install 'spikemba\[kernels\]'`"), (True, "cannot run: torch sees no GPU")],
 )
 def test_without_a_gpu_the_official_scan_says_what_it_needs(installed, expected, monkeypatch):
     monkeypatch.setattr(cuda_kernels, "is_installed", lambda name: installed)

@@ -42,9 +42,6 @@ def hub(tmp_path, monkeypatch):
     (build / "metadata.json").write_text(json.dumps(about), "utf-8")
     (build / "__init__.py").write_text(BUILT, "utf-8")
     monkeypatch.setenv("LOCAL_KERNELS", f"kernels-community/mamba-ssm={tmp_path}")
-    from kernels import load
-
-    load._parse_local_kernel_overrides.cache_clear()
     return build / "__init__.py"
 
 
@@ -97,11 +94,34 @@ def test_a_build_without_the_function_is_named(on_a_gpu, hub):
     assert found.problem == "kernels-community/mamba-ssm@5: it has no selective_scan_fn"
 
 
-def test_what_the_hub_cannot_give_is_said_with_its_cause(on_a_gpu, hub, monkeypatch):
-    monkeypatch.delenv("LOCAL_KERNELS")
-    found = find(Kernel("selective_scan_fn", (ON_THE_HUB,), run))
-    assert found.function is None
-    assert found.problem.startswith("kernels-community/mamba-ssm@5: ")
+def test_a_hub_that_does_not_answer_is_asked_once(on_a_gpu, monkeypatch):
+    kernels, asked = pytest.importorskip("kernels"), []
+
+    def unanswered(repository, version):
+        asked.append(version)
+        raise ValueError(f"Kernel repository '{repository}' could not verify publisher trust status. Set trust_...")
+
+    monkeypatch.setattr(kernels, "get_kernel", unanswered)
+    found = find(Kernel("selective_scan_fn", SCAN.places, run))
+    assert (found.function, asked) == (None, [5])
+    assert found.problem == (
+        "kernels-community/mamba-ssm@5: the hub cannot be asked; with HF_HUB_OFFLINE=1 what was fetched before is used"
+    )
+
+
+def test_a_version_that_is_not_built_for_this_torch_gives_way_to_an_older_one(on_a_gpu, hub, monkeypatch):
+    kernels = pytest.importorskip("kernels")
+    fetch = kernels.get_kernel
+
+    def get_kernel(repository, version):
+        if version == 5:
+            raise FileNotFoundError("Cannot find a build variant")
+        return fetch(repository, version=version)
+
+    monkeypatch.setattr(kernels, "get_kernel", get_kernel)
+    found = find(Kernel("selective_scan_fn", SCAN.places, run))
+    assert (found.function, found.place) == (selective_scan_fn, "kernels-community/mamba-ssm@2")
+    assert found.problem.startswith("kernels-community/mamba-ssm@5: FileNotFoundError: ")
 
 
 def test_both_kernels_have_a_package_and_the_hub_as_places():
