@@ -144,7 +144,8 @@ def test_how_checks_end_is_told(monkeypatch, capsys):
     ],
 )
 def test_a_process_that_dies_or_takes_too_long_ends_its_kind_alone(ends, minutes, expected, monkeypatch, tmp_path):
-    program = f'#!{sys.executable}\nimport os, time\nprint(\'{{"name": "a", "state": "ok"}}\', flush=True)\nprint(\'noise\')\n'
+    line = '{"name": "a", "state": "ok"}'
+    program = f"#!{sys.executable}\nimport os, time\nprint({line!r}, flush=True)\nprint('noise')\n"
     fake = tmp_path / "python"
     fake.write_text(program + ends, "utf-8")
     fake.chmod(0o700)
