@@ -1,6 +1,6 @@
 """What the kernels of a wheel are worth: beside those compiled here, such without threads, and plain PyTorch.
 
-    OMP_PROC_BIND=true python benchmarks/bench_wheel.py [--shape 8,512,200,16] [--rounds 12]
+    python benchmarks/bench_wheel.py [--shape 8,512,200,16] [--rounds 12]
 
 Prints, per library, milliseconds of the scan forward and of forward and backward: medians of rounds in which all take
 turns, on as many threads as torch has. The wheel's library is compiled as hatch_build.py does it, in a folder that goes
