@@ -37,24 +37,26 @@ class Finding:
 
 
 def examine(only: Sequence[str] = (), limit_s: float = LIMIT_S, report: Report = silent) -> list[Finding]:
-    """Look at this installation.  only: topics of probes and names of sections; none: all.
+    """Look at this installation.  only: topics of lines and names of sections; none: all.
 
     limit_s: of computing, or of doing nothing, after which one probe is given up.  report: counts what was tried.
     Raises UnknownName.
     """
     known = {probe.topic: probe for probe in probes()}
     for topic in only:
-        if topic not in known and topic not in SECTIONS:
-            raise UnknownName("line of the report", topic, [*known, *SECTIONS])
+        if topic not in known and topic not in SECTIONS and topic not in LINES:
+            raise UnknownName("line of the report", topic, [*known, *SECTIONS, *LINES])
     wanted = [known[topic] for topic in only or known if topic in known]
     there = [probe for probe in wanted if not probe.optional or any(map(is_installed, _brings(probe)))]
-    sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only or name in only}
+    named = {LINES.get(topic, topic) for topic in only}
+    sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only or name in named}
     apart = [place for name, place in sections.items() if name not in OF_NO_LIBRARY]
     outcomes = try_all([*(probe.place for probe in there), *apart], limit_s, report)
     found = [] if only else [Finding("python", "ok", platform.python_version()), _processors()]
     found += [_judged(probe, outcomes.get(probe.place)) for probe in wanted]
     for name, place in sections.items():
-        found += _of_section(name, outcomes[place]) if place in outcomes else SECTIONS[name]()
+        lines = _of_section(name, outcomes[place]) if place in outcomes else SECTIONS[name]()
+        found += [line for line in lines if not only or name in only or line.topic in (name, *only)]
     return found
 
 
@@ -243,3 +245,9 @@ SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
     "folders": folders,
 }
 """What is looked at after the probes, in the order of the report."""
+LINES = {
+    **dict.fromkeys(("threads", "gpu", "cpu kernels", "scan", "scan on gpu", "convolution on gpu"), "machine"),
+    **dict.fromkeys(BUNDLED, "bundled models"),
+    **dict.fromkeys(("cache", "settings"), "folders"),
+}
+"""Lines of the sections that can be asked for alone -> their section; on another machine there may be none of them."""

@@ -134,6 +134,8 @@ def _check_there(path: Path) -> None:
     place = pack_place(path).path
     if not place.exists():
         raise SpikeMbaError(f"{path}: no such file or folder; expected features: {EXPECTED}")
+    if not place.is_dir() and not place.is_file():
+        raise SpikeMbaError(f"{path}: neither a file nor a folder; expected features: {EXPECTED}")
     if place.is_dir() and not any(place.iterdir()):
         raise SpikeMbaError(f"{path}: the folder holds no feature files; expected {EXPECTED}")
 

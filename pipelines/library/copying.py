@@ -41,6 +41,8 @@ def copy_library(source: Path | str, to: Path | str, *, form: Form | None = None
     here, there = library_address(source), library_address(to)
     if is_same_place(here, there):
         raise LibraryError(there, "it is the library itself", "name another with --to")
+    if isinstance(here, Path) and isinstance(there, Path) and there.resolve().is_relative_to(here.resolve()):
+        raise LibraryError(there, f"it lies in the library that is copied, {here}", "name a folder outside with --to")
     check_room(there)
     form = check_form(there, form or ("lance" if not isinstance(there, Path) else None))
     result = Copied()

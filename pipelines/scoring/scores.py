@@ -132,6 +132,8 @@ def check_queries(predicted: set[Any], annotations: Sequence[Annotation], source
     """Raise AnnotationError for queries that only one side holds; beside null queries more may be predicted."""
     annotated = {one.query_id for one in annotations}
     if faults := query_faults(predicted & annotated if n_null(annotations) else predicted, annotated):
+        if predicted - annotated:
+            faults[-1] += "; queries that were asked beside these, as null queries, belong in the same annotations"
         raise AnnotationError(source, faults)
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -16,7 +16,9 @@ _FULL = "fp32"
 
 def in_full_precision(x: Tensor) -> AbstractContextManager[None]:
     """A context without autocast on x's device."""
-    context: AbstractContextManager[None] = torch.autocast(x.device.type, enabled=False)
+    context: AbstractContextManager[None] = (
+        nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)  # which knows no such device
+    )
     return context
 
 

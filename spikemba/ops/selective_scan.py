@@ -57,10 +57,12 @@ def _recurrence(
 def selective_scan_native(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Same arguments and result as `selective_scan_reference`, by the compiled kernels; float64 runs chunked.
 
-    Raises BuildError when there are no kernels on this machine.
+    Raises BuildError when there are no kernels on this machine, ShapeError for tensors that are not on a CPU.
     """
     if x.dtype == torch.float64:
         return selective_scan_chunked(x, delta, a, b, c)
+    if not x.is_cpu:
+        raise ShapeError(f"x is on {x.device}; the compiled kernels take tensors on a CPU")
     if not usable():
         raise BuildError(f"the scan's compiled kernels cannot be used: {load().detail}")
     return scan_native(*(tensor.float() for tensor in (x, delta, a, b, c))).to(x.dtype)
@@ -70,9 +72,14 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def selective_scan_triton(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """Same arguments and result as `selective_scan_reference`, by Triton. Raises PackageMissing without Triton."""
+    """Same arguments and result as `selective_scan_reference`, by Triton.
+
+    Raises PackageMissing without Triton, ShapeError for tensors that are not on a GPU, where nothing interprets them.
+    """
     if not is_installed("triton"):
         raise PackageMissing("triton", "the Triton scan", "cuda")
+    if not x.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ShapeError(f"x is on {x.device}; the Triton scan takes tensors on a GPU")
     with library("triton"):
         from spikemba.ops.triton_scan import selective_scan_triton as scan
     return scan(x, delta, a, b, c)

@@ -55,6 +55,8 @@ def test_a_copy_counts_as_info_does_and_goes_into_no_folder_of_other_things(vide
     held = "the folder holds 3 files and folders, as 0.mp4, and no library"
     assert f"library {videos}: {held}; name a new or empty one with --to" in said
     assert sorted(path.name for path in videos.iterdir()) == ["0.mp4", "1.mp4", "bad.mp4"]
+    assert "it lies in the library that is copied" in fails_in_one_line(*copy, tmp_path / "l" / "sub")
+    assert not (tmp_path / "l" / "sub").exists()
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "library.lock").touch()  # as of a copying that was killed
     first = run("library", "copy", tmp_path / "l", "--to", tmp_path / "copy")

@@ -1,6 +1,7 @@
 """Packs from the command line: what `features show` tells of them, and recipes on packs in their published layout."""
 
 import json
+import os
 import re
 import shutil
 
@@ -240,6 +241,8 @@ def test_a_pack_that_cannot_be_opened_is_an_error(tmp_path):
 def test_where_no_features_are_none_are_invented(tmp_path):
     said = failing("features", "show", tmp_path / "nothere")
     assert "nothere: no such file or folder" in said
+    os.mkfifo(tmp_path / "pipe.npy")
+    assert "pipe.npy: neither a file nor a folder" in failing("features", "show", tmp_path / "pipe.npy")
     (tmp_path / "empty").mkdir()
     empty = failing("features", "show", tmp_path / "empty")
     assert "empty: the folder holds no feature files" in empty

@@ -9,10 +9,13 @@ fails, with 2 when none can be made.
 import argparse
 import importlib
 import json
+import math
 import os
 import platform
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +29,10 @@ SECTIONS = ("kernels", "networks", "far", "trainings", "times")
 """Modules of this folder, in the order in which they run."""
 NEEDED = {"torch": "torch", "pydantic": "pydantic", "yaml": "pyyaml", "numpy": "numpy"}
 """Import name -> distribution, without which nothing of spikemba can be imported."""
+USED = ("safetensors", "spikingjelly")
+"""Without which some of the checks are skipped."""
+WHEELS = Path(os.environ.get("SPIKEMBA_WHEELS") or Path(__file__).parents[2] / ".whl")
+CARRY = f"run tests/gpu/carry.sh {sys.version_info.major}.{sys.version_info.minor} where pip works"
 UP = "the time is up; --minutes gives more, --only less to do"
 LOOKED_FOR = ("triton", "mamba-ssm", "causal-conv1d", "kernels", "spikingjelly", "safetensors", "numpy")
 
@@ -36,21 +43,51 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="where the JSON goes (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this kind of check; can be given again")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu tries the checks themselves")
-    parser.add_argument("--minutes", type=float, default=8, help="after which it stops (default: %(default)s)")
+    parser.add_argument("--minutes", type=minutes, default=8, help="after which it stops (default: %(default)s)")
     parser.add_argument("--section", choices=SECTIONS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.section:
         of_section(arguments.section, arguments.device)
         return
-    if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
-        stop(f"{', '.join(missing)} missing; install what is, or run tests/gpu/carry.sh where pip works and bring .whl")
-    of_all(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is ended, too
+    try:
+        with carried() as folder:
+            os.environ["PYTHONPATH"] = os.pathsep.join((os.environ.get("PYTHONPATH", ""), *folder))
+            sys.path += folder
+            if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
+                stop(f"{', '.join(missing)} missing; install what is, or {CARRY} and bring {WHEELS}")
+            of_all(arguments)
+    except KeyboardInterrupt:
+        stop(f"stopped; what was done is in {arguments.out}", 130)
 
 
-def stop(problem: str) -> NoReturn:
-    """End where no check can be made."""
+def minutes(text: str) -> float:
+    """A number from 0 on."""
+    if not 0 <= float(text) < math.inf:
+        raise ValueError
+    return float(text)
+
+
+def stop(problem: str, status: int = 2) -> NoReturn:
+    """End where no check can be made, or no other one."""
     print(f"error: {problem}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
+
+
+@contextmanager
+def carried() -> Iterator[list[str]]:
+    """The folder of the wheels that were brought, installed; none where nothing is missing or none were."""
+    brought = sorted(WHEELS.glob("*.whl"))
+    if not brought or all(find_spec(module) for module in (*NEEDED, *USED)):
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="spikemba-wheels-") as folder:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
+        done = subprocess.run([*pip, "--target", folder, *brought], capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["pip says nothing"])[0].removeprefix("ERROR: ")
+            stop(f"{WHEELS} cannot be installed ({reason}); {CARRY}")
+        yield [folder]
 
 
 def of_all(arguments: argparse.Namespace) -> None:

@@ -9,14 +9,4 @@
 # Checks that need more, as mamba-ssm, are skipped where it is missing, and say so.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
-python=${PYTHON:-python3}
-path=$root:$root/tests:$root/benchmarks
-
-wheels=${SPIKEMBA_WHEELS:-$root/.whl}
-if ls "$wheels"/*.whl >/dev/null 2>&1; then
-	carried=$(mktemp -d)
-	trap 'rm -rf "$carried"' EXIT
-	"$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$carried" "$wheels"/*.whl
-	path=$path:$carried # behind the checkout, before what is installed
-fi
-PYTHONPATH=$path${PYTHONPATH:+:$PYTHONPATH} "$python" -m gpu.check "$@"
+PYTHONPATH=$root:$root/tests:$root/benchmarks${PYTHONPATH:+:$PYTHONPATH} exec "${PYTHON:-python3}" -m gpu.check "$@"

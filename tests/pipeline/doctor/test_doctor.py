@@ -235,6 +235,12 @@ def test_a_scan_whose_package_is_absent_is_not_tried(nothing_answers, monkeypatc
     assert nothing_answers == []
 
 
+def test_a_line_of_a_section_can_be_asked_for_alone():
+    assert [finding.topic for finding in examine(["cpu kernels", "cache"])] == ["cpu kernels", "cache"]
+    for line, section in doctor.LINES.items():
+        assert line in {finding.topic for finding in doctor.SECTIONS[section]()} or "gpu" in line
+
+
 def test_slow_lines_alone_are_no_failure(nothing_answers):
     done = CliRunner().invoke(app, ["doctor", "--only", "torch", "--only", "av"])
     assert done.exit_code == 0

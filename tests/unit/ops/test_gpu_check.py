@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,42 @@ def test_how_checks_end_is_told(monkeypatch, capsys):
     assert [lines[one.name]["state"] for one in made] == ["ok", "failed", "failed", "skipped"]
     assert lines["right"]["y"] == 1e-7
     assert lines["broken"]["detail"] == "RuntimeError: CUDA error: an illegal address"
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-1", "inf", "soon"])
+def test_minutes_are_a_number(minutes):
+    assert f"invalid minutes value: '{minutes}'" in run("--device", "cpu", "--minutes", minutes).stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_keeps_what_was_done_and_leaves_nothing_running(signum, tmp_path):
+    command = ["sh", str(ROOT / "tests" / "gpu" / "check.sh"), "--device", "cpu", "--out", str(tmp_path / "gpu.json")]
+    environment = {**os.environ, "PYTHON": sys.executable, "SPIKEMBA_WHEELS": "/none"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as running:
+        assert running.stdout.readline().startswith("ok ")
+        running.send_signal(signum)
+        said = running.communicate()[1]
+    assert (running.returncode, said) == (130, f"error: stopped; what was done is in {tmp_path}/gpu.json\n")
+    assert json.loads((tmp_path / "gpu.json").read_text("utf-8"))["checks"] == []  # its first kind was not done
+    with pytest.raises(ProcessLookupError):
+        os.killpg(running.pid, 0)
+
+
+def test_wheels_of_another_python_are_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a-1-cp27-cp27m-win32.whl").write_bytes(b"")
+    monkeypatch.setattr(check, "WHEELS", tmp_path)
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="2"), check.carried():
+        pass
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path} cannot be installed (a-1-cp27-cp27m-win32.whl is not a supported wheel")
+    assert "run tests/gpu/carry.sh 3." in said
+
+
+def test_what_is_carried_is_of_a_named_python():
+    done = subprocess.run(["sh", str(ROOT / "tests" / "gpu" / "carry.sh")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[:32]) == (2, "usage: tests/gpu/carry.sh 3.12  ")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,17 @@ def test_memory_does_not_hold_the_states_of_all_positions():
     assert sum(saved) < 4 * x.numel()  # all states would be 16 x
 
 
+@pytest.mark.parametrize(("backend", "takes"), [("native", "a CPU"), ("triton", "a GPU")])
+def test_a_device_that_a_backend_does_not_take_is_named(backend, takes):
+    if backend == "triton":
+        pytest.importorskip("triton")
+    x, states = torch.ones(1, 5, 8, device="meta"), torch.ones(1, 5, 4, device="meta")
+    assert selective_scan(x, x, -states[0, :1].expand(8, 4), states, states).shape == x.shape
+    if backend != "native" or load().library:
+        with pytest.raises(ShapeError, match=f"x is on meta; the .* tensors on {takes}"):
+            selective_scan(x, x, -states[0, :1].expand(8, 4), states, states, backend=backend)
+
+
 def test_inputs_that_do_not_fit_are_named():
     x, delta, a, b, c = inputs(2, 5, 3, 4)
     with pytest.raises(ShapeError, match=r"^b is \(2, 5, 3\); expected \(2, 5, 4\)$"):
