@@ -22,6 +22,7 @@ _TIME = r"\d{1,15}\.?\d{0,30}"
 _JOINED = [re.compile(f"({_TIME}){between}({_TIME})") for between in (r"\s*-\s*", r"\s+to\s+")]
 _NUMBER = re.compile(r"\b\d{1,15}(?:\.\d{1,30})?\b")
 _GLUED = re.compile(r"(?<=\d)(?=(?:ms|m|min|mins|minutes?|s|sec|secs|seconds?)\b)")
+_OTHER_UNIT = re.compile(r"\d\s*(?:m|mins?|minutes?|hours?|frames?|percent\b|%)(?:\b|$|\s|[,.)])|\bframes?\s+\d")
 LONGEST_ANSWER = 1 << 16
 """Characters of an answer that are read."""
 
@@ -39,7 +40,8 @@ def windows_in(words: str) -> list[Window]:
 
 
 def notes_of_words(said: Sequence[tuple[str, PredictedRow]]) -> list[str]:
-    """A line on answers that hold digits and gave no moment, and one on those whose times were read in part.
+    """Lines on answers that hold digits and gave no moment, on those whose times were read in part, and on those in
+    other units than seconds.
 
     said: of every row how a message names it, as `qid 3`, and the row.
     """
@@ -47,10 +49,12 @@ def notes_of_words(said: Sequence[tuple[str, PredictedRow]]) -> list[str]:
               for name, row in said if row.words is not None]  # fmt: skip
     silent = [(name, words) for name, words, got in spoken if not got and re.search(r"\d", words)]
     glued = [(name, words) for name, words, got in spoken if got and got == windows_in(words) != _spaced(words)]
+    other = [(name, words) for name, words, got in spoken if got and _OTHER_UNIT.search(words[:LONGEST_ANSWER].lower())]
     notes = []
     for found, one, several, why in (
         (silent, "holds", "hold", "digits and no moment: no two times are there by TimeLens' rules"),
         (glued, "has", "have", "units glued to numbers, which TimeLens' rules read in part"),
+        (other, "names", "name", "minutes, frames or the like, whose numbers TimeLens' rules take for seconds"),
     ):
         if found:
             name, words = found[0]

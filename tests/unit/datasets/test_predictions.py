@@ -169,6 +169,23 @@ def test_answers_whose_digits_are_not_read_are_counted_and_the_first_is_said(tmp
     assert read(tmp_path, [rows[0], rows[4], rows[5]]).notes == []
 
 
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        ("from 1 minute 5 seconds to 1 minute 20 seconds", True),
+        ("from frame 5 to frame 9", True),
+        ("5% to 9% of the video", True),
+        ("from 5 s to 9 min", True),
+        ("from 5.0 to 9.5 seconds, where 5 men run", False),
+        ("18.5 - 23.0 seconds. the man moves", False),
+    ],
+)
+def test_answers_in_other_units_than_seconds_are_said(words, noted, tmp_path):
+    notes = read(tmp_path, [{"vid": "v", "query": "a", "answer": words, "qid": 1}]).notes
+    said = "1 of 1 answer names minutes, frames or the like, whose numbers TimeLens' rules take for seconds"
+    assert notes == [f"{said}, as qid 1: {words!r}"] * noted
+
+
 def test_a_sentence_says_its_windows_without_losing_a_digit():
     moments = (Moment(1e-7, 1 / 3, 1.0), Moment(100.0, 12345.678, 0.5))
     assert windows_in(sentence_of(moments)) == [(one.start_s, one.end_s) for one in moments]
