@@ -183,7 +183,7 @@ def test_answers_whose_digits_are_not_read_are_counted_and_the_first_is_said(tmp
 def test_answers_in_other_units_than_seconds_are_said(words, noted, tmp_path):
     notes = read(tmp_path, [{"vid": "v", "query": "a", "answer": words, "qid": 1}]).notes
     said = "1 of 1 answer names minutes, frames or the like, whose numbers TimeLens' rules take for seconds"
-    assert notes == [f"{said}, as qid 1: {words!r}"] * noted
+    assert [one for one in notes if "there are no scores" not in one] == [f"{said}, as qid 1: {words!r}"] * noted
 
 
 def test_a_sentence_says_its_windows_without_losing_a_digit():
