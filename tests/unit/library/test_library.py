@@ -220,7 +220,9 @@ def test_folders_that_hold_no_library_are_refused(tmp_path):
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("books",)]
 
 
-@pytest.mark.parametrize(("n", "said"), [(1, ""), (3, "3 faults, the first: "), (130, "100 faults or more, the first: ")])
+@pytest.mark.parametrize(
+    ("n", "said"), [(1, ""), (3, "3 faults, the first: "), (130, "100 faults or more, the first: ")]
+)
 def test_what_the_database_lacks_is_one_fault_that_counts(n, said, tmp_path):
     database = filled(tmp_path) / "library.sqlite"
     with sqlite3.connect(database) as connection:
