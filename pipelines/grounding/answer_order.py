@@ -26,8 +26,9 @@ def order_of(grounder: Grounder, found: Sequence[Grounding]) -> Order:
 
 
 def best_first(one: Grounding) -> tuple[bool, float, float]:
-    """To sort answers about several videos by, wherever they are shown: by score where that can be compared, else by
-    existence.
+    """To sort a checkpoint's answers about several videos by: by score where scores compare, else by existence.
+
+    Of one checkpoint, so that all are calibrated or none is: a score and an existence have no common order.
     """
     return best_score_first(one) if one.calibrated else likeliest_first(one)
 

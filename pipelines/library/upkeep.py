@@ -1,6 +1,7 @@
 """Looking after a library: what is in it, whether it is whole, closing holes, taking things out."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CHECKED_ROWS = 16_384
 """Rows that are looked at together."""
+MOST_FAULTS = 100
+"""Faults of a database after which SQLite looks for no more."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,8 @@ def _check_local(folder: Path, report: Report) -> _Checked:
     with Library.open(folder) as library:
         cure = mended_by(library)
         with library.reading() as connection:
-            for (text,) in connection.execute("PRAGMA quick_check").fetchall():
-                if text != "ok":
-                    found.add(str(database_damaged(folder, " ".join(text.split()))))
+            if said := _faults_of_database(connection):
+                found.add(str(database_damaged(folder, said)))
         encoders = library.encoders().values()
         done, total = 0, sum(one.n_rows for one in encoders)
         for encoder in encoders:
@@ -192,6 +194,17 @@ def _check_local(folder: Path, report: Report) -> _Checked:
                 report(done, total)
         found.damaged = _paths(library, damaged)
         return found
+
+
+def _faults_of_database(connection: sqlite3.Connection) -> str:
+    """How many faults SQLite finds in its file, and the first of them; empty for none."""
+    rows = connection.execute(f"PRAGMA quick_check({MOST_FAULTS})").fetchall()
+    lines = [line.strip() for (text,) in rows for line in text.splitlines()]
+    faults = [line for line in lines if line not in ("", "ok") and not line.startswith("*** in database")]
+    if len(faults) < 2:
+        return "".join(faults)
+    n = f"{MOST_FAULTS} faults or more" if len(faults) >= MOST_FAULTS else f"{len(faults)} faults"
+    return f"{n}, the first: {faults[0]}"
 
 
 def _settle(folder: Path) -> None:

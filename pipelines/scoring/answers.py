@@ -14,5 +14,6 @@ def read_answers(path: Path, truth: Sequence[Annotation]) -> Predictions:
     about other sentences or videos than the annotations of their ids.
     """
     found = Predictions.from_file(path)
+    # a file with ids is scored as it stands, but matched, too: that raises where its ids are those of another table
     matched = found.matched(truth)
     return matched if found.numbered else found

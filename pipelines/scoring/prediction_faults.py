@@ -7,6 +7,7 @@ from pipelines.scoring.scores import query_faults
 from spikemba.datasets.annotations import Annotation, PredictedRow, QueryId
 from spikemba.datasets.clip_lengths import whole_clips
 from spikemba.datasets.protocol import ScoringProtocol
+from spikemba.metrics.existence import THRESHOLDS
 from spikemba.reading.printable import counted
 
 SLACK_S = 0.01
@@ -30,7 +31,7 @@ def prediction_faults(
     truth = {annotation.query_id: annotation for annotation in annotations}
     faults = query_faults({row.query_id for row in rows}, set(truth))
     pairs = [(row, truth[row.query_id]) for row in rows if row.query_id in truth]
-    faults += _saliency_faults(pairs) + existence_faults({row.query_id: row.exist_score for row, _ in pairs})
+    faults += _saliency_faults(pairs) + _existence_faults({row.query_id: row.exist_score for row, _ in pairs})
     if not protocol.highlights:
         faults += _moment_faults(pairs)
     return faults
@@ -67,12 +68,13 @@ def _saliency_faults(pairs: Pairs) -> list[str]:
     ]
 
 
-def existence_faults(scores: Mapping[QueryId, float | None]) -> list[str]:
+def _existence_faults(scores: Mapping[QueryId, float | None]) -> list[str]:
     """A line where existence scores are no probabilities: they rank, and thresholds mean nothing to them."""
     outside = {one: f"{score:g}" for one, score in scores.items() if score is not None and not 0 <= score <= 1}
+    limits = " and ".join(f"{limit:g}" for limit in THRESHOLDS)
     return query_fault(
         outside,
-        "have a pred_exist_score that is no probability from 0 to 1; AUROC ranks by it, the thresholds 0.4 and 0.6"
+        f"have a pred_exist_score that is no probability from 0 to 1; AUROC ranks by it, the thresholds {limits}"
         " take it for one",
     )
 

@@ -17,6 +17,8 @@ Form = Literal["local", "lance"]
 """local: library.sqlite and matrices in a folder.  lance: a database of LanceDB, in a folder or an object store."""
 FORMS: tuple[Form, ...] = get_args(Form)
 _LOG = "log.lance"
+_OF_SYSTEMS = frozenset(("lost+found", "system volume information", "$recycle.bin", "thumbs.db", "desktop.ini"))
+"""What file systems and file managers put into folders by themselves, beside names that begin with a dot."""
 
 
 def form_of(address: Address) -> Form | None:
@@ -82,7 +84,9 @@ def check_room(place: Address) -> None:
 
 
 def _may_be_ours(name: str) -> bool:
-    """What somebody who was killed while he made a library may have left, and what systems hide in every folder."""
+    """What somebody who was killed while he made a library may have left, and what systems put into every folder."""
+    if name.lower() in _OF_SYSTEMS:
+        return True
     return name.startswith((".", Path(FILE).stem + ".")) or name.endswith(".lance")
 
 

@@ -1,5 +1,6 @@
 """`--where`: a condition in SQL on the videos' columns, which can do nothing but choose videos."""
 
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -36,7 +37,7 @@ def videos_where(folder: Path, condition: str, library: Address | None = None) -
         connection.set_authorizer(_authorized)
         connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
         # behind a line break, so that a comment at its end hides nothing of ours
-        rows = connection.execute(f"SELECT id FROM videos WHERE problem IS NULL AND ({condition}{_BEHIND}")
+        rows = connection.execute(f"SELECT id FROM videos WHERE problem IS NULL AND ({condition}\n) ORDER BY id")
         return [int(id_) for (id_,) in rows]
     except (sqlite3.Error, sqlite3.Warning, ValueError, UnicodeError) as error:
         late = time.monotonic() > until
@@ -46,25 +47,26 @@ def videos_where(folder: Path, condition: str, library: Address | None = None) -
         connection.close()
 
 
-_BEHIND = "\n) ORDER BY id"
-"""What stands behind a condition."""
+_OPEN = re.compile(r"""unrecognized token: "(x?)(['"`\[])(.*)"$""", re.IGNORECASE | re.DOTALL)
+"""What SQLite says of a quote or bracket that is not closed, and of x'..' that holds no bytes: then a quote is last."""
 
 
 def _in_its_terms(connection: sqlite3.Connection, condition: str, error: Exception) -> str:
     """What SQLite says of a condition, in one line and without what stands around it."""
     text = str(error)
-    if _BEHIND in text:
-        quote = text.partition('"')[2][:1]
-        return f"its {quote} is never closed"
     if text.startswith("not authorized to use function: "):
         return f"it may not call {text.rpartition(' ')[2]}"
     if text.startswith(("not authorized", "access to ")):
         return "it asks about more than the columns of the videos"
-    if text == 'near ")": syntax error':  # perhaps ours
-        try:
-            connection.execute(f"SELECT id FROM videos WHERE {condition}")
-        except (sqlite3.Error, sqlite3.Warning) as alone:
-            text = str(alone)
+    try:  # what was said may be of our text behind it, which a quote or a bracket takes in
+        connection.execute(f"SELECT id FROM videos WHERE {condition}")
+    except (sqlite3.Error, sqlite3.Warning, ValueError, UnicodeError) as alone:
+        text = str(alone)
+    else:
+        if text == "incomplete input":  # only a comment hides what is behind it
+            return "its /* is never closed"
+    if (found := _OPEN.match(text)) and not (found[1] and found[3].endswith(found[2])):
+        return f"its {found[2]} is never closed"
     return "it ends too early" if text == "incomplete input" else " ".join(text.split())
 
 

@@ -35,7 +35,7 @@ def test_typing_leaves_those_that_match(screen):
     expect(screen.videos.get_by_role("option")).to_have_count(4)
 
 
-def test_a_sentence_is_asked_of_all_videos_and_the_likeliest_stands_first(screen, watch):
+def test_a_sentence_is_asked_of_all_videos_and_the_best_stands_first(screen, watch):
     watch.expect(422, "/api/videos/truncated-")
     ask_all(screen, ASKED)
     expect(screen.results.get_by_role("status")).to_contain_text("1 answer with a moment, 2 without")

@@ -110,14 +110,14 @@ def test_nothing_is_sorted_under_the_pointer_until_somebody_says_so(growing):
     growing.results.get_by_role("button", name="Open v0.mp4").hover()
     growing.page.evaluate("() => window.grow(4, 'done')")
     assert names(growing) == ["v0.mp4", "v1.mp4", "v2.mp4", "v3.mp4"]
-    growing.results.get_by_role("button", name="Put the likeliest first").click()
+    growing.results.get_by_role("button", name="Put the best first").click()
     assert names(growing) == ["v1.mp4", "v3.mp4", "v2.mp4", "v0.mp4"]
-    expect(growing.results.get_by_role("button", name="Put the likeliest first")).to_be_hidden()
+    expect(growing.results.get_by_role("button", name="Put the best first")).to_be_hidden()
 
 
 def test_the_focus_stays_on_its_answer_when_the_others_are_sorted(growing):
     strip = growing.results.get_by_role("button", name="Open v0.mp4")
     strip.focus()
     growing.page.evaluate("() => window.grow(4, 'done')")
-    growing.results.get_by_role("button", name="Put the likeliest first").dispatch_event("click")
+    growing.results.get_by_role("button", name="Put the best first").dispatch_event("click")
     expect(strip).to_be_focused()

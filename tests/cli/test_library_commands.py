@@ -59,6 +59,8 @@ def test_a_copy_counts_as_info_does_and_goes_into_no_folder_of_other_things(vide
     assert not (tmp_path / "l" / "sub").exists()
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "library.lock").touch()  # as of a copying that was killed
+    (tmp_path / "copy" / "lost+found").mkdir()  # as on a disk of its own
+    (tmp_path / "copy" / "Desktop.ini").touch()
     first = run("library", "copy", tmp_path / "l", "--to", tmp_path / "copy")
     assert f"2 videos copied, 0 as they were, 1 that could not be read -> {tmp_path / 'copy'}" in first.stderr
     again = json.loads(run(*copy, tmp_path / "copy", "--json").stdout)

@@ -1,6 +1,5 @@
 """Which annotation a prediction is about: by its id, or by its video and sentence, or its sentence alone."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,8 +9,7 @@ from spikemba.datasets.annotations import Annotation, PredictedRow
 from spikemba.datasets.predictions.form import NO_ID
 from spikemba.metrics.retrieval import QueryId
 from spikemba.reading.printable import counted
-
-_SUFFIX = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v)$", re.IGNORECASE)
+from spikemba.video.folders import VIDEO_SUFFIXES
 
 
 def with_truth(
@@ -77,7 +75,8 @@ def _heard(query: str) -> str:
 
 def video_name(video: str) -> str:
     """A video's name without its folder and the suffix of its file."""
-    return _SUFFIX.sub("", PurePosixPath(video.replace("\\", "/")).name)
+    path = PurePosixPath(video.replace("\\", "/"))
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
 def sentence(query: str) -> str:

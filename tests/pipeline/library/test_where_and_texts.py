@@ -40,7 +40,17 @@ def test_a_condition_chooses_videos(library, condition, expected):
         ("path LIKE", "'path LIKE': it ends too early; expected"),
         ("duration_s > 60 AND (", "it ends too early"),
         ("name = 'a", "its ' is never closed; expected"),
+        ("max(", "it ends too early; expected"),
+        ("name = 1 AND (SELECT 1", "it ends too early; expected"),
+        ("id = 1 -- and\nAND", r"'id = 1 -- and\\nAND': it ends too early; expected"),
         ('name = "a', 'its " is never closed; expected'),
+        ("name = 'it''s ''", "its ' is never closed; expected"),
+        ("name = x'ab", "its ' is never closed; expected"),
+        ("name = X'ab'' AND 1", "its ' is never closed; expected"),
+        ("name = x'zz'", "unrecognized token: \"x'zz'\"; expected"),
+        ("[name = 1", r"its \[ is never closed; expected"),
+        ("`name = 1", "its ` is never closed; expected"),
+        ("id = 1 /* one", r"its /\* is never closed; expected"),
         ("duration_s > 60)", 'near "\\)": syntax error'),
         ("colour = 'red'", "no such column: colour"),
         ("1) UNION SELECT id FROM texts --", "more than the columns of the videos|syntax error"),
@@ -56,7 +66,7 @@ def test_what_is_no_condition_on_columns_is_refused_in_one_line(library, conditi
         videos_where(library, condition)
     assert "columns are path, name" in str(refused.value)
     assert "\n" not in str(refused.value)
-    assert "ORDER BY" not in str(refused.value)
+    assert "ORDER" not in str(refused.value)
 
 
 def test_a_condition_that_never_ends_is_broken_off(library, monkeypatch):

@@ -42,7 +42,7 @@ def test_an_existence_that_is_no_probability_is_named():
     assert faults(good) == []
     (said,) = faults(replace(good, exist_score=5.0))
     assert said.startswith("1 query has a pred_exist_score that is no probability from 0 to 1;")
-    assert said.endswith("as qid 1: 5")
+    assert said.endswith("the thresholds 0.4 and 0.6 take it for one, as qid 1: 5")
     assert faults(replace(good, exist_score=-0.1))
 
 

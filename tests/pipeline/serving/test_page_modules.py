@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,12 @@ def test_a_strip_spans_the_moment_and_a_little_more_and_stays_in_the_video():
     assert (at_the_edge["fromS"], at_the_edge["toS"]) == (0, 4)
 
 
+def in_order(*lists):
+    """The ids of the answers of each list."""
+    sort = "(answers) => answers.sort(m.bestFirst(answers)).map((one) => one.id)"
+    return evaluated(f"{json.dumps(lists)}.map({sort})", "results.js")
+
+
 def test_answers_are_ordered_as_ground_orders_them():
     answers = [
         {"id": "nothing", "moments": [], "exists": 0.1},
@@ -80,16 +87,26 @@ def test_answers_are_ordered_as_ground_orders_them():
         {"id": "sure", "moments": [{"score": 0.2}], "exists": 0.9},
         {"id": "surer", "moments": [{"score": 0.8}], "exists": 0.9},
     ]
-    ids = f"{json.dumps(answers)}.sort(m.likeliestFirst).map((one) => one.id)"
-    assert evaluated(ids, "results.js") == ["surer", "sure", "maybe", "nothing"]
+    assert in_order(answers) == [["surer", "sure", "maybe", "nothing"]]
     answers = [answer | {"calibrated": True} for answer in answers]
-    by_score = f"{json.dumps(answers)}.sort(m.likeliestFirst).map((one) => one.id)"
-    assert evaluated(by_score, "results.js") == ["maybe", "surer", "sure", "nothing"]
+    assert in_order(answers) == [["maybe", "surer", "sure", "nothing"]]
+
+
+def test_a_score_is_not_compared_with_the_existence_of_another_checkpoint():
+    answers = [
+        {"id": "raw", "moments": [{"score": 0.1}], "exists": 0.7, "calibrated": False},
+        {"id": "low", "moments": [{"score": 0.2}], "exists": 0.9, "calibrated": True},
+        {"id": "high", "moments": [{"score": 0.8}], "exists": 0.5, "calibrated": True},
+        {"id": "untold", "moments": [{"score": 0.95}], "exists": None, "calibrated": False},
+        {"id": "headless", "moments": [{"score": 0.3}], "exists": None, "calibrated": True},
+    ]
+    assert in_order(*permutations(answers)) == [["low", "raw", "high", "headless", "untold"]] * 120
+    assert in_order([one for one in answers if one["calibrated"]]) == [["high", "headless", "low"]]
 
 
 def test_answers_that_nothing_compares_stay_as_they_came():
     answers = [{"id": k, "moments": [{"score": score}], "exists": None} for k, score in enumerate([0.1, 0.9, 0.5])]
-    assert evaluated(f"{json.dumps(answers)}.sort(m.likeliestFirst).map((one) => one.id)", "results.js") == [0, 1, 2]
+    assert in_order(answers) == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +165,7 @@ def test_the_sum_of_a_question_has_every_video_and_names_the_model_that_cannot_t
     given = ", ".join(json.dumps(one) for one in (found, absent, failed))
     assert evaluated(f"m.summary({given})", "results.js") == (
         "3 answers with a moment, 1 without (2 videos, 2 models), 1 video not asked; "
-        "zero-shot clip does not tell which is likeliest"
+        "scores of zero-shot clip do not compare between videos"
     )
     assert evaluated(f"m.summary({json.dumps(found[:1])}, [], [])", "results.js") == (
         "1 answer with a moment, 0 without"

@@ -14,6 +14,7 @@ from spikemba.datasets.predictions.spoken import sentence_of, windows_in
 from spikemba.datasets.predictions.units import in_seconds, looks_like
 from spikemba.errors import AnnotationError, UnknownName
 from spikemba.moments import Moment, Window
+from spikemba.video.folders import VIDEO_SUFFIXES
 
 THIRD = 1 / 3
 FULL = (
@@ -307,8 +308,10 @@ def test_a_row_that_fits_no_annotation_or_two_is_refused(key, said, tmp_path):
         ({}, None),
         ({"query": "A CAT sits .", "vid": "folder/w.mp4"}, None),
         ({"query": "", "vid": None}, None),
+        *(({"vid": f"w{suffix}"}, None) for suffix in (*VIDEO_SUFFIXES, ".FLV")),
         ({"query": "a cat runs"}, "qid 33: sentence 'a cat runs', annotated 'a cat sits'"),
         ({"vid": "v"}, "qid 33: video 'v', annotated 'w'"),
+        ({"vid": "w.json"}, "qid 33: video 'w.json', annotated 'w'"),
     ],
 )
 def test_a_row_about_another_sentence_or_video_than_its_annotation_is_refused(said, fault, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.library.upkeep import check_library
 from spikemba.errors import FeaturesMissing, LibraryError, ShapeError, UnknownName
 from spikemba.features import Manifest
 from spikemba.library import Library
@@ -217,6 +218,21 @@ def test_folders_that_hold_no_library_are_refused(tmp_path):
         pass
     with sqlite3.connect(tmp_path / "other" / "library.sqlite") as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("books",)]
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(1, ""), (3, "3 faults, the first: "), (130, "100 faults or more, the first: ")]
+)
+def test_what_the_database_lacks_is_one_fault_that_counts(n, said, tmp_path):
+    database = filled(tmp_path) / "library.sqlite"
+    with sqlite3.connect(database) as connection:
+        rows = [(None if i < n else 1.0,) for i in range(n + 2)]
+        connection.executemany("INSERT INTO texts (video, source, start_s, text) VALUES (1, 's', ?, 't')", rows)
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'start_s REAL,', 'start_s REAL NOT NULL,')")
+    connection.close()
+    (fault,) = check_library(tmp_path)
+    assert f"library.sqlite is damaged ({said}NULL value in texts.start_s); move library.sqlite away" in fault
 
 
 def test_a_library_of_a_later_release_is_left_alone(tmp_path):

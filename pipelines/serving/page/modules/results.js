@@ -55,20 +55,23 @@ export function contextOf(app) {
 /**
  * The order of `spikemba ground`: with a moment first, then by the best score where scores are probabilities, else by
  * how sure the model is, then by the best score. Where nothing tells whether a moment is there, scores of two videos
- * cannot be compared: they stay as they came.
+ * cannot be compared: they stay as they came. Of several checkpoints, by score only where all are calibrated.
  *
- * @param {object} a an answer
- * @param {object} b
- * @returns {number} negative where a comes first
+ * @param {object[]} answers all that are put in order together
+ * @returns {function(object, object): number} negative where the first of two answers comes first
  */
-export function likeliestFirst(a, b) {
-  const [first, second] = [a, b].map(({ moments, exists, calibrated }) => {
+export function bestFirst(answers) {
+  const byScore = answers.every(({ calibrated }) => calibrated);
+  const placeOf = ({ moments, exists, calibrated }) => {
     const sure = -(exists ?? 0);
     const best = calibrated || exists !== null ? -Math.max(0, ...moments.map(({ score }) => score)) : 0;
-    return [moments.length ? 0 : 1, ...(calibrated ? [best, sure] : [sure, best])];
-  });
-  for (const [k, value] of first.entries()) if (value !== second[k]) return value - second[k];
-  return 0;
+    return [moments.length ? 0 : 1, ...(byScore ? [best, sure] : [sure, best])];
+  };
+  return (a, b) => {
+    const [first, second] = [placeOf(a), placeOf(b)];
+    for (const [k, value] of first.entries()) if (value !== second[k]) return value - second[k];
+    return 0;
+  };
 }
 
 /** Scrolls to an element and gives it the focus. */
@@ -91,7 +94,7 @@ class Results {
     this.list = h("ol", { class: "results-list" });
     this.bar = h("progress", { class: "results-bar", "aria-label": "Progress of the question" });
     this.status = h("p", { class: "results-status", role: "status", "aria-live": "off" });
-    this.sort = button("Put the likeliest first", () => this.putInOrder());
+    this.sort = button("Put the best first", () => this.putInOrder());
     this.more = button("", () => {
       this.limit += PAGE;
       this.draw();
@@ -134,8 +137,8 @@ class Results {
   }
 
   putInOrder() {
-    this.found.sort(likeliestFirst);
-    this.absent.sort(likeliestFirst);
+    this.found.sort(bestFirst(this.found));
+    this.absent.sort(bestFirst(this.absent));
     this.sorted = true;
     this.sort.hidden = true;
     this.draw();
@@ -204,7 +207,7 @@ class Results {
 /** What came of a question: every video is in one of the numbers. */
 export function summary(found, absent, failed) {
   const unsure = found.length > 1 ? [...new Set(found.filter(({ exists, calibrated }) => exists === null && !calibrated).map(({ checkpoint }) => checkpoint))] : [];
-  const order = unsure.length ? `; ${unsure.join(" and ")} ${unsure.length > 1 ? "do" : "does"} not tell which is likeliest` : "";
+  const order = unsure.length ? `; scores of ${unsure.join(" and ")} do not compare between videos` : "";
   const videos = new Set([...found, ...absent].map((one) => one.video_id)).size;
   const models = new Set([...found, ...absent].map(({ checkpoint }) => checkpoint)).size;
   const of = models > 1 ? ` (${counted(videos, "video")}, ${models} models)` : "";
@@ -252,7 +255,8 @@ function cardOf(answer, { open, name, info }, several) {
 }
 
 function inOrder(answers) {
-  return answers.every((answer, k) => k === 0 || likeliestFirst(answers[k - 1], answer) <= 0);
+  const compare = bestFirst(answers);
+  return answers.every((answer, k) => k === 0 || compare(answers[k - 1], answer) <= 0);
 }
 
 /** "1 video", "2,000 videos" */
