@@ -44,7 +44,7 @@ class PlantedText:
 class PlantedModel:
     """A clip's score is the sum of what the sentence's words add to it; its existence is a tenth of the largest."""
 
-    name, encoders, clip_s, min_exists, tells_existence = "planted", (), 2.0, None, True
+    name, encoders, clip_s, min_exists, tells_existence, calibrated = "planted", (), 2.0, None, True, False
 
     def __init__(self, text):
         self.text, self.asked = text, []
