@@ -34,7 +34,12 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
         if os.environ.get(WANTED, "") in ("", "0") or version == "editable":
             return
         self._folder = tempfile.mkdtemp(prefix="spikemba-kernels-")
-        for path in compiled(Path(self.root) / NATIVE, Path(self._folder)):
+        try:
+            paths = compiled(Path(self.root) / NATIVE, Path(self._folder))
+        except BaseException:
+            self.finalize()  # hatchling calls it only after a build
+            raise
+        for path in paths:
             build_data["force_include"][str(path)] = (NATIVE / "compiled" / path.name).as_posix()
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform_tag()}"
@@ -46,13 +51,14 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def compiled(sources: Path, folder: Path) -> list[Path]:
-    """The library, made in a folder, and what is written beside it for who loads it."""
+    """The library, made in a folder, and what is written beside it for who loads it. Raises RuntimeError."""
     compilers = _module(sources / "compilers.py")
-    system = compilers.system_of(sys.platform)
-    compiler = _compiler(system, compilers.places_of_compilers(sys.platform, os.environ))
-    library, machine = folder / f"kernels{system.suffix}", platform.machine()
-    source = str(sources / "kernels.c")
-    for command in compilers.wheel_commands(sys.platform, machine, compiler, source, str(library)):
+    compiler, version = _compiler(compilers)
+    library, machine = folder / f"kernels{compilers.system_of(sys.platform).suffix}", platform.machine()
+    source, threads = str(sources / "kernels.c"), compilers.wheel_has_threads(sys.platform, version)
+    if sys.platform.startswith("linux") and not threads:
+        print(f"{compiler} is not gcc: the wheel's kernels run on one thread; CC=gcc makes threads", file=sys.stderr)
+    for command in compilers.wheel_commands(sys.platform, machine, compiler, source, str(library), threads=threads):
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         if done.returncode:
             raise RuntimeError(f"the kernels could not be compiled: {' '.join(command)}\n{done.stderr}")
@@ -62,7 +68,7 @@ def compiled(sources: Path, folder: Path) -> list[Path]:
         "needs": compilers.needs_of(machine),
         "sources": compilers.digest_of_sources(sources),
         "library": hashlib.sha256(library.read_bytes()).hexdigest(),
-        "compiler": _first_line([compiler, "--version"]),
+        "compiler": version.partition("\n")[0],
     }
     described = folder / "built.json"
     described.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
@@ -76,17 +82,17 @@ def platform_tag() -> str:
     return sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
-def _compiler(system: Any, places: list[str]) -> str:
-    names = (os.environ["CC"],) if os.environ.get("CC") else system.compilers
-    for place in (None, *places):
-        for name in names:
-            if path := shutil.which(name, path=place):
-                return path
-    raise RuntimeError(f"{WANTED} is set, and no C compiler ({', '.join(names)}) was found")
-
-
-def _first_line(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+def _compiler(compilers: Any) -> tuple[str, str]:
+    """Its path, and what it says of itself."""
+    try:
+        path = compilers.find_compiler(sys.platform, os.environ)
+    except LookupError as error:
+        raise RuntimeError(f"{WANTED} is set, and {error}") from None
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RuntimeError(f"{WANTED} is set, and {path} does not run ({error})") from None
+    return path, done.stdout
 
 
 def _module(path: Path) -> Any:

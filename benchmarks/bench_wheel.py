@@ -28,8 +28,9 @@ def compiled(folder: Path, *, threads: bool) -> library.Native:
     """A wheel's library, with OpenMP or without."""
     out = str(folder / f"kernels-{threads}{compilers.system_of(sys.platform).suffix}")
     source, compiler = str(build.SOURCES / "kernels.c"), build._compiler()
-    for command in compilers.wheel_commands(sys.platform, platform.machine(), compiler, source, out):
-        subprocess.run([one for one in command if threads or one != "-fopenmp"], check=True, cwd=folder)
+    threads = threads and compilers.wheel_has_threads(sys.platform, build._version(compiler))
+    for command in compilers.wheel_commands(sys.platform, platform.machine(), compiler, source, out, threads=threads):
+        subprocess.run(command, check=True, cwd=folder)
     return library.Native(library.opened(out), out)
 
 

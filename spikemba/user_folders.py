@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from spikemba.config import Config, load_yaml
-from spikemba.errors import WeightsMissing
+from spikemba.errors import SpikeMbaError, WeightsMissing
 
 
 class Settings(Config):
@@ -19,12 +19,15 @@ class Settings(Config):
 
 
 def settings_folder() -> Path:
-    """$SPIKEMBA_HOME, or spikemba/ in the user's configuration folder."""
+    """$SPIKEMBA_HOME, or spikemba/ in the user's configuration folder. Raises SpikeMbaError where there is none."""
     return _folder("SPIKEMBA_HOME", "XDG_CONFIG_HOME", ".config")
 
 
 def cache_folder() -> Path:
-    """$SPIKEMBA_CACHE, or spikemba/ in the user's cache folder. Everything in it can be made again."""
+    """$SPIKEMBA_CACHE, or spikemba/ in the user's cache folder. Everything in it can be made again.
+
+    Raises SpikeMbaError where there is none.
+    """
     return _folder("SPIKEMBA_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
@@ -51,4 +54,9 @@ def load_settings() -> Settings:
 def _folder(own: str, base: str, default: str) -> Path:
     if place := os.environ.get(own):
         return Path(place)
-    return Path(os.environ.get(base) or Path.home() / default) / "spikemba"
+    if shared := os.environ.get(base):
+        return Path(shared) / "spikemba"
+    try:
+        return Path.home() / default / "spikemba"
+    except RuntimeError:
+        raise SpikeMbaError(f"no home folder of this user is known; set {own} to a folder") from None

@@ -7,6 +7,7 @@ its arrays there and back, so that the tests of the kernels are tests of that pr
 into a library, as they are there, which the program loads, and Wine runs it.
 """
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -64,18 +65,35 @@ PROCESSORS = {
         ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *_MICROSOFTS, "-c")), _LINKED
     ),
     "Windows with gcc": Processor(
-        ("x86_64-w64-mingw32-gcc",), ("wine",), Plan(("-march=x86-64-v3", *plans("win32", "gcc", None)[0].flags[1:]))
+        ("x86_64-w64-mingw32-gcc",),
+        ("wine",),
+        Plan(("-march=x86-64-v3", *(one for one in plans("win32", "gcc", None)[0].flags if one != "-march=native"))),
     ),
 }
 """All of 64 bits, low bytes first: addresses and numbers lie in a structure as they do here."""
+
+END_S = 20
+"""How long a program may take to end when its input has; Wine's server, too."""
 
 
 class Emulated:
     """Stands in place of the loaded library: its functions run elsewhere."""
 
     def __init__(self, processor):
-        folder = Path(tempfile.mkdtemp(prefix="spikemba-emulated-"))
-        self._program = folder / "driver.exe"
+        self._folder = Path(tempfile.mkdtemp(prefix="spikemba-emulated-"))
+        self._program, self._process = self._folder / "driver.exe", None
+        own = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        quiet = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}  # it asks nobody whether to install them
+        self._environment = {**quiet, **own, "WINEPREFIX": str(self._folder / "wine")}
+        self.n_calls = 0
+        try:
+            self.constants = self._start(processor)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, processor):
+        """Compile it and let it run. Returns its constants."""
         names = [f"size_of_{name}" for name in KERNELS] + [f"limit_{name}" for name in LIMITS]
         called = " ".join(f"{'F' if one.fallible else 'S'}({name})" for name, one in KERNELS.items())
         table = [f"-DCALLED={called}", f"-DCONSTANTS={' '.join(f'C({name})' for name in names)}"]
@@ -84,11 +102,9 @@ class Emulated:
         subprocess.run([*processor.compiler, *OPTIMISED, "-static", *table, *source], check=True)
         loaded = []
         if processor.library:
-            library = str(folder / "kernels.dll")
-            self._build_library(processor, f"{sources}/kernels.c", library)
-            loaded = [f"Z:{library}"]  # where Wine has the root of this machine
-        self.n_calls = 0
-        self._environment = {"WINEDEBUG": "-all", **os.environ, "WINEPREFIX": str(folder / "wine")}
+            dll = str(self._folder / "kernels.dll")
+            self._build_library(processor, f"{sources}/kernels.c", dll)
+            loaded = [f"Z:{dll}"]  # where Wine has the root of this machine
         self._process = subprocess.Popen(
             [*processor.runner, str(self._program), *loaded],
             stdin=subprocess.PIPE,
@@ -96,30 +112,44 @@ class Emulated:
             env=self._environment,
         )
         (count,) = struct.unpack("<q", self._read(8))
-        self.constants = dict(zip(names, struct.unpack(f"<{count}q", self._read(8 * count)), strict=True))
+        return dict(zip(names, struct.unpack(f"<{count}q", self._read(8 * count)), strict=True))
 
     def __getattr__(self, name):
         if name not in KERNELS:
             raise AttributeError(name)
         return lambda pointer: self._call(KERNELS[name], pointer._obj)
 
-    def _build_library(self, processor, kernels, library):
+    def _build_library(self, processor, kernels, dll):
         if not processor.linker:
-            subprocess.run(command("win32", processor.compiler[0], processor.library, kernels, library), check=True)
+            subprocess.run(command("win32", processor.compiler[0], processor.library, kernels, dll), check=True)
             return
         program = self._program.with_name("clang-cl")  # the name alone makes clang take Microsoft's flags
         program.symlink_to(shutil.which("clang"))
-        made = command("win32", str(program), processor.library, kernels, f"{library}.o")
+        made = command("win32", str(program), processor.library, kernels, f"{dll}.o")
         subprocess.run([word for word in made if word != "-shared"], check=True)
-        subprocess.run([*processor.compiler, *processor.linker, f"{library}.o", "-o", library], check=True)
+        subprocess.run([*processor.compiler, *processor.linker, f"{dll}.o", "-o", dll], check=True)
 
     def close(self):
-        self._process.stdin.close()
-        self._process.wait(60)
-        if Path(self._environment["WINEPREFIX"]).exists():  # Wine's server still writes into it for a while
-            subprocess.run(["wineserver", "-k"], env=self._environment, check=False)
-            subprocess.run(["wineserver", "-w"], env=self._environment, check=False)
-        shutil.rmtree(self._program.parent)
+        """End what was started, and remove what was made."""
+        try:
+            if self._process:
+                self._end()
+            if Path(self._environment["WINEPREFIX"]).exists():  # Wine's server still writes into it for a while
+                for what in ("-k", "-w"):
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        subprocess.run(["wineserver", what], env=self._environment, check=False, timeout=END_S)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self):
+        with contextlib.suppress(OSError):  # what it did not read
+            self._process.stdin.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
 
     def _call(self, kernel, structure):
         arrays = [(one, size) for one in kernel.arrays if (size := extent(kernel, one, structure)) is not None]

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -133,18 +134,28 @@ def test_compiled_wheels_are_built_once_for_each_kind_of_machine_and_tried():
     assert len(jobs["compiled"]["strategy"]["matrix"]["os"]) == len(machines)
 
 
+def files_of(sources):
+    """What git knows; in a copy without git, what lies beside and below the sources of COPY."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+        return listed.stdout.splitlines()
+    below = [path for source in sources for path in (ROOT / source).rglob("*")]
+    return [path.relative_to(ROOT).as_posix() for path in (*ROOT.iterdir(), *below) if path.is_file()]
+
+
 def test_the_dockerfile_copies_what_its_context_holds_and_ends_without_a_compiler_and_without_root():
     stages = stages_of((ROOT / "Dockerfile").read_text("utf-8"))
-    tracked = [
-        path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file() and ".git" not in path.parts
+    sources = [
+        source
+        for steps in stages.values()
+        for step in steps
+        if step.name == "COPY" and not step.rest.startswith("--from")
+        for source in step.words[:-1]
     ]
-    context = context_of(ROOT, tracked)
+    context = context_of(ROOT, files_of(sources))
     assert not any("__pycache__" in path or path.startswith(("tests", "docs", ".venv")) for path in context)
-    for steps in stages.values():
-        for step in steps:
-            if step.name == "COPY" and not step.rest.startswith("--from"):
-                for source in step.words[:-1]:
-                    assert any(path == source or path.startswith(source.rstrip("/") + "/") for path in context), source
+    for source in sources:
+        assert any(path == source or path.startswith(source.rstrip("/") + "/") for path in context), source
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     built, image = ({step.name: step for step in steps} for steps in stages.values())
     copied = {word.rstrip("/") for step in stages["wheel"] if step.name == "COPY" for word in step.words[:-1]}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spikemba.errors import SpikeMbaError
 from spikemba.ops.native.build import kernels_folder
 from spikemba.user_folders import cache_folder, load_settings, settings_folder, weights_folder
 
@@ -23,6 +24,17 @@ def test_without_it_the_folder_is_in_the_users_own(monkeypatch, tmp_path, own):
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     assert cache_folder() == tmp_path / "cache" / "spikemba"
     assert settings_folder() == Path.home() / ".config" / "spikemba"
+
+
+def test_where_no_home_is_known_the_variable_that_names_a_folder_is_asked_for(monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    for name in ("SPIKEMBA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SpikeMbaError, match="no home folder of this user is known; set SPIKEMBA_CACHE to a folder"):
+        cache_folder()
 
 
 def test_settings_that_are_not_there_are_the_defaults():

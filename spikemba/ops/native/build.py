@@ -10,12 +10,13 @@ import hashlib
 import os
 import platform
 import shlex
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from spikemba.errors import SpikeMbaError
 from spikemba.ops.native import compilers, privacy
@@ -27,6 +28,8 @@ MORE_FLAGS = "SPIKEMBA_KERNEL_FLAGS"
 """A variable of the environment with flags that come last, as those of a sanitizer; they make another library."""
 
 TIMEOUT_S = 120
+TRIAL_TIMEOUT_S = 30
+"""For a library on trial, which may wait for ever where two OpenMPs are in a process."""
 
 
 class BuildError(SpikeMbaError):
@@ -59,23 +62,18 @@ def openmp_runtime() -> str | None:
 
 
 def _compiler() -> str:
-    wanted = os.environ.get("CC")
-    names = (wanted,) if wanted else compilers.system_of(sys.platform).compilers
-    places = (None, *compilers.places_of_compilers(sys.platform, os.environ))
-    for place in places:
-        for name in names:
-            if path := shutil.which(name, path=place):
-                return path
-    raise BuildError(f"no C compiler ({wanted or _either(names)}) was found")
-
-
-def _either(names: tuple[str, ...]) -> str:
-    return " or ".join((", ".join(names[:-1]), names[-1]))
+    try:
+        return compilers.find_compiler(sys.platform, os.environ)
+    except LookupError as error:
+        raise BuildError(str(error)) from None
 
 
 def _private_folder() -> Path:
     """The cache folder, made if it is missing. Raises BuildError when somebody else could put a library there."""
-    folder = kernels_folder()
+    try:
+        folder = kernels_folder()
+    except SpikeMbaError as error:
+        raise BuildError(str(error)) from None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = folder.resolve()
@@ -140,11 +138,12 @@ def _build(compiler: str, folder: Path, key: str) -> Path:
             built = Path(work) / f"kernels{_suffix()}"
             for command, on_trial in _commands(compiler, str(SOURCES / "kernels.c"), str(built)):
                 done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work)
-                if done.returncode == 0 and on_trial:
-                    done = _try_apart(built)
-                if done.returncode == 0:
+                told = (_lines(done) or ["no message"])[0] if done.returncode else ""
+                if on_trial and not told:
+                    told = _try_apart(built)
+                if not told:
                     return _keep(built, folder / f"kernels-{key}-{_digest(built)}{_suffix()}")
-                problem = problem or (done.stderr.strip().splitlines() or ["no message"])[0]
+                problem = problem or told
     except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"{folder} or {compiler} failed ({error})") from None
     raise BuildError(f"{compiler} could not compile the kernels ({problem})")
@@ -156,13 +155,30 @@ def _commands(compiler: str, source: str, out: str) -> Iterator[tuple[list[str],
         yield compilers.command(sys.platform, compiler, plan, source, out, more_flags()), plan.on_trial
 
 
-def _try_apart(built: Path) -> "subprocess.CompletedProcess[str]":
-    """Load and use a library in another process, which it may take down with it."""
+def _try_apart(built: Path) -> str:
+    """Load and use a library in another process, which it may take down with it. Returns what is wrong, or nothing."""
     tried = f"from spikemba.ops.native.library import opened; opened({str(built)!r}, threads=2)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(
-        [sys.executable, "-c", tried], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment
-    )
+    how: dict[str, Any] = {"capture_output": True, "text": True, "env": environment, "timeout": TRIAL_TIMEOUT_S}
+    try:
+        done = subprocess.run([sys.executable, "-c", tried], check=False, **how)
+    except subprocess.TimeoutExpired:
+        return f"on trial it did not answer in {TRIAL_TIMEOUT_S} s"
+    if done.returncode == 0:
+        return ""
+    ended = f"ended by {_name_of_signal(-done.returncode)}" if done.returncode < 0 else ""
+    return f"on trial: {': '.join(filter(None, (ended, *_lines(done)[-1:]))) or 'no message'}"
+
+
+def _lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
+    return done.stderr.strip().splitlines()
+
+
+def _name_of_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _keep(built: Path, path: Path) -> Path:

@@ -31,7 +31,7 @@ def find_bundled() -> Path:
         raise BuildError(f"{path} was built from other sources than those beside it; {_ANEW}")
     if said.get("library") != hashlib.sha256(path.read_bytes()).hexdigest():
         raise BuildError(f"{path} is not what was built; {_ANEW}")
-    if lacking := _lacking(said.get("needs", ())):
+    if lacking := _lacking(said["needs"]):
         raise BuildError(f"{path} needs a processor with {', '.join(lacking)}")
     _share_openmp()
     return path
@@ -47,6 +47,9 @@ def _said(path: Path) -> dict[str, Any]:
         raise BuildError(f"{path} cannot be read ({error}); {_ANEW}") from None
     if not isinstance(said, dict):
         raise BuildError(f"{path} holds no table; {_ANEW}")
+    needs = said.get("needs")
+    if not isinstance(needs, list) or not all(isinstance(name, str) for name in needs):
+        raise BuildError(f"{path} holds no list of what the processor needs ({needs!r}); {_ANEW}")
     return said
 
 
@@ -54,7 +57,11 @@ def _lacking(needed: list[str]) -> list[str]:
     """What the processor lacks, as torch knows it; a library with unknown instructions would end the process."""
     import torch
 
-    has = torch.cpu.get_capabilities() if needed else {}
+    asked = getattr(torch.cpu, "get_capabilities", None)
+    if needed and asked is None:
+        lacked = f"PyTorch {torch.__version__} does not tell whether the processor has {', '.join(needed)}"
+        raise BuildError(f"{lacked}; run `pip install --upgrade torch`")
+    has = asked() if asked and needed else {}
     return [name for name in needed if not has.get(name)]
 
 

@@ -7,6 +7,7 @@ reads this file where nothing else of it can be imported.
 import hashlib
 import ntpath
 import posixpath
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,18 @@ def system_of(platform: str) -> System:
     return {"darwin": MACOS, "win32": WINDOWS}.get(platform, UNIX)
 
 
+def find_compiler(platform: str, environment: Mapping[str, str]) -> str:
+    """The path of what $CC names, or of the first that is there. Raises LookupError where there is none."""
+    wanted = environment.get("CC")
+    names = (wanted,) if wanted else system_of(platform).compilers
+    for place in (environment.get("PATH"), *places_of_compilers(platform, environment)):
+        for name in names:
+            if path := shutil.which(name, path=place):
+                return path
+    looked_for = wanted or f"{', '.join(names[:-1])} or {names[-1]}"
+    raise LookupError(f"no C compiler ({looked_for}) was found")
+
+
 def places_of_compilers(platform: str, environment: Mapping[str, str]) -> list[str]:
     """Folders to look into behind those of the path: LLVM's installer for Windows leaves its own out of it."""
     roots = [environment.get(name) for name in ("ProgramW6432", "ProgramFiles")] if platform == "win32" else []
@@ -69,9 +82,8 @@ def plans(platform: str, compiler: str, runtime: str | None) -> list[Plan]:
     A compiler without OpenMP makes a library that runs on one thread. So does every one for Windows: there is nothing
     to link with the runtime that torch brings there, and a second one in a process ends it.
     """
-    if platform == "win32" and _is_gcc(
-        compiler
-    ):  # which takes the stack for aligned to 16 bytes and AVX's vectors to 32
+    if platform == "win32" and _is_gcc(compiler):
+        # gcc takes the stack there for aligned to 16 bytes, and AVX's vectors for aligned to 32
         return [Plan(("-march=native", "-mno-avx", "-static-libgcc"))]
     if platform == "win32":
         return [Plan(("-march=native",)), Plan(("-mcpu=native",)), Plan(())]
@@ -91,11 +103,14 @@ def command(platform: str, compiler: str, plan: Plan, source: str, out: str, mor
     return [*_as_gcc(platform, compiler), *flags, source, *plan.libraries, "-o", out]
 
 
-def wheel_commands(platform: str, machine: str, compiler: str, source: str, out: str) -> Iterator[list[str]]:
+def wheel_commands(
+    platform: str, machine: str, compiler: str, source: str, out: str, *, threads: bool
+) -> Iterator[list[str]]:
     """What is run, one after the other, for a library that any processor of the kind runs that has `needs_of`.
 
-    machine: as `platform.machine()` says it. On Linux it has threads and is linked with no OpenMP, since torch has
-    brought one into the process, under a name that differs from release to release. Elsewhere it runs on one thread.
+    machine: as `platform.machine()` says it.  threads: what `wheel_has_threads` says, or False for one thread.
+    A library with threads is linked with no OpenMP, since torch has brought one into the process, under a name that
+    differs from release to release.
     """
     flags = [*OPTIMISED, *system_of(platform).shared, *(NEEDED_ON_X86[name] for name in needs_of(machine))]
     start = _as_gcc(platform, compiler)
@@ -105,8 +120,17 @@ def wheel_commands(platform: str, machine: str, compiler: str, source: str, out:
         yield [*start, *flags, source, "-o", out]
     else:
         compiling = [flag for flag in flags if flag != "-shared"]
-        yield [*start, *compiling, "-fopenmp", "-c", source, "-o", f"{out}.o"]
+        yield [*start, *compiling, *(["-fopenmp"] if threads else []), "-c", source, "-o", f"{out}.o"]
         yield [*start, "-shared", "-s", f"{out}.o", "-o", out]
+
+
+def wheel_has_threads(platform: str, version: str) -> bool:
+    """Whether a wheel's library runs on several threads: on Linux, compiled by gcc.
+
+    version: what the compiler answers to --version; `cc` may be any. torch brings gcc's OpenMP, and code of clang and
+    of Intel's compilers calls functions (`__kmpc_...`) that are not in it.
+    """
+    return platform.startswith("linux") and "Free Software Foundation" in version
 
 
 def needs_of(machine: str) -> tuple[str, ...]:

@@ -13,7 +13,10 @@ def problem_of(folder: Path) -> str | None:
     the folder must lie there.
     """
     if sys.platform == "win32":
-        return problem_of_place(folder, Path.home().resolve())
+        try:
+            return problem_of_place(folder, Path.home().resolve())
+        except RuntimeError:  # as a service may run, for an account that has none
+            return f"no home folder of this user is known, and others may write to {folder}; set USERPROFILE to one"
     for path in (folder, *folder.parents):
         if problem := _problem_of_owner(path, path.stat(), last=path == folder):
             return problem

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -232,6 +233,41 @@ def test_what_is_on_trial_counts_only_where_another_process_can_use_it(monkeypat
         build.find_or_build()
 
 
+@needs_kernels
+def test_a_trial_that_hangs_is_one_that_failed_and_what_runs_on_one_thread_is_kept(monkeypatch, own_kernels):
+    works = compilers.plans(sys.platform, build._compiler(), None)[1]
+    run, tried = subprocess.run, []
+
+    def hang(command, **how):
+        if command[0] != sys.executable:
+            return run(command, **how)
+        tried.append(how["timeout"])
+        raise subprocess.TimeoutExpired(command, how["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    monkeypatch.setattr(compilers, "plans", lambda *_: [works._replace(on_trial=True), works])
+    kept = build.find_or_build()
+    assert build.find_or_build() == kept
+    assert tried == [build.TRIAL_TIMEOUT_S]  # once, not in every process
+    monkeypatch.setattr(compilers, "plans", lambda *_: [works._replace(on_trial=True)])
+    with pytest.raises(BuildError, match=rf"kernels \(on trial it did not answer in {build.TRIAL_TIMEOUT_S} s\)$"):
+        build.find_or_build()
+
+
+def test_why_a_trial_failed_is_its_last_line_and_the_signal_that_ended_it(monkeypatch, tmp_path):
+    assert re.fullmatch(r"on trial: OSError: .*no-kernels.*", build._try_apart(tmp_path / "no-kernels"))
+    for code, stderr, told in (
+        (-6, "OMP: Hint\nOMP: Error #15\n", "on trial: ended by SIGABRT: OMP: Error #15"),
+        (-11, "", "on trial: ended by SIGSEGV"),
+        (-300, "", "on trial: ended by signal 300"),
+        (1, "", "on trial: no message"),
+        (0, "a warning", ""),
+    ):
+        done = subprocess.CompletedProcess([], code, "", stderr)
+        monkeypatch.setattr(subprocess, "run", lambda *_, done=done, **__: done)
+        assert build._try_apart(tmp_path) == told
+
+
 @pytest.mark.parametrize(
     "compiler", ["/usr/bin/cc", r"C:\LLVM\bin\clang.exe", r"C:\LLVM\bin\clang-cl.exe", r"C:\bin\gcc.exe"]
 )
@@ -274,12 +310,44 @@ def test_compilers_for_windows_are_looked_for_where_their_installer_puts_them():
     assert compilers.system_of("win32").suffix == ".dll"
 
 
+def test_the_compiler_that_is_named_comes_alone_and_else_the_first_that_is_there(tmp_path):
+    for name in ("gcc", "clang"):
+        (tmp_path / name).touch(mode=0o755)
+    on_path = {"PATH": str(tmp_path)}
+    assert compilers.find_compiler("linux", on_path) == str(tmp_path / "gcc")
+    assert compilers.find_compiler("darwin", on_path | {"CC": ""}) == str(tmp_path / "clang")
+    assert compilers.find_compiler("linux", on_path | {"CC": "clang"}) == str(tmp_path / "clang")
+    with pytest.raises(LookupError, match=r"no C compiler \(icc\) was found"):
+        compilers.find_compiler("linux", on_path | {"CC": "icc"})
+    with pytest.raises(LookupError, match=r"no C compiler \(cc, gcc or clang\) was found"):
+        compilers.find_compiler("linux", {"PATH": str(tmp_path / "empty")})
+
+
 def test_on_windows_the_cache_must_lie_in_the_users_own_folder():
     home = PureWindowsPath(r"C:\Users\Ana")
     assert privacy.problem_of_place(home / ".cache" / "spikemba", home) is None
     told = privacy.problem_of_place(PureWindowsPath(r"C:\Temp\kernels"), home)
     assert told.startswith(
         r"C:\Temp\kernels is outside of C:\Users\Ana, and others may write there; set SPIKEMBA_CACHE"
+    )
+
+
+def test_where_no_home_is_known_the_kernels_are_passed_over(monkeypatch, tmp_path, forgotten):
+    """As for a service."""
+
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    with monkeypatch.context() as there:
+        there.setattr(Path, "home", unknown)
+        there.setattr(sys, "platform", "win32")
+        told = privacy.problem_of(tmp_path)
+    assert told == f"no home folder of this user is known, and others may write to {tmp_path}; set USERPROFILE to one"
+    monkeypatch.setattr(Path, "home", unknown)
+    for name in ("SPIKEMBA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert library.load().detail.startswith(
+        "no home folder of this user is known; set SPIKEMBA_CACHE to a folder; the package brings none"
     )
 
 
