@@ -116,9 +116,9 @@ def _processor() -> str:
 def _find(folder: Path, key: str) -> Path | None:
     """A library of that key whose content is what was built; damaged ones are removed."""
     for path in sorted(folder.glob(f"kernels-{key}-*{_suffix()}")):
-        if privacy.is_ours(path) and path.stem.endswith(f"-{_digest(path)}"):
-            return path
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # no file, or one that another process has just removed
+            if privacy.is_ours(path) and path.stem.endswith(f"-{_digest(path)}"):
+                return path
             path.unlink()
     return None
 
@@ -192,5 +192,9 @@ def _keep(built: Path, path: Path) -> Path:
 
 
 def more_flags() -> list[str]:
-    """Those of $SPIKEMBA_KERNEL_FLAGS."""
-    return shlex.split(os.environ.get(MORE_FLAGS, ""))
+    """Those of $SPIKEMBA_KERNEL_FLAGS. Raises BuildError for quotes that are not closed."""
+    said = os.environ.get(MORE_FLAGS, "")
+    try:
+        return shlex.split(said)
+    except ValueError as error:
+        raise BuildError(f"{MORE_FLAGS} is {said!r} ({str(error).lower()})") from None

@@ -58,15 +58,21 @@ def system_of(platform: str) -> System:
 
 
 def find_compiler(platform: str, environment: Mapping[str, str]) -> str:
-    """The path of what $CC names, or of the first that is there. Raises LookupError where there is none."""
+    """The whole path of what $CC names, or of the first that is there. Raises LookupError where there is none.
+
+    Windows looks into the folder of work before any other: what lies there, beside videos, counts only where $CC is its
+    path.
+    """
     wanted = environment.get("CC")
     names = (wanted,) if wanted else system_of(platform).compilers
     for place in (environment.get("PATH"), *places_of_compilers(platform, environment)):
         for name in names:
-            if path := shutil.which(name, path=place):
-                return path
+            path = shutil.which(name, path=place)
+            if path and (Path(path).is_absolute() or Path(name).name != name):
+                return str(Path(path).absolute())
     looked_for = wanted or f"{', '.join(names[:-1])} or {names[-1]}"
-    raise LookupError(f"no C compiler ({looked_for}) was found")
+    alone = "; CC is the name of a program alone" if wanted and len(wanted.split()) > 1 else ""
+    raise LookupError(f"no C compiler ({looked_for}) was found{alone}")
 
 
 def places_of_compilers(platform: str, environment: Mapping[str, str]) -> list[str]:

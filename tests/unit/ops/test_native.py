@@ -323,6 +323,31 @@ def test_the_compiler_that_is_named_comes_alone_and_else_the_first_that_is_there
         compilers.find_compiler("linux", {"PATH": str(tmp_path / "empty")})
 
 
+def test_what_lies_in_the_folder_of_work_is_no_compiler_unless_it_is_named_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("gcc").touch(mode=0o755)
+    with pytest.raises(LookupError, match="no C compiler"):
+        compilers.find_compiler("linux", {"PATH": os.curdir})
+    assert compilers.find_compiler("linux", {"PATH": "", "CC": f"{os.curdir}{os.sep}gcc"}) == str(tmp_path / "gcc")
+    with pytest.raises(LookupError, match=r"\(gcc -m64\) was found; CC is the name of a program alone"):
+        compilers.find_compiler("linux", {"PATH": str(tmp_path), "CC": "gcc -m64"})
+
+
+def test_flags_whose_quotes_are_not_closed_are_named(monkeypatch):
+    monkeypatch.setenv(build.MORE_FLAGS, "'-O2")
+    with pytest.raises(BuildError, match=r"SPIKEMBA_KERNEL_FLAGS is \"'-O2\" \(no closing quotation\)"):
+        build.more_flags()
+
+
+@needs_kernels
+def test_a_folder_in_the_place_of_a_library_is_passed_over(own_kernels):
+    path = build.find_or_build()
+    beside = f"{path.stem.rpartition('-')[0]}-"
+    path.with_name(f"{beside}00{path.suffix}").mkdir()
+    path.with_name(f"{beside}01{path.suffix}").symlink_to("nowhere")
+    assert build.find_or_build() == path
+
+
 def test_on_windows_the_cache_must_lie_in_the_users_own_folder():
     home = PureWindowsPath(r"C:\Users\Ana")
     assert privacy.problem_of_place(home / ".cache" / "spikemba", home) is None
