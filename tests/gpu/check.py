@@ -49,7 +49,8 @@ def main() -> None:
     if arguments.section:
         of_section(arguments.section, arguments.device)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is ended, too
+    for stopping in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has the first ignored
+        signal.signal(stopping, signal.default_int_handler)
     try:
         with carried() as folder:
             os.environ["PYTHONPATH"] = os.pathsep.join((os.environ.get("PYTHONPATH", ""), *folder))
