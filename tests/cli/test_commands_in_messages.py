@@ -35,6 +35,7 @@ PIP = {
     "--upgrade",
     "--force-reinstall",
     "--no-build-isolation",
+    "--no-deps",
     "--index-url",
     "-c",
 }
