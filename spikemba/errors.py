@@ -23,6 +23,11 @@ def extract_command(folder: Path) -> str:
     return command_line("spikemba", "extract", *source, "--encoder", encoder, "--out", folder.parent)
 
 
+def index_command(folder: Path | str) -> str:
+    """What makes a library of which nothing is known."""
+    return command_line("spikemba", "index", "VIDEOS", "--encoder", "ENCODER", "--library", folder)
+
+
 MOST_NAMES = 12
 """Names that a message lists; of more it gives the closest."""
 
@@ -189,8 +194,7 @@ class NoLibrary(LibraryError):
     """There is no library where one is to be read."""
 
     def __init__(self, folder: Path | str) -> None:
-        index = command_line("spikemba", "index", "VIDEOS", "--encoder", "ENCODER", "--library", folder)
-        super().__init__(folder, "there is no library", f"run `{index}`")
+        super().__init__(folder, "there is no library", f"run `{index_command(folder)}`")
 
 
 LONGEST_FAULT = 500

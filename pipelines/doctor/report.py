@@ -47,7 +47,7 @@ def examine(only: Sequence[str] = (), limit_s: float = LIMIT_S, report: Report =
         if topic not in known and topic not in SECTIONS and topic not in LINES:
             raise UnknownName("line of the report", topic, [*known, *SECTIONS, *LINES])
     wanted = [known[topic] for topic in only or known if topic in known]
-    there = [probe for probe in wanted if not probe.optional or any(map(is_installed, _brings(probe)))]
+    there = [probe for probe in wanted if not probe.optional or any(map(is_installed, probe.packages))]
     named = {LINES.get(topic, topic) for topic in only}
     sections = {name: f"{__name__}:section({name})" for name in SECTIONS if not only or name in named}
     apart = [place for name, place in sections.items() if name not in OF_NO_LIBRARY]
@@ -69,11 +69,6 @@ def section(name: str) -> str:
     return json.dumps([asdict(finding) for finding in SECTIONS[name]()])
 
 
-def _brings(probe: Probe) -> list[str]:
-    """Import names of the packages with any of which a probe can be tried."""
-    return [name for name in (probe.package, probe.instead) if name]
-
-
 def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
     """What a probe says; None: its package is not there, and need not be."""
     if outcome is None:
@@ -81,9 +76,8 @@ def _judged(probe: Probe, outcome: Outcome | None) -> Finding:
     if outcome.state == "slow":
         return _slow(probe.topic, outcome)
     if outcome.state == "fault":
-        return Finding(
-            probe.topic, "fault", _with_cure(outcome, next(filter(is_installed, _brings(probe)), probe.package))
-        )
+        tried = next(filter(is_installed, probe.packages), probe.package)
+        return Finding(probe.topic, "fault", _with_cure(outcome, tried))
     number = f"{version(probe.package)}; " if probe.is_package else ""
     return Finding(probe.topic, outcome.state, f"{number}{outcome.detail}")
 

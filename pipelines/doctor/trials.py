@@ -27,6 +27,11 @@ class Probe:
     """Import name of a package that can stand in for an optional one."""
 
     @property
+    def packages(self) -> list[str]:
+        """Import names of those with any of which it can be tried, the first first."""
+        return [name for name in (self.package, self.instead) if name]
+
+    @property
     def is_package(self) -> bool:
         """Whether it tries the package itself, and not what is built on it."""
         return self.place.startswith(packages.__name__)

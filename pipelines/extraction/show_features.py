@@ -100,8 +100,8 @@ def show_features(path: Path, annotations: Sequence[Path] = (), report: Report =
         folder = _opened(path, rows)
     except FeaturesMissing:  # what would have made them is not known
         others = sorted(one.name for one in pack_place(path).path.iterdir() if not one.name.startswith("."))
-        held = f"{counted(len(others), 'other file', 'other files')}, as {others[0]}" if others else "nothing"
-        raise SpikeMbaError(f"{path}: the folder holds no feature files, but {held}; expected {EXPECTED}") from None
+        held = f", but {counted(len(others), 'other file', 'other files')}, as {others[0]}" if others else ""
+        raise SpikeMbaError(f"{path}: the folder holds no feature files{held}; expected {EXPECTED}") from None
     kind = folder.manifest.kind
     seen = _read_all(folder, report)
     lengths = sorted(seen.lengths.values()) or [0]
@@ -136,8 +136,6 @@ def _check_there(path: Path) -> None:
         raise SpikeMbaError(f"{path}: no such file or folder; expected features: {EXPECTED}")
     if not place.is_dir() and not place.is_file():
         raise SpikeMbaError(f"{path}: neither a file nor a folder; expected features: {EXPECTED}")
-    if place.is_dir() and not any(place.iterdir()):
-        raise SpikeMbaError(f"{path}: the folder holds no feature files; expected {EXPECTED}")
 
 
 def _opened(path: Path, rows: Sequence[Annotation]) -> FeatureFolder:

@@ -14,7 +14,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from spikemba.errors import LibraryError, NoLibrary, command_line
+from spikemba.errors import LibraryError, NoLibrary, command_line, index_command
 
 FILE = "library.sqlite"
 VERSION = 1
@@ -103,8 +103,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
 
 def damaged(folder: Path | str, error: Exception | str) -> LibraryError:
     """What to say of a database that SQLite cannot read."""
-    again = command_line("spikemba", "index", "VIDEOS", "--encoder", "ENCODER", "--library", folder)
-    cure = f"move {FILE} away and run `{again}`, which takes its videos in anew"
+    cure = f"move {FILE} away and run `{index_command(folder)}`, which takes its videos in anew"
     return LibraryError(folder, f"{FILE} is damaged ({error})", cure)
 
 

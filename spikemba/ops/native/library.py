@@ -61,16 +61,16 @@ def load() -> Native:
 
 
 def _load() -> Native:
-    log, problems = logging.getLogger("spikemba"), ""
+    log, problems = logging.getLogger("spikemba"), list[str]()
     for find in (find_or_build, find_bundled):
         try:
             path = find()
-            return Native(opened(str(path)), str(path), problems)
+            return Native(opened(str(path)), str(path), "; ".join(problems))
         except (BuildError, OSError, AttributeError, ValueError) as error:  # what is not in a library is a ValueError
             log.debug("kernels are passed over: %s", error)
-            problems += f"{'; ' if problems else ''}{error}"
-    log.debug("the scan and the neurons run in plain PyTorch: %s", problems)
-    return Native(None, problems)
+            problems.append(str(error))
+    log.debug("the scan and the neurons run in plain PyTorch")
+    return Native(None, "; ".join(problems))
 
 
 def opened(path: str, threads: int = 1) -> ctypes.CDLL:
