@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 WIDTH, HEADS, INNER, DROPOUT = 256, 8, 1024, 0.1
 DUMMIES, QUERIES = 45, 10
-LAYERS = {"dummies": 2, "sentence": 1, "moment": 1, "encoder": 3, "decoder": 3}
-CROSS = 2
+SELF = {"dummies": 2, "sentence": 1, "moment": 1, "encoder": 3}
+"""Layers of the stages whose tokens look at each other."""
+CROSS, DECODER = 2, 3
+"""Of clips that look at words, and of queries that look at clips."""
 
 
 class AttentionNetwork(nn.Module):
@@ -27,10 +29,10 @@ class AttentionNetwork(nn.Module):
         self.whole = nn.Parameter(torch.randn(1, WIDTH))
         self.queries = nn.Parameter(torch.randn(QUERIES, WIDTH))
         self.stages = nn.ModuleDict(
-            {name: nn.ModuleList(_encoder_layer() for _ in range(n)) for name, n in LAYERS.items() if name != "decoder"}
+            {name: nn.ModuleList(_encoder_layer() for _ in range(n)) for name, n in SELF.items()}
         )
         self.cross = nn.ModuleList(_decoder_layer() for _ in range(CROSS))
-        self.decoder = nn.ModuleList(_decoder_layer() for _ in range(LAYERS["decoder"]))
+        self.decoder = nn.ModuleList(_decoder_layer() for _ in range(DECODER))
         self.windows = nn.Sequential(*_mlp(WIDTH, WIDTH), *_mlp(WIDTH, WIDTH), nn.Linear(WIDTH, 2))
         self.scores, self.saliency = nn.Linear(WIDTH, 2), nn.Linear(WIDTH, WIDTH)
 

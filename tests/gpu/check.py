@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -174,8 +173,8 @@ def told(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def show(line: dict[str, Any]) -> None:
     """One check as a person reads it."""
-    told = ("name", "state", "seconds", "section", "detail")
-    figures = [f"{name} {value:.3g}" for name, value in line.items() if name not in told and value is not None]
+    words = ("name", "state", "seconds", "section", "detail")
+    figures = [f"{name} {value:.3g}" for name, value in line.items() if name not in words]
     print(f"{line['state']:8}{line['name']}: {line.get('detail') or ', '.join(figures)}", flush=True)
 
 
@@ -185,16 +184,10 @@ def machine(device: str) -> dict[str, Any]:
 
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     about = {"gpu": gpu, "cuda": torch.version.cuda, "python": platform.python_version(), "processors": os.cpu_count()}
-    others = {name: found for name in LOOKED_FOR if (found := installed(name))}
+    from spikemba.libraries import version
+
+    others = {name: found for name in LOOKED_FOR if (found := version(name))}
     return about | {"packages": {"torch": str(torch.__version__), **others}}
-
-
-def installed(name: str) -> str | None:
-    """Its version, if it is there."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def write(path: Path, document: dict[str, Any]) -> None:

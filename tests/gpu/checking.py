@@ -6,8 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Figures = Mapping[str, float | str]
-RTOL = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+from spikemba.ops.official_kernels import Kernel, find
+
+Figures = Mapping[str, float]
+RTOL = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """Largest error that a result in that type may have, as a share of the largest number of what is right: a few of its
 roundings; every backend computes in float32 inside."""
 HALVES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -29,6 +31,12 @@ class Skipped(Exception):
 
 class Wrong(Exception):
     """Something is not what it must be; the message has both numbers."""
+
+
+def need(kernel: Kernel) -> None:
+    """Raise Skipped where there is no such official kernel that runs."""
+    if find(kernel).function is None:
+        raise Skipped(f"no {kernel.name}: {find(kernel).problem}")
 
 
 def error(found: Tensor, expected: Tensor) -> float:

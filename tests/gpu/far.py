@@ -2,9 +2,9 @@
 
 import torch
 
-from gpu.checking import RTOL, Check, Checks, Figures, Skipped, error, held
+from gpu.checking import RTOL, Check, Checks, Figures, Skipped, error, held, need
 from gpu.kernels import scan_inputs
-from spikemba.ops.official_kernels import SCAN, find
+from spikemba.ops.official_kernels import SCAN
 from spikemba.ops.selective_scan import selective_scan, selective_scan_reference
 
 PAIRS, POSITIONS, CHANNELS, STATES = 2**16, 513, 64, 16
@@ -21,8 +21,8 @@ def scan(backend: str, device: torch.device) -> Figures:
     """The first and the last pair of an array that large are right, forward and backward."""
     if device.type != "cuda":
         raise Skipped("it takes a GPU; tests/unit/ops/test_gpu_scans.py has such an array in Triton's interpreter")
-    if backend == "mamba_ssm" and find(SCAN).function is None:
-        raise Skipped(f"no official scan: {find(SCAN).problem}")
+    if backend == "mamba_ssm":
+        need(SCAN)
     free = torch.cuda.mem_get_info(device)[0] / 1e9
     if free < NEEDED_GB:
         raise Skipped(f"{free:.0f} GB of the GPU are free; it takes {NEEDED_GB}")

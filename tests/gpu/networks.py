@@ -1,6 +1,7 @@
 """Whole networks: what a device computes of one batch, and its gradients, beside the CPU in float32."""
 
 import os
+from functools import cache
 from unittest import mock
 
 import torch
@@ -38,29 +39,34 @@ def by_triton(device: torch.device) -> Figures:
 
 def grounder(kind: str, device: torch.device) -> Figures:
     """A training step's loss and gradients, of the batch and the network that are timed."""
+    return beside(step(kind, device.type), of_the_cpu(kind), SPIKING)
+
+
+def step(kind: str, where: str) -> dict[str, Tensor]:
+    """The loss and the gradient on a device."""
     settings = ["train.precision=fp32", f"model.mixer.kind={kind}", "model.dropout=0", "model.input_dropout=0"]
-    if kind == "hydra":
-        settings.append("model.mixer.conv_width=7")
+    ours = Ours(settings, where)
+    loss = ours.loss()
+    loss.backward()
+    return {"loss": loss, "gradient": gradient(ours.model)}
 
-    def run(where: str) -> dict[str, Tensor]:
-        ours = Ours(settings, where)
-        loss = ours.loss()
-        loss.backward()
-        return {"loss": loss, "gradient": gradient(ours.model)}
 
-    return beside(run(device.type), run("cpu"), SPIKING)
+@cache
+def of_the_cpu(kind: str) -> dict[str, Tensor]:
+    """What two checks are held to where the scan is the mixer."""
+    return step(kind, "cpu")
 
 
 def video_mamba(kind: str, device: torch.device) -> Figures:
     """Logits and gradients of a small one, with drawn weights."""
-    config = VideoMambaConfig(width=96, n_blocks=3, n_frames=4, size_px=64, n_classes=10, drop_path=0.0).model_dump()
-    config["mixer"] |= {"kind": kind, **({"conv_width": 7} if kind == "hydra" else {})}
+    sizes = {"width": 96, "n_blocks": 3, "n_frames": 4, "size_px": 64, "n_classes": 10, "drop_path": 0.0}
+    config = VideoMambaConfig.parse({**sizes, "mixer": {"kind": kind}})
     draw = torch.Generator().manual_seed(0)
     video = torch.randn(2, 3, 4, 64, 64, generator=draw)
 
     def run(where: torch.device) -> dict[str, Tensor]:
         torch.manual_seed(0)
-        network = VideoMamba(VideoMambaConfig(**config)).to(where)
+        network = VideoMamba(config).to(where)
         logits = network(video.to(where))
         logits.square().sum().backward()
         return {"logits": logits, "gradient": gradient(network)}

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from itertools import product
 
 import torch
@@ -87,15 +88,21 @@ def scans(shape: tuple[int, int, int, int], device: torch.device) -> Figures:
     return in_turns(runs, device, 3)
 
 
+@cache
+def networks(precision: str, device: torch.device) -> tuple[Ours, Attention]:
+    """The two that are timed beside each other."""
+    return Ours([f"train.precision={precision}"], device.type), Attention(precision, device)
+
+
 def steps(precision: str, device: torch.device) -> Figures:
     """Milliseconds of a step of 32 pairs, and the ratio."""
-    ours, other = Ours([f"train.precision={precision}"], device.type), Attention(precision, device)
+    ours, other = networks(precision, device)
     return ratio(in_turns({"ours": ours.step, "attention": other.step}, device, 3))
 
 
 def answers(precision: str, n_clips: int, device: torch.device) -> Figures:
     """Milliseconds of one sentence about a video, and the ratio."""
-    ours, other = Ours([f"train.precision={precision}"], device.type), Attention(precision, device)
+    ours, other = networks(precision, device)
     runs = {"ours": ours.answer(n_clips, 1), "attention": other.answer(n_clips)}
     return ratio(in_turns(runs, device, 5))
 
